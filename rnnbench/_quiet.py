@@ -1,0 +1,33 @@
+"""The warnings that rnnbench knows of and answers for, named one by one, in one place."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_TORCHSCRIPT_CALLS = (
+    "script",
+    "script_method",
+    "trace",
+    "trace_method",
+    "save",
+    "load",
+    "freeze",
+    "interface",
+    "optimize_for_inference",
+)
+
+
+@contextmanager
+def torchscript_deprecation() -> Iterator[None]:
+    """Silences "`torch.jit.X` is deprecated", and nothing else, in its block.
+
+    TorchScript is deprecated, with a `DeprecationWarning` up to torch 2.13 and a `FutureWarning`
+    from 2.14 (pytorch#177239). People still ship it, so rnnbench still writes and reads it.
+    """
+    with warnings.catch_warnings():
+        for call in _TORCHSCRIPT_CALLS:
+            for category in (DeprecationWarning, FutureWarning):
+                warnings.filterwarnings("ignore", rf"`torch\.jit\.{call}` is", category)
+        yield

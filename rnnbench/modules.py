@@ -1,0 +1,199 @@
+"""A torch module called with numpy arrays by name, in float32 or float64, and left as it was."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnbench.bundle import WEIGHTS
+from rnnbench.errors import RnnbenchError, one_line
+from rnnbench.model import Arrays, TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+
+
+def call(
+    module: Callable[..., Any],
+    specs: Sequence[TensorSpec],
+    outputs: Sequence[str],
+    arrays: Arrays,
+    *,
+    device: str = "cpu",
+) -> Arrays:
+    """Runs a module (eager or TorchScript) on arrays, without gradients.
+
+    Args:
+        module: called with the inputs in the order of `specs`.
+        specs: the declared inputs.
+        outputs: the declared names of the tensors that it returns, nested ones in reading order.
+        arrays: the inputs by name; they are copied, so that the module cannot change them.
+        device: where the module is.
+
+    Returns:
+        the outputs by name; copies, so that a later call cannot change them.
+
+    Raises:
+        RnnbenchError: the module returned another number of tensors, or something else.
+    """
+    import torch
+
+    tensors = [torch.from_numpy(np.array(arrays[spec.name])).to(device) for spec in specs]
+    with torch.no_grad():
+        returned = module(*tensors)
+    leaves = _tensors(returned)
+    if len(leaves) != len(outputs):
+        raise RnnbenchError(
+            f"the model returned {len(leaves)} tensors and declares {len(outputs)} outputs "
+            f"({', '.join(outputs)}): name each tensor, nested ones in reading order"
+        )
+    return {name: _array(name, leaf) for name, leaf in zip(outputs, leaves, strict=True)}
+
+
+def call_float64(
+    module: torch.nn.Module, specs: Sequence[TensorSpec], outputs: Sequence[str], arrays: Arrays
+) -> Arrays:
+    """`call` with a module that `undisturbed(module, double=True)` converted: inputs in float64."""
+    import torch
+
+    wide = {
+        name: array.astype(np.float64) if array.dtype.kind == "f" else array
+        for name, array in arrays.items()
+    }
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # for tensors that the module makes itself
+    try:
+        return call(module, specs, outputs, wide, device=device_of(module))
+    finally:
+        torch.set_default_dtype(default)
+
+
+@contextmanager
+def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[None]:
+    """Puts a module in eval mode, in float64 if `double`, and back to the last bit at the end.
+
+    The module is not copied, because `weight_norm` forbids `deepcopy`. Each tensor object stays
+    the same and gets other data meanwhile, so that tied weights and the lists of weights that
+    `nn.RNN` keeps follow; buffers get a copy, so that a state that is kept in one is not lost.
+    """
+    saved = [(m, m.training, dict(vars(m)), dict(m._buffers)) for m in module.modules()]
+    lists = [(v, list(v)) for _, _, names, _ in saved for v in names.values() if _of_tensors(v)]
+    data = {id(t): (t, t.data) for t in _every_tensor(module)}
+    try:
+        module.eval()
+        for tensor, original in data.values():
+            wide = double and original.is_floating_point()
+            tensor.data = original.double() if wide else _own(tensor, original)
+        yield
+    finally:
+        for tensor, original in data.values():
+            tensor.data = original
+        for values, elements in lists:
+            values[:] = elements
+        for part, training, names, buffers in saved:
+            vars(part).clear()
+            vars(part).update(names)
+            part._buffers.clear()
+            part._buffers.update(buffers)
+            part.training = training
+
+
+def device_of(module: torch.nn.Module) -> str:
+    """Where the module's first parameter or buffer is; `cpu` where it has none."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        return str(tensor.device)
+    return "cpu"
+
+
+def save_weights(module: torch.nn.Module, folder: Path) -> str:
+    """Writes weights.pt, the module's state dict on the CPU.
+
+    Returns:
+        the sha256 of the weights: of names, dtypes, shapes and values, not of the file.
+    """
+    import torch
+
+    state = {k: v.detach().cpu() for k, v in module.state_dict().items() if _is_tensor(v)}
+    torch.save({name: _compact(tensor) for name, tensor in state.items()}, folder / WEIGHTS)
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        flat = tensor.contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The state dict of a bundle; a file that holds anything but tensors is refused."""
+    import torch
+
+    file = folder / WEIGHTS
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a handful of types for damaged or unsafe files
+        raise RnnbenchError(
+            f"{file} cannot be read ({one_line(error)}): export the model again"
+        ) from None
+    if not isinstance(state, dict) or not all(map(_is_tensor, state.values())):
+        raise RnnbenchError(f"{file} holds no state dict: export the model again")
+    return state
+
+
+def _tensors(returned: Any) -> list[torch.Tensor]:
+    from torch.utils import _pytree
+
+    leaves = [leaf for leaf in _pytree.tree_leaves(returned) if leaf is not None]
+    for leaf in leaves:
+        if not _is_tensor(leaf):
+            raise RnnbenchError(
+                f"the model returned a {type(leaf).__name__}: return tensors, alone or nested"
+            )
+    return leaves
+
+
+def _array(name: str, tensor: torch.Tensor) -> np.ndarray[Any, Any]:
+    try:
+        return np.array(tensor.detach().cpu().numpy())
+    except TypeError as error:
+        raise RnnbenchError(
+            f"output {name!r} is {tensor.dtype}, which numpy does not have "
+            f"({one_line(error)}): return float32, or another dtype of numpy"
+        ) from None
+
+
+def _every_tensor(module: torch.nn.Module) -> Iterator[torch.Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
+    for part in module.modules():
+        for value in vars(part).values():
+            if _is_tensor(value):
+                yield value
+            elif _of_tensors(value):
+                yield from value
+
+
+def _of_tensors(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_tensor, value))
+
+
+def _is_tensor(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, torch.Tensor)
+
+
+def _own(tensor: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return data if isinstance(tensor, torch.nn.Parameter) else data.clone()
+
+
+def _compact(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor without the rest of a storage that it is a view of, which would be saved too."""
+    size = tensor.numel() * tensor.element_size()
+    return tensor if tensor.untyped_storage().nbytes() == size else tensor.clone()
