@@ -74,6 +74,8 @@ class Options:
                 f"dropout={self.dropout} works between layers, and num_layers is 1: "
                 "ask for 2 layers or more, or no dropout"
             )
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            raise RnnbenchError(f"seed={self.seed!r}: give a whole number, 0 or more")
         if self.nonlinearity not in NONLINEARITIES:
             raise choices("nonlinearity", self.nonlinearity, NONLINEARITIES)
 
