@@ -14,6 +14,7 @@ from rnnbench.bundle import CASES, Bundle
 from rnnbench.errors import RnnbenchError, one_line
 from rnnbench.model import Arrays, Dims, Model, sample_inputs
 from rnnbench.modules import call, call_float64, device_of, undisturbed
+from rnnbench.threads import torch_threads
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def write_cases(model: Model, folder: Path, plans: Sequence[Plan]) -> list[dict[
     def reference(arrays: Arrays) -> Arrays:
         return call_float64(model.module, model.inputs, model.outputs, arrays)
 
-    with undisturbed(model.module):
+    with torch_threads(1), undisturbed(model.module):
         ours, failed = _run_all(eager, inputs)
     if plans[0].name in failed:
         raise RnnbenchError(
@@ -113,7 +114,7 @@ def write_cases(model: Model, folder: Path, plans: Sequence[Plan]) -> list[dict[
             f"({failed[plans[0].name]}): correct the shapes, dtypes and order of the inputs, or "
             "the model"
         )
-    with undisturbed(model.module, double=True):
+    with torch_threads(1), undisturbed(model.module, double=True):
         exact, narrow = _run_all(reference, {name: inputs[name] for name in ours})
     for name in narrow:  # a module that insists on float32: its own outputs are the best there is
         exact[name] = {n: _widened(array) for n, array in ours[name].items()}

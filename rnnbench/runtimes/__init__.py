@@ -1,0 +1,26 @@
+"""The ways to run an artifact: one file each, with the same few names.
+
+* `FORMATS`: the formats that it runs;
+* `available()`: None, or in one line why it is not here and what brings it; imports nothing heavy;
+* `devices()`: where it can run on this machine;
+* `load(bundle, path, *, device, threads)`: a function from arrays by name to arrays by name.
+"""
+
+from __future__ import annotations
+
+from rnnbench import plugins
+
+
+def names() -> tuple[str, ...]:
+    """Every runtime, sorted."""
+    return plugins.names("runtimes")
+
+
+def formats() -> dict[str, tuple[str, ...]]:
+    """Runtime -> the formats that it runs."""
+    return {name: tuple(plugins.load("runtimes", name).FORMATS) for name in names()}
+
+
+def running(format: str) -> tuple[str, ...]:
+    """The runtimes that run a format, whether they are installed or not."""
+    return tuple(name for name, runs in formats().items() if format in runs)

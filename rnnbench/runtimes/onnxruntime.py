@@ -1,0 +1,90 @@
+"""ONNX in ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.model import Arrays
+
+if TYPE_CHECKING:
+    from rnnbench.bundle import Bundle
+
+FORMATS: tuple[str, ...] = ("onnx",)
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+def available() -> str | None:
+    """Why ONNX Runtime is not here; None where it is."""
+    if find_spec("onnxruntime"):
+        return None
+    return "onnxruntime is not installed: pip install onnxruntime"
+
+
+def devices() -> tuple[str, ...]:
+    """Where ONNX Runtime can run on this machine."""
+    import onnxruntime
+
+    present = onnxruntime.get_available_providers()
+    return tuple(device for device, provider in _PROVIDERS.items() if provider in present)
+
+
+def load(
+    bundle: Bundle, path: Path | None, *, device: str = "cpu", threads: int | None = None
+) -> Callable[[Arrays], Arrays]:
+    """A session over the graph; the outputs have the names that the graph gives them.
+
+    Raises:
+        Unavailable: this build of ONNX Runtime cannot use the device.
+        RnnbenchError: the file is damaged, or needs what ONNX Runtime does not have.
+    """
+    session = _session(path, device, threads)
+    produced = [output.name for output in session.get_outputs()]
+    wanted = [spec.name for spec in bundle.inputs]
+    unknown = sorted({i.name for i in session.get_inputs()} - set(wanted))
+    if unknown:
+        raise RnnbenchError(
+            f"{path} asks for {', '.join(unknown)}, and the bundle declares "
+            f"{', '.join(wanted)}: export it again"
+        )
+    used = [i.name for i in session.get_inputs()]  # an input that nothing uses may be gone
+
+    def run(arrays: Arrays) -> Arrays:
+        results = session.run(produced, {name: arrays[name] for name in used})
+        return dict(zip(produced, results, strict=True))
+
+    return run
+
+
+def _session(path: Path | None, device: str, threads: int | None) -> Any:
+    import onnxruntime
+
+    kind, _, index = device.partition(":")
+    provider = _PROVIDERS.get(kind)
+    if provider not in onnxruntime.get_available_providers():
+        remedy = ": pip install onnxruntime-gpu" if kind == "cuda" else ""
+        raise Unavailable(
+            f"onnxruntime cannot use device {device!r} here (possible: {', '.join(devices())})"
+            f"{remedy}"
+        )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # its warnings are about its own optimiser
+    options.inter_op_num_threads = 1
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    settings = {"device_id": index} if index else {}
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, [(provider, settings)])
+    # Its exceptions have no common class of their own; a damaged protobuf raises several.
+    except Exception as error:
+        raise RnnbenchError(
+            f"{path} is not ONNX that onnxruntime {onnxruntime.__version__} loads "
+            f"({one_line(error)}): export it again"
+        ) from None
+    if provider not in session.get_providers():  # it falls back to the CPU without a word
+        raise Unavailable(f"onnxruntime could not start on device {device!r}: use --device cpu")
+    return session
