@@ -1,0 +1,145 @@
+"""A module becomes one exported program whose recurrences are single nodes.
+
+`capture(model)` is the whole of it; after it each format only translates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import fx
+from torch.export import ExportedProgram
+
+from rnnbench.capture import ops
+from rnnbench.capture.generalise import generalise_traces
+from rnnbench.capture.loops import roll_loops
+from rnnbench.capture.places import source_line
+from rnnbench.capture.prove import prove_equal
+from rnnbench.capture.simplify import drop_zero_states, fold_constants
+from rnnbench.capture.trace import frozen_dims, retrace, trace_module
+from rnnbench.errors import RnnbenchError
+from rnnbench.model import Model, sample_inputs
+
+_BATCH = 3
+_OTHER_SIZES = (7, 11, 13, 17, 19)
+_LENGTHS = ((5, 8), (24, 36))  # short ones trace fast; strided front-ends need longer ones
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """How one recurrence of a model is represented.
+
+    Attributes:
+        place: the layer's path in the module, or `file:line` of a loop.
+        kind: `rnn_tanh`, `rnn_relu`, `gru`, `lstm`, or `loop`.
+        representation: `fused` (one operator), `scan`, or `unrolled` (a fixed number of steps).
+        note: why it is not fused, else empty.
+    """
+
+    place: str
+    kind: str
+    representation: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What the formats translate.
+
+    Attributes:
+        model: the declaration.
+        program: the exported program; recurrences are `rnnbench::recurrence` or `scan`.
+        recurrences: how each was represented.
+        dims: dynamic dimension -> the size at which it was traced.
+        frozen: dimensions that are constants (only where that was allowed).
+    """
+
+    model: Model
+    program: ExportedProgram
+    recurrences: tuple[Recurrence, ...]
+    dims: Mapping[str, int]
+    frozen: tuple[str, ...] = ()
+
+
+def traced_sizes(model: Model) -> dict[str, int]:
+    """A size for each dynamic dimension; no two alike, so that none is taken for another."""
+    others = iter(_OTHER_SIZES)
+    return {d: _BATCH if d == model.batch_dim else next(others) for d in model.dims}
+
+
+def capture(model: Model, *, keep_loops: bool = False, allow_frozen: bool = False) -> Captured:
+    """Captures a model once for all formats.
+
+    Args:
+        model: what the user declared.
+        keep_loops: leave loops as scans where fused layers could stand.
+        allow_frozen: accept a program that is right at the traced sizes alone.
+
+    Raises:
+        RnnbenchError: the module cannot be captured; the message names the place and the remedy.
+    """
+    dims = traced_sizes(model)
+    first = trace_module(model, sample_inputs(model, dims, 0), dims, ())
+    graph, loops = first.graph, []
+    if first.frozen:
+        graph, loops = _with_loops(model, dims, first.frozen, keep_loops)
+    fold_constants(graph)
+    drop_zero_states(graph.graph)
+    recurrences = _recurrences(graph) + tuple(loops)
+    program = retrace(graph, model, sample_inputs(model, dims, 0))
+    frozen = frozen_dims(model, program)
+    if frozen:
+        raise RnnbenchError(_still_frozen(model, frozen, dims))
+    prove_equal(model, graph, dims)
+    return Captured(model, program, recurrences, dims)
+
+
+def _with_loops(
+    model: Model, dims: dict[str, int], frozen: tuple[str, ...], keep_loops: bool
+) -> tuple[fx.GraphModule, list[Recurrence]]:
+    """Rolls the loops over the dimensions that turned into constants."""
+    error: RnnbenchError | None = None
+    for lengths in _LENGTHS:
+        traces = []
+        for length in lengths:
+            sizes = dims | {d: length + 4 * i for i, d in enumerate(frozen)}
+            traces.append(trace_module(model, sample_inputs(model, sizes, 0), sizes, frozen).graph)
+        shorter, longer = traces
+        try:
+            rolled = roll_loops(shorter, longer, keep_loops=keep_loops)
+            generalise_traces(shorter, longer)
+        except RnnbenchError as found:
+            error = error or found
+            continue
+        loops = [
+            Recurrence(
+                r.place, "loop" if k == "scan" else k, "scan" if k == "scan" else "fused", r.why
+            )
+            for r in rolled
+            for k in r.kinds
+        ]
+        return shorter, loops
+    raise RnnbenchError(f"model {model.name!r}: {error}")
+
+
+def _recurrences(graph: fx.GraphModule) -> tuple[Recurrence, ...]:
+    """The layers of a traced module, by their place in it; loops are listed by who rolled them."""
+    found = []
+    for node in graph.graph.nodes:
+        stack = node.meta.get("nn_module_stack") or {}
+        if node.target is ops.recurrence and stack:
+            path = str(list(stack.values())[-1][0]) or "(the module)"
+            found.append(Recurrence(path, str(node.args[5]), "fused"))
+        elif node.target is torch.ops.higher_order.scan:
+            found.append(Recurrence(source_line(node) or "scan", "loop", "scan"))
+    return tuple(found)
+
+
+def _still_frozen(model: Model, frozen: tuple[str, ...], dims: Mapping[str, int]) -> str:
+    which = ", ".join(f"{d!r} at {dims[d]}" for d in frozen)
+    return (
+        f"model {model.name!r}: dimension {which} became a constant: the module computes with it as "
+        "a Python number; use tensor operations, or allow_frozen=True for this size alone"
+    )

@@ -1,0 +1,264 @@
+"""One spelling for what can be written in many ways, so that the steps of a loop look alike.
+
+Works on a trace at fixed lengths: sizes that are numbers are known here.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+
+aten = torch.ops.aten
+_END = sys.maxsize
+_SELECT = aten.select.int
+_UNSQUEEZE = aten.unsqueeze.default
+
+
+def canonicalise(graph: fx.Graph) -> None:
+    """Rewrites `unbind`, `split`, `chunk`, indexing and writing into tensors to selects.
+
+    Afterwards one step of a sequence is `select(x, dim, index)` with an index of 0 or more, made
+    right before its one user, and one written step is `select_scatter(...)`.
+    """
+    for rule in (_no_ops, _take_apart, _slices, _copies, _forward_reads):
+        for node in list(graph.nodes):
+            if node.op == "call_function":
+                rule(graph, node)
+        graph.eliminate_dead_code()
+    join_steps(graph)
+    _give_each_user_its_own(graph)
+    graph.eliminate_dead_code()
+    graph.lint()
+
+
+def shape_of(node: Any) -> tuple[int | torch.SymInt, ...] | None:
+    """The shape of a node's value, or None where it is not one tensor."""
+    value = node.meta.get("val") if isinstance(node, fx.Node) else None
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else None
+
+
+def size_at(node: fx.Node, dim: int) -> int | None:
+    """A size of a tensor, where it is a number."""
+    shape = shape_of(node)
+    if shape is None or not -len(shape) <= dim < len(shape):
+        return None
+    return shape[dim] if isinstance(shape[dim], int) else None  # type: ignore[return-value]
+
+
+def new_node(graph: fx.Graph, before: fx.Node, target: Callable[..., Any], *args: Any) -> fx.Node:
+    """A call before another node, with its value worked out and the other's place in the source."""
+    with graph.inserting_before(before):
+        node = graph.call_function(target, args)
+    values = fx.node.map_arg(args, lambda n: n.meta.get("val"))
+    fake = next((v.fake_mode for v in _leaves(values) if hasattr(v, "fake_mode")), None)
+    if fake is not None:
+        with fake:
+            node.meta["val"] = target(*values)
+    if "stack_trace" in before.meta:
+        node.meta["stack_trace"] = before.meta["stack_trace"]
+    return node
+
+
+def _leaves(values: Any) -> list[Any]:
+    return list(torch.utils._pytree.tree_leaves(values))
+
+
+def _replace(graph: fx.Graph, node: fx.Node, by: fx.Node) -> None:
+    node.replace_all_uses_with(by)
+    graph.erase_node(node)
+
+
+def _dim(node: fx.Node, position: int = 1) -> int:
+    """A `dim` argument, not negative."""
+    dim = node.args[position] if len(node.args) > position else node.kwargs.get("dim", 0)
+    shape = shape_of(node.args[0])
+    assert isinstance(dim, int)
+    assert shape is not None
+    return dim % len(shape)
+
+
+def _no_ops(graph: fx.Graph, node: fx.Node) -> None:
+    """What only copies: in a functional graph nobody can tell a copy from the original."""
+    always = (
+        aten.clone.default,
+        aten.contiguous.default,
+        aten.detach.default,
+        aten.alias.default,
+        aten.lift_fresh_copy.default,
+    )
+    x = node.args[0] if node.args else None
+    if not isinstance(x, fx.Node) or not node.users:
+        return
+    off = node.target is aten.dropout.default and node.args[2] is False
+    cast = node.target in (aten.to.dtype, aten._to_copy.default, aten.to.dtype_layout)
+    before, after = x.meta.get("val"), node.meta.get("val")
+    same = cast and before is not None and before.dtype == after.dtype
+    if node.target in always or off or (same and before.device == after.device):
+        _replace(graph, node, x)
+
+
+def _take_apart(graph: fx.Graph, node: fx.Node) -> None:
+    """`unbind`, `split` and `chunk` into steps of size 1: a select for each piece."""
+    if node.target not in (aten.unbind.int, aten.split.Tensor, aten.chunk.default):
+        return
+    x = node.args[0]
+    assert isinstance(x, fx.Node)
+    dim = _dim(node, 1 if node.target is aten.unbind.int else 2)
+    steps = size_at(x, dim)
+    pieces = node.meta["val"]
+    if steps is None or len(pieces) != steps:
+        return
+    for user in list(node.users):
+        assert user.target is operator.getitem
+        index = user.args[1]
+        assert isinstance(index, int)
+        piece = new_node(graph, user, _SELECT, x, dim, index % steps)
+        if node.target is not aten.unbind.int:
+            piece = new_node(graph, user, _UNSQUEEZE, piece, dim)
+        _replace(graph, user, piece)
+
+
+def _slices(graph: fx.Graph, node: fx.Node) -> None:
+    """Slices that take all or one step, and negative indices."""
+    if node.target is _SELECT:
+        size, index = size_at(node.args[0], _dim(node)), node.args[2]  # type: ignore[arg-type]
+        if size is not None and isinstance(index, int):
+            node.args = (node.args[0], _dim(node), index % size)
+        return
+    if node.target not in (aten.slice.Tensor, aten.slice_scatter.default):
+        return
+    scatter = node.target is aten.slice_scatter.default
+    x, rest = node.args[0], list(node.args[2:] if scatter else node.args[1:])
+    assert isinstance(x, fx.Node)
+    dim, start, end, step = (*rest, *(0, None, None, 1)[len(rest) :])
+    shape = shape_of(x)
+    if shape is None or step != 1:
+        return
+    dim %= len(shape)
+    whole = node.args[1] if scatter else x
+    if (start or 0) == 0 and (end is None or end == _END or end is shape[dim]):
+        _replace(graph, node, whole)  # type: ignore[arg-type]
+        return
+    size = size_at(x, dim)
+    if size is None or not isinstance(start or 0, int) or not isinstance(end or 0, int):
+        return
+    first, last, _ = slice(start, end).indices(size)
+    if (first, last) == (0, size):
+        _replace(graph, node, whole)  # type: ignore[arg-type]
+    elif last == first + 1 and scatter:
+        source = new_node(graph, node, _SELECT, node.args[1], dim, 0)
+        scattered = new_node(graph, node, aten.select_scatter.default, x, source, dim, first)
+        _replace(graph, node, scattered)
+    elif last == first + 1:
+        one = new_node(graph, node, _SELECT, x, dim, first)
+        _replace(graph, node, new_node(graph, node, _UNSQUEEZE, one, dim))
+    else:
+        node.args = (x, node.args[1], dim, first, last) if scatter else (x, dim, first, last)
+
+
+def _copies(graph: fx.Graph, node: fx.Node) -> None:
+    """`copy(place, source)`: the source, where it has the place's shape and dtype already."""
+    if node.target is not aten.copy.default:
+        return
+    place, source = (n.meta["val"] if isinstance(n, fx.Node) else None for n in node.args[:2])
+    if source is None or place is None:
+        return
+    if place.dtype == source.dtype and _same_shape(place.shape, source.shape):
+        _replace(graph, node, node.args[1])  # type: ignore[arg-type]
+
+
+def _same_shape(a: Any, b: Any) -> bool:
+    return len(a) == len(b) and all(str(p) == str(q) for p, q in zip(a, b, strict=True))
+
+
+def _forward_reads(graph: fx.Graph, node: fx.Node) -> None:
+    """A read of a step that was written before is what was written."""
+    while node.target is _SELECT:
+        written, dim, index = node.args
+        if not isinstance(written, fx.Node) or written.target is not aten.select_scatter.default:
+            return
+        below, value, to_dim, to_index = written.args
+        shape = shape_of(written)
+        size = size_at(written, dim)  # type: ignore[arg-type]
+        if shape is None or size is None or to_dim % len(shape) != dim:  # type: ignore[operator]
+            return
+        if to_index % size == index:  # type: ignore[operator]
+            _replace(graph, node, value)  # type: ignore[arg-type]
+            return
+        node.args = (below, dim, index)
+
+
+def join_steps(graph: fx.Graph) -> None:
+    """`stack` or `cat` of all the steps of one tensor, in order or reversed: that tensor."""
+    for node in list(graph.nodes):
+        if node.target is aten.stack.default:
+            _join(graph, node, _selected)
+        elif node.target is aten.cat.default:
+            _join(graph, node, _selected_and_unsqueezed)
+    graph.eliminate_dead_code()
+
+
+def _selected(node: Any, dim: int) -> fx.Node | None:
+    return node if isinstance(node, fx.Node) and node.target is _SELECT else None
+
+
+def _selected_and_unsqueezed(node: Any, dim: int) -> fx.Node | None:
+    if not isinstance(node, fx.Node) or node.target is not _UNSQUEEZE:
+        return None
+    shape = shape_of(node)
+    same = shape is not None and node.args[1] % len(shape) == dim  # type: ignore[operator]
+    return _selected(node.args[0], dim) if same else None
+
+
+def _join(graph: fx.Graph, node: fx.Node, as_select: Callable[[Any, int], fx.Node | None]) -> None:
+    parts = node.args[0]
+    assert isinstance(parts, list | tuple)
+    joined = shape_of(node)
+    dim = node.args[1] if len(node.args) > 1 else 0
+    if joined is None or not isinstance(dim, int):
+        return
+    dim %= len(joined)
+    selects = [as_select(p, dim) for p in parts]
+    if not selects or any(s is None for s in selects):
+        return
+    sources = {(s.args[0], s.args[1]) for s in selects if s is not None}
+    if len(sources) != 1:
+        return
+    source, from_dim = next(iter(sources))
+    assert isinstance(source, fx.Node)
+    assert isinstance(from_dim, int)
+    indices = [s.args[2] for s in selects if s is not None]
+    steps = list(range(size_at(source, from_dim) or 0))
+    if indices not in (steps, steps[::-1]):
+        return
+    whole = source
+    if indices != steps:
+        whole = new_node(graph, node, aten.flip.default, whole, [from_dim])
+    if from_dim != dim:
+        whole = new_node(graph, node, aten.movedim.int, whole, from_dim, dim)
+    _replace(graph, node, whole)
+
+
+def _give_each_user_its_own(graph: fx.Graph) -> None:
+    """A step that is taken early or used twice is taken anew right before each user."""
+    for node in reversed(list(graph.nodes)):
+        of_step = (
+            node.target is _UNSQUEEZE
+            and isinstance(node.args[0], fx.Node)
+            and node.args[0].target is _SELECT
+        )
+        if node.target is not _SELECT and not of_step:
+            continue
+        for user in list(node.users):
+            if user.op == "output" or (len(node.users) == 1 and node.next is user):
+                continue
+            with graph.inserting_before(user):
+                copy = graph.node_copy(node, lambda n: n)
+            user.replace_input_with(node, copy)
+        if not node.users:
+            graph.erase_node(node)

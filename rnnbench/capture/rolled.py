@@ -1,0 +1,61 @@
+"""What a rolled loop does when its graph is run or traced anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnnbench.capture.scan import scan
+
+
+def run_scan(
+    body: Callable[..., Any], first: Sequence[Tensor], xs: Sequence[Tensor], extras: Sequence[Any]
+) -> tuple[Tensor, ...]:
+    """Runs `body(*carry, *x_t, *extras) -> (carry, values)` once a step.
+
+    Args:
+        body: one step.
+        first: the carried values before the first step.
+        xs: (time, ...) each, the per-step inputs.
+        extras: what is the same in all steps.
+
+    Returns:
+        The carried values after the last step, then each value of all steps (time, ...).
+    """
+
+    def step(carry: tuple[Tensor, ...], x: tuple[Tensor, ...]) -> Any:
+        after, values = body(*carry, *x, *extras)
+        # A scan's results may be neither its arguments nor one another.
+        return tuple(a.clone() for a in after), tuple(v.clone() for v in values)
+
+    # The types and shapes of what is carried must not change: a first value may be broader.
+    final, stacked = scan(step, tuple(f.contiguous() for f in first), tuple(xs))
+    return (*final, *stacked)
+
+
+def shifted(first: Tensor, values: Tensor) -> Tensor:
+    """(time, ...) values of the step before each: `first`, then all but the last."""
+    return torch.cat([first.unsqueeze(0), values[:-1]])
+
+
+def per_step(x: Tensor, dim: int, start: int, stop: int, reverse: bool) -> Tensor:
+    """Steps `start` to `stop` of a dimension, as a first dimension, in the order of the loop."""
+    x = x.movedim(dim, 0)[start:stop] if dim else x[start:stop]
+    return x.flip(0) if reverse else x
+
+
+def written(into: Tensor, values: Tensor, dim: int, start: int, stop: int, reverse: bool) -> Tensor:
+    """`into` with (time, ...) values in the steps `start` to `stop` of a dimension."""
+    values = values.flip(0) if reverse else values
+    values = values.movedim(0, dim) if dim else values
+    if start == 0 and stop == into.shape[dim]:
+        return values
+    return torch.slice_scatter(into, values, dim, start, stop)
+
+
+def repeated(x: Tensor, steps: int) -> Tensor:
+    """(time, ...) of what is the same in all steps."""
+    return x.unsqueeze(0).expand(steps, *x.shape)

@@ -1,0 +1,21 @@
+"""The one place that calls `torch._higher_order_ops`: tried on torch 2.11 to 2.13."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch._higher_order_ops.scan import scan as _scan
+
+OP = torch.ops.higher_order.scan
+WHILE_LOOP = torch.ops.higher_order.while_loop
+
+
+def scan(step: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:
+    """Runs `step(carry, x_t) -> (carry, y_t)` over the first dimension of `xs`.
+
+    Returns:
+        The last carry, and every y_t stacked along a new first dimension.
+    """
+    return _scan(step, init, xs)  # type: ignore[no-any-return]

@@ -1,0 +1,134 @@
+"""Removes what a recurrence does not need: initial states that are zero, weights still computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+
+from rnnbench.capture import ops
+from rnnbench.capture.blocks import arguments
+
+aten = torch.ops.aten
+
+_ZEROS = (
+    aten.zeros.default,
+    aten.zeros_like.default,
+    aten.new_zeros.default,
+)
+_FULL = {aten.full.default: 1, aten.full_like.default: 1, aten.new_full.default: 2}
+_KEEP_ZERO = (
+    aten.slice.Tensor,
+    aten.select.int,
+    aten.expand.default,
+    aten.unsqueeze.default,
+    aten.squeeze.dim,
+    aten.transpose.int,
+    aten.permute.default,
+    aten.contiguous.default,
+    aten.clone.default,
+    aten.view.default,
+    aten.reshape.default,
+    aten.index_select.default,
+    aten.repeat.default,
+    aten.detach.default,
+    aten.alias.default,
+    aten.to.dtype,
+    aten.to.device,
+    aten.to.dtype_layout,
+    aten.cat.default,
+    aten.stack.default,
+    aten.chunk.default,
+    aten.split.Tensor,
+    aten.unbind.int,
+)
+_RANDOM = ("rand", "dropout", "bernoulli", "normal", "multinomial")
+_GROWS_AT_MOST = 4
+
+
+def drop_zero_states(graph: fx.Graph) -> None:
+    """A recurrence's initial state that is zero is left out: zero is what the operators assume."""
+    for node in graph.find_nodes(op="call_function", target=ops.recurrence):
+        args = list(node.args)
+        for at in (2, 3):
+            if isinstance(args[at], fx.Node) and _is_zero(args[at]):
+                args[at] = None
+        node.args = tuple(args)
+    graph.eliminate_dead_code()
+
+
+def _is_zero(node: fx.Node) -> bool:
+    if node.target in _ZEROS:
+        return True
+    if node.target in _FULL:
+        return bool(node.args[_FULL[node.target]] == 0)  # type: ignore[index]
+    if node.target in _KEEP_ZERO or getattr(node.target, "__name__", "") == "getitem":
+        tensors = [a for a in node.all_input_nodes if _is_tensor(a)]
+        return bool(tensors) and all(_is_zero(a) for a in tensors)
+    return False
+
+
+def _is_tensor(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return isinstance(value, torch.Tensor | list | tuple) or value is None
+
+
+def fold_constants(module: fx.GraphModule) -> None:
+    """What depends on parameters alone (a weight norm, a joined gate matrix) is computed now."""
+    graph = module.graph
+    values: dict[fx.Node, Any] = {}
+    for node in list(graph.nodes):
+        if node.op == "get_attr":
+            value = _attribute(module, str(node.target))
+            if isinstance(value, torch.Tensor):
+                values[node] = value
+        elif node.op == "call_function" and _foldable(node, values):
+            with torch.no_grad():
+                target: Callable[..., Any] = node.target  # type: ignore[assignment]
+                args, kwargs = fx.node.map_arg((node.args, dict(node.kwargs)), values.__getitem__)
+                values[node] = target(*args, **kwargs)
+    for node in list(graph.nodes):
+        value = values.get(node)
+        needed = node.op == "call_function" and any(u not in values for u in node.users)
+        if needed and isinstance(value, torch.Tensor):
+            _store(module, node, value)
+    graph.eliminate_dead_code()
+    module.recompile()
+
+
+def _store(module: fx.GraphModule, node: fx.Node, value: torch.Tensor) -> None:
+    name = f"folded_{node.name}"
+    module.register_buffer(name, value.detach().clone())
+    with module.graph.inserting_before(node):
+        constant = module.graph.get_attr(name)
+    constant.meta = dict(node.meta)
+    node.replace_all_uses_with(constant)
+    module.graph.erase_node(node)
+
+
+def _foldable(node: fx.Node, values: dict[fx.Node, Any]) -> bool:
+    inputs = node.all_input_nodes
+    if not inputs or any(n not in values for n in inputs):
+        return False
+    if node.target is ops.recurrence or not isinstance(node.target, torch._ops.OpOverload):
+        return str(getattr(node.target, "__name__", "")) == "getitem"
+    if any(word in node.target.name() for word in _RANDOM):
+        return False
+    value = node.meta.get("val")
+    if any(isinstance(a, torch.SymInt) for a in arguments(node)):
+        return False
+    if isinstance(value, torch.Tensor):
+        sizes = [v.numel() for v in values.values() if isinstance(v, torch.Tensor)]
+        return all(isinstance(s, int) for s in value.shape) and (
+            value.numel() <= _GROWS_AT_MOST * max(sizes)
+        )
+    return isinstance(value, list | tuple)
+
+
+def _attribute(module: torch.nn.Module, path: str) -> Any:
+    value: Any = module
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value

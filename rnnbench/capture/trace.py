@@ -1,0 +1,190 @@
+"""A module becomes a graph: the one place that calls `torch.export`. Tried on torch 2.11 to 2.13.
+
+The graph is functional (nothing is written in place), its operators are ATen's as the author called
+them and `rnnbench::recurrence`, and its parameters and buffers are attributes.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import fx, nn
+from torch.export import Dim, ExportedProgram
+
+from rnnbench.capture import places
+from rnnbench.capture.layers import standing_in
+from rnnbench.capture.places import is_library
+from rnnbench.errors import RnnbenchError, one_line
+from rnnbench.model import Arrays, Model
+
+_ASSIGNED = re.compile(r"tensor attributes? (self\.\S+?),? .*assigned during export")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A graph of a module.
+
+    Attributes:
+        graph: the graph; its placeholders are the model's inputs, in order.
+        dims: dynamic dimension -> the size that it had.
+        frozen: the dimensions that turned into constants although they were to be dynamic.
+    """
+
+    graph: fx.GraphModule
+    dims: Mapping[str, int]
+    frozen: tuple[str, ...]
+
+
+def trace_module(model: Model, arrays: Arrays, dims: Mapping[str, int], static: Sequence[str]) -> Trace:
+    """Traces the module once.
+
+    Args:
+        model: what to trace.
+        arrays: its inputs by name, at the sizes `dims`.
+        dims: the size of each dynamic dimension.
+        static: those that are to be constants of the graph.
+
+    Raises:
+        RnnbenchError: the module raises, or keeps a state that the declaration does not name.
+    """
+    shapes = tuple(
+        {
+            i: Dim.STATIC if size in static or isinstance(size, int) else Dim.AUTO(min=1)
+            for i, size in enumerate(spec.shape)
+        }
+        for spec in model.inputs
+    )
+    tensors = tuple(torch.from_numpy(arrays[spec.name]) for spec in model.inputs)
+    with evaluating(model.module), _one_line_errors(model), standing_in():
+        program = torch.export.export(model.module, tensors, dynamic_shapes=shapes, strict=False)
+        program = program.run_decompositions({})
+    _refuse_hidden_state(model, program)
+    return Trace(unlift(program), dict(dims), _frozen(model, program, static))
+
+
+def retrace(
+    graph: fx.GraphModule, model: Model, arrays: Arrays, static: Sequence[str] = ()
+) -> ExportedProgram:
+    """Exports a rewritten graph, with batch and time dynamic."""
+    shapes = tuple(
+        {
+            i: Dim.STATIC if size in static or isinstance(size, int) else Dim.AUTO(min=1)
+            for i, size in enumerate(spec.shape)
+        }
+        for spec in model.inputs
+    )
+    tensors = tuple(torch.from_numpy(arrays[spec.name]) for spec in model.inputs)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, message=r".*LeafSpec.*")
+        program = torch.export.export(graph, tensors, dynamic_shapes=shapes, strict=False)
+        functional: ExportedProgram = program.run_decompositions({})
+    return functional
+
+
+def unlift(program: ExportedProgram) -> fx.GraphModule:
+    """The program's graph with parameters as attributes and the outputs in one flat tuple."""
+    graph = program.module(check_guards=False)
+    graph.graph.set_codegen(fx.graph.CodeGen())
+    output = graph.graph.output_node()
+    output.args = (tuple(torch.utils._pytree.tree_leaves(output.args[0])),)
+    for node in list(graph.graph.nodes):
+        if node.op == "call_module" and node.target == "_guards_fn":
+            graph.graph.erase_node(node)
+    graph._forward_pre_hooks.clear()
+    graph.recompile()
+    return graph
+
+
+def frozen_dims(model: Model, program: ExportedProgram) -> tuple[str, ...]:
+    """The declared dynamic dimensions that are constants of a program."""
+    return _frozen(model, program, ())
+
+
+def _frozen(model: Model, program: ExportedProgram, static: Sequence[str]) -> tuple[str, ...]:
+    names = program.graph_signature.user_inputs
+    nodes = {n.name: n for n in program.graph.nodes if n.op == "placeholder"}
+    found: dict[str, None] = {}
+    for spec, name in zip(model.inputs, names, strict=True):
+        value = nodes[str(name)].meta["val"]
+        for size, declared in zip(value.shape, spec.shape, strict=True):
+            if isinstance(declared, str) and declared not in static and _constant(size):
+                found[declared] = None
+    return tuple(found)
+
+
+def _constant(size: int | torch.SymInt) -> bool:
+    """Whether a size is a number, also where a guard made it one afterwards."""
+    return isinstance(size, int) or bool(size.node.expr.is_number)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; every submodule's mode is put back."""
+    modes = [(m, m.training) for m in module.modules()]
+    try:
+        module.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for submodule, mode in modes:
+            submodule.training = mode
+
+
+@contextmanager
+def _one_line_errors(model: Model) -> Iterator[None]:
+    """Turns whatever the module or `torch.export` raises into one line with the model's place."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        except (KeyboardInterrupt, RnnbenchError):
+            raise
+        except Exception as error:
+            raise RnnbenchError(_explain(model, error)) from error
+    for warning in caught:
+        assigned = _ASSIGNED.search(str(warning.message))
+        if assigned and "_flat_weights" not in assigned[1]:
+            raise _hidden_state(model, assigned[1])
+
+
+def _explain(model: Model, error: Exception) -> str:
+    place = where(error)
+    text = one_line(error)
+    if "data-dependent" in str(error) or "Could not guard" in str(error):
+        text = (
+            "what the module does next depends on the values of a tensor "
+            "(an `if` or a loop on data): make that step a tensor operation such as torch.where"
+        )
+    return f"model {model.name!r} cannot be captured{place}: {text}"
+
+
+def where(error: BaseException) -> str:
+    """` at file:line in function` of the model's own code, from an error's trace; or nothing."""
+    frames: list[tuple[str, int, str]] = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        frames.append((code.co_filename, traceback.tb_lineno, code.co_name))
+        traceback = traceback.tb_next
+    own = [f for f in frames if not is_library(f[0])] or places.frames(str(error))
+    return f" at {own[-1][0]}:{own[-1][1]} in {own[-1][2]}" if own else ""
+
+
+def _refuse_hidden_state(model: Model, program: ExportedProgram) -> None:
+    mutated = program.graph_signature.buffers_to_mutate
+    if mutated:
+        raise _hidden_state(model, f"self.{next(iter(mutated.values()))}")
+
+
+def _hidden_state(model: Model, attribute: str) -> RnnbenchError:
+    name = attribute.rsplit(".", 1)[-1]
+    return RnnbenchError(
+        f"model {model.name!r} keeps its state in {attribute}, which no artifact could carry: take "
+        f"it as an input and return it, and declare TensorSpec({name!r}, ..., role='state') and "
+        f"states={{{name!r}: <the output>}}"
+    )
