@@ -44,8 +44,8 @@ def load() -> Task:
         hidden_size=64,
         epochs=6,
         quick_epochs=1,
-        batch_size=32,
-        learning_rate=0.01,
+        batch_size=64,
+        learning_rate=0.02,
     )
 
 
