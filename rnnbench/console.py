@@ -1,0 +1,119 @@
+"""How the commands print: results on stdout, progress on stderr, colours on a terminal only."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rnnbench.check import Row
+
+_COLOURS = {"same": "green", "DIFFERS": "red", "failed": "red", "not run": "yellow"}
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stdout."""
+    from tabulate import tabulate
+
+    click.echo(tabulate(list(rows), headers=headers, disable_numparse=True), color=_colour())
+
+
+def print_json(value: Any) -> None:
+    """JSON on stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_verdicts(rows: Iterable[Row]) -> None:
+    """The table that `export` ends with."""
+    headers = ["model", "format", "runtime", "worst error", "tolerance needed", "verdict"]
+    print_table(headers, ([*_cells(row), _verdict(row)] for row in rows))
+
+
+def metric_rows(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Metric, value, and the baseline's value where there is one."""
+    unit = f" {metrics['unit']}" if "unit" in metrics else ""
+
+    def show(name: str) -> str:
+        value = metrics.get(name, "")
+        if not isinstance(value, float):
+            return str(value)
+        return f"{value:.4g}{unit if name.endswith(('mae', 'rmse')) else ''}"
+
+    names = [n for n in metrics if not n.startswith("baseline_") and n != "unit"]
+    others = [n for n in metrics if n.startswith("baseline_") and n[9:] not in metrics]
+    rows = [(name, show(name), show(f"baseline_{name}")) for name in names]
+    return rows + [(name.removeprefix("baseline_"), "", show(name)) for name in others]
+
+
+def note(text: str) -> None:
+    """One line on stderr."""
+    click.echo(text, err=True)
+
+
+class Progress:
+    """What happens to one model after the other, on stderr.
+
+    Several models on a terminal get one line each, which is written over as they proceed; else
+    every step has a line of its own.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._name = ""
+        self._title = ""
+        self._last = ""
+        self._start = 0.0
+        self.one_line = total > 1 and sys.stderr.isatty()
+
+    def begin(self, title: str) -> None:
+        """A model's turn comes."""
+        self._done += 1
+        self._name = title
+        self._title = f"[{self._done}/{self._total}] {title}" if self._total > 1 else title
+        self._last, self._start = "", time.perf_counter()
+
+    def tell(self, line: str) -> None:
+        """What is done now."""
+        line = line.removeprefix(f"{self._name}: ")
+        if line.startswith("epoch"):
+            self._last = line
+        if self.one_line:
+            text = f"{self._title}  {self._last if line == self._last else line}"
+            click.echo(f"\r\x1b[K{text[: _width()]}", err=True, nl=False)
+        else:
+            note(f"{self._title}  {line}")
+
+    def end(self, outcome: str) -> None:
+        """The model is done with."""
+        seconds = f"{time.perf_counter() - self._start:.1f} s"
+        parts = [self._title, self._last if self.one_line else "", outcome, seconds]
+        clear = "\r\x1b[K" if self.one_line else ""
+        note(clear + "  ".join(part for part in parts if part))
+
+
+def _cells(row: Row) -> list[str]:
+    numbers = (row.worst_error, row.tolerance_needed)
+    return [row.model, row.format, row.runtime, *("" if n is None else f"{n:.1e}" for n in numbers)]
+
+
+def _verdict(row: Row) -> str:
+    word = click.style(row.verdict, fg=_COLOURS[row.verdict])
+    return f"{word}: {row.reason}" if row.reason else word
+
+
+def _colour() -> bool | None:
+    """False where NO_COLOR asks for none; else click looks whether it is a terminal."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def _width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns - 1
