@@ -1,0 +1,394 @@
+"""The check: sound artifacts pass, and each deliberate damage is caught."""
+
+import json
+import math
+from dataclasses import replace
+
+import handmade
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import helper
+
+import rnnbench
+from rnnbench import variants
+from rnnbench.bundle import Bundle, write_manifest
+from rnnbench.check import check, format_report, merge
+from rnnbench.compare import compare
+from rnnbench.errors import RnnbenchError, Unavailable
+
+
+def rows_of(report, format):
+    return [row for row in report.rows if row.format == format]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    return handmade.make_bundle(tmp_path_factory.mktemp("sound"))
+
+
+def test_sound_artifacts_are_the_same(sound, capsys):
+    report = rnnbench.check(sound)
+    assert report.ok
+    assert {row.verdict for row in report.rows} == {"same"}
+    assert {(row.format, row.runtime) for row in report.rows} == {
+        ("eager", "eager"),
+        ("torchscript", "torchscript"),
+        ("onnx", "onnxruntime"),
+        ("twin (gru-loop)", "eager"),
+    }
+    assert {row.output for row in report.rows} == {"y", "hn"}
+    assert all(row.cases == 10 and row.tolerance_needed < 1e-5 for row in report.rows)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_no_sound_artifact_is_failed(tmp_path, seed):
+    hidden = (1, 4, 17, 64)[seed % 4]
+    bundle = handmade.make_bundle(tmp_path, seed=seed, hidden=hidden, scale=(1, 4)[seed % 2])
+    report = check(bundle)
+    assert report.ok, format_report(report)
+
+
+def change(name):
+    """A damage that edits one initializer."""
+
+    def decorate(edit):
+        def damage(proto):
+            array = handmade.initializer(proto, name)
+            handmade.replace_initializer(proto, name, edit(array))
+
+        damage.__name__ = edit.__name__
+        return damage
+
+    return decorate
+
+
+@change("W")
+def weights_scaled(w):
+    return w * np.float32(1.001)
+
+
+@change("R")
+def one_weight_scaled(r):
+    r[0, -1, 0] *= np.float32(1.001)
+    return r
+
+
+@change("W")
+def gates_swapped(w):
+    z, r, n = np.split(w, 3, axis=1)
+    return np.concatenate([r, z, n], axis=1)
+
+
+@change("R")
+def recurrence_transposed(r):
+    return np.concatenate([part.swapaxes(1, 2) for part in np.split(r, 3, axis=1)], axis=1)
+
+
+@change("B")
+def bias_dropped(b):
+    b[:, b.shape[1] // 2 :] = 0
+    return b
+
+
+@change("B")
+def bias_is_nan(b):
+    b[0, 0] = np.nan
+    return b
+
+
+def output_is_nan(proto):
+    proto.graph.node[1].output[0] = "finite"
+    nan = np.zeros(handmade.HIDDEN, np.float32)
+    nan[-1] = np.nan
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(nan, "nan"))
+    proto.graph.node.append(helper.make_node("Add", ["finite", "nan"], ["y"]))
+
+
+def reset_before(proto):
+    attributes = proto.graph.node[0].attribute
+    attributes.remove(next(a for a in attributes if a.name == "linear_before_reset"))
+
+
+def direction_reversed(proto):
+    proto.graph.node[0].attribute.append(helper.make_attribute("direction", "reverse"))
+
+
+def zero_state(proto):
+    proto.graph.node[0].input[5] = ""
+
+
+def output_missing(proto):
+    proto.graph.output.pop()
+
+
+def output_renamed(proto):
+    proto.graph.output[0].name = "z"
+    proto.graph.node[1].output[0] = "z"
+
+
+def outputs_without_squeeze(proto):
+    del proto.graph.node[1]
+    proto.graph.node[0].output[0] = "y"
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+
+
+def output_in_float64(proto):
+    proto.graph.node[1].output[0] = "narrow"
+    proto.graph.node.append(helper.make_node("Cast", ["narrow"], ["y"], to=onnx.TensorProto.DOUBLE))
+    proto.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+
+
+def reshape_y(*shape):
+    def damage(proto):
+        del proto.graph.node[1]
+        handmade.replace_initializer(proto, "axes", np.array(shape, np.int64))
+        proto.graph.node.append(helper.make_node("Reshape", ["Y", "axes"], ["y"]))
+
+    return damage
+
+
+def length_frozen(proto):
+    reshape_y(handmade.TRACED["time"], -1, handmade.HIDDEN)(proto)
+
+
+def batch_frozen(proto):
+    reshape_y(-1, handmade.TRACED["batch"], handmade.HIDDEN)(proto)
+
+
+def late_by_one_step(proto):
+    """The step's result comes one step later: the last state is fed around."""
+    proto.graph.node[1].output[0] = "early"
+    tensors = {"start": [0], "end": [-1], "zero": [0]}
+    for name, value in tensors.items():
+        proto.graph.initializer.append(
+            onnx.numpy_helper.from_array(np.array(value, np.int64), name)
+        )
+    proto.graph.node.append(helper.make_node("Slice", ["early", "start", "end", "zero"], ["head"]))
+    proto.graph.node.append(helper.make_node("Concat", ["h0", "head"], ["y"], axis=0))
+
+
+def file_truncated(proto):
+    del proto.graph.node[0].input[2:]
+
+
+DAMAGES = [
+    weights_scaled,
+    one_weight_scaled,
+    gates_swapped,
+    recurrence_transposed,
+    bias_dropped,
+    bias_is_nan,
+    output_is_nan,
+    reset_before,
+    direction_reversed,
+    zero_state,
+    output_missing,
+    output_renamed,
+    outputs_without_squeeze,
+    output_in_float64,
+    length_frozen,
+    batch_frozen,
+    late_by_one_step,
+    file_truncated,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("seed", range(3))
+def test_damage_is_caught(tmp_path, damage, seed):
+    report = check(handmade.make_bundle(tmp_path, edit=damage, seed=seed))
+    bad = [row for row in rows_of(report, "onnx") if row.verdict in ("DIFFERS", "failed")]
+    assert not report.ok
+    assert bad
+    assert all(row.reason and "\n" not in row.reason for row in bad)
+    others = [row for row in report.rows if row.format != "onnx"]
+    assert {row.verdict for row in others} == {"same"}
+
+
+def test_reasons_name_what_is_wrong(tmp_path):
+    def reason(damage):
+        report = check(handmade.make_bundle(tmp_path, edit=damage), ["onnxruntime"])
+        return " / ".join(row.reason for row in report.rows)
+
+    assert "NaN where the reference is finite" in reason(output_is_nan)
+    assert "there is no output 'hn'" in reason(output_missing)
+    assert "dtype float64 instead of float32" in reason(output_in_float64)
+    assert "shape [5, 1, 3, 4] instead of [5, 3, 4]" in reason(outputs_without_squeeze)
+
+
+def test_a_trace_with_a_frozen_length_is_caught(tmp_path):
+    bundle = handmade.make_bundle(tmp_path)
+    loop = variants.model("gru-loop", handmade.options(), bundle_name="loop")
+    handmade.script(loop, bundle.path / "model.ts")
+    report = check(bundle, ["torchscript"])
+    assert not report.ok
+    assert all(row.cases < 10 or row.verdict == "DIFFERS" for row in report.rows)
+
+
+class KeepsItsState(torch.nn.Module):
+    """Right at the first call only: what it keeps leaks into the next sequence."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, x, h0):
+        y, hn = self.module(x, h0)
+        y = y + self.seen
+        self.seen += 0.01
+        return y, hn
+
+
+def test_a_state_that_leaks_between_calls_is_caught(tmp_path):
+    bundle = handmade.make_bundle(tmp_path)
+    model = variants.model("gru", handmade.options(), bundle_name="leaky")
+    handmade.script(model, bundle.path / "model.ts", KeepsItsState(model.module))
+    report = check(bundle, ["torchscript"])
+    assert [row.verdict for row in report.rows if row.output == "y"] == ["DIFFERS"]
+
+
+def test_a_damaged_file_is_a_row(tmp_path):
+    bundle = handmade.make_bundle(tmp_path)
+    (bundle.path / "model.onnx").write_bytes(b"not a graph")
+    whole = (bundle.path / "model.ts").read_bytes()
+    (bundle.path / "model.ts").write_bytes(whole[: len(whole) // 2])
+    report = check(bundle)
+    assert not report.ok
+    for format in ("onnx", "torchscript"):
+        (row,) = rows_of(report, format)
+        assert (row.verdict, row.output) == ("failed", "*")
+        assert "export it again" in row.reason
+
+
+def test_other_weights_beside_the_module_are_caught(tmp_path):
+    bundle = handmade.make_bundle(tmp_path)
+    other = variants.build("gru", handmade.options(seed=9))
+    torch.save(other.state_dict(), bundle.path / "weights.pt")
+    report = check(bundle, ["eager"])
+    assert {row.verdict for row in report.rows} == {"DIFFERS"}
+    torch.save({"nothing": torch.zeros(1)}, bundle.path / "weights.pt")
+    report = check(bundle, ["eager"])
+    assert {row.verdict for row in report.rows} == {"failed"}
+
+
+def test_a_format_that_was_not_exported_is_a_row(sound, tmp_path):
+    bundle = Bundle(sound.path, sound.manifest | {"failed": {"onnx": "no such op"}})
+    report = check(bundle)
+    assert not report.ok
+    assert any(row.reason == "not exported: no such op" for row in report.rows)
+
+
+def test_code_that_is_not_here_is_not_a_failure(sound):
+    bundle = Bundle(sound.path, sound.manifest | {"source": {}})
+    report = check(bundle)
+    (row,) = rows_of(report, "eager")
+    assert row.verdict == "not run"
+    assert report.ok
+    assert not check(bundle, ["eager"]).ok, "nothing was compared"
+
+
+def test_a_source_that_cannot_be_read_is_a_row(sound):
+    source = {"kind": "variant", "variant": "gru", "task": "t", "options": {"size": 3}}
+    report = check(Bundle(sound.path, sound.manifest | {"source": source}))
+    assert [row.verdict for row in rows_of(report, "eager")] == ["failed"]
+
+
+def test_an_artifact_that_nothing_runs_is_a_row(sound):
+    strange = sound.manifest["artifacts"] | {"strange": {"file": "model.ts"}}
+    report = check(Bundle(sound.path, sound.manifest | {"artifacts": strange}))
+    (row,) = rows_of(report, "strange")
+    assert row.verdict == "not run"
+
+
+def test_unknown_and_missing_runtimes_are_errors(sound, monkeypatch):
+    with pytest.raises(RnnbenchError, match=r"unknown runtime 'fast': choose from .*onnxruntime"):
+        check(sound, ["fast"])
+    from rnnbench.runtimes import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "available", lambda: "onnxruntime is not installed: pip ...")
+    with pytest.raises(Unavailable, match="pip"):
+        check(sound, ["onnxruntime"])
+    (row,) = rows_of(check(sound), "onnx")
+    assert (row.verdict, row.reason) == ("not run", "onnxruntime is not installed: pip ...")
+
+
+def test_the_report_as_text_and_json(sound):
+    report = check(sound)
+    lines = format_report(report).splitlines()
+    assert len(lines) == 2 + len(report.rows)
+    assert "tolerance needed" in lines[0]
+    worst = replace(report.rows[0], worst_error=math.inf)
+    text = json.dumps(replace(report, rows=(worst,)).to_json(), allow_nan=False)
+    assert json.loads(text)["rows"][0]["worst_error"] == "inf"
+    both = merge([report, replace(report, ok=False, skipped={"large": "too large"})])
+    assert not both.ok
+    assert len(both.rows) == 2 * len(report.rows)
+    assert format_report(both).splitlines()[-1] == "not compared at made-gru/large: too large"
+
+
+def test_cases_that_promise_more_than_there_is(sound, tmp_path):
+    cases = [*sound.manifest["cases"], {"name": "more", "dims": {}, "seed": 1, "note": ""}]
+    with pytest.raises(RnnbenchError, match=r"cases\.npz cannot be read"):
+        check(Bundle(sound.path, sound.manifest | {"cases": cases}))
+
+
+def test_a_pickle_among_the_cases_is_refused(tmp_path):
+    bundle = handmade.make_bundle(tmp_path)
+    names = [f"traced/in/{spec.name}" for spec in bundle.inputs]
+    np.savez(bundle.path / "cases.npz", **dict.fromkeys(names, np.array([{}], dtype=object)))
+    with pytest.raises(RnnbenchError, match="allow_pickle=False"):
+        check(bundle)
+
+
+def test_a_manifest_can_be_written_again(sound, tmp_path):
+    write_manifest(tmp_path, sound.manifest)
+    assert json.loads((tmp_path / "manifest.json").read_text()) == sound.manifest
+
+
+EXACT = np.linspace(-1, 1, 12).reshape(3, 4)
+EAGER = EXACT.astype(np.float32)
+
+
+def test_compare_allows_the_noise_and_little_more():
+    floor = np.abs(EAGER - EXACT).max()
+    assert compare(EAGER, EXACT, EAGER).reason == ""
+    assert compare(EAGER, EXACT, EAGER).error == floor
+    assert compare(EAGER + np.float32(5e-7), EXACT, EAGER).reason == ""
+    assert "off by 1.0e-05" in compare(EAGER + np.float32(1e-5), EXACT, EAGER).reason
+    noisy = EAGER + np.float32(2e-6)
+    assert compare(EAGER - np.float32(1e-5), EXACT, noisy).reason == ""
+
+
+def test_compare_gives_the_tolerance_that_allclose_needs():
+    actual = EAGER * np.float32(1.01)
+    needed = compare(actual, EXACT, EAGER).tolerance
+    assert np.allclose(actual, EXACT, rtol=needed * 1.0001, atol=needed * 1.0001)
+    assert not np.allclose(actual, EXACT, rtol=needed * 0.999, atol=needed * 0.999)
+
+
+def with_one(value, array=EXACT):
+    changed = array.copy()
+    changed[1, 2] = value
+    return changed
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_compare_sees_nan_and_infinity_on_both_sides(value):
+    assert compare(with_one(value, EAGER), EXACT, EAGER).reason
+    exact, eager = with_one(value), with_one(value, EAGER)
+    assert "finite where" in compare(EAGER, exact, eager).reason
+    assert compare(eager, exact, eager).reason == ""
+    assert compare(with_one(-value if value == value else 0, EAGER), exact, eager).reason
+
+
+def test_compare_is_exact_for_integers():
+    exact = np.arange(6)
+    assert compare(exact, exact, exact).reason == ""
+    assert compare(exact + 1, exact, exact).reason == "6 of 6 values differ"
+    assert compare(exact.astype(np.int32), exact, exact).reason.startswith("dtype")
+    rounded = exact + np.array([0, 0, 1, 0, 0, 0])
+    assert compare(rounded, exact, rounded).reason == ""
