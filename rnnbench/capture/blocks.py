@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import fx
 
+from rnnbench.capture.canonical import size_at
+
 aten = torch.ops.aten
 _FEWEST_STEPS = 3
 
@@ -116,7 +118,7 @@ def _runs(equal: np.ndarray[Any, np.dtype[np.bool_]]) -> Iterator[tuple[int, int
 
 def _best_rotation(nodes: list[fx.Node], start: int, length: int, period: int) -> Block | None:
     """The block whose steps begin where fewest values have to be carried over."""
-    best: tuple[tuple[int, int], Block] | None = None
+    best: tuple[tuple[int, int, int], Block] | None = None
     for shift in range(min(period, length - period * (_FEWEST_STEPS - 1))):
         region = nodes[start + shift : start + length]
         steps: list[list[fx.Node | None]] = [
@@ -127,7 +129,7 @@ def _best_rotation(nodes: list[fx.Node], start: int, length: int, period: int) -
             block = _with_earlier_steps(_analyse(steps), nodes[: start + shift])
         except NoLoop:
             continue
-        score = (len(block.carried), -block.length)
+        score = (len(block.carried), -block.length, block.steps[-1].count(None))
         if best is None or score < best[0]:
             best = score, block
     return best[1] if best else None
@@ -219,6 +221,10 @@ def _analyse(steps: list[list[fx.Node | None]]) -> Block:
         _analyse_column(block, j, [n for n in column if n is not None], place)
     if len(block.inputs) + len(block.writes) == period:
         raise NoLoop("nothing is computed")
+    for step in (*block.inputs.values(), *block.writes.values()):
+        last = step.first + step.stride * (block.length - 1)
+        if not 0 <= last < (size_at(step.source, step.dim) or last + 1):
+            raise NoLoop("the last step would read past the end")
     for j in block.carried:
         if not isinstance(steps[1][j].meta.get("val"), torch.Tensor):  # type: ignore[union-attr]
             raise NoLoop("a carried value is not a tensor")

@@ -131,17 +131,22 @@ class _Emitter:
         return Rolled(place_of(self.body), tuple(kinds), why)
 
     def _read_outside(self) -> set[int]:
-        """The positions whose values of some step are used after the loop."""
+        """The positions whose values of more than the last step are used after the loop."""
         read = set()
-        for step in self.block.steps:
+        last = self.block.length - 1
+        for k, step in enumerate(self.block.steps):
             for j, node in enumerate(step):
-                if node is not None and any(u not in self.members for u in node.users):
+                state_alone = k == last and j in self.block.carried
+                if node is not None and not state_alone and self._outside(node):
                     read.add(j)
         for j in self.block.writes:
             source = self.body[j].args[1]
             if source in self.position:
                 read.add(self.position[source])  # type: ignore[index]
         return read
+
+    def _outside(self, node: fx.Node) -> list[fx.Node]:
+        return [u for u in node.users if u not in self.members]
 
     def _emit_piece(self, piece: Piece, cell: Cell | None, needed: set[int]) -> list[str]:
         if cell is not None:
@@ -342,7 +347,7 @@ class _Emitter:
     def _redirect_uses(self) -> None:
         """What was read of single steps is read of the stacked values, or of the last state."""
         last = self.block.length - 1
-        self.outside = {n: [u for u in n.users if u not in self.members] for n in self.members}
+        self.outside = {n: self._outside(n) for n in self.members}
         for k, step in enumerate(self.block.steps):
             for j, node in enumerate(step):
                 if node is None:
