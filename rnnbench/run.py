@@ -110,9 +110,10 @@ def run_npz(session: Session, path: Path) -> Arrays:
     """
     bundle = session.bundle
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream:  # numpy leaves a damaged file open
+            file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
-                raise RnnbenchError(f"{path} holds one array without a name: give an .npz")
+                raise ValueError("it holds one array without a name")
             arrays: Arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise RnnbenchError(
@@ -132,7 +133,7 @@ def _read(session: Session, text: str, state: Arrays) -> tuple[NDArray[Any], Arr
     else:
         features = np.eye(len(bundle.metadata["alphabet"]), dtype=spec.dtype)[ids][:, np.newaxis]
     outputs = session({spec.name: _time_first(bundle, spec, features), **state})
-    following = {name: outputs[output] for name, output in bundle.states.items()}
+    following = state | {name: outputs[output] for name, output in bundle.states.items()}
     scores = _time_first(bundle, spec, outputs[bundle.outputs[0]])
     return scores[:, 0], following
 
