@@ -27,6 +27,10 @@ def options(seed=0, hidden=HIDDEN) -> variants.Options:
     return variants.Options(input_size=FEATURES, hidden_size=hidden, seed=seed)
 
 
+def gru(seed=0, hidden=HIDDEN, name="made-gru") -> Model:
+    return variants.model("gru", options(seed, hidden), bundle_name=name)
+
+
 def onnx_gru(model: Model) -> onnx.ModelProto:
     """The smallest graph: one GRU node, its weights plain initializers."""
     weights = {k.rpartition(".")[2]: v.numpy() for k, v in model.module.state_dict().items()}
@@ -82,8 +86,7 @@ def make_bundle(
     out: Path, *, edit: Edit | None = None, seed=0, hidden=HIDDEN, scale=1.0, name="made-gru"
 ) -> Bundle:
     """Writes ONNX (edited, where a test wants it damaged) and TorchScript."""
-    sizes = options(seed, hidden)
-    model = variants.model("gru", sizes, bundle_name=name)
+    model = gru(seed, hidden, name)
     with torch.no_grad():
         for parameter in model.module.parameters():
             parameter.mul_(scale)
@@ -107,7 +110,7 @@ def make_bundle(
                 "kind": "variant",
                 "variant": "gru",
                 "task": "made",
-                "options": asdict(sizes),
+                "options": asdict(options(seed, hidden)),
             },
             "artifacts": {
                 "onnx": describe_file(folder / "model.onnx"),

@@ -74,6 +74,7 @@ def rebuild(bundle: Bundle) -> Model:
     if kind in ("file", "import") and isinstance(source.get("spec"), str):
         from rnnbench import sources
 
+        _refuse_code_in_the_bundle(bundle, source["spec"])
         try:
             model: Model = sources.load(source["spec"])
             return model
@@ -85,3 +86,13 @@ def rebuild(bundle: Bundle) -> Model:
         f"{bundle.path} does not say where the code of its model is: "
         "export a FILE.py or package.module:function to have it rebuilt"
     )
+
+
+def _refuse_code_in_the_bundle(bundle: Bundle, spec: str) -> None:
+    """Bundles come from anywhere: opening one never runs Python that came with it."""
+    file = Path(spec if spec.endswith(".py") else spec.rpartition(":")[0])
+    if file.suffix == ".py" and file.resolve().is_relative_to(bundle.path.resolve()):
+        raise Unavailable(
+            f"{spec} is inside of the bundle, and code that came with a bundle is not run: "
+            "move it out, if you trust it, and export again"
+        )
