@@ -1,0 +1,128 @@
+"""`export` on the command line: several models, failures, exit codes, and the whole main job."""
+
+import json
+
+import pytest
+
+from rnnbench import cli, pipeline, variants
+from rnnbench.check import check as check_bundle
+from rnnbench.errors import RnnbenchError
+
+MODEL = """
+import torch
+from rnnbench import Model, TensorSpec
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.cell = torch.nn.GRUCell(3, 5)
+
+    def forward(self, x, h0):
+        h, steps = h0, []
+        for step in x.unbind(0):
+            h = self.cell(step, h)
+            steps.append(h)
+        return torch.stack(steps), h
+
+def build():
+    x = TensorSpec("x", ("time", "batch", 3))
+    h0 = TensorSpec("h0", ("batch", 5), role="state")
+    return Model(Net(), (x, h0), ("y", "hn"), {"h0": "hn"})
+
+def broken():
+    raise ValueError("no weights\\nat all")
+"""
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(MODEL)
+
+    def call(*words):
+        with pytest.raises(SystemExit) as caught:
+            cli.main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return caught.value.code, out, err
+
+    return call
+
+
+def table(out):
+    """(model, format, runtime) -> the line."""
+    lines = out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("---")) + 1
+    return {tuple(line.split()[:3]): line for line in lines[start:]}
+
+
+def test_one_failing_model_does_not_stop_the_others(run, monkeypatch):
+    real = pipeline.train_one
+
+    def train_one(variant, *rest):
+        if variant == "gru":
+            raise RnnbenchError("the dog ate it\nand more")
+        return real(variant, *rest)
+
+    monkeypatch.setattr(pipeline, "train_one", train_one)
+    code, out, err = run("export", "gru", "elman")
+    rows = table(out)
+    assert code == 1
+    assert "failed: the dog ate it" in rows["hello-gru", "-", "-"]
+    assert any(model == "hello-elman" for model, *_ in rows)
+    assert "[1/2] hello-gru  FAILED" in err
+    code, out, err = run("export", "gru")  # alone it is bad input
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == "error: the dog ate it"
+
+
+def test_the_main_job(run, tmp_path):
+    code, out, err = run("export")
+    rows = table(out)
+    assert code == 0, out + err
+    for variant in variants.names():
+        for format, runtime in (("torchscript", "torchscript"), ("onnx", "onnxruntime")):
+            assert rows[f"hello-{variant}", format, runtime].rstrip().endswith("same")
+    for runtime in ("eager", "torchscript", "onnxruntime"):
+        words = ("run", "exports/hello-gru-loop", "--runtime", runtime, "--text", "hello")
+        assert run(*words)[:2] == (0, "ohlol\n")
+
+
+def test_a_model_of_ones_own(run, tmp_path):
+    code, out, err = run("export", "mine.py", "--format", "onnx", "--out", "out", "--json")
+    assert code == 0, out + err
+    assert json.loads(out)["ok"]
+    manifest = json.loads((tmp_path / "out" / "Net" / "manifest.json").read_text())
+    assert manifest["source"] == {"kind": "file", "spec": "mine.py"}
+    assert list(manifest["artifacts"]) == ["onnx"]
+    assert check_bundle(tmp_path / "out" / "Net").ok
+
+
+@pytest.mark.parametrize("target", ["mine.py:broken", "mine.py:missing", "no.such.module:f"])
+def test_a_model_that_cannot_be_made_is_one_line(run, tmp_path, target):
+    code, out, err = run("export", target)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in err
+    assert "bug" not in err
+    assert not (tmp_path / "exports").exists()
+
+
+def test_weights_of_train_are_exported(run, tmp_path):
+    run("train", "elman", "--seed", "3")
+    code, _, err = run("export", "elman", "--seed", "3", "--runs", "runs", "--format", "onnx")
+    assert code == 0
+    assert "epoch" not in err
+
+
+def test_loops_are_kept_on_request(run, tmp_path):
+    ops = {}
+    for flags in ((), ("--keep-loops",)):
+        code, out, err = run("export", "mine.py", "--format", "onnx", *flags)
+        assert code == 0, out + err
+        import onnx
+
+        graph = onnx.load(tmp_path / "exports" / "Net" / "model.onnx").graph
+        ops[bool(flags)] = {node.op_type for node in graph.node}
+    assert "GRU" in ops[False]
+    assert "GRU" not in ops[True]
