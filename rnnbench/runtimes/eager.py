@@ -72,9 +72,9 @@ def rebuild(bundle: Bundle) -> Model:
 
         return rebuild_variant(source)
     if kind in ("file", "import") and isinstance(source.get("spec"), str):
+        _refuse_code_in_the_bundle(bundle, source["spec"])
         from rnnbench import sources
 
-        _refuse_code_in_the_bundle(bundle, source["spec"])
         try:
             model: Model = sources.load(source["spec"])
             return model
