@@ -18,13 +18,13 @@ from rnnbench.capture.loops import roll_loops
 from rnnbench.capture.places import source_line
 from rnnbench.capture.prove import prove_equal
 from rnnbench.capture.simplify import drop_zero_states, fold_constants
-from rnnbench.capture.trace import frozen_dims, retrace, trace_module
+from rnnbench.capture.trace import Trace, frozen_dims, retrace, trace_module
 from rnnbench.errors import RnnbenchError
-from rnnbench.model import Model, sample_inputs
+from rnnbench.model import Model
 
 _BATCH = 3
-_OTHER_SIZES = (7, 11, 13, 17, 19)
-_LENGTHS = ((5, 8), (24, 36))  # short ones trace fast; strided front-ends need longer ones
+_OTHER_SIZES = (5, 7, 11, 13, 17)
+_SCALES = (1, 5)  # short traces are fast; strided front-ends need longer ones
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,14 @@ def capture(model: Model, *, keep_loops: bool = False, allow_frozen: bool = Fals
         RnnbenchError: the module cannot be captured; the message names the place and the remedy.
     """
     dims = traced_sizes(model)
-    first = trace_module(model, sample_inputs(model, dims, 0), dims, ())
+    first = trace_module(model, dims)
     graph, loops = first.graph, []
     if first.frozen:
-        graph, loops = _with_loops(model, dims, first.frozen, keep_loops)
+        graph, loops = _with_loops(model, first, keep_loops)
     fold_constants(graph)
     drop_zero_states(graph.graph)
     recurrences = _recurrences(graph) + tuple(loops)
-    program = retrace(graph, model, sample_inputs(model, dims, 0))
+    program = retrace(graph, model, dims)
     frozen = frozen_dims(model, program)
     if frozen:
         raise RnnbenchError(_still_frozen(model, frozen, dims))
@@ -97,16 +97,15 @@ def capture(model: Model, *, keep_loops: bool = False, allow_frozen: bool = Fals
 
 
 def _with_loops(
-    model: Model, dims: dict[str, int], frozen: tuple[str, ...], keep_loops: bool
+    model: Model, first: Trace, keep_loops: bool
 ) -> tuple[fx.GraphModule, list[Recurrence]]:
     """Rolls the loops over the dimensions that turned into constants."""
     error: RnnbenchError | None = None
-    for lengths in _LENGTHS:
-        traces = []
-        for length in lengths:
-            sizes = dims | {d: length + 4 * i for i, d in enumerate(frozen)}
-            traces.append(trace_module(model, sample_inputs(model, sizes, 0), sizes, frozen).graph)
-        shorter, longer = traces
+    for scale in _SCALES:
+        sizes = {d: n * scale if d in first.frozen else n for d, n in first.dims.items()}
+        shorter = (first if scale == 1 else trace_module(model, sizes)).graph
+        more = {d: sizes[d] + 3 * scale + i for i, d in enumerate(first.frozen)}
+        longer = trace_module(model, sizes | more).graph
         try:
             rolled = roll_loops(shorter, longer, keep_loops=keep_loops)
             generalise_traces(shorter, longer)

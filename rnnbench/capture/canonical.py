@@ -42,12 +42,20 @@ def shape_of(node: Any) -> tuple[int | torch.SymInt, ...] | None:
     return tuple(value.shape) if isinstance(value, torch.Tensor) else None
 
 
-def size_at(node: fx.Node, dim: int) -> int | None:
+def number(size: Any) -> int | None:
+    """A size as a number, also where a guard made it one after it was symbolic; else None."""
+    if isinstance(size, int):
+        return size
+    known = isinstance(size, torch.SymInt) and size.node.expr.is_number
+    return int(size.node.expr) if known else None
+
+
+def size_at(node: Any, dim: Any) -> int | None:
     """A size of a tensor, where it is a number."""
     shape = shape_of(node)
     if shape is None or not -len(shape) <= dim < len(shape):
         return None
-    return shape[dim] if isinstance(shape[dim], int) else None  # type: ignore[return-value]
+    return number(shape[dim])
 
 
 def new_node(graph: fx.Graph, before: fx.Node, target: Callable[..., Any], *args: Any) -> fx.Node:

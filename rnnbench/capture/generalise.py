@@ -14,6 +14,7 @@ import torch
 from torch import fx
 
 from rnnbench.capture.blocks import arguments
+from rnnbench.capture.canonical import number
 from rnnbench.capture.loops import map_leaves
 from rnnbench.capture.places import source_line
 from rnnbench.errors import RnnbenchError
@@ -68,10 +69,11 @@ def _sizes_of(mine: fx.Node, other: fx.Node) -> list[_Size]:
     a, b = mine.meta.get("val"), other.meta.get("val")
     if not isinstance(a, torch.Tensor) or not isinstance(b, torch.Tensor) or a.dim() != b.dim():
         return []
+    pairs = [(number(p), number(q)) for p, q in zip(a.shape, b.shape, strict=True)]
     return [
         _Size(mine, dim, (p, q))
-        for dim, (p, q) in enumerate(zip(a.shape, b.shape, strict=True))
-        if isinstance(p, int) and isinstance(q, int) and p != q
+        for dim, (p, q) in enumerate(pairs)
+        if p is not None and q is not None and p != q
     ]
 
 
@@ -87,10 +89,20 @@ def _generalise_call(graph: fx.Graph, mine: fx.Node, other: fx.Node, sizes: list
             return value
         if type(value) is not int or type(longer) is not int:
             raise _unlike(mine)
+        if _is_last(mine, (value, longer), sizes):
+            return -1
         return _expression(graph, mine, (value, longer), sizes)
 
     mine.args = map_leaves(mine.args, change)
     mine.kwargs = map_leaves(dict(mine.kwargs), change)
+
+
+def _is_last(node: fx.Node, values: tuple[int, int], sizes: list[_Size]) -> bool:
+    """Whether a number that varies is the index of a tensor's last step."""
+    if node.target is not aten.select.int or node.args[2] != values[0]:
+        return False
+    ends = tuple(v + 1 for v in values)
+    return _Size(node.args[0], node.args[1], ends) in sizes  # type: ignore[arg-type]
 
 
 def _equal(a: Any, b: Any) -> bool:

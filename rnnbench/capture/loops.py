@@ -374,7 +374,10 @@ class _Emitter:
         """Whether the last but one step's value is used in the same way (in one list, say)."""
         before = self.block.steps[-2][j]
         assert before is not None
-        return any(str(u.target) == str(user.target) for u in self.outside[before])
+        joins = user.target in (aten.stack.default, aten.cat.default)
+        return any(
+            u is user if joins else str(u.target) == str(user.target) for u in self.outside[before]
+        )
 
     def _written(self, j: int) -> fx.Node:
         if j not in self.final:

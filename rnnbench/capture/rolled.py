@@ -31,9 +31,18 @@ def run_scan(
         # A scan's results may be neither its arguments nor one another.
         return tuple(a.clone() for a in after), tuple(v.clone() for v in values)
 
-    # The types and shapes of what is carried must not change: a first value may be broader.
-    final, stacked = scan(step, tuple(f.contiguous() for f in first), tuple(xs))
+    run = _python_loop if type(xs[0]) in (Tensor, torch.nn.Parameter) else scan
+    final, stacked = run(step, tuple(first), tuple(xs))
     return (*final, *stacked)
+
+
+def _python_loop(step: Callable[..., Any], carry: Any, xs: tuple[Tensor, ...]) -> tuple[Any, Any]:
+    """What `scan` does, on real tensors: PyTorch's own would compile the step first."""
+    values = []
+    for x in zip(*xs, strict=True):
+        carry, value = step(carry, x)
+        values.append(value)
+    return carry, tuple(torch.stack(v) for v in zip(*values, strict=True))
 
 
 def shifted(first: Tensor, values: Tensor) -> Tensor:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import fx, nn
 from torch.export import Dim, ExportedProgram
 
 from rnnbench.capture import places
+from rnnbench.capture.canonical import number
 from rnnbench.capture.layers import standing_in
 from rnnbench.capture.places import is_library
 from rnnbench.errors import RnnbenchError, one_line
-from rnnbench.model import Arrays, Model
+from rnnbench.model import Model, sample_inputs
 
 _ASSIGNED = re.compile(r"tensor attributes? (self\.\S+?),? .*assigned during export")
 
@@ -40,50 +42,45 @@ class Trace:
     frozen: tuple[str, ...]
 
 
-def trace_module(model: Model, arrays: Arrays, dims: Mapping[str, int], static: Sequence[str]) -> Trace:
+def trace_module(model: Model, dims: Mapping[str, int]) -> Trace:
     """Traces the module once.
 
     Args:
         model: what to trace.
-        arrays: its inputs by name, at the sizes `dims`.
         dims: the size of each dynamic dimension.
-        static: those that are to be constants of the graph.
 
     Raises:
         RnnbenchError: the module raises, or keeps a state that the declaration does not name.
     """
-    shapes = tuple(
-        {
-            i: Dim.STATIC if size in static or isinstance(size, int) else Dim.AUTO(min=1)
-            for i, size in enumerate(spec.shape)
-        }
-        for spec in model.inputs
-    )
-    tensors = tuple(torch.from_numpy(arrays[spec.name]) for spec in model.inputs)
     with evaluating(model.module), _one_line_errors(model), standing_in():
+        tensors, shapes = _example(model, dims)
         program = torch.export.export(model.module, tensors, dynamic_shapes=shapes, strict=False)
         program = program.run_decompositions({})
     _refuse_hidden_state(model, program)
-    return Trace(unlift(program), dict(dims), _frozen(model, program, static))
+    return Trace(unlift(program), dict(dims), frozen_dims(model, program))
 
 
-def retrace(
-    graph: fx.GraphModule, model: Model, arrays: Arrays, static: Sequence[str] = ()
-) -> ExportedProgram:
-    """Exports a rewritten graph, with batch and time dynamic."""
+def retrace(graph: fx.GraphModule, model: Model, dims: Mapping[str, int]) -> ExportedProgram:
+    """Exports a rewritten graph, with its dimensions dynamic."""
+    with torch.no_grad(), _one_line_errors(model):
+        tensors, shapes = _example(model, dims)
+        program = torch.export.export(graph, tensors, dynamic_shapes=shapes, strict=False)
+        return program.run_decompositions({})
+
+
+def _example(model: Model, dims: Mapping[str, int]) -> tuple[Any, Any]:
+    """The arguments of `torch.export`: tensors, and which of their sizes may change."""
+    arrays = sample_inputs(model, dims, 0)
+    tensors = tuple(torch.from_numpy(arrays[spec.name]) for spec in model.inputs)
+    # `Dim.AUTO`, since named dimensions fail on a scan (pitfall 18a).
     shapes = tuple(
         {
-            i: Dim.STATIC if size in static or isinstance(size, int) else Dim.AUTO(min=1)
+            i: Dim.STATIC if isinstance(size, int) else Dim.AUTO(min=1)
             for i, size in enumerate(spec.shape)
         }
         for spec in model.inputs
     )
-    tensors = tuple(torch.from_numpy(arrays[spec.name]) for spec in model.inputs)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning, message=r".*LeafSpec.*")
-        program = torch.export.export(graph, tensors, dynamic_shapes=shapes, strict=False)
-        functional: ExportedProgram = program.run_decompositions({})
-    return functional
+    return tensors, shapes
 
 
 def unlift(program: ExportedProgram) -> fx.GraphModule:
@@ -102,24 +99,15 @@ def unlift(program: ExportedProgram) -> fx.GraphModule:
 
 def frozen_dims(model: Model, program: ExportedProgram) -> tuple[str, ...]:
     """The declared dynamic dimensions that are constants of a program."""
-    return _frozen(model, program, ())
-
-
-def _frozen(model: Model, program: ExportedProgram, static: Sequence[str]) -> tuple[str, ...]:
     names = program.graph_signature.user_inputs
     nodes = {n.name: n for n in program.graph.nodes if n.op == "placeholder"}
     found: dict[str, None] = {}
     for spec, name in zip(model.inputs, names, strict=True):
         value = nodes[str(name)].meta["val"]
         for size, declared in zip(value.shape, spec.shape, strict=True):
-            if isinstance(declared, str) and declared not in static and _constant(size):
+            if isinstance(declared, str) and number(size) is not None:
                 found[declared] = None
     return tuple(found)
-
-
-def _constant(size: int | torch.SymInt) -> bool:
-    """Whether a size is a number, also where a guard made it one afterwards."""
-    return isinstance(size, int) or bool(size.node.expr.is_number)
 
 
 @contextmanager

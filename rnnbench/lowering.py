@@ -1,0 +1,158 @@
+"""`rnnbench::recurrence` in PyTorch's own operators, for the formats that PyTorch itself reads."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+from torch.export import ExportedProgram
+
+from rnnbench.capture import ops
+
+aten = torch.ops.aten
+
+_PADDED = {
+    "lstm": aten.lstm.input,
+    "gru": aten.gru.input,
+    "rnn_tanh": aten.rnn_tanh.input,
+    "rnn_relu": aten.rnn_relu.input,
+}
+_PACKED = {
+    "lstm": aten.lstm.data,
+    "gru": aten.gru.data,
+    "rnn_tanh": aten.rnn_tanh.data,
+    "rnn_relu": aten.rnn_relu.data,
+}
+
+
+def lower(program: ExportedProgram) -> ExportedProgram:
+    """The same program without operators of rnnbench; the given one stays as it is."""
+    graph = fx.Graph()
+    output = graph.graph_copy(program.graph, {}, return_output_node=True)
+    assert isinstance(output, tuple)
+    values, old = output
+    new = graph.output(values)
+    new.meta = copy.copy(old.meta)
+    root = fx.GraphModule(program.graph_module, graph)
+    for node in list(root.graph.find_nodes(op="call_function", target=ops.recurrence)):
+        _Lowering(root.graph, node).rewrite()
+    root.graph.lint()
+    root.recompile()
+    return ExportedProgram(
+        root,
+        root.graph,
+        copy.deepcopy(program.graph_signature),
+        program.state_dict,
+        program.range_constraints,
+        copy.deepcopy(program.module_call_graph),
+        program.example_inputs,
+        program.constants,
+    )
+
+
+class _Lowering:
+    """Rewrites one recurrence; `ops.fused` is the same in Python."""
+
+    def __init__(self, graph: fx.Graph, node: fx.Node) -> None:
+        self.graph = graph
+        self.node = node
+        self.fake_mode = node.args[0].meta["val"].fake_mode  # type: ignore[union-attr]
+
+    def rewrite(self) -> None:
+        """Replaces the node."""
+        x, lengths, h0, c0, weights, kind, direction = self.node.args
+        directions = ops.num_directions(str(direction))
+        bias = len(weights) == 4 * directions  # type: ignore[arg-type]
+        states = [self._state(x, s, weights, directions) for s in (h0, c0)[: 1 + (kind == "lstm")]]
+        if direction == "reverse":
+            x = self._call(aten.flip.default, x, [0])
+        flags = (bias, 1, 0.0, False, directions == 2)
+        if lengths is None:
+            hx = states if kind == "lstm" else states[0]
+            outs = self._layer(_PADDED[str(kind)], (x, hx, weights, *flags, False), len(states))
+        else:
+            outs = self._ragged(str(kind), x, lengths, states, weights, flags)
+        if direction == "reverse":
+            outs[0] = self._call(aten.flip.default, outs[0], [0])
+        for user in list(self.node.users):
+            assert user.target is operator.getitem
+            user.replace_all_uses_with(outs[user.args[1]])  # type: ignore[index]
+            self.graph.erase_node(user)
+        self.graph.erase_node(self.node)
+
+    def _state(self, x: Any, state: Any, weights: Any, directions: int) -> fx.Node:
+        if isinstance(state, fx.Node):
+            return state
+        hidden = weights[1].meta["val"].shape[1]
+        batch = self._call(aten.sym_size.int, x, 1)
+        return self._call(aten.new_zeros.default, x, [directions, batch, hidden])
+
+    def _layer(self, target: Callable[..., Any], args: Any, states: int) -> list[fx.Node]:
+        """A fused layer; its results have the shapes of the recurrence's."""
+        with self.graph.inserting_before(self.node):
+            call = self.graph.call_function(target, args)
+            outs = [
+                self.graph.call_function(operator.getitem, (call, i)) for i in range(1 + states)
+            ]
+        call.meta = copy.copy(self.node.meta)
+        call.meta["val"] = self.node.meta["val"][: 1 + states]
+        for out, value in zip(outs, call.meta["val"], strict=True):
+            out.meta["val"] = value
+        return outs
+
+    def _ragged(
+        self, kind: str, x: Any, lengths: Any, states: list[fx.Node], weights: Any, flags: Any
+    ) -> list[fx.Node]:
+        """Rows sorted by length, packed, run, padded, and put back in their order."""
+        ordered = self._call(aten.sort.default, lengths, 0, True)
+        longest, order = (self._call(operator.getitem, ordered, i) for i in (0, 1))
+        back = self._call(aten.argsort.default, order)
+        x = self._call(aten.index_select.default, x, 1, order)
+        states = [self._call(aten.index_select.default, s, 1, order) for s in states]
+        on_cpu = self._call(aten.to.device, longest, torch.device("cpu"), torch.int64)
+        packed = self._packed(x, on_cpu)
+        data, sizes = (self._call(operator.getitem, packed, i) for i in (0, 1))
+        hx = states if kind == "lstm" else states[0]
+        outs = self._layer(_PACKED[kind], (data, sizes, hx, weights, *flags), len(states))
+        time = self._call(aten.sym_size.int, x, 0)
+        y_shape = outs[0].meta["val"]
+        outs[0].meta["val"] = self._like_rows(data, y_shape.shape[-1])
+        outs[0].args[0].meta["val"] = (outs[0].meta["val"], *outs[0].args[0].meta["val"][1:])  # type: ignore[union-attr]
+        with self.graph.inserting_before(self.node):
+            padded = self.graph.call_function(
+                aten._pad_packed_sequence.default, (outs[0], sizes, False, 0.0, time)
+            )
+        padded.meta["val"] = (y_shape, lengths.meta["val"])
+        y = self._call(operator.getitem, padded, 0)
+        return [self._call(aten.index_select.default, v, 1, back) for v in (y, *outs[1:])]
+
+    def _packed(self, x: fx.Node, lengths: fx.Node) -> fx.Node:
+        """The packed rows: how many there are depends on the lengths."""
+        with self.graph.inserting_before(self.node):
+            node = self.graph.call_function(aten._pack_padded_sequence.default, (x, lengths, False))
+        value = x.meta["val"]
+        with self.fake_mode:
+            rows = self.fake_mode.shape_env.create_unbacked_symint()
+            steps = self.fake_mode.shape_env.create_unbacked_symint()
+            data = value.new_empty((rows, value.shape[-1]))
+            sizes = torch.empty((steps,), dtype=torch.int64)
+        node.meta["val"] = (data, sizes)
+        return node
+
+    def _like_rows(self, data: fx.Node, width: int) -> torch.Tensor:
+        value = data.meta["val"]
+        with self.fake_mode:
+            return value.new_empty((value.shape[0], width))  # type: ignore[no-any-return]
+
+    def _call(self, target: Callable[..., Any], *args: Any) -> fx.Node:
+        """A call whose value is worked out from its arguments'."""
+        with self.graph.inserting_before(self.node):
+            node = self.graph.call_function(target, args)
+        values = fx.node.map_arg(args, lambda n: n.meta["val"])
+        with self.fake_mode:
+            node.meta["val"] = target(*values)
+        return node
