@@ -40,8 +40,8 @@ class WithStates(torch.nn.Module):
         super().__init__()
         self.layer = layer
 
-    def forward(self, x: torch.Tensor, *states: torch.Tensor) -> Any:
-        return self.layer(x, states if len(states) > 1 else states[0])
+    def forward(self, x: torch.Tensor, h0: torch.Tensor, c0: torch.Tensor) -> Any:
+        return self.layer(x, (h0, c0))
 
 
 @pytest.mark.parametrize("state", ["zero", "given"])
@@ -100,7 +100,8 @@ def layer_model(cell: str, hidden: int, *, given: bool) -> Model:
     first = ("h0", "c0") if cell == "lstm" else ("h0",)
     states = [TensorSpec(name, (1, "batch", hidden), role="state") for name in first]
     pairs = dict(zip(first, last, strict=True))
-    return Model(WithStates(layer).eval(), (x, *states), ("y", *last), pairs, name=cell)
+    module = WithStates(layer).eval() if cell == "lstm" else layer
+    return Model(module, (x, *states), ("y", *last), pairs, name=cell)
 
 
 def export_stock(model: Model, conditions: Conditions, path: Path) -> None:
