@@ -31,3 +31,11 @@ def torchscript_deprecation() -> Iterator[None]:
             for category in (DeprecationWarning, FutureWarning):
                 warnings.filterwarnings("ignore", rf"`torch\.jit\.{call}` is", category)
         yield
+
+
+@contextmanager
+def export_warnings() -> Iterator[None]:
+    """Silences what `torch.export` says of its own code, and nothing else, in its block."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+        yield

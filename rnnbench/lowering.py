@@ -11,6 +11,7 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
+from rnnbench._quiet import export_warnings
 from rnnbench.capture import ops
 
 aten = torch.ops.aten
@@ -38,17 +39,21 @@ def lower(program: ExportedProgram) -> ExportedProgram:
     new = graph.output(values)
     new.meta = copy.copy(old.meta)
     root = fx.GraphModule(program.graph_module, graph)
+    with export_warnings():
+        signature = copy.deepcopy(program.graph_signature)
+        calls = copy.deepcopy(program.module_call_graph)
     for node in list(root.graph.find_nodes(op="call_function", target=ops.recurrence)):
-        _Lowering(root.graph, node).rewrite()
+        for old_name, new_name in _Lowering(root.graph, node).rewrite().items():
+            signature.replace_all_uses(old_name, new_name)
     root.graph.lint()
     root.recompile()
     return ExportedProgram(
         root,
         root.graph,
-        copy.deepcopy(program.graph_signature),
+        signature,
         program.state_dict,
         program.range_constraints,
-        copy.deepcopy(program.module_call_graph),
+        calls,
         program.example_inputs,
         program.constants,
     )
@@ -62,8 +67,9 @@ class _Lowering:
         self.node = node
         self.fake_mode = node.args[0].meta["val"].fake_mode  # type: ignore[union-attr]
 
-    def rewrite(self) -> None:
-        """Replaces the node."""
+    def rewrite(self) -> dict[str, str]:
+        """Replaces the node; returns the names of its results, old -> new."""
+        renamed = {}
         x, lengths, h0, c0, weights, kind, direction = self.node.args
         directions = ops.num_directions(str(direction))
         bias = len(weights) == 4 * directions  # type: ignore[arg-type]
@@ -80,9 +86,12 @@ class _Lowering:
             outs[0] = self._call(aten.flip.default, outs[0], [0])
         for user in list(self.node.users):
             assert user.target is operator.getitem
-            user.replace_all_uses_with(outs[user.args[1]])  # type: ignore[index]
+            new = outs[user.args[1]]  # type: ignore[index]
+            renamed[user.name] = new.name
+            user.replace_all_uses_with(new)
             self.graph.erase_node(user)
         self.graph.erase_node(self.node)
+        return renamed
 
     def _state(self, x: Any, state: Any, weights: Any, directions: int) -> fx.Node:
         if isinstance(state, fx.Node):

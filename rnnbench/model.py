@@ -65,7 +65,8 @@ class TensorSpec:
                 )
         if self.high is not None and (self.high < 1 or not self.dtype.startswith("int")):
             raise RnnbenchError(
-                f"input {self.name!r}: high={self.high} is the exclusive bound of int data, 1 or more"
+                f"input {self.name!r}: high={self.high} is the exclusive bound of integers, "
+                "1 or more"
             )
 
     def resolve(self, dims: Dims) -> tuple[int, ...]:

@@ -128,9 +128,9 @@ def _replace(graph: ir.Graph, node: ir.Node) -> None:
     y, *states = build.node(_OP[kind], inputs, outputs, attributes)
     if node.outputs[0].uses() or node.outputs[0].is_graph_output():
         y = build.merge_directions(y, directions)
-        _take_over(node.outputs[0], y)
+        _take_over(node.outputs[0], y, arrays[0])
     for old, new in zip(node.outputs[1:], states, strict=False):
-        _take_over(old, new)
+        _take_over(old, new, arrays[0])
     graph.remove(node, safe=True)
 
 
@@ -140,8 +140,8 @@ def _packed_name(weight: ir.Value | None, letter: str) -> str:
     return name.replace("weight_ih", letter) if "weight_ih" in name else f"{name}.{letter}"
 
 
-def _take_over(old: ir.Value, new: ir.Value) -> None:
-    new.shape, new.type = old.shape, old.type
+def _take_over(old: ir.Value, new: ir.Value, like: np.ndarray[Any, Any]) -> None:
+    new.shape, new.type = old.shape, ir.TensorType(ir.DataType.from_numpy(like.dtype))
     ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
 
 

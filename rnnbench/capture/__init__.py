@@ -18,12 +18,11 @@ from rnnbench.capture.loops import roll_loops
 from rnnbench.capture.places import source_line
 from rnnbench.capture.prove import prove_equal
 from rnnbench.capture.simplify import drop_zero_states, fold_constants
+from rnnbench.capture.sizes import traced_sizes
 from rnnbench.capture.trace import Trace, frozen_dims, retrace, trace_module
 from rnnbench.errors import RnnbenchError
 from rnnbench.model import Model
 
-_BATCH = 3
-_OTHER_SIZES = (5, 7, 11, 13, 17)
 _SCALES = (1, 5)  # short traces are fast; strided front-ends need longer ones
 
 
@@ -61,12 +60,6 @@ class Captured:
     recurrences: tuple[Recurrence, ...]
     dims: Mapping[str, int]
     frozen: tuple[str, ...] = ()
-
-
-def traced_sizes(model: Model) -> dict[str, int]:
-    """A size for each dynamic dimension; no two alike, so that none is taken for another."""
-    others = iter(_OTHER_SIZES)
-    return {d: _BATCH if d == model.batch_dim else next(others) for d in model.dims}
 
 
 def capture(model: Model, *, keep_loops: bool = False, allow_frozen: bool = False) -> Captured:
@@ -139,6 +132,6 @@ def _recurrences(graph: fx.GraphModule) -> tuple[Recurrence, ...]:
 def _still_frozen(model: Model, frozen: tuple[str, ...], dims: Mapping[str, int]) -> str:
     which = ", ".join(f"{d!r} at {dims[d]}" for d in frozen)
     return (
-        f"model {model.name!r}: dimension {which} became a constant: the module computes with it as "
-        "a Python number; use tensor operations, or allow_frozen=True for this size alone"
+        f"model {model.name!r}: dimension {which} became a constant: the module computes with it "
+        "as a Python number; use tensor operations, or allow_frozen=True for this size alone"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,8 @@ from torch import fx
 
 from rnnbench.capture import canonical
 from rnnbench.capture.batching import batched
-from rnnbench.capture.blocks import Block, arguments, find_blocks
+from rnnbench.capture.blocks import Block, Step, arguments, find_blocks
+from rnnbench.capture.canonical import size_at
 from rnnbench.capture.cells import Cell, match_cell
 from rnnbench.capture.fission import Piece, split_body
 from rnnbench.capture.ops import recurrence
@@ -231,13 +232,20 @@ class _Emitter:
         """The values at a position of the body in all steps, stacked."""
         if j not in self.stacked:
             step = self.block.inputs[j]
-            last = step.first + step.stride * (self.block.length - 1)
-            low, high = min(step.first, last), max(step.first, last) + 1
             with self.graph.inserting_before(self.end):
                 self.stacked[j] = self.graph.call_function(
-                    per_step, (step.source, step.dim, low, high, step.stride < 0)
+                    per_step, (step.source, step.dim, *self._range(step), step.stride < 0)
                 )
         return self.stacked[j]
+
+    def _range(self, step: Step) -> tuple[int, int | None]:
+        """The first index and the end; an end of None is that of the tensor."""
+        last = step.first + step.stride * (self.block.length - 1)
+        low, high = min(step.first, last), max(step.first, last) + 1
+        return low, None if high == size_at(step.source, step.dim) else high
+
+    def _range_in(self, into: fx.Node, step: Step) -> tuple[int, int | None]:
+        return self._range(replace(step, source=into))
 
     def _emit_scan(self, piece: Piece, needed: set[int]) -> None:
         inside = set(piece.positions)
@@ -382,15 +390,13 @@ class _Emitter:
     def _written(self, j: int) -> fx.Node:
         if j not in self.final:
             step = self.block.writes[j]
-            last = step.first + step.stride * (self.block.length - 1)
-            low, high = min(step.first, last), max(step.first, last) + 1
             source = self.body[j].args[1]
             assert isinstance(source, fx.Node)
             into = self.block.carried[j]
             with self.graph.inserting_before(self.end):
                 values = self._all_steps(self.position[source])
                 self.final[j] = self.graph.call_function(
-                    written, (into, values, step.dim, low, high, step.stride < 0)
+                    written, (into, values, step.dim, *self._range_in(into, step), step.stride < 0)
                 )
             self.final[j].meta["val"] = into.meta.get("val")
         return self.final[j]

@@ -11,6 +11,7 @@ from torch import fx
 from rnnbench.capture.trace import evaluating
 from rnnbench.errors import RnnbenchError
 from rnnbench.model import Model, sample_inputs
+from rnnbench.modules import device_of
 
 # Another order of summation moves a float32 result by parts in 10^6; a wrong graph by parts in 10.
 _TOLERANCE = 1e-4
@@ -26,7 +27,9 @@ def prove_equal(model: Model, graph: fx.GraphModule, dims: Mapping[str, int]) ->
     """
     compared = 0
     for seed, sizes in enumerate(_sizes(model, dims)):
-        tensors = [torch.from_numpy(a) for a in sample_inputs(model, sizes, seed).values()]
+        device = device_of(model.module)
+        arrays = sample_inputs(model, sizes, seed).values()
+        tensors = [torch.from_numpy(a).to(device) for a in arrays]
         with evaluating(model.module):
             try:
                 expected = torch.utils._pytree.tree_leaves(model.module(*tensors))
@@ -56,7 +59,7 @@ def _sizes(model: Model, dims: Mapping[str, int]) -> Iterator[dict[str, int]]:
 def _difference(a: torch.Tensor, b: torch.Tensor) -> str:
     if a.shape != b.shape or a.dtype != b.dtype:
         return f"as {b.dtype}{list(b.shape)} for {a.dtype}{list(a.shape)}"
-    x, y = a.detach().double().numpy(), b.detach().double().numpy()
+    x, y = a.detach().double().cpu().numpy(), b.detach().double().cpu().numpy()
     scale = max(1.0, float(np.abs(x[np.isfinite(x)]).max(initial=0.0)))
     close = np.isclose(x, y, rtol=0.0, atol=_TOLERANCE * scale, equal_nan=True)
     return "" if close.all() else f"off by {np.abs(x - y).max():.2g}"

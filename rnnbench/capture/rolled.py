@@ -50,17 +50,20 @@ def shifted(first: Tensor, values: Tensor) -> Tensor:
     return torch.cat([first.unsqueeze(0), values[:-1]])
 
 
-def per_step(x: Tensor, dim: int, start: int, stop: int, reverse: bool) -> Tensor:
+def per_step(x: Tensor, dim: int, start: int, stop: int | None, reverse: bool) -> Tensor:
     """Steps `start` to `stop` of a dimension, as a first dimension, in the order of the loop."""
-    x = x.movedim(dim, 0)[start:stop] if dim else x[start:stop]
+    x = x.movedim(dim, 0) if dim else x
+    x = x if start == 0 and stop is None else x[start:stop]
     return x.flip(0) if reverse else x
 
 
-def written(into: Tensor, values: Tensor, dim: int, start: int, stop: int, reverse: bool) -> Tensor:
+def written(
+    into: Tensor, values: Tensor, dim: int, start: int, stop: int | None, reverse: bool
+) -> Tensor:
     """`into` with (time, ...) values in the steps `start` to `stop` of a dimension."""
     values = values.flip(0) if reverse else values
     values = values.movedim(0, dim) if dim else values
-    if start == 0 and stop == into.shape[dim]:
+    if start == 0 and stop is None:
         return values
     return torch.slice_scatter(into, values, dim, start, stop)
 

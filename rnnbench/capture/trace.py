@@ -23,6 +23,7 @@ from rnnbench.capture.layers import standing_in
 from rnnbench.capture.places import is_library
 from rnnbench.errors import RnnbenchError, one_line
 from rnnbench.model import Model, sample_inputs
+from rnnbench.modules import device_of, undisturbed
 
 _ASSIGNED = re.compile(r"tensor attributes? (self\.\S+?),? .*assigned during export")
 
@@ -71,7 +72,9 @@ def retrace(graph: fx.GraphModule, model: Model, dims: Mapping[str, int]) -> Exp
 def _example(model: Model, dims: Mapping[str, int]) -> tuple[Any, Any]:
     """The arguments of `torch.export`: tensors, and which of their sizes may change."""
     arrays = sample_inputs(model, dims, 0)
-    tensors = tuple(torch.from_numpy(arrays[spec.name]) for spec in model.inputs)
+    tensors = tuple(
+        torch.from_numpy(arrays[spec.name]).to(device_of(model.module)) for spec in model.inputs
+    )
     # `Dim.AUTO`, since named dimensions fail on a scan (pitfall 18a).
     shapes = tuple(
         {
@@ -112,15 +115,9 @@ def frozen_dims(model: Model, program: ExportedProgram) -> tuple[str, ...]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; every submodule's mode is put back."""
-    modes = [(m, m.training) for m in module.modules()]
-    try:
-        module.eval()
-        with torch.no_grad():
-            yield
-    finally:
-        for submodule, mode in modes:
-            submodule.training = mode
+    """Evaluation mode without gradients; afterwards the module is as it was, also on an error."""
+    with undisturbed(module), torch.no_grad():
+        yield
 
 
 @contextmanager

@@ -31,11 +31,13 @@ def write(captured: Captured, path: Path, *, metadata: Mapping[str, str]) -> dic
     """
     import torch
 
+    from rnnbench._quiet import export_warnings
     from rnnbench.lowering import lower
 
     program = lower(captured.program)
     try:
-        torch.export.save(program, path, extra_files={"rnnbench": _text(metadata)})
+        with export_warnings():
+            torch.export.save(program, path, extra_files={"rnnbench": _text(metadata)})
     except Exception as error:
         raise RnnbenchError(
             f"model {captured.model.name!r} cannot be saved as .pt2: {one_line(error)}"

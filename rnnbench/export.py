@@ -1,0 +1,130 @@
+"""Model -> Bundle: captured once, written in each format, with the cases it will be judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib import metadata as packages
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnbench import plugins
+from rnnbench.bundle import Bundle, describe_file, describe_spec, write_manifest
+from rnnbench.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.model import Model
+from rnnbench.writing import writing
+
+if TYPE_CHECKING:
+    from rnnbench.capture import Captured
+
+_PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+
+def export(
+    model: Model,
+    formats: Sequence[str] = ("torchscript", "onnx"),
+    out: str | Path = "exports",
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    source: Mapping[str, Any] | None = None,
+    opset: int | None = None,
+    keep_loops: bool = False,
+    allow_frozen: bool = False,
+) -> Bundle:
+    """Writes the bundle `out/<model.name>/`, whole or not at all.
+
+    Args:
+        model: a module, and the names of its inputs and outputs.
+        formats: plugins in `rnnbench/formats/`.
+        out: the folder that the bundle's folder goes to; a bundle of that name is replaced.
+        metadata: what else is to be said of the model (JSON): task, variant, alphabet ...
+        source: where the module's Python code is, for whoever wants to run it again.
+        opset: of ONNX, 17 to 21.
+        keep_loops: leave a loop a scan where a fused layer could stand (for comparison).
+        allow_frozen: accept a model whose length cannot be dynamic; the manifest says so.
+
+    Returns:
+        The bundle. A format that the model has no form in is in its manifest with the reason.
+
+    Raises:
+        RnnbenchError: the declaration does not fit the module, the module cannot be captured, or
+            no format could be written. A bundle that was there before is untouched.
+    """
+    from rnnbench.capture import capture
+    from rnnbench.cases import plan_cases, write_cases
+    from rnnbench.modules import save_weights
+    from rnnbench.threads import torch_threads
+
+    writers = {name: plugins.load("formats", name) for name in dict.fromkeys(formats)}
+    if not writers:
+        raise RnnbenchError(f"no format given: choose from {', '.join(plugins.names('formats'))}")
+    for name, writer in writers.items():
+        missing = writer.available()
+        if missing:
+            raise Unavailable(f"format {name!r}: {missing}")
+    with writing(out, model.name) as folder, torch_threads(1):
+        from rnnbench.capture.sizes import traced_sizes
+
+        cases = write_cases(model, folder, plan_cases(model, traced_sizes(model)))
+        captured = capture(model, keep_loops=keep_loops, allow_frozen=allow_frozen)
+        digest = save_weights(model.module, folder)
+        said = _metadata(model, metadata or {}, digest)
+        artifacts: dict[str, Any] = {}
+        failed: dict[str, str] = {}
+        for name, writer in writers.items():
+            extra = {"opset": opset} if name == "onnx" else {}
+            path = folder / f"model{writer.SUFFIX}"
+            try:
+                details = writer.write(captured, path, metadata=said, **extra)
+            except (RnnbenchError, RuntimeError) as error:
+                path.unlink(missing_ok=True)
+                failed[name] = one_line(error)
+                if len(failed) == len(writers):
+                    raise RnnbenchError(failed[name]) from error
+                continue
+            artifacts[name] = describe_file(path) | details
+        write_manifest(
+            folder,
+            {
+                "version": said["version"],
+                "name": model.name,
+                "inputs": [describe_spec(spec) for spec in model.inputs],
+                "outputs": list(model.outputs),
+                "states": dict(model.states),
+                "batch_dim": model.batch_dim,
+                "time_dim": model.time_dim,
+                "traced": dict(captured.dims),
+                "frozen": list(captured.frozen),
+                "sha256": digest,
+                "recurrences": [asdict(r) for r in captured.recurrences],
+                "metadata": dict(metadata or {}),
+                "source": dict(source or {}),
+                "versions": _versions(),
+                "artifacts": artifacts,
+                "failed": failed,
+                "cases": cases,
+            },
+        )
+    return Bundle.open(Path(out) / model.name)
+
+
+def describe_recurrences(captured: Captured) -> str:
+    """How each recurrence was represented, in a line."""
+    return ", ".join(f"{r.place}: {r.kind} {r.representation}" for r in captured.recurrences)
+
+
+def _metadata(model: Model, given: Mapping[str, Any], digest: str) -> dict[str, str]:
+    """What every file says of itself."""
+    said = {"producer": "rnnbench", "version": packages.version("rnnbench"), "name": model.name}
+    said |= {key: str(given[key]) for key in ("task", "variant") if key in given}
+    return said | {"weights_sha256": digest}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = packages.version(name)
+        except packages.PackageNotFoundError:
+            continue
+    return found
