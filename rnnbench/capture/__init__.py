@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import fx
@@ -16,7 +16,7 @@ from rnnbench.capture import ops
 from rnnbench.capture.generalise import generalise_traces
 from rnnbench.capture.loops import roll_loops
 from rnnbench.capture.places import source_line
-from rnnbench.capture.prove import prove_equal
+from rnnbench.capture.prove import Unproved, prove_equal
 from rnnbench.capture.simplify import drop_zero_states, fold_constants
 from rnnbench.capture.sizes import traced_sizes
 from rnnbench.capture.trace import Trace, frozen_dims, retrace, trace_module
@@ -75,23 +75,37 @@ def capture(model: Model, *, keep_loops: bool = False, allow_frozen: bool = Fals
     """
     dims = traced_sizes(model)
     first = trace_module(model, dims)
-    graph, loops = first.graph, []
-    if first.frozen:
-        graph, loops = _with_loops(model, first, keep_loops)
+    if not first.frozen:
+        return _finish(model, first.graph, dims, [])
+    try:
+        return _finish(model, *_with_loops(model, first, keep_loops))
+    except Unproved:
+        if keep_loops:
+            raise
+    # No rewrite is made that cannot be proved: the loops stay loops.
+    graph, dims, loops = _with_loops(model, trace_module(model, dims), keep_loops=True)
+    note = "its fused form could not be proved to compute the same"
+    return _finish(model, graph, dims, [replace(r, note=note) for r in loops])
+
+
+def _finish(
+    model: Model, graph: fx.GraphModule, dims: dict[str, int], loops: list[Recurrence]
+) -> Captured:
+    """Simplifies the graph, proves it, and exports it for good."""
     fold_constants(graph)
     drop_zero_states(graph.graph)
+    prove_equal(model, graph, dims)
     recurrences = _recurrences(graph) + tuple(loops)
     program = retrace(graph, model, dims)
     frozen = frozen_dims(model, program)
     if frozen:
         raise RnnbenchError(_still_frozen(model, frozen, dims))
-    prove_equal(model, graph, dims)
     return Captured(model, program, recurrences, dims)
 
 
 def _with_loops(
     model: Model, first: Trace, keep_loops: bool
-) -> tuple[fx.GraphModule, list[Recurrence]]:
+) -> tuple[fx.GraphModule, dict[str, int], list[Recurrence]]:
     """Rolls the loops over the dimensions that turned into constants."""
     error: RnnbenchError | None = None
     for scale in _SCALES:
@@ -99,6 +113,8 @@ def _with_loops(
         shorter = (first if scale == 1 else trace_module(model, sizes)).graph
         more = {d: sizes[d] + 3 * scale + i for i, d in enumerate(first.frozen)}
         longer = trace_module(model, sizes | more).graph
+        for graph in (shorter, longer):
+            fold_constants(graph)
         try:
             rolled = roll_loops(shorter, longer, keep_loops=keep_loops)
             generalise_traces(shorter, longer)
@@ -112,7 +128,7 @@ def _with_loops(
             for r in rolled
             for k in r.kinds
         ]
-        return shorter, loops
+        return shorter, sizes, loops
     raise RnnbenchError(f"model {model.name!r}: {error}")
 
 

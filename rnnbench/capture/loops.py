@@ -107,7 +107,7 @@ class _Emitter:
                 read.union(*(o.reads(self.block) for o in pieces if o is not p)) for p in pieces
             ]
             cells = [
-                match_cell(self.block, p, n) if p.recurs else None
+                match_cell(self.module, self.block, p, n) if p.recurs else None
                 for p, n in zip(pieces, needed, strict=True)
             ]
             if any(cells):

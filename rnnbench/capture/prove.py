@@ -17,13 +17,17 @@ from rnnbench.modules import device_of
 _TOLERANCE = 1e-4
 
 
+class Unproved(RnnbenchError):  # noqa: N818
+    """What was captured is not what the module computes."""
+
+
 def prove_equal(model: Model, graph: fx.GraphModule, dims: Mapping[str, int]) -> None:
     """Compares a graph with the module that it stands for.
 
     Sizes at which the module itself raises are left out (a convolution longer than its input).
 
     Raises:
-        RnnbenchError: they differ; the message gives the sizes and the error.
+        Unproved: they differ; the message gives the sizes and the error.
     """
     compared = 0
     for seed, sizes in enumerate(_sizes(model, dims)):
@@ -38,12 +42,12 @@ def prove_equal(model: Model, graph: fx.GraphModule, dims: Mapping[str, int]) ->
             try:
                 given = graph(*tensors)
             except Exception as error:
-                raise RnnbenchError(_differs(model, sizes, "raises " + str(error)[:80])) from error
+                raise Unproved(_differs(model, sizes, "raises " + str(error)[:80])) from error
         compared += 1
         for name, a, b in zip(model.outputs, expected, given, strict=False):
             wrong = _difference(a, b)
             if wrong:
-                raise RnnbenchError(_differs(model, sizes, f"gives {name!r} {wrong}"))
+                raise Unproved(_differs(model, sizes, f"gives {name!r} {wrong}"))
     if not compared:
         raise RnnbenchError(f"model {model.name!r} raises at every size but the traced one")
 
