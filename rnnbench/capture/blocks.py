@@ -273,7 +273,8 @@ def _analyse_number(
 ) -> None:
     """An index that grows or falls by the same amount in each step."""
     node = column[0]
-    index_at = {aten.select.int: 2, aten.select_scatter.default: 3}.get(node.target)
+    target: Any = node.target
+    index_at = {aten.select.int: 2, aten.select_scatter.default: 3}.get(target)
     strides = {b - a for a, b in pairwise(values)}
     if position != index_at or len(strides) != 1:
         raise NoLoop("a number changes from step to step")

@@ -104,7 +104,8 @@ def _no_ops(graph: fx.Graph, node: fx.Node) -> None:
         return
     off = node.target is aten.dropout.default and node.args[2] is False
     cast = node.target in (aten.to.dtype, aten._to_copy.default, aten.to.dtype_layout)
-    before, after = x.meta.get("val"), node.meta.get("val")
+    before: Any = x.meta.get("val")
+    after: Any = node.meta.get("val")
     same = cast and before is not None and before.dtype == after.dtype
     if node.target in always or off or (same and before.device == after.device):
         _replace(graph, node, x)
@@ -134,7 +135,7 @@ def _take_apart(graph: fx.Graph, node: fx.Node) -> None:
 def _slices(graph: fx.Graph, node: fx.Node) -> None:
     """Slices that take all or one step, and negative indices."""
     if node.target is _SELECT:
-        size, index = size_at(node.args[0], _dim(node)), node.args[2]  # type: ignore[arg-type]
+        size, index = size_at(node.args[0], _dim(node)), node.args[2]
         if size is not None and isinstance(index, int):
             node.args = (node.args[0], _dim(node), index % size)
         return
@@ -143,7 +144,8 @@ def _slices(graph: fx.Graph, node: fx.Node) -> None:
     scatter = node.target is aten.slice_scatter.default
     x, rest = node.args[0], list(node.args[2:] if scatter else node.args[1:])
     assert isinstance(x, fx.Node)
-    dim, start, end, step = (*rest, *(0, None, None, 1)[len(rest) :])
+    filled: list[Any] = [*rest, *(0, None, None, 1)[len(rest) :]]
+    dim, start, end, step = filled
     shape = shape_of(x)
     if shape is None or step != 1:
         return
@@ -192,7 +194,7 @@ def _forward_reads(graph: fx.Graph, node: fx.Node) -> None:
             return
         below, value, to_dim, to_index = written.args
         shape = shape_of(written)
-        size = size_at(written, dim)  # type: ignore[arg-type]
+        size = size_at(written, dim)
         if shape is None or size is None or to_dim % len(shape) != dim:  # type: ignore[operator]
             return
         if to_index % size == index:  # type: ignore[operator]

@@ -114,8 +114,11 @@ def _gate(algebra: Algebra, atom: Any, name: str) -> Affine:
     """
     if atom[0] != name:
         raise Unknown(f"not {name}")
-    ((monomial, coefficient),) = atom[1] if len(atom[1]) == 1 else ((None, 0),)
-    if coefficient != 1 or len(monomial) != 1:
+    inner: dict[Monomial, float] = dict(atom[1])
+    if len(inner) != 1 or set(inner.values()) != {1.0}:
+        raise Unknown("not affine")
+    (monomial,) = inner
+    if len(monomial) != 1:
         raise Unknown("not affine")
     return _affine(algebra, monomial[0])
 
@@ -123,7 +126,8 @@ def _gate(algebra: Algebra, atom: Any, name: str) -> Affine:
 def _affine(algebra: Algebra, atom: Any) -> Affine:
     if atom[0] != "affine":
         raise Unknown("not affine")
-    return algebra.affine[atom[1]]
+    index: int = atom[1]
+    return algebra.affine[index]
 
 
 def _elman(algebra: Algebra, h: int) -> Cell | None:

@@ -18,4 +18,4 @@ def scan(step: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tup
     Returns:
         The last carry, and every y_t stacked along a new first dimension.
     """
-    return _scan(step, init, xs)  # type: ignore[no-any-return]
+    return _scan(step, init, xs)

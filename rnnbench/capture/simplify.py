@@ -63,7 +63,7 @@ def _is_zero(node: fx.Node) -> bool:
     if node.target in _ZEROS:
         return True
     if node.target in _FULL:
-        return bool(node.args[_FULL[node.target]] == 0)  # type: ignore[index]
+        return bool(node.args[_FULL[node.target]] == 0)
     if node.target in _KEEP_ZERO or getattr(node.target, "__name__", "") == "getitem":
         tensors = [a for a in node.all_input_nodes if _is_tensor(a)]
         return bool(tensors) and all(_is_zero(a) for a in tensors)
@@ -86,7 +86,7 @@ def fold_constants(module: fx.GraphModule) -> None:
                 values[node] = value
         elif node.op == "call_function" and _foldable(node, values):
             with torch.no_grad():
-                target: Callable[..., Any] = node.target  # type: ignore[assignment]
+                target: Callable[..., Any] = node.target
                 args, kwargs = fx.node.map_arg((node.args, dict(node.kwargs)), values.__getitem__)
                 values[node] = target(*args, **kwargs)
     for node in list(graph.nodes):

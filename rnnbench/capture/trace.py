@@ -66,7 +66,8 @@ def retrace(graph: fx.GraphModule, model: Model, dims: Mapping[str, int]) -> Exp
     with torch.no_grad(), _one_line_errors(model):
         tensors, shapes = _example(model, dims)
         program = torch.export.export(graph, tensors, dynamic_shapes=shapes, strict=False)
-        return program.run_decompositions({})
+        functional: ExportedProgram = program.run_decompositions({})
+    return functional
 
 
 def _example(model: Model, dims: Mapping[str, int]) -> tuple[Any, Any]:
