@@ -76,7 +76,13 @@ def capture(model: Model, *, keep_loops: bool = False, allow_frozen: bool = Fals
     dims = traced_sizes(model)
     first = trace_module(model, dims)
     if not first.frozen:
-        return _finish(model, first.graph, dims, [])
+        try:
+            return _finish(model, first.graph, dims, [])
+        except Unproved:
+            # A size that was computed from a dimension became a constant, as a loop's length does.
+            first = replace(first, frozen=tuple(d for d in dims if d != model.batch_dim))
+            if not first.frozen:
+                raise
     try:
         return _finish(model, *_with_loops(model, first, keep_loops))
     except Unproved:

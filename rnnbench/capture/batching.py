@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -40,17 +41,40 @@ _AS_THEY_ARE: tuple[Any, ...] = (
 _FIRST_ONLY: tuple[Any, ...] = (aten.linear.default, aten.layer_norm.default)
 
 
-def batched(node: fx.Node, over_time: Callable[[fx.Node], bool]) -> Callable[..., Any] | None:
-    """The function that does for all steps what the node does for one, with the same arguments.
+@dataclass(frozen=True)
+class Batched:
+    """How to do for all steps what a node does for one.
+
+    Attributes:
+        target: what to call.
+        dim: the place of an argument that becomes `moved`, or None.
+        moved: a dimension, one up.
+    """
+
+    target: Callable[..., Any]
+    dim: int | None = None
+    moved: int = 0
+
+    def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """The node's arguments, for all steps."""
+        if self.dim is None:
+            return args, kwargs
+        kwargs = {k: v for k, v in kwargs.items() if k != "dim"}
+        ones = [1] * (self.dim - len(args))
+        return (*args[: self.dim], *ones, self.moved, *args[self.dim + 1 :]), kwargs
+
+
+def batched(node: fx.Node, over_time: Callable[[fx.Node], bool]) -> Batched | None:
+    """Does for all steps what the node does for one.
 
     Args:
         node: a call in the body of a step.
         over_time: whether an argument differs from step to step (and will have a time axis).
 
     Returns:
-        The function, or None where it is not known.
+        What to call, or None where it is not known.
     """
-    target = node.target
+    target: Any = node.target
     varying = [over_time(n) for n in node.all_input_nodes]
     if target in _FIRST_ONLY and any(
         isinstance(a, fx.Node) and over_time(a) for a in node.args[1:]
@@ -59,33 +83,26 @@ def batched(node: fx.Node, over_time: Callable[[fx.Node], bool]) -> Callable[...
     if target is aten.embedding.default and over_time(node.args[0]):  # type: ignore[arg-type]
         return None
     if target in _AS_THEY_ARE:
-        return target  # type: ignore[return-value]
-    if target in (aten.cat.default,) and not all(varying):
+        return Batched(node.target)  # type: ignore[arg-type]
+    if target is aten.cat.default and not all(varying):
         return None
     if target in _WITH_DIM:
         return _shifted(node, _WITH_DIM[target])
     if target in (aten.matmul.default, aten.mm.default):
         second = node.args[1]
         constant = isinstance(second, fx.Node) and not over_time(second)
-        return aten.matmul.default if constant and len(shape_of(second) or ()) == 2 else None
+        plain = constant and len(shape_of(second) or ()) == 2
+        return Batched(aten.matmul.default) if plain else None
     if isinstance(target, torch._ops.OpOverload) and torch.Tag.pointwise in target.tags:
-        return target if _broadcasts(node, over_time) else None
+        return Batched(target) if _broadcasts(node, over_time) else None
     return None
 
 
-def _shifted(node: fx.Node, position: int) -> Callable[..., Any] | None:
+def _shifted(node: fx.Node, position: int) -> Batched | None:
     dim = node.args[position] if len(node.args) > position else node.kwargs.get("dim", 0)
     if not isinstance(dim, int):
         return None
-    moved = dim if dim < 0 else dim + 1
-    target: Any = node.target
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        kwargs.pop("dim", None)
-        filled = [*args[:position], *[1] * (position - len(args)), moved, *args[position + 1 :]]
-        return target(*filled, **kwargs)
-
-    return call
+    return Batched(node.target, position, dim if dim < 0 else dim + 1)  # type: ignore[arg-type]
 
 
 def _broadcasts(node: fx.Node, over_time: Callable[[fx.Node], bool]) -> bool:

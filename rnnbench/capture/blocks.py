@@ -119,20 +119,67 @@ def _runs(equal: np.ndarray[Any, np.dtype[np.bool_]]) -> Iterator[tuple[int, int
 def _best_rotation(nodes: list[fx.Node], start: int, length: int, period: int) -> Block | None:
     """The block whose steps begin where fewest values have to be carried over."""
     best: tuple[tuple[int, int, int], Block] | None = None
+    full = length // period * period
     for shift in range(min(period, length - period * (_FEWEST_STEPS - 1))):
-        region = nodes[start + shift : start + length]
+        begin = start + shift
+        end = begin + (full if shift + full <= length else full - period)
+        region = nodes[begin:end]
         steps: list[list[fx.Node | None]] = [
             list(region[i : i + period]) for i in range(0, len(region), period)
         ]
-        steps[-1] += [None] * (period - len(steps[-1]))
         try:
-            block = _with_earlier_steps(_analyse(steps), nodes[: start + shift])
+            block = _with_last_step(_analyse(steps), nodes[end:])
+            block = _with_earlier_steps(block, nodes[:begin])
         except NoLoop:
             continue
         score = (len(block.carried), -block.length, block.steps[-1].count(None))
         if best is None or score < best[0]:
             best = score, block
     return best[1] if best else None
+
+
+def _with_last_step(block: Block, after: list[fx.Node]) -> Block:
+    """A block with one more step, which lacks the nodes whose results nobody needs."""
+    position = {n: j for j, n in enumerate(block.body)}
+    before = block.steps[-1]
+    step: list[fx.Node | None] = [None] * len(block.body)
+    rest = iter(after)
+    node = next(rest, None)
+    for j, model in enumerate(block.body):
+        if node is None:
+            break
+        if _token(node) == _token(model) and _follows(block, j, node, before, step, position):
+            step[j] = node
+            node = next(rest, None)
+    if not any(n is not None and j not in block.inputs for j, n in enumerate(step)):
+        return block
+    try:
+        return _analyse([*block.steps, step])
+    except NoLoop:
+        return block
+
+
+def _follows(
+    block: Block,
+    j: int,
+    node: fx.Node,
+    before: list[fx.Node | None],
+    step: list[fx.Node | None],
+    position: dict[fx.Node, int],
+) -> bool:
+    """Whether a node is position `j` of the step after `before`."""
+    for place, (ours, leaf) in enumerate(
+        zip(arguments(block.body[j]), arguments(node), strict=True)
+    ):
+        if not isinstance(ours, fx.Node):
+            continue
+        if (j, place) in block.previous:
+            expected = before[block.previous[j, place]]
+        else:
+            expected = step[position[ours]] if ours in position else ours
+        if leaf is not expected:
+            return False
+    return True
 
 
 def _with_earlier_steps(block: Block, before: list[fx.Node]) -> Block:
@@ -221,6 +268,9 @@ def _analyse(steps: list[list[fx.Node | None]]) -> Block:
         _analyse_column(block, j, [n for n in column if n is not None], place)
     if len(block.inputs) + len(block.writes) == period:
         raise NoLoop("nothing is computed")
+    for j in block.writes:
+        if block.previous.get((j, 0)) != j:
+            raise NoLoop("a write into what is not handed on")
     for step in (*block.inputs.values(), *block.writes.values()):
         last = step.first + step.stride * (block.length - 1)
         if not 0 <= last < (size_at(step.source, step.dim) or last + 1):

@@ -208,8 +208,8 @@ def join_steps(graph: fx.Graph) -> None:
     for node in list(graph.nodes):
         if node.target is aten.stack.default:
             _join(graph, node, _selected)
-        elif node.target is aten.cat.default:
-            _join(graph, node, _selected_and_unsqueezed)
+        elif node.target is aten.cat.default and not _join(graph, node, _selected_and_unsqueezed):
+            _join(graph, node, _selected)
     graph.eliminate_dead_code()
 
 
@@ -225,33 +225,37 @@ def _selected_and_unsqueezed(node: Any, dim: int) -> fx.Node | None:
     return _selected(node.args[0], dim) if same else None
 
 
-def _join(graph: fx.Graph, node: fx.Node, as_select: Callable[[Any, int], fx.Node | None]) -> None:
+def _join(graph: fx.Graph, node: fx.Node, as_select: Callable[[Any, int], fx.Node | None]) -> bool:
     parts = node.args[0]
     assert isinstance(parts, list | tuple)
     joined = shape_of(node)
     dim = node.args[1] if len(node.args) > 1 else 0
     if joined is None or not isinstance(dim, int):
-        return
+        return False
     dim %= len(joined)
     selects = [as_select(p, dim) for p in parts]
     if not selects or any(s is None for s in selects):
-        return
+        return False
     sources = {(s.args[0], s.args[1]) for s in selects if s is not None}
     if len(sources) != 1:
-        return
+        return False
     source, from_dim = next(iter(sources))
     assert isinstance(source, fx.Node)
     assert isinstance(from_dim, int)
+    one_each = as_select is _selected_and_unsqueezed or node.target is aten.stack.default
     indices = [s.args[2] for s in selects if s is not None]
     steps = list(range(size_at(source, from_dim) or 0))
     if indices not in (steps, steps[::-1]):
-        return
+        return False
     whole = source
     if indices != steps:
         whole = new_node(graph, node, aten.flip.default, whole, [from_dim])
     if from_dim != dim:
         whole = new_node(graph, node, aten.movedim.int, whole, from_dim, dim)
+    if not one_each:
+        whole = new_node(graph, node, aten.flatten.using_ints, whole, dim, dim + 1)
     _replace(graph, node, whole)
+    return True
 
 
 def _give_each_user_its_own(graph: fx.Graph) -> None:

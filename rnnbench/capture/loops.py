@@ -201,8 +201,9 @@ class _Emitter:
         for j, function in zip(piece.positions, functions, strict=True):
             node = self.body[j]
             args = self._arguments(j, lambda k: made.get(k) or self._all_steps(k))
+            assert function is not None
             with self.graph.inserting_before(self.end):
-                made[j] = self.graph.call_function(function, *args)  # type: ignore[arg-type]
+                made[j] = self.graph.call_function(function.target, *function.arguments(*args))
             made[j].meta["stack_trace"] = node.meta.get("stack_trace", "")
         self.stacked |= made
         return True

@@ -32,7 +32,7 @@ def run_scan(
         return tuple(a.clone() for a in after), tuple(v.clone() for v in values)
 
     run = _python_loop if type(xs[0]) in (Tensor, torch.nn.Parameter) else scan
-    final, stacked = run(step, tuple(first), tuple(xs))
+    final, stacked = run(step, tuple(f.clone() for f in first), tuple(xs))
     return (*final, *stacked)
 
 

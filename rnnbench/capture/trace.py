@@ -21,6 +21,7 @@ from rnnbench.capture import places
 from rnnbench.capture.canonical import number
 from rnnbench.capture.layers import standing_in
 from rnnbench.capture.places import is_library
+from rnnbench.capture.sizes import traced_sizes
 from rnnbench.errors import RnnbenchError, one_line
 from rnnbench.model import Model, sample_inputs
 from rnnbench.modules import device_of, undisturbed
@@ -134,8 +135,23 @@ def _one_line_errors(model: Model) -> Iterator[None]:
             raise RnnbenchError(_explain(model, error)) from error
     for warning in caught:
         assigned = _ASSIGNED.search(str(warning.message))
-        if assigned and "_flat_weights" not in assigned[1]:
+        if assigned and "_flat_weights" not in assigned[1] and _remembers(model):
             raise _hidden_state(model, assigned[1])
+
+
+def _remembers(model: Model) -> bool:
+    """Whether a second call with the same inputs gives something else.
+
+    (An attribute that is only computed anew each time, as by `weight_norm`, is no state.)
+    """
+    tensors, _ = _example(model, traced_sizes(model))
+    with evaluating(model.module):
+        first, second = (torch.utils._pytree.tree_leaves(model.module(*tensors)) for _ in range(2))
+        return any(
+            not torch.equal(a, b)
+            for a, b in zip(first, second, strict=True)
+            if isinstance(a, torch.Tensor)
+        )
 
 
 def _explain(model: Model, error: Exception) -> str:
