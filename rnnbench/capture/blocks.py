@@ -304,7 +304,7 @@ def _analyse_value(
     """Inside the step, the same outside, or what the step before had."""
     places = [place.get(v) for v in values]
     if places[1] is None:
-        if any(v is not values[0] for v in values):
+        if any(not _same_value(v, values[0]) for v in values):
             raise NoLoop("a value from outside changes")
         return
     source = places[1][1]
@@ -313,9 +313,19 @@ def _analyse_value(
     if places[0] is not None or any(p != (k, source) for k, p in enumerate(places[1:])):
         raise NoLoop("a value comes from neither this step nor the one before")
     first = block.carried.setdefault(source, values[0])
-    if first is not values[0]:
+    if not _same_value(first, values[0]):
         raise NoLoop("two first values for one carried value")
     block.previous[j, position] = source
+
+
+def _same_value(a: fx.Node, b: fx.Node) -> bool:
+    """Whether two nodes are one, or the same part of one tensor (each user has its own)."""
+    if a is b:
+        return True
+    parts = (aten.select.int, aten.unsqueeze.default)
+    if a.target is not b.target or a.target not in parts or a.args[1:] != b.args[1:]:
+        return False
+    return _same_value(a.args[0], b.args[0])  # type: ignore[arg-type]
 
 
 def _analyse_number(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -44,18 +44,19 @@ class Trace:
     frozen: tuple[str, ...]
 
 
-def trace_module(model: Model, dims: Mapping[str, int]) -> Trace:
+def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = ()) -> Trace:
     """Traces the module once.
 
     Args:
         model: what to trace.
         dims: the size of each dynamic dimension.
+        static: the dimensions that are to be constants.
 
     Raises:
         RnnbenchError: the module raises, or keeps a state that the declaration does not name.
     """
     with evaluating(model.module), _one_line_errors(model), standing_in():
-        tensors, shapes = _example(model, dims)
+        tensors, shapes = _example(model, dims, static)
         program = torch.export.export(model.module, tensors, dynamic_shapes=shapes, strict=False)
         program = program.run_decompositions({})
     _refuse_hidden_state(model, program)
@@ -71,7 +72,7 @@ def retrace(graph: fx.GraphModule, model: Model, dims: Mapping[str, int]) -> Exp
     return functional
 
 
-def _example(model: Model, dims: Mapping[str, int]) -> tuple[Any, Any]:
+def _example(model: Model, dims: Mapping[str, int], static: Sequence[str] = ()) -> tuple[Any, Any]:
     """The arguments of `torch.export`: tensors, and which of their sizes may change."""
     arrays = sample_inputs(model, dims, 0)
     tensors = tuple(
@@ -80,7 +81,7 @@ def _example(model: Model, dims: Mapping[str, int]) -> tuple[Any, Any]:
     # `Dim.AUTO`, since named dimensions fail on a scan (pitfall 18a).
     shapes = tuple(
         {
-            i: Dim.STATIC if isinstance(size, int) else Dim.AUTO(min=1)
+            i: Dim.STATIC if isinstance(size, int) or size in static else Dim.AUTO(min=1)
             for i, size in enumerate(spec.shape)
         }
         for spec in model.inputs
