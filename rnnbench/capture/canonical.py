@@ -8,6 +8,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ def canonicalise(graph: fx.Graph) -> None:
     Afterwards one step of a sequence is `select(x, dim, index)` with an index of 0 or more, made
     right before its one user, and one written step is `select_scatter(...)`.
     """
-    for rule in (_no_ops, _take_apart, _slices, _copies, _forward_reads):
+    for rule in (_no_ops, _add_zero, _take_apart, _slices, _copies, _forward_reads):
         for node in list(graph.nodes):
             if node.op == "call_function":
                 rule(graph, node)
@@ -109,6 +110,38 @@ def _no_ops(graph: fx.Graph, node: fx.Node) -> None:
     same = cast and before is not None and before.dtype == after.dtype
     if node.target in always or off or (same and before.device == after.device):
         _replace(graph, node, x)
+
+
+def _add_zero(graph: fx.Graph, node: fx.Node) -> None:
+    """`0 + x`, the first step of a sum, as the other steps are: a tensor and `x`."""
+    if node.target is not aten.add.Tensor or node.kwargs or not isinstance(node.args[0], fx.Node):
+        return
+    if isinstance(node.args[1], fx.Node) or node.args[1] != 0:
+        return
+    shape = [_size_node(graph, node, size) for size in shape_of(node) or ()]
+    if None in shape:
+        return
+    value = node.meta["val"]
+    with graph.inserting_before(node):
+        zeros = graph.call_function(
+            aten.zeros.default, (shape,), {"dtype": value.dtype, "device": value.device}
+        )
+    zeros.meta["val"] = value
+    node.args = (zeros, node.args[0])
+
+
+def _size_node(graph: fx.Graph, before: fx.Node, size: Any) -> int | fx.Node | None:
+    """A size as an argument: a number, or that of an input of the graph."""
+    if number(size) is not None:
+        return number(size)
+    for node in graph.find_nodes(op="placeholder"):
+        for dim, other in enumerate(shape_of(node) or ()):
+            if str(other) == str(size):
+                with graph.inserting_before(before):
+                    made = graph.call_function(aten.sym_size.int, (node, dim))
+                made.meta["val"] = other
+                return made
+    return None
 
 
 def _take_apart(graph: fx.Graph, node: fx.Node) -> None:
@@ -208,7 +241,8 @@ def join_steps(graph: fx.Graph) -> None:
     for node in list(graph.nodes):
         if node.target is aten.stack.default:
             _join(graph, node, _selected)
-        elif node.target is aten.cat.default and not _join(graph, node, _selected_and_unsqueezed):
+        elif node.target is aten.cat.default:
+            _join(graph, node, _selected_and_unsqueezed)
             _join(graph, node, _selected)
     graph.eliminate_dead_code()
 
@@ -225,37 +259,40 @@ def _selected_and_unsqueezed(node: Any, dim: int) -> fx.Node | None:
     return _selected(node.args[0], dim) if same else None
 
 
-def _join(graph: fx.Graph, node: fx.Node, as_select: Callable[[Any, int], fx.Node | None]) -> bool:
-    parts = node.args[0]
-    assert isinstance(parts, list | tuple)
+def _join(graph: fx.Graph, node: fx.Node, as_select: Callable[[Any, int], fx.Node | None]) -> None:
+    """Replaces a run of parts that are all the steps of one tensor by that tensor."""
+    parts = list(node.args[0]) if isinstance(node.args[0], list | tuple) else []
     joined = shape_of(node)
     dim = node.args[1] if len(node.args) > 1 else 0
     if joined is None or not isinstance(dim, int):
-        return False
+        return
     dim %= len(joined)
     selects = [as_select(p, dim) for p in parts]
-    if not selects or any(s is None for s in selects):
-        return False
-    sources = {(s.args[0], s.args[1]) for s in selects if s is not None}
-    if len(sources) != 1:
-        return False
-    source, from_dim = next(iter(sources))
-    assert isinstance(source, fx.Node)
-    assert isinstance(from_dim, int)
-    one_each = as_select is _selected_and_unsqueezed or node.target is aten.stack.default
-    indices = [s.args[2] for s in selects if s is not None]
+    start = next((i for i, s in enumerate(selects) if s is not None), len(parts))
+    run = list(takewhile(lambda s: s is not None, selects[start:]))
+    if not run or len({(s.args[0], s.args[1]) for s in run if s is not None}) != 1:
+        return
+    source, from_dim, _ = run[0].args  # type: ignore[union-attr]
+    indices = [s.args[2] for s in run if s is not None]
     steps = list(range(size_at(source, from_dim) or 0))
     if indices not in (steps, steps[::-1]):
-        return False
-    whole = source
+        return
+    whole: Any = source
     if indices != steps:
         whole = new_node(graph, node, aten.flip.default, whole, [from_dim])
     if from_dim != dim:
         whole = new_node(graph, node, aten.movedim.int, whole, from_dim, dim)
-    if not one_each:
+    stack = node.target is aten.stack.default
+    if not stack and as_select is _selected:  # parts of several steps each, one after the other
         whole = new_node(graph, node, aten.flatten.using_ints, whole, dim, dim + 1)
+    rest = [parts[:start], parts[start + len(run) :]]
+    if any(rest):
+        before, after = (
+            [new_node(graph, node, _UNSQUEEZE, p, dim) if stack else p for p in part]
+            for part in rest
+        )
+        whole = new_node(graph, node, aten.cat.default, [*before, whole, *after], dim)
     _replace(graph, node, whole)
-    return True
 
 
 def _give_each_user_its_own(graph: fx.Graph) -> None:

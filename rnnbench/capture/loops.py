@@ -17,12 +17,19 @@ from torch import fx
 from rnnbench.capture import canonical
 from rnnbench.capture.batching import batched
 from rnnbench.capture.blocks import Block, Step, arguments, find_blocks
-from rnnbench.capture.canonical import size_at
+from rnnbench.capture.canonical import number, shape_of, size_at
 from rnnbench.capture.cells import Cell, match_cell
 from rnnbench.capture.fission import Piece, split_body
 from rnnbench.capture.ops import recurrence
 from rnnbench.capture.places import source_line
-from rnnbench.capture.rolled import per_step, repeated, run_scan, shifted, written
+from rnnbench.capture.rolled import (
+    per_step,
+    repeated,
+    run_scan,
+    run_scan_or_nothing,
+    shifted,
+    written,
+)
 
 aten = torch.ops.aten
 
@@ -97,11 +104,23 @@ class _Emitter:
         self.outside: dict[fx.Node, list[fx.Node]] = {}
         self.end = [n for n in self.graph.nodes if n in self.members][-1].next
 
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether the loop has fewer steps than what it runs over."""
+        steps = self.block.length
+        if self.block.inputs:
+            sizes = [size_at(s.source, s.dim) for s in self.block.inputs.values()]
+            return any(size is not None and size > steps for size in sizes)
+        inputs = self.graph.find_nodes(op="placeholder")
+        return steps not in [number(size) for n in inputs for size in shape_of(n) or ()]
+
     def emit(self) -> Rolled:
         """Rewrites the graph."""
         read = self._read_outside()
         kinds, why = [], ""
-        if not self.keep:
+        if self.may_be_empty:
+            why = "it has fewer steps than its input, so at one step it has none"
+        elif not self.keep:
             pieces = split_body(self.block)
             needed = [
                 read.union(*(o.reads(self.block) for o in pieces if o is not p)) for p in pieces
@@ -264,7 +283,8 @@ class _Emitter:
             step = self.graph.get_attr(name)
             inputs = [x() for x in xs] or [self._counter()]
             first = [self.block.carried[j] for j in carried]
-            out = self.graph.call_function(run_scan, (step, first, inputs, extras))
+            run = run_scan_or_nothing if self.may_be_empty else run_scan
+            out = self.graph.call_function(run, (step, first, inputs, extras))
             out.meta["stack_trace"] = self.body[piece.positions[-1]].meta.get("stack_trace", "")
             results = [
                 self.graph.call_function(operator.getitem, (out, i))

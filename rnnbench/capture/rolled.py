@@ -36,6 +36,25 @@ def run_scan(
     return (*final, *stacked)
 
 
+def run_scan_or_nothing(
+    body: Callable[..., Any], first: Sequence[Tensor], xs: Sequence[Tensor], extras: Sequence[Any]
+) -> tuple[Tensor, ...]:
+    """`run_scan` for a loop that may have no steps, which a scan may not have.
+
+    A step that changes nothing is put before the others, and its values are left out.
+    """
+    live = torch.arange(xs[0].shape[0] + 1, device=xs[0].device) > 0
+    padded = [torch.cat([x.new_zeros((1, *x.shape[1:])), x]) for x in xs]
+
+    def step(*arguments: Any) -> Any:
+        carry, now = arguments[: len(first)], arguments[len(first)]
+        after, values = body(*carry, *arguments[len(first) + 1 :])
+        return tuple(torch.where(now, a, c) for a, c in zip(after, carry, strict=True)), values
+
+    results = run_scan(step, first, [live, *padded], extras)
+    return (*results[: len(first)], *(v[1:] for v in results[len(first) :]))
+
+
 def _python_loop(step: Callable[..., Any], carry: Any, xs: tuple[Tensor, ...]) -> tuple[Any, Any]:
     """What `scan` does, on real tensors: PyTorch's own would compile the step first."""
     values = []
