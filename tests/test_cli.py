@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from handmade import initializer, make_bundle, replace_initializer
 
 import rnnbench
 from rnnbench import cli, console, pipeline
 from rnnbench.check import Row
 from rnnbench.errors import RnnbenchError
+from tests.handmade import initializer, make_bundle, replace_initializer
 
 ROOT = Path(rnnbench.__file__).parent.parent
 
