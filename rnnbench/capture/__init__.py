@@ -13,6 +13,7 @@ from torch import fx
 from torch.export import ExportedProgram
 
 from rnnbench.capture import ops
+from rnnbench.capture.blocks import find_blocks
 from rnnbench.capture.generalise import generalise_traces
 from rnnbench.capture.loops import roll_loops
 from rnnbench.capture.places import source_line
@@ -150,6 +151,12 @@ def _recurrences(graph: fx.GraphModule) -> tuple[Recurrence, ...]:
             found.append(Recurrence(path, str(node.args[5]), "fused"))
         elif node.target is torch.ops.higher_order.scan:
             found.append(Recurrence(source_line(node) or "scan", "loop", "scan"))
+    for block in find_blocks(graph.graph):
+        if block.carried:
+            steps = f"{block.length} steps at any length of the input"
+            place = source_line(block.body[-1]) or "a loop"
+            found.append(Recurrence(place, "loop", "unrolled", steps))
+            break
     return tuple(found)
 
 
