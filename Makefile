@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	$(RUN) -m rnnbench export
 
 test: $(VENV)/.installed-dev
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .

@@ -18,7 +18,7 @@ from rnnbench.capture.generalise import generalise_traces
 from rnnbench.capture.loops import roll_loops
 from rnnbench.capture.places import source_line
 from rnnbench.capture.prove import Unproved, prove_equal
-from rnnbench.capture.simplify import drop_zero_states, fold_constants
+from rnnbench.capture.simplify import drop_size_arguments, drop_zero_states, fold_constants
 from rnnbench.capture.sizes import traced_sizes
 from rnnbench.capture.trace import Trace, frozen_dims, retrace, trace_module
 from rnnbench.errors import RnnbenchError
@@ -106,6 +106,7 @@ def _finish(
     prove_equal(model, graph, dims)
     recurrences = _recurrences(graph) + tuple(loops)
     program = retrace(graph, model, dims)
+    drop_size_arguments(program)
     frozen = frozen_dims(model, program)
     if frozen:
         raise RnnbenchError(_still_frozen(model, frozen, dims))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import numpy as np
@@ -77,19 +77,34 @@ def arguments(node: fx.Node) -> list[Any]:
     return leaves(node.args) + leaves(node.kwargs)
 
 
-def _token(node: fx.Node) -> Any:
-    """What two nodes have in common that may be the same line of two steps."""
+def _token(node: fx.Node, free: Collection[int] = ()) -> Any:
+    """What two nodes have in common that may be the same line of two steps.
+
+    Args:
+        node: a call.
+        free: the places of arguments that may be anything: in the first step a carried value is
+            an input or a parameter.
+    """
+    places = count()
 
     def mask(a: Any) -> Any:
-        if isinstance(a, fx.Node):
-            return a.name if a.op in ("get_attr", "placeholder") else "node"
         if isinstance(a, list | tuple):
             return tuple(mask(i) for i in a)
         if isinstance(a, dict):
-            return tuple((k, mask(v)) for k, v in sorted(a.items()))
+            return tuple((k, mask(a[k])) for k in sorted(a))
+        place = next(places)
+        if isinstance(a, fx.Node):
+            named = a.op in ("get_attr", "placeholder") and place not in free
+            return a.name if named else "node"
         return "int" if isinstance(a, int) and not isinstance(a, bool) else repr(a)
 
     return str(node.target), mask(node.args), mask(node.kwargs)
+
+
+def _like(block: Block, j: int, node: fx.Node) -> bool:
+    """Whether a node may be position `j` of a step."""
+    free = [place for reader, place in block.previous if reader == j]
+    return bool(_token(node, free) == _token(block.body[j], free))
 
 
 def find_blocks(graph: fx.Graph) -> Iterator[Block]:
@@ -117,7 +132,7 @@ def _runs(equal: np.ndarray[Any, np.dtype[np.bool_]]) -> Iterator[tuple[int, int
 
 
 def _best_rotation(nodes: list[fx.Node], start: int, length: int, period: int) -> Block | None:
-    """The block whose steps begin where fewest values have to be carried over."""
+    """The block with most steps, which begin where fewest values have to be carried over."""
     best: tuple[tuple[int, int, int], Block] | None = None
     full = length // period * period
     for shift in range(min(period, length - period * (_FEWEST_STEPS - 1))):
@@ -132,7 +147,7 @@ def _best_rotation(nodes: list[fx.Node], start: int, length: int, period: int) -
             block = _with_earlier_steps(block, nodes[:begin])
         except NoLoop:
             continue
-        score = (len(block.carried), -block.length, block.steps[-1].count(None))
+        score = (-block.length, len(block.carried), block.steps[-1].count(None))
         if best is None or score < best[0]:
             best = score, block
     return best[1] if best else None
@@ -145,10 +160,10 @@ def _with_last_step(block: Block, after: list[fx.Node]) -> Block:
     step: list[fx.Node | None] = [None] * len(block.body)
     rest = iter(after)
     node = next(rest, None)
-    for j, model in enumerate(block.body):
+    for j in range(len(block.body)):
         if node is None:
             break
-        if _token(node) == _token(model) and _follows(block, j, node, before, step, position):
+        if _like(block, j, node) and _follows(block, j, node, before, step, position):
             step[j] = node
             node = next(rest, None)
     if not any(n is not None and j not in block.inputs for j, n in enumerate(step)):
@@ -206,7 +221,9 @@ def _step_before(block: Block, before: list[fx.Node]) -> list[fx.Node] | None:
     waiting += [(j, block.carried[j]) for j in block.writes]
     while waiting:
         j, node = waiting.pop()
-        if found.get(j, node) is not node or _token(node) != _token(body[j]):
+        if not isinstance(node, fx.Node) or found.get(j, node) is not node:
+            return None
+        if not _like(block, j, node):
             return None
         if j in found:
             continue
@@ -239,7 +256,7 @@ def _inner(block: Block, j: int) -> list[fx.Node]:
 
 def _fits(block: Block, j: int, node: fx.Node, known: dict[int, fx.Node | None]) -> bool:
     """Whether a node computes position `j` from the values that are known of its step."""
-    if _token(node) != _token(block.body[j]):
+    if not _like(block, j, node):
         return False
     position = {n: i for i, n in enumerate(block.body)}
     for place, (ours, leaf) in enumerate(

@@ -26,7 +26,7 @@ def canonicalise(graph: fx.Graph) -> None:
     Afterwards one step of a sequence is `select(x, dim, index)` with an index of 0 or more, made
     right before its one user, and one written step is `select_scatter(...)`.
     """
-    for rule in (_no_ops, _add_zero, _take_apart, _slices, _copies, _forward_reads):
+    for rule in (_no_ops, _add_zero, _take_apart, _slices, _undone, _copies, _forward_reads):
         for node in list(graph.nodes):
             if node.op == "call_function":
                 rule(graph, node)
@@ -167,6 +167,8 @@ def _take_apart(graph: fx.Graph, node: fx.Node) -> None:
 
 def _slices(graph: fx.Graph, node: fx.Node) -> None:
     """Slices that take all or one step, and negative indices."""
+    if node.args and shape_of(node.args[0]) is None:
+        return
     if node.target is _SELECT:
         size, index = size_at(node.args[0], _dim(node)), node.args[2]
         if size is not None and isinstance(index, int):
@@ -202,6 +204,18 @@ def _slices(graph: fx.Graph, node: fx.Node) -> None:
         _replace(graph, node, new_node(graph, node, _UNSQUEEZE, one, dim))
     else:
         node.args = (x, node.args[1], dim, first, last) if scatter else (x, dim, first, last)
+
+
+def _undone(graph: fx.Graph, node: fx.Node) -> None:
+    """A dimension of size 1 that is added and taken away again."""
+    if node.target not in (_SELECT, aten.squeeze.dim):
+        return
+    added = node.args[0]
+    shape = shape_of(added)
+    if not isinstance(added, fx.Node) or added.target is not _UNSQUEEZE or shape is None:
+        return
+    if added.args[1] % len(shape) == node.args[1] % len(shape):  # type: ignore[operator]
+        _replace(graph, node, added.args[0])  # type: ignore[arg-type]
 
 
 def _copies(graph: fx.Graph, node: fx.Node) -> None:

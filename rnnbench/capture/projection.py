@@ -47,25 +47,27 @@ def _one_direction(
     weights: list[Tensor],
     reverse: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    w_ih, w_hh, *biases, w_hr = weights
+    # Detached: a scan clones what it closes over to try its step, and fake parameters refuse that.
+    w_ih, w_hh, *biases, w_hr = (w.detach() for w in weights)
     gates = linear(x, w_ih, biases[0] + biases[1] if biases else None)
-    steps = torch.arange(x.shape[0], device=x.device)
-    if reverse:
-        gates, steps = gates.flip(0), steps.flip(0)
+    xs = [gates.flip(0) if reverse else gates]
+    if lengths is not None:
+        steps = torch.arange(x.shape[0], device=x.device)
+        valid = (steps.unsqueeze(1) < lengths.unsqueeze(0)).unsqueeze(2)
+        xs.append(valid.flip(0) if reverse else valid)
 
     def step(
-        carry: tuple[Tensor, Tensor], xs: tuple[Tensor, Tensor]
+        carry: tuple[Tensor, Tensor], x_t: tuple[Tensor, ...]
     ) -> tuple[tuple[Tensor, Tensor], Tensor]:
         h, c = carry
-        gate, t = xs
+        gate, *valid = x_t
         i, f, g, o = (gate + linear(h, w_hh)).chunk(4, -1)
         c_new = f.sigmoid() * c + i.sigmoid() * g.tanh()
         h_new = linear(o.sigmoid() * c_new.tanh(), w_hr)
-        if lengths is None:
+        if not valid:
             return (h_new, c_new), h_new.clone()
-        valid = (t < lengths).unsqueeze(1)
-        held = torch.where(valid, h_new, h), torch.where(valid, c_new, c)
-        return held, torch.where(valid, h_new, torch.zeros_like(h_new))
+        held = torch.where(valid[0], h_new, h), torch.where(valid[0], c_new, c)
+        return held, torch.where(valid[0], h_new, torch.zeros_like(h_new))
 
-    (h, c), y = scan(step, (h0, c0), (gates, steps))
+    (h, c), y = scan(step, (h0, c0), tuple(xs))
     return (y.flip(0) if reverse else y), h, c

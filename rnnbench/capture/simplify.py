@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.export import ExportedProgram
 
 from rnnbench.capture import ops
 from rnnbench.capture.blocks import arguments
+from rnnbench.capture.scan import OP as SCAN
 
 aten = torch.ops.aten
 
@@ -78,6 +80,7 @@ def _is_tensor(node: fx.Node) -> bool:
 def fold_constants(module: fx.GraphModule) -> None:
     """What depends on parameters alone (a weight norm, a joined gate matrix) is computed now."""
     graph = module.graph
+    _share_constants(graph)
     values: dict[fx.Node, Any] = {}
     for node in list(graph.nodes):
         if node.op == "get_attr":
@@ -96,6 +99,23 @@ def fold_constants(module: fx.GraphModule) -> None:
             _store(module, node, value)
     graph.eliminate_dead_code()
     module.recompile()
+
+
+def _share_constants(graph: fx.Graph) -> None:
+    """What is computed in the same way from the same parameters is computed once."""
+    constant: set[fx.Node] = set(graph.find_nodes(op="get_attr"))
+    known: dict[Any, fx.Node] = {}
+    for node in list(graph.nodes):
+        inputs = node.all_input_nodes
+        if node.op != "call_function" or not inputs or any(n not in constant for n in inputs):
+            continue
+        key = (str(node.target), str(node.args), str(node.kwargs))
+        if key in known:
+            node.replace_all_uses_with(known[key])
+            graph.erase_node(node)
+        else:
+            known[key] = node
+            constant.add(node)
 
 
 def _store(module: fx.GraphModule, node: fx.Node, value: torch.Tensor) -> None:
@@ -132,3 +152,43 @@ def _attribute(module: torch.nn.Module, path: str) -> Any:
     for part in path.split("."):
         value = getattr(value, part)
     return value
+
+
+def drop_size_arguments(program: ExportedProgram) -> None:
+    """Scans get their sizes from tensors: a size of its own as an argument has no ONNX form."""
+    for node in program.graph.find_nodes(op="call_function", target=SCAN):
+        body_node, init, xs, extras = node.args
+        body = getattr(program.graph_module, str(body_node.target))
+        holders = list(body.graph.find_nodes(op="placeholder"))[len(init) + len(xs) :]
+        kept = []
+        for holder, extra in zip(holders, extras, strict=True):
+            value = extra.meta.get("val") if isinstance(extra, fx.Node) else extra
+            if isinstance(value, torch.Tensor) or not _without(body.graph, holder, value):
+                kept.append(extra)
+        node.args = (body_node, init, xs, tuple(kept))
+        body.recompile()
+    program.graph.eliminate_dead_code()
+    program.graph_module.recompile()
+
+
+def _without(body: fx.Graph, holder: fx.Node, value: Any) -> bool:
+    """Takes a size out of a body's arguments; False where no tensor there has it."""
+    if holder.users:
+        found = next(
+            (
+                (other, dim)
+                for other in body.find_nodes(op="placeholder")
+                for dim, size in enumerate(getattr(other.meta.get("val"), "shape", ()))
+                if str(size) == str(value)
+            ),
+            None,
+        )
+        if found is None:
+            return False
+        last = list(body.find_nodes(op="placeholder"))[-1]
+        with body.inserting_after(last):
+            size = body.call_function(aten.sym_size.int, found)
+        size.meta["val"] = value
+        holder.replace_all_uses_with(size)
+    body.erase_node(holder)
+    return True

@@ -6,6 +6,7 @@ them and `rnnbench::recurrence`, and its parameters and buffers are attributes.
 
 from __future__ import annotations
 
+import inspect
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,6 +58,7 @@ def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = 
     """
     with evaluating(model.module), _one_line_errors(model), standing_in():
         tensors, shapes = _example(model, dims, static)
+        shapes = _as_called(model.module, shapes)
         program = torch.export.export(model.module, tensors, dynamic_shapes=shapes, strict=False)
         program = program.run_decompositions({})
     _refuse_hidden_state(model, program)
@@ -87,6 +89,15 @@ def _example(model: Model, dims: Mapping[str, int], static: Sequence[str] = ()) 
         for spec in model.inputs
     )
     return tensors, shapes
+
+
+def _as_called(module: nn.Module, shapes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The shapes in the structure of the arguments: those of a `*args` are a tuple of their own."""
+    parameters = list(inspect.signature(module.forward).parameters.values())
+    for i, parameter in enumerate(parameters):
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL and len(shapes) > i:
+            return (*shapes[:i], shapes[i:])
+    return shapes
 
 
 def unlift(program: ExportedProgram) -> fx.GraphModule:

@@ -80,7 +80,7 @@ def _translate(captured: Captured, opset: int) -> ir.Model:
     from rnnbench.onnx_graph import translate_recurrence
 
     try:
-        with _quiet():
+        with _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 captured.program,
                 (),

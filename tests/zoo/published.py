@@ -50,7 +50,7 @@ class DeepSpeech(nn.Module):
     TensorSpec("memory", ("batch", "text", 5)),
     TensorSpec("mels", ("batch", "time", 3)),
     outputs="y weights",
-    expect="scan",
+    expect="fused scan",
 )
 class Tacotron(nn.Module):
     """The decoder: attention and two LSTM cells in a step, https://arxiv.org/abs/1712.05884."""
