@@ -65,8 +65,14 @@ def export(
     with writing(out, model.name) as folder, torch_threads(1):
         from rnnbench.capture.sizes import traced_sizes
 
-        cases = write_cases(model, folder, plan_cases(model, traced_sizes(model)))
+        plans = plan_cases(model, traced_sizes(model))
+        cases = write_cases(model, folder, plans)
         captured = capture(model, keep_loops=keep_loops, allow_frozen=allow_frozen)
+        if captured.frozen:
+            traced = {d: captured.dims[d] for d in captured.frozen}
+            cases = write_cases(
+                model, folder, [p for p in plans if traced.items() <= p.dims.items()]
+            )
         digest = save_weights(model.module, folder)
         said = _metadata(model, metadata or {}, digest)
         artifacts: dict[str, Any] = {}

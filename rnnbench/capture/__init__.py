@@ -74,6 +74,27 @@ def capture(model: Model, *, keep_loops: bool = False, allow_frozen: bool = Fals
     Raises:
         RnnbenchError: the module cannot be captured; the message names the place and the remedy.
     """
+    try:
+        return _capture(model, keep_loops)
+    except RnnbenchError:
+        if not allow_frozen:
+            raise
+    return _frozen(model)
+
+
+def _frozen(model: Model) -> Captured:
+    """The model at the traced lengths alone, its loops unrolled."""
+    dims = traced_sizes(model)
+    lengths = tuple(d for d in dims if d != model.batch_dim)
+    graph = trace_module(model, dims, lengths).graph
+    fold_constants(graph)
+    drop_zero_states(graph.graph)
+    program = retrace(graph, model, dims, lengths)
+    frozen = frozen_dims(model, program)
+    return Captured(model, program, _recurrences(graph), dims, frozen)
+
+
+def _capture(model: Model, keep_loops: bool) -> Captured:
     dims = traced_sizes(model)
     first = trace_module(model, dims)
     if not first.frozen:

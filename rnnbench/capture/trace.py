@@ -65,10 +65,12 @@ def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = 
     return Trace(unlift(program), dict(dims), frozen_dims(model, program))
 
 
-def retrace(graph: fx.GraphModule, model: Model, dims: Mapping[str, int]) -> ExportedProgram:
-    """Exports a rewritten graph, with its dimensions dynamic."""
+def retrace(
+    graph: fx.GraphModule, model: Model, dims: Mapping[str, int], static: Sequence[str] = ()
+) -> ExportedProgram:
+    """Exports a rewritten graph, with its dimensions dynamic but for the `static` ones."""
     with torch.no_grad(), _one_line_errors(model):
-        tensors, shapes = _example(model, dims)
+        tensors, shapes = _example(model, dims, static)
         program = torch.export.export(graph, tensors, dynamic_shapes=shapes, strict=False)
         functional: ExportedProgram = program.run_decompositions({})
     return functional

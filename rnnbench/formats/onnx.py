@@ -62,9 +62,9 @@ def write(
     model = _translate(captured, max(opset, 18))
     replace_recurrences(model)
     _fold(model)
-    finish(model, captured, metadata)
     if opset < 18:
-        _convert_down(model, opset)
+        model = _convert_down(model, opset)
+    finish(model, captured, metadata)
     size = sum(i.const_value.nbytes for i in model.graph.initializers.values() if i.const_value)
     external = path.name + ".data" if size > _ONE_FILE_BYTES else None
     ir.save(model, path, external_data=external)
@@ -109,19 +109,16 @@ def _fold(model: ir.Model) -> None:
     common.RemoveUnusedNodesPass()(model)
 
 
-def _convert_down(model: ir.Model, opset: int) -> None:
+def _convert_down(model: ir.Model, opset: int) -> ir.Model:
     import onnx
     import onnx_ir as ir
 
     try:
-        converted = ir.from_proto(onnx.version_converter.convert_version(ir.to_proto(model), opset))
+        return ir.from_proto(onnx.version_converter.convert_version(ir.to_proto(model), opset))
     except Exception as error:
         raise RnnbenchError(
             f"the graph cannot be converted to opset {opset} ({one_line(error)}): use opset 18"
         ) from error
-    model.graph = converted.graph
-    model.opset_imports.clear()
-    model.opset_imports.update(converted.opset_imports)
 
 
 def _check(path: Path) -> None:

@@ -1,0 +1,165 @@
+"""Layers and loops of any size against the module itself; and what has to be refused."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from rnnbench import Model, RnnbenchError, TensorSpec
+from rnnbench.capture import capture
+from rnnbench.model import sample_inputs
+
+X = TensorSpec("x", ("time", "batch", 3))
+SLOW = settings(max_examples=8, deadline=None, print_blob=True)
+
+
+def agrees(model, captured, dims, seed):
+    """Whether the captured program computes what the module does."""
+    from rnnbench.lowering import lower
+
+    tensors = [torch.from_numpy(a) for a in sample_inputs(model, dims, seed).values()]
+    program = lower(captured.program).module(check_guards=False)
+    with torch.no_grad():
+        expected = torch.utils._pytree.tree_leaves(model.module(*tensors))
+        given = torch.utils._pytree.tree_leaves(program(*tensors))
+    return all(torch.allclose(a, b, atol=1e-6) for a, b in zip(expected, given, strict=True))
+
+
+class Layer(nn.Module):
+    def __init__(self, rnn):
+        super().__init__()
+        self.rnn = rnn
+
+    def forward(self, x):
+        y, h = self.rnn(x)
+        return y, *(h if isinstance(h, tuple) else (h,))
+
+
+@SLOW
+@given(
+    kind=st.sampled_from([nn.RNN, nn.GRU, nn.LSTM]),
+    hidden=st.integers(1, 5),
+    layers=st.integers(1, 3),
+    bidirectional=st.booleans(),
+    bias=st.booleans(),
+    batch_first=st.booleans(),
+    batch=st.integers(1, 4),
+    time=st.integers(1, 12),
+)
+def test_layers(kind, hidden, layers, bidirectional, bias, batch_first, batch, time):
+    rnn = kind(
+        3, hidden, layers, bias=bias, bidirectional=bidirectional, batch_first=batch_first
+    ).eval()
+    outputs = ("y", "h", "c") if kind is nn.LSTM else ("y", "h")
+    spec = TensorSpec("x", ("batch", "time", 3)) if batch_first else X
+    model = Model(Layer(rnn), (spec,), outputs)
+    captured = capture(model)
+    assert [r.representation for r in captured.recurrences] == ["fused"] * layers
+    assert agrees(model, captured, {"batch": batch, "time": time}, seed=time)
+
+
+class Loop(nn.Module):
+    def __init__(self, cell, start, stop, stride):
+        super().__init__()
+        self.cell, self.range = cell, (start, stop, stride)
+
+    def forward(self, x):
+        h, steps = x.new_zeros(x.size(1), self.cell.hidden_size), []
+        order = range(x.size(0))
+        for t in reversed(order) if self.range[2] < 0 else order[self.range[0] :]:
+            h = self.cell(x[t], h)
+            steps.append(h)
+        return torch.stack(steps), h
+
+
+@SLOW
+@given(
+    kind=st.sampled_from([nn.RNNCell, nn.GRUCell]),
+    hidden=st.integers(1, 5),
+    reverse=st.booleans(),
+    batch=st.integers(1, 4),
+    time=st.integers(1, 12),
+)
+def test_loops(kind, hidden, reverse, batch, time):
+    module = Loop(kind(3, hidden), 0, None, -1 if reverse else 1).eval()
+    model = Model(module, (X,), ("y", "h"))
+    captured = capture(model)
+    assert [r.representation for r in captured.recurrences] == ["fused"]
+    assert agrees(model, captured, {"batch": batch, "time": time}, seed=time)
+
+
+class Stops(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.GRUCell(3, 3)
+
+    def forward(self, x):
+        h = x[0]
+        for t in range(x.size(0)):
+            h = self.cell(x[t], h)
+            if h.abs().max() > 0.9:
+                break
+        return h
+
+
+class Remembers(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.rnn, self.how = nn.GRU(3, 4), how
+        if how == "buffer":
+            self.register_buffer("h", torch.zeros(1, 1, 4))
+        else:
+            self.h = None
+
+    def forward(self, x):
+        h = torch.zeros(1, x.size(1), 4) if self.h is None else self.h.expand(1, x.size(1), 4)
+        y, h = self.rnn(x, h.contiguous())
+        if self.how == "buffer":
+            self.h.copy_(h.mean(1, keepdim=True))
+        else:
+            self.h = h.mean(1, keepdim=True)
+        return y
+
+
+class Raises(nn.Module):
+    def forward(self, x):
+        return x @ x
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (Stops(), ["test_capture.py:", "depends on the values of a tensor"]),
+        (Remembers("buffer"), ["self.h", "TensorSpec('h'", "role='state'"]),
+        (Remembers("attribute"), ["self.h", "TensorSpec('h'", "role='state'"]),
+        (Raises(), ["test_capture.py:"]),
+    ],
+)
+def test_what_cannot_be_captured_is_said_in_one_line(module, words):
+    with pytest.raises(RnnbenchError) as caught:
+        capture(Model(module, (X,), ("y",)))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert [w for w in words if w not in message] == []
+
+
+def test_a_captured_module_is_as_it_was():
+    module = nn.GRU(3, 4).train()
+    state = {k: v.clone() for k, v in module.state_dict().items()}
+    attributes = set(vars(module))
+    forward = nn.GRU.forward
+    capture(Model(module, (X,), ("y", "h")))
+    assert module.training
+    assert set(vars(module)) == attributes
+    assert nn.GRU.forward is forward
+    assert all(torch.equal(state[k], v) for k, v in module.state_dict().items())
+    module(torch.zeros(2, 1, 3))[0].sum().backward()
+    assert module.weight_ih_l0.grad is not None
+
+
+def test_the_graph_does_not_grow_with_the_number_of_steps():
+    nodes = len(
+        capture(Model(Loop(nn.GRUCell(3, 4), 0, None, 1), (X,), ("y", "h"))).program.graph.nodes
+    )
+    assert nodes < 20
