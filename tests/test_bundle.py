@@ -7,7 +7,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import handmade
 import pytest
 import torch
 from torch import nn
@@ -17,6 +16,7 @@ from rnnbench.bundle import Bundle, write_manifest
 from rnnbench.errors import RnnbenchError
 from rnnbench.modules import read_weights, save_weights
 from rnnbench.writing import writing
+from tests import handmade
 
 ROOT = Path(__file__).parents[1]
 

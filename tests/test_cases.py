@@ -1,6 +1,5 @@
 """The cases of a bundle, and a module that is run in float64 and left as it was."""
 
-import handmade
 import numpy as np
 import pytest
 import torch
@@ -11,6 +10,7 @@ from rnnbench.cases import plan_cases, read_cases, write_cases
 from rnnbench.errors import RnnbenchError
 from rnnbench.model import Model, TensorSpec
 from rnnbench.modules import call, undisturbed
+from tests import handmade
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import json
 import math
 from dataclasses import replace
 
-import handmade
 import numpy as np
 import onnx
 import pytest
@@ -17,6 +16,7 @@ from rnnbench.bundle import Bundle, write_manifest
 from rnnbench.check import check, format_report, merge
 from rnnbench.compare import compare
 from rnnbench.errors import RnnbenchError, Unavailable
+from tests import handmade
 
 
 def rows_of(report, format):

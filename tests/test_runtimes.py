@@ -2,7 +2,6 @@
 
 import threading
 
-import handmade
 import numpy as np
 import pytest
 import torch
@@ -14,6 +13,7 @@ from rnnbench.cases import read_cases
 from rnnbench.errors import RnnbenchError, Unavailable
 from rnnbench.session import load, validated
 from rnnbench.threads import torch_threads
+from tests import handmade
 
 NAMES = runtimes.names()
 PAIRS = [(format, name) for name, formats in runtimes.formats().items() for format in formats]

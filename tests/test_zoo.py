@@ -1,9 +1,6 @@
 """Every model of the zoo, in every format, computes what the module computes."""
 
-import collections
-import functools
 
-import onnx
 import pytest
 from zoo import ENTRIES
 
