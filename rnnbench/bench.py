@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -149,7 +150,11 @@ def run_suite(plan: Plan) -> Results:
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "results.json"
         code = subprocess.run(
-            command(plan, folder, file), stdout=sys.stderr, stdin=subprocess.DEVNULL, check=False
+            command(plan, folder, file),
+            stdout=sys.stderr,
+            stdin=subprocess.DEVNULL,
+            env=alone(),
+            check=False,
         ).returncode
         try:
             data = json.loads(file.read_text("utf-8"))
@@ -161,6 +166,11 @@ def run_suite(plan: Plan) -> Results:
     if not results.pairs and not results.against:
         raise RnnbenchError("nothing was measured: ask for a runtime and a device that are here")
     return results
+
+
+def alone() -> dict[str, str]:
+    """The environment without what tells pytest-benchmark that others run beside it."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
 
 
 def command(plan: Plan, folder: Path, file: Path) -> list[str]:
@@ -179,6 +189,7 @@ def command(plan: Plan, folder: Path, file: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "pytest", str(folder), "-q", "--no-header", "--benchmark-quiet"),
         *(f"--rootdir={folder.parent}", f"--benchmark-json={file}", "-p", "no:cacheprovider"),
+        *("-p", "no:xdist"),
         *options,
         *(quick if plan.quick else []),
     ]

@@ -174,6 +174,8 @@ def _run_selected(plan):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "x.json"
         words = [*command(plan, ROOT / "benchmarks", file), "-k", "test_latency"]
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            words, cwd=ROOT, env=bench.alone(), capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(file.read_text())
