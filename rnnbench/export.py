@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata as packages
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rnnbench import plugins
 from rnnbench.bundle import Bundle, describe_file, describe_spec, write_manifest
 from rnnbench.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.model import Model
 from rnnbench.writing import writing
-
-if TYPE_CHECKING:
-    from rnnbench.capture import Captured
 
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
@@ -51,6 +48,7 @@ def export(
             no format could be written. A bundle that was there before is untouched.
     """
     from rnnbench.capture import capture
+    from rnnbench.capture.sizes import traced_sizes
     from rnnbench.cases import plan_cases, write_cases
     from rnnbench.modules import save_weights
     from rnnbench.threads import torch_threads
@@ -63,8 +61,6 @@ def export(
         if missing:
             raise Unavailable(f"format {name!r}: {missing}")
     with writing(out, model.name) as folder, torch_threads(1):
-        from rnnbench.capture.sizes import traced_sizes
-
         plans = plan_cases(model, traced_sizes(model))
         cases = write_cases(model, folder, plans)
         captured = capture(model, keep_loops=keep_loops, allow_frozen=allow_frozen)
@@ -112,11 +108,6 @@ def export(
             },
         )
     return Bundle.open(Path(out) / model.name)
-
-
-def describe_recurrences(captured: Captured) -> str:
-    """How each recurrence was represented, in a line."""
-    return ", ".join(f"{r.place}: {r.kind} {r.representation}" for r in captured.recurrences)
 
 
 def _metadata(model: Model, given: Mapping[str, Any], digest: str) -> dict[str, str]:

@@ -139,6 +139,8 @@ def export_one(target: str, training: Training, exporting: Exporting, tell: Tell
     model, metadata, source = _make(target, training, tell)
     tell("exporting")
     bundle = _export(model, metadata, source, exporting)
+    for recurrence in bundle.manifest["recurrences"]:
+        tell("{place}: {kind}, {representation}  {note}".format(**recurrence).rstrip())
     tell("checking")
     return check(bundle)
 
