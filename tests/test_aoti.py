@@ -1,0 +1,122 @@
+"""AOTInductor packages: right at any batch and length, or not written."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import rnnbench
+from rnnbench import Model, TensorSpec
+from rnnbench.capture import ops
+from rnnbench.errors import RnnbenchError
+from rnnbench.formats import aoti
+from rnnbench.runtimes import aoti as runtime
+from rnnbench.stepwise import run_stepwise
+
+compiled = pytest.mark.skipif(aoti.available() is not None, reason=str(aoti.available()))
+
+
+class Tagger(nn.Module):
+    """A ragged bidirectional GRU and an LSTM: a loop over steps, and a fused kernel."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.gru = nn.GRU(3, 4, bidirectional=True, batch_first=True)
+        self.lstm = nn.LSTM(8, 5, batch_first=True)
+
+    def forward(self, x, lengths):
+        packed = nn.utils.rnn.pack_padded_sequence(
+            x, lengths, batch_first=True, enforce_sorted=False
+        )
+        y, _ = nn.utils.rnn.pad_packed_sequence(self.gru(packed)[0], batch_first=True)
+        return self.lstm(y)[0]
+
+
+def tagger():
+    x = TensorSpec("x", ("batch", "time", 3))
+    lengths = TensorSpec("lengths", ("batch",), "int64", role="lengths")
+    return Model(Tagger(), (x, lengths), ("y",))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return rnnbench.export(tagger(), ("aoti",), tmp_path_factory.mktemp("aoti"))
+
+
+@compiled
+def test_a_package_is_right_at_every_case(bundle):
+    assert bundle.artifacts["aoti"].path.name == "model.aoti.pt2"
+    assert bundle.artifacts["aoti"].details["stepwise"] == 1
+    rows = [row for row in rnnbench.check(bundle, ["aoti"]).rows if row.format == "aoti"]
+    assert [(row.verdict, row.reason) for row in rows] == [("same", "")]
+    assert rows[0].cases >= 8
+
+
+@compiled
+def test_plain_pytorch_loads_it(bundle):
+    with rnnbench._quiet.export_warnings(), rnnbench._quiet.torchscript_deprecation():
+        package = torch._inductor.aoti_load_package(str(bundle.artifacts["aoti"].path))
+    x, lengths = torch.randn(2, 23, 3), torch.tensor([23, 9])
+    with torch.no_grad():
+        expected = Tagger().eval()(x, lengths)
+    torch.testing.assert_close(package(x, lengths)[0], expected)
+    assert package.get_metadata()["producer"] == "rnnbench"
+
+
+@compiled
+def test_a_package_that_is_wrong_elsewhere_is_not_kept(tmp_path, monkeypatch):
+    # What AOTInductor makes of a fused GRU: right at the traced length alone (pitfall 18b).
+    monkeypatch.setattr(aoti, "_stays_fused", lambda node: True)
+    spec = TensorSpec("x", ("time", "batch", 2))
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.RNN(2, 3)
+
+        def forward(self, x):
+            return self.rnn(x)[0]
+
+    with pytest.raises(RnnbenchError, match=r"made fails at .*time=.*not kept; use pt2"):
+        rnnbench.export(Model(Net(), (spec,), ("y",)), ("aoti",), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@compiled
+def test_a_damaged_package_is_one_line(bundle, tmp_path):
+    path = tmp_path / "model.aoti.pt2"
+    path.write_bytes(b"no zip at all")
+    with pytest.raises(RnnbenchError, match="export it again"):
+        runtime.load(bundle, path)
+    with pytest.raises(RnnbenchError, match="runs on cpu"):
+        runtime.load(bundle, path, device="cuda")
+
+
+def test_a_missing_compiler_is_said(monkeypatch):
+    monkeypatch.setattr(aoti.shutil, "which", lambda name: None)
+    assert "no C++ compiler" in aoti.available()
+    monkeypatch.setattr(aoti.shutil, "which", lambda name: name)
+    assert aoti.available() is None
+
+
+@pytest.mark.parametrize("kind", ops.KINDS)
+@pytest.mark.parametrize(
+    ("direction", "lengths"),  # the fused operator has no ragged reverse layer to compare with
+    [*((d, None) for d in ops.DIRECTIONS), ("forward", [4, 1, 3]), ("bidirectional", [4, 1, 3])],
+)
+def test_steps_compute_what_the_layer_computes(kind, direction, lengths):
+    torch.manual_seed(0)
+    directions = ops.num_directions(direction)
+    gates = ops.GATES[kind] * 5
+    weights = [torch.randn(gates, n) for n in (3, 5)] + [torch.randn(gates) for _ in range(2)]
+    weights = [w for _ in range(directions) for w in weights]
+    x = torch.randn(4, 3, 3)
+    states = [torch.randn(directions, 3, 5) for _ in range(2)]
+    lengths = None if lengths is None else torch.tensor(lengths)
+    given = (x, lengths, states[0], states[1] if kind == "lstm" else None, weights)
+    with torch.no_grad():
+        expected = ops.fused(*given, kind, direction)
+        actual = run_stepwise(*given, kind, direction)
+    for a, b in zip(expected, actual, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
