@@ -22,6 +22,7 @@ from rnnbench.errors import RnnbenchError, one_line
 from rnnbench.fit import Fit, evaluate, measure, train_epoch
 from rnnbench.model import Model
 from rnnbench.task import Task
+from rnnbench.threads import torch_threads
 from rnnbench.variants import Options
 
 ATTEMPT = 1000  # what an attempt adds to the seed
@@ -124,7 +125,9 @@ def train(
     while True:
         lines: list[str] = []
         tell = lines.append if data.attempts > 1 else report
-        trained = _attempt(plan, attempt, saved, tell)
+        # One sequence at a time keeps one core busy; a second thread would only be waited for.
+        with torch_threads(1 if data.batch_size == 1 else None):
+            trained = _attempt(plan, attempt, saved, tell)
         attempt, saved = attempt + 1, None
         if data.goal == trained.metrics.get("predicted") or attempt == data.attempts:
             _tell_all(lines, attempt, plan, report)
