@@ -216,7 +216,7 @@ def test_the_runtimes_of_run(run, tmp_path):
     make_bundle(tmp_path)
     code, _, err = run("run", "made-gru", "--runtime", "abacus", "--text", "x")
     assert code == 2
-    assert err.startswith("error: unknown runtime 'abacus': choose from eager")
+    assert err.startswith("error: unknown runtime 'abacus': choose from ")
     assert run("run", "made-gru", "--text", "x")[2] == (
         "error: made-gru has no alphabet: give --npz\n"
     )
