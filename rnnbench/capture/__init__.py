@@ -139,9 +139,12 @@ def _with_loops(
 ) -> tuple[fx.GraphModule, dict[str, int], list[Recurrence]]:
     """Rolls the loops over the dimensions that turned into constants."""
     error: RnnbenchError | None = None
+    # Each input has a symbol of its own for a dimension; the loop may have fixed one of several.
+    having = [spec for spec in model.inputs if set(first.frozen) & set(spec.shape)]
     for scale in _SCALES:
         sizes = {d: n * scale if d in first.frozen else n for d, n in first.dims.items()}
-        shorter = (first if scale == 1 else trace_module(model, sizes, first.frozen)).graph
+        reused = scale == 1 and len(having) == 1
+        shorter = (first if reused else trace_module(model, sizes, first.frozen)).graph
         more = {d: sizes[d] + 3 * scale + i for i, d in enumerate(first.frozen)}
         longer = trace_module(model, sizes | more, first.frozen).graph
         for graph in (shorter, longer):
