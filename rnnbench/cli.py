@@ -160,16 +160,32 @@ def train(names: tuple[str, ...], as_json: bool, runs: str, resume: bool, **opti
 
 
 @cli.command()
+@click.argument("file", metavar="FILE.py")
+@click.option("--from", "source", required=True, metavar="package.module:Class", help="The model.")
+@click.option("--force", is_flag=True, help="Overwrite FILE.py.")
+def init(file: str, source: str, force: bool) -> None:
+    """Write FILE.py, a first draft of a declaration, from the class of a module."""
+    from rnnbench.draft import draft, write
+
+    drafted = draft(source, Path(file).parent)
+    path = write(drafted, file, force=force)
+    for line in drafted.notes:
+        note(line)
+    click.echo(f"{path}: look it over, then: rnnbench export {path}")
+
+
+@cli.command()
 @click.argument("targets", metavar="[VARIANT | FILE.py[:function] | module:function]...", nargs=-1)
 @training_options
 @click.option(
-    "--format", "formats", multiple=True, help="torchscript, onnx; repeat, or use commas."
+    "--format", "formats", multiple=True, help="See: list formats; repeat, or use commas."
 )
 @click.option("--out", default="exports", show_default=True, help="Folder of the bundles.")
 @click.option("--runs", help="Folder of `train`'s checkpoints to continue from.")
 @click.option("--opset", type=int, help="Of ONNX.")
 @click.option("--keep-loops", is_flag=True, help="Do not turn loops into fused layers.")
 @click.option("--allow-frozen", is_flag=True, help="Export what works at one shape only.")
+@click.option("--explain", is_flag=True, help="Where it fails: the line, why, what to change.")
 @as_json
 def export(
     targets: tuple[str, ...],
@@ -180,6 +196,7 @@ def export(
     opset: int | None,
     keep_loops: bool,
     allow_frozen: bool,
+    explain: bool,
     **options: Any,
 ) -> int:
     """Train, export and check models: every variant unless some are given.
@@ -198,12 +215,15 @@ def export(
         runs=None if runs is None else Path(runs),
         progress=sys.stderr.isatty() and len(names) == 1,
     )
-    return _finish(_export_all(names, training, exporting), as_json)
+    return _finish(_export_all(names, training, exporting, explain), as_json)
 
 
-def _export_all(names: tuple[str, ...], training: Training, exporting: Any) -> CheckReport:
+def _export_all(
+    names: tuple[str, ...], training: Training, exporting: Any, explain: bool
+) -> CheckReport:
     """Exports one after the other; a failure of one of several becomes its row."""
     from rnnbench.check import merge
+    from rnnbench.explain import explain_target
     from rnnbench.pipeline import export_one, failed, is_source
 
     progress = Progress(len(names))
@@ -214,6 +234,8 @@ def _export_all(names: tuple[str, ...], training: Training, exporting: Any) -> C
         try:
             report = export_one(name, training, exporting, progress.tell)
         except Exception as error:
+            if explain:
+                note(explain_target(error, name))
             if len(names) == 1:
                 raise
             report = failed(title, error)
