@@ -178,7 +178,7 @@ def test_a_damaged_bundle_does_not_stop_the_others(run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("trian",), "No such command"),
+        (("trian",), "unknown command 'trian': choose from bench, check"),
         (("list", "formatt"), "unknown kind 'formatt': choose from variants"),
         (("train", "gruu"), "unknown variant 'gruu': choose from elman"),
         (("train", "--task", "helo"), "unknown task 'helo': choose from hello"),

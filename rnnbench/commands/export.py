@@ -1,0 +1,86 @@
+"""`export`: models -> bundles, checked."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rnnbench.commands import as_json, finish, training_options
+from rnnbench.console import Progress, note
+
+if TYPE_CHECKING:
+    from rnnbench.check import CheckReport
+    from rnnbench.pipeline import Training
+
+
+@click.command()
+@click.argument("targets", metavar="[VARIANT | FILE.py[:function] | module:function]...", nargs=-1)
+@training_options
+@click.option(
+    "--format", "formats", multiple=True, help="See: list formats; repeat, or use commas."
+)
+@click.option("--out", default="exports", show_default=True, help="Folder of the bundles.")
+@click.option("--runs", help="Folder of `train`'s checkpoints to continue from.")
+@click.option("--opset", type=int, help="Of ONNX.")
+@click.option("--keep-loops", is_flag=True, help="Do not turn loops into fused layers.")
+@click.option("--allow-frozen", is_flag=True, help="Export what works at one shape only.")
+@click.option("--explain", is_flag=True, help="Where it fails: the line, why, what to change.")
+@as_json
+def command(
+    targets: tuple[str, ...],
+    as_json: bool,
+    formats: tuple[str, ...],
+    out: str,
+    runs: str | None,
+    opset: int | None,
+    keep_loops: bool,
+    allow_frozen: bool,
+    explain: bool,
+    **options: Any,
+) -> int:
+    """Train, export and check models: every variant unless some are given.
+
+    A VARIANT is trained on --task first. FILE.py or module:function is your own code: a function
+    (`build` unless you name it) that returns a rnnbench.Model.
+    """
+    from rnnbench.pipeline import Exporting, Training, check_task, find_formats, find_targets
+
+    names = find_targets(targets)
+    flags = {"keep_loops": keep_loops, "allow_frozen": allow_frozen, "opset": opset}
+    exporting = Exporting(find_formats(formats), Path(out), {k: v for k, v in flags.items() if v})
+    check_task(options["task"])
+    training = Training(
+        **options,
+        runs=None if runs is None else Path(runs),
+        progress=sys.stderr.isatty() and len(names) == 1,
+    )
+    return finish(_export_all(names, training, exporting, explain), as_json)
+
+
+def _export_all(
+    names: tuple[str, ...], training: Training, exporting: Any, explain: bool
+) -> CheckReport:
+    """Exports one after the other; a failure of one of several becomes its row."""
+    from rnnbench.check import merge
+    from rnnbench.explain import explain_target
+    from rnnbench.pipeline import export_one, failed, is_source
+
+    progress = Progress(len(names))
+    reports = []
+    for name in names:
+        title = name if is_source(name) else f"{training.task}-{name}"
+        progress.begin(title)
+        try:
+            report = export_one(name, training, exporting, progress.tell)
+        except Exception as error:
+            if explain:
+                note(explain_target(error, name))
+            if len(names) == 1:
+                raise
+            report = failed(title, error)
+        progress.end("exported and checked" if report.ok else "FAILED")
+        reports.append(report)
+    return merge(reports)

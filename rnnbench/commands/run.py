@@ -1,0 +1,39 @@
+"""`run`: one bundle on text, a CSV or arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rnnbench.commands import as_json
+from rnnbench.console import note, print_json
+
+
+@click.command()
+@click.argument("bundle")
+@click.option("--runtime", default="onnxruntime", show_default=True, help="See: list runtimes.")
+@click.option("--text", help="Text, for hello and text.")
+@click.option("--length", type=click.IntRange(0), default=80, help="Characters to go on for.")
+@click.option("--csv", "csv", help="A CSV with a header, for weather and stocks.")
+@click.option("--rows", type=click.IntRange(0), default=10, help="The last forecasts; 0: all.")
+@click.option("--npz", "npz", help="One array per input, for any model.")
+@click.option("--save", help="With --npz: write the outputs to this .npz.")
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--threads", type=int, help="Inside one operation.")
+@as_json
+def command(
+    bundle: str, runtime: str, device: str, threads: int | None, as_json: bool, **feed: Any
+) -> None:
+    """Feed text, a CSV or an .npz to a BUNDLE in one runtime, and print what it says."""
+    from rnnbench.answer import Feed, answer
+    from rnnbench.bundle import Bundle
+    from rnnbench.run import start
+
+    said = answer(start(Bundle.open(bundle), runtime, device=device, threads=threads), Feed(**feed))
+    for line in said.notes:
+        note(line)
+    if as_json:
+        print_json(said.values)
+    else:
+        click.echo(said.text)

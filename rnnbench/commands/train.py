@@ -1,0 +1,48 @@
+"""`train`: variants on a task."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rnnbench.commands import as_json, training_options
+from rnnbench.console import Progress, metric_rows, print_json, print_table
+
+
+@click.command()
+@click.argument("names", metavar="[VARIANT]...", nargs=-1)
+@training_options
+@click.option("--runs", default="runs", show_default=True, help="Folder of the checkpoints.")
+@click.option("--resume/--no-resume", default=True, show_default=True, help="From a checkpoint.")
+@as_json
+def command(names: tuple[str, ...], as_json: bool, runs: str, resume: bool, **options: Any) -> None:
+    """Train VARIANTs (all unless given) on a task, and show their errors beside a baseline's.
+
+    The weights stay in a checkpoint; `export --runs` continues from it.
+    """
+    from rnnbench import variants
+    from rnnbench.pipeline import Training, check_task, train_one
+
+    for name in names:
+        variants.describe(name)
+    check_task(options["task"])
+    wanted = names or variants.names()
+    training = Training(
+        **options, runs=Path(runs), resume=resume, progress=sys.stderr.isatty() and len(wanted) == 1
+    )
+    progress = Progress(len(wanted))
+    trained = []
+    for name in wanted:
+        progress.begin(f"{training.task}-{name}")
+        trained.append(train_one(name, training, progress.tell))
+        progress.end("trained")
+    if as_json:
+        print_json([{"model": t.model.name, "metrics": t.metrics} for t in trained])
+        return
+    print_table(
+        ["model", "metric", "value", "baseline"],
+        [(t.model.name, *row) for t in trained for row in metric_rows(t.metrics)],
+    )

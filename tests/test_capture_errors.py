@@ -1,0 +1,196 @@
+"""What cannot be exported is refused in one line that names the obstacle; nothing is changed."""
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+import rnnbench
+from rnnbench import Model, RnnbenchError, TensorSpec
+
+X = TensorSpec("x", ("batch", "time", 4))
+H = TensorSpec("h0", (1, "batch", 5), role="state")
+
+
+class Gru(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(4, 5, batch_first=True)
+
+    def forward(self, x, h0=None):
+        return self.gru(x, h0)
+
+
+class StopsEarly(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.LSTMCell(4, 5)
+
+    def forward(self, x):
+        h = c = x.new_zeros(x.size(0), 5)
+        outputs = []
+        for t in range(x.size(1)):
+            h, c = self.cell(x[:, t], (h, c))
+            outputs.append(h)
+            if h.norm() > 3.0:
+                break
+        return torch.stack(outputs, 1), h
+
+
+class WhileItGrows(StopsEarly):
+    def forward(self, x):
+        h = c = x.new_zeros(x.size(0), 5)
+        while bool((h.abs() < 0.3).all()):
+            h, c = self.cell(x[:, 0] + 1, (h, c))
+        return h, c
+
+
+class AsksForItem(StopsEarly):
+    def forward(self, x):
+        h = c = x.new_zeros(x.size(0), 5)
+        for t in range(x.size(1)):
+            h, c = self.cell(x[:, t], (h, c))
+        return h * max(h.max().item(), 1.0), c
+
+
+class KeepsInBuffer(Gru):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("memory", torch.zeros(1, 3, 5))
+
+    def forward(self, x):
+        h = self.memory.mean(1, keepdim=True).expand(1, x.size(0), 5).contiguous()
+        y, h = self.gru(x, h)
+        self.memory = h.detach()
+        return y, h
+
+
+def export(module, folder, inputs=(X,), outputs=("y", "hn"), **keywords):
+    return rnnbench.export(Model(module, inputs, outputs, **keywords), ("torchscript",), folder)
+
+
+def refusal(module, folder, **keywords):
+    with pytest.raises(RnnbenchError) as caught:
+        export(module, folder, **keywords)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "Traceback" not in message
+    assert not list(folder.iterdir())
+    return message
+
+
+@pytest.mark.parametrize("module", [StopsEarly(), WhileItGrows(), AsksForItem()])
+def test_what_depends_on_data_is_refused_with_the_line(module, tmp_path):
+    message = refusal(module, tmp_path)
+    assert re.search(r"test_capture_errors\.py:\d+", message)
+    assert "value" in message
+
+
+def test_a_state_kept_in_a_buffer_is_told_to_be_declared(tmp_path):
+    message = refusal(KeepsInBuffer(), tmp_path)
+    assert "memory" in message
+    assert "state" in message
+    assert "TensorSpec" in message
+
+
+@pytest.mark.parametrize("outputs", [("y",), ("y", "hn", "cn")])
+def test_the_number_of_outputs(outputs, tmp_path):
+    message = refusal(Gru(), tmp_path, outputs=outputs)
+    assert "2" in message
+    assert str(len(outputs)) in message or ", ".join(outputs) in message
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        (TensorSpec("x", ("batch", "time", 3)),),
+        (TensorSpec("x", ("batch", "time", 4), dtype="int64", high=9),),
+        (TensorSpec("x", ("batch", "time", 4), dtype="float64"),),
+        (X, TensorSpec("h0", (2, "batch", 5), role="state")),
+        (X, TensorSpec("h0", (1, "batch", 6), role="state")),
+        (X, H, TensorSpec("c0", (1, "batch", 5), role="state")),
+        (TensorSpec("x", ("batch", "time", 4, 2)),),
+    ],
+    ids=["width", "integers", "double", "layers", "hidden", "too-many", "rank"],
+)
+def test_inputs_that_do_not_fit_the_module(inputs, tmp_path):
+    message = refusal(Gru(), tmp_path, inputs=inputs)
+    assert "Gru" in message
+    assert "declar" in message or "input" in message
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Model(Gru(), (X, H), ("y", "hn"), states={"h": "hn"}),
+        lambda: Model(Gru(), (X, H), ("y", "hn"), states={"h0": "h1"}),
+        lambda: Model(Gru(), (X, X), ("y", "hn")),
+        lambda: Model(Gru(), (X,), ("y", "y")),
+        lambda: Model(Gru(), (X,), ("x", "hn")),
+        lambda: Model(Gru(), (X,), ()),
+    ],
+    ids=["no-such-input", "no-such-output", "input-twice", "output-twice", "both", "no-output"],
+)
+def test_names_that_do_not_fit_one_another(make):
+    with pytest.raises(RnnbenchError) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+    assert "Gru" in str(caught.value)
+
+
+class Breaks(nn.Module):
+    """Raises on a given call, after its layers have run."""
+
+    def __init__(self, error, call):
+        super().__init__()
+        self.lstm = nn.LSTM(4, 5, batch_first=True)
+        self.cell = nn.GRUCell(5, 5)
+        self.drop = nn.Dropout(0.5)
+        self.register_buffer("scale", torch.ones(1))
+        self.error, self.left = error, [call]
+
+    def forward(self, x):
+        y, _ = self.lstm(x)
+        h = y.new_zeros(y.size(0), 5)
+        for t in range(y.size(1)):
+            h = self.cell(y[:, t], h)
+        self.left[0] -= 1
+        if self.left[0] == 0:
+            raise self.error
+        return self.drop(h) * self.scale
+
+
+def picture(module):
+    """All that must be as it was."""
+    return {
+        "forwards": [k.forward for k in (nn.RNN, nn.GRU, nn.LSTM, nn.GRUCell, nn.LSTMCell)],
+        "pack": (nn.utils.rnn.pack_padded_sequence, nn.utils.rnn.pad_packed_sequence),
+        "threads": torch.get_num_threads(),
+        "grad": torch.is_grad_enabled(),
+        "rng": torch.get_rng_state().tolist(),
+        "modules": [
+            (name, type(m), m.training, sorted(vars(m)), dict(m._forward_hooks))
+            for name, m in module.named_modules()
+        ],
+        "tensors": {
+            name: (id(p), p.dtype, p.device, p.requires_grad, p.detach().clone().tolist())
+            for name, p in (*module.named_parameters(), *module.named_buffers())
+        },
+    }
+
+
+@pytest.mark.parametrize("call", [1, 2, 10, 22, 23, 24, 25, None])
+@pytest.mark.parametrize("error", [ValueError("broken on purpose"), KeyboardInterrupt()])
+def test_the_module_is_left_as_it_was_found(error, call, tmp_path):
+    module = Breaks(error, call or 10_000).train()
+    module.cell.eval()
+    module.lstm.weight_hh_l0.requires_grad_(False)
+    before = picture(module)
+    try:
+        export(module, tmp_path, outputs=("y",))
+    except (RnnbenchError, KeyboardInterrupt) as raised:
+        assert call is not None
+        assert isinstance(raised, KeyboardInterrupt) == isinstance(error, KeyboardInterrupt)
+    assert picture(module) == before
+    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] in ([], ["Breaks"])
