@@ -13,7 +13,7 @@ from torch import SymInt, Tensor, fx
 from torch.export import ExportedProgram
 
 from rnnbench._quiet import export_warnings, torchscript_deprecation
-from rnnbench.capture.scan import OP as SCAN
+from rnnbench.capture.scan import SCAN
 
 _CHECK_INPUTS = "AOTI_RUNTIME_CHECK_INPUTS"
 

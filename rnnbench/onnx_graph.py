@@ -236,6 +236,9 @@ def finish(model: ir.Model, captured: Captured, metadata: Mapping[str, str]) -> 
         for body in [a.as_graph() for a in inner.attributes.values() if _is_graph(a)]:
             for value in [*body.inputs, *body.outputs]:
                 value.shape = None
+            if inner.op_type == "Loop":  # ONNX Runtime must know that these two are scalars
+                for value in body.inputs[:2]:
+                    value.shape = ir.Shape(())
     graph.name = declared.name
     model.producer_name, model.producer_version = "rnnbench", metadata.get("version", "")
     model.metadata_props.clear()

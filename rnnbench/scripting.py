@@ -1,4 +1,4 @@
-"""Writes a captured graph as TorchScript source: a scan is a `for` loop around its body."""
+"""Writes a captured graph as TorchScript source."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from rnnbench.capture.scan import OP as SCAN
 from rnnbench.errors import RnnbenchError
+from rnnbench.scripting_blocks import BLOCKS, resolve
 
 aten = torch.ops.aten
 
@@ -55,7 +55,7 @@ def source_of(module: fx.GraphModule, inputs: Sequence[str]) -> str:
         module: a functional graph of ATen calls and scans, with flat outputs.
         inputs: the arguments' names, in the order of the placeholders.
     """
-    writer = _Writer(module)
+    writer = Writer(module)
     placeholders = list(module.graph.find_nodes(op="placeholder"))
     for node, name in zip(placeholders, inputs, strict=True):
         writer.names[node] = _safe(name)
@@ -78,17 +78,10 @@ def tensors_of(module: fx.GraphModule) -> dict[str, torch.Tensor]:
     for path, tensor in [*module.named_parameters(), *module.named_buffers()]:
         found[_attribute(path)] = tensor
     for node in module.graph.find_nodes(op="get_attr"):
-        value = _resolve(module, str(node.target))
+        value = resolve(module, str(node.target))
         if isinstance(value, torch.Tensor):
             found[_attribute(str(node.target))] = value
     return found
-
-
-def _resolve(module: torch.nn.Module, path: str) -> Any:
-    value: Any = module
-    for part in path.split("."):
-        value = getattr(value, part)
-    return value
 
 
 def _attribute(path: str) -> str:
@@ -99,7 +92,7 @@ def _safe(name: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) or name in ("self", "torch", "math") else name
 
 
-class _Writer:
+class Writer:
     """The lines of one method."""
 
     def __init__(self, module: fx.GraphModule) -> None:
@@ -123,7 +116,7 @@ class _Writer:
         module = module or self.module
         for node in graph.nodes:
             if node.op == "get_attr":
-                value = _resolve(module, str(node.target))
+                value = resolve(module, str(node.target))
                 if isinstance(value, torch.Tensor):
                     self.names[node] = f"self.{_attribute(str(node.target))}"
             elif node.op == "call_function":
@@ -134,8 +127,8 @@ class _Writer:
         label = str(target)
         if any(check in label for check in _CHECKS):
             return
-        if target is SCAN:
-            self._write_scan(node, indent, module)
+        if target in BLOCKS:
+            BLOCKS[target](self, node, indent, module)
             return
         text = self._expression(node, target)
         if text is None:
@@ -190,34 +183,3 @@ class _Writer:
         if any(i is None for i in a):
             return f"torch.jit.annotate(List[Optional[Tensor]], [{items}])"
         return f"[{items}]"
-
-    def _write_scan(self, node: fx.Node, indent: str, module: Any) -> None:
-        body_node, init, xs, extras = node.args
-        body = _resolve(module, str(body_node.target))  # type: ignore[union-attr]
-        holders = list(body.graph.find_nodes(op="placeholder"))
-        carries = [self.fresh("carry") for _ in init]  # type: ignore[union-attr]
-        for name, value in zip(carries, init, strict=True):  # type: ignore[arg-type]
-            self.line(f"{name} = {self.value(value)}", indent)
-        results = body.graph.output_node().args[0]
-        values = [self.fresh("steps") for _ in results[len(carries) :]]
-        for name in values:
-            self.line(f"{name} = torch.jit.annotate(List[Tensor], [])", indent)
-        step = self.fresh("step")
-        self.line(f"for {step} in range({self.value(xs[0])}.size(0)):", indent)  # type: ignore[index]
-        inner = indent + "    "
-        for holder, name in zip(holders, carries, strict=False):
-            self.names[holder] = name
-        for holder, x in zip(holders[len(carries) :], xs, strict=False):  # type: ignore[arg-type]
-            self.names[holder] = self.fresh("x")
-            self.line(f"{self.names[holder]} = torch.select({self.value(x)}, 0, {step})", inner)
-        for holder, extra in zip(holders[len(carries) + len(xs) :], extras, strict=True):  # type: ignore[arg-type]
-            self.names[holder] = self.value(extra)
-        self.write_body(body.graph, inner, body)
-        for name, value in zip(values, results[len(carries) :], strict=True):
-            self.line(f"{name}.append({self.value(value)})", inner)
-        after = [self.value(v) for v in results[: len(carries)]]
-        if carries:
-            self.line(f"{', '.join(carries)} = {', '.join(after)}", inner)
-        stacked = [f"torch.stack({name}, 0)" for name in values]
-        self.names[node] = self.fresh("scan")
-        self.line(f"{self.names[node]} = [{', '.join([*carries, *stacked])}]", indent)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import torch
 from torch import fx
 from torch.export import ExportedProgram
 
@@ -18,12 +17,14 @@ from rnnbench.capture.generalise import generalise_traces
 from rnnbench.capture.loops import roll_loops
 from rnnbench.capture.places import source_line
 from rnnbench.capture.prove import Unproved, prove_equal
+from rnnbench.capture.scan import SCAN, WHILE_LOOP
 from rnnbench.capture.simplify import drop_size_arguments, drop_zero_states, fold_constants
 from rnnbench.capture.sizes import traced_sizes
 from rnnbench.capture.trace import Trace, frozen_dims, retrace, trace_module
 from rnnbench.errors import RnnbenchError
 from rnnbench.model import Model
 
+_LOOPS = {SCAN: "scan", WHILE_LOOP: "while"}
 _SCALES = (1, 5)  # short traces are fast; strided front-ends need longer ones
 
 
@@ -34,7 +35,8 @@ class Recurrence:
     Attributes:
         place: the layer's path in the module, or `file:line` of a loop.
         kind: `rnn_tanh`, `rnn_relu`, `gru`, `lstm`, or `loop`.
-        representation: `fused` (one operator), `scan`, or `unrolled` (a fixed number of steps).
+        representation: `fused` (one operator), `scan`, `while` (a loop with a condition), or
+            `unrolled` (a fixed number of steps).
         note: why it is not fused, else empty.
     """
 
@@ -174,8 +176,9 @@ def _recurrences(graph: fx.GraphModule) -> tuple[Recurrence, ...]:
         if node.target is ops.recurrence and stack:
             path = str(list(stack.values())[-1][0]) or "(the module)"
             found.append(Recurrence(path, str(node.args[5]), "fused"))
-        elif node.target is torch.ops.higher_order.scan:
-            found.append(Recurrence(source_line(node) or "scan", "loop", "scan"))
+        elif node.target in _LOOPS:
+            name = _LOOPS[node.target]
+            found.append(Recurrence(source_line(node) or name, "loop", name))
     for block in find_blocks(graph.graph):
         if block.carried:
             steps = f"{block.length} steps at any length of the input"

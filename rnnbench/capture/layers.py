@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from rnnbench.capture import ops
 from rnnbench.capture.projection import projected_layer
+from rnnbench.capture.scripted import scripts_standing_in
 from rnnbench.errors import RnnbenchError
 
 _FUSED: dict[Any, str] = {getattr(torch, kind): kind for kind in ops.KINDS}
@@ -213,8 +214,12 @@ def _padded_call(
 
 
 @contextmanager
-def standing_in() -> Iterator[None]:
-    """While it lasts, recurrent layers trace as `rnnbench::recurrence`; then all is as it was."""
+def standing_in(root: nn.Module) -> Iterator[None]:
+    """While it lasts, recurrent layers trace as `rnnbench::recurrence`; then all is as it was.
+
+    Args:
+        root: the module that is traced; scripted modules in it are run as if they were Python.
+    """
     packing = _Packing()
     originals = {layer: layer.forward for layer in _LAYERS}
 
@@ -229,7 +234,7 @@ def standing_in() -> Iterator[None]:
     try:
         for layer, original in originals.items():
             layer.forward = wrap(original)
-        with _Intercept(packing):
+        with _Intercept(packing), scripts_standing_in(root):
             yield
     finally:
         for layer, original in originals.items():

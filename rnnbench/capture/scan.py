@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch._higher_order_ops.scan import scan as _scan
 
-OP = torch.ops.higher_order.scan
+SCAN = torch.ops.higher_order.scan
+COND = torch.ops.higher_order.cond
 WHILE_LOOP = torch.ops.higher_order.while_loop
 
 

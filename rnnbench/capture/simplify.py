@@ -11,7 +11,7 @@ from torch.export import ExportedProgram
 
 from rnnbench.capture import ops
 from rnnbench.capture.blocks import arguments
-from rnnbench.capture.scan import OP as SCAN
+from rnnbench.capture.scan import SCAN
 
 aten = torch.ops.aten
 

@@ -22,6 +22,7 @@ from rnnbench.capture import places
 from rnnbench.capture.canonical import number
 from rnnbench.capture.layers import standing_in
 from rnnbench.capture.places import is_library
+from rnnbench.capture.scripted import Wrapped
 from rnnbench.capture.sizes import traced_sizes
 from rnnbench.errors import RnnbenchError, one_line
 from rnnbench.model import Model, sample_inputs
@@ -56,10 +57,12 @@ def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = 
     Raises:
         RnnbenchError: the module raises, or keeps a state that the declaration does not name.
     """
-    with evaluating(model.module), _one_line_errors(model), standing_in():
+    module = model.module
+    module = Wrapped(module) if isinstance(module, torch.jit.ScriptModule) else module
+    with evaluating(module), _one_line_errors(model), standing_in(module):
         tensors, shapes = _example(model, dims, static)
-        shapes = _as_called(model.module, shapes)
-        program = torch.export.export(model.module, tensors, dynamic_shapes=shapes, strict=False)
+        shapes = _as_called(module, shapes)
+        program = torch.export.export(module, tensors, dynamic_shapes=shapes, strict=False)
         program = program.run_decompositions({})
     _refuse_hidden_state(model, program)
     return Trace(unlift(program), dict(dims), frozen_dims(model, program))
