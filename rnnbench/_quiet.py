@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,4 +39,11 @@ def export_warnings() -> Iterator[None]:
     """Silences what `torch.export` says of its own code, and nothing else, in its block."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
-        yield
+        # "Unsure how to serialize the given empty list": of a scan without extras, and it is right.
+        serializer = logging.getLogger("torch._export.serde.serialize")
+        level = serializer.level
+        serializer.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            serializer.setLevel(level)

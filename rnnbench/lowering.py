@@ -36,6 +36,12 @@ def lower(program: ExportedProgram) -> ExportedProgram:
     output = graph.graph_copy(program.graph, {}, return_output_node=True)
     assert isinstance(output, tuple)
     values, old = output
+    for copied, given in zip(
+        graph.find_nodes(op="placeholder"),
+        program.graph.find_nodes(op="placeholder"),
+        strict=True,
+    ):
+        copied.name = given.name  # fx renames what is called like a function of Python: `input`
     new = graph.output(values)
     new.meta = copy.copy(old.meta)
     root = fx.GraphModule(program.graph_module, graph)

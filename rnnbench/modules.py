@@ -86,8 +86,8 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
     scripted = torch.jit.ScriptModule  # its attributes are not Python's
     parts = [m for m in module.modules() if not isinstance(m, scripted)]
     modes = [(m, m.training) for m in module.modules() if isinstance(m, scripted)]
-    saved = [(m, m.training, dict(vars(m)), dict(m._buffers)) for m in parts]
-    lists = [(v, list(v)) for _, _, names, _ in saved for v in names.values() if _of_tensors(v)]
+    saved = [(m, dict(vars(m)), dict(m._parameters), dict(m._buffers)) for m in parts]
+    lists = [(v, list(v)) for _, names, *_ in saved for v in names.values() if _of_tensors(v)]
     data = {id(t): (t, t.data) for t in _every_tensor(module)}
     try:
         module.eval()
@@ -100,12 +100,13 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
             tensor.data = original
         for values, elements in lists:
             values[:] = elements
-        for part, training, names, buffers in saved:
+        for part, names, *registered in saved:
             vars(part).clear()
             vars(part).update(names)
-            part._buffers.clear()
-            part._buffers.update(buffers)
-            part.training = training
+            own: list[Any] = [part._parameters, part._buffers]
+            for now, before in zip(own, registered, strict=True):
+                now.clear()
+                now.update(before)
         for part, training in modes:
             part.training = training
 

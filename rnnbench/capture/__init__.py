@@ -13,12 +13,19 @@ from torch.export import ExportedProgram
 
 from rnnbench.capture import ops
 from rnnbench.capture.blocks import find_blocks
+from rnnbench.capture.counting import numbers_of_constants
 from rnnbench.capture.generalise import generalise_traces
 from rnnbench.capture.loops import roll_loops
+from rnnbench.capture.memory import refuse_memory
 from rnnbench.capture.places import source_line
 from rnnbench.capture.prove import Unproved, prove_equal
 from rnnbench.capture.scan import SCAN, WHILE_LOOP
-from rnnbench.capture.simplify import drop_size_arguments, drop_zero_states, fold_constants
+from rnnbench.capture.simplify import (
+    drop_size_arguments,
+    drop_zero_states,
+    fold_constants,
+    per_step_reads,
+)
 from rnnbench.capture.sizes import traced_sizes
 from rnnbench.capture.trace import Trace, frozen_dims, retrace, trace_module
 from rnnbench.errors import RnnbenchError
@@ -76,6 +83,7 @@ def capture(model: Model, *, keep_loops: bool = False, allow_frozen: bool = Fals
     Raises:
         RnnbenchError: the module cannot be captured; the message names the place and the remedy.
     """
+    refuse_memory(model)
     try:
         return _capture(model, keep_loops)
     except RnnbenchError:
@@ -149,10 +157,13 @@ def _with_loops(
         shorter = (first if reused else trace_module(model, sizes, first.frozen)).graph
         more = {d: sizes[d] + 3 * scale + i for i, d in enumerate(first.frozen)}
         longer = trace_module(model, sizes | more, first.frozen).graph
+        read = per_step_reads(shorter, longer)
         for graph in (shorter, longer):
-            fold_constants(graph)
+            numbers_of_constants(graph)
+            fold_constants(graph, read)
+        lengths = [(sizes[d], more[d]) for d in first.frozen]
         try:
-            rolled = roll_loops(shorter, longer, keep_loops=keep_loops)
+            rolled = roll_loops(shorter, longer, lengths, keep_loops=keep_loops)
             generalise_traces(shorter, longer)
         except RnnbenchError as found:
             error = error or found

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from rnnbench.capture.blocks import Block
 from rnnbench.capture.canonical import shape_of
+from rnnbench.capture.steps import Block
 
 aten = torch.ops.aten
 
@@ -101,7 +101,7 @@ class Algebra:
     def _work_out(self, j: int) -> Value:
         node = self.body[j]
         rule = _RULES.get(node.target)
-        if rule is None:
+        if rule is None or any(reader == j for reader, _ in self.block.counts):
             if j in self.inside:
                 raise Unknown(str(node.target))
             return self._source(("step", j), node)
@@ -214,6 +214,10 @@ def _add(algebra: Algebra, a: Any, b: Any, alpha: float = 1) -> Value:
         if not isinstance(b, Affine) or a.shape != b.bias.shape:
             raise Unknown("a constant")
         return Affine(b.matrices, b.bias + a)
+    if isinstance(a, int | float):
+        a, b, alpha = (b, a, 1) if alpha == 1 else (_scale(algebra, b, alpha), a, 1)
+    if isinstance(a, Affine) and isinstance(b, int | float):
+        return Affine(a.matrices, a.bias + alpha * b)
     if isinstance(a, Affine) and isinstance(b, Affine):
         matrices = dict(a.matrices)
         for source, matrix in b.matrices.items():
@@ -378,8 +382,3 @@ _RULES: dict[Any, Callable[..., Any]] = {
     operator.getitem: lambda algebra, a, index: a[index],
     **{target: _nonlinear(name) for target, name in _NONLINEAR.items()},
 }
-
-
-def carried_in(block: Block, inside: set[int]) -> list[int]:
-    """The positions that a piece of a body hands on to itself."""
-    return sorted({s for (r, _), s in block.previous.items() if r in inside and s in inside})

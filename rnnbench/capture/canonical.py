@@ -8,7 +8,6 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable
-from itertools import takewhile
 from typing import Any
 
 import torch
@@ -16,8 +15,8 @@ from torch import fx
 
 aten = torch.ops.aten
 _END = sys.maxsize
-_SELECT = aten.select.int
-_UNSQUEEZE = aten.unsqueeze.default
+SELECT = aten.select.int
+UNSQUEEZE = aten.unsqueeze.default
 
 
 def canonicalise(graph: fx.Graph) -> None:
@@ -31,10 +30,22 @@ def canonicalise(graph: fx.Graph) -> None:
             if node.op == "call_function":
                 rule(graph, node)
         graph.eliminate_dead_code()
-    join_steps(graph)
-    _give_each_user_its_own(graph)
-    graph.eliminate_dead_code()
-    graph.lint()
+
+
+def settle_squeezes(graph: fx.Graph) -> None:
+    """`x.squeeze()` takes away the dimensions that are 1 at any size, and no other.
+
+    Which ones those are depends on the batch size otherwise, and ONNX has no rank for the result.
+    What takes away a dimension that is not 1 does nothing, in PyTorch alone.
+    """
+    for node in graph.find_nodes(op="call_function", target=aten.squeeze.default):
+        shape = shape_of(node.args[0])
+        if shape is not None:
+            node.target = aten.squeeze.dims
+            node.args = (node.args[0], [i for i, size in enumerate(shape) if number(size) == 1])
+    for node in graph.find_nodes(op="call_function", target=aten.squeeze.dim):
+        if (size_at(node.args[0], node.args[1]) or 1) != 1:
+            replace(graph, node, node.args[0])
 
 
 def shape_of(node: Any) -> tuple[int | torch.SymInt, ...] | None:
@@ -77,7 +88,8 @@ def _leaves(values: Any) -> list[Any]:
     return list(torch.utils._pytree.tree_leaves(values))
 
 
-def _replace(graph: fx.Graph, node: fx.Node, by: fx.Node) -> None:
+def replace(graph: fx.Graph, node: fx.Node, by: fx.Node) -> None:
+    """Takes a node out, and another into its place."""
     node.replace_all_uses_with(by)
     graph.erase_node(node)
 
@@ -109,7 +121,7 @@ def _no_ops(graph: fx.Graph, node: fx.Node) -> None:
     after: Any = node.meta.get("val")
     same = cast and before is not None and before.dtype == after.dtype
     if node.target in always or off or (same and before.device == after.device):
-        _replace(graph, node, x)
+        replace(graph, node, x)
 
 
 def _add_zero(graph: fx.Graph, node: fx.Node) -> None:
@@ -159,17 +171,17 @@ def _take_apart(graph: fx.Graph, node: fx.Node) -> None:
         assert user.target is operator.getitem
         index = user.args[1]
         assert isinstance(index, int)
-        piece = new_node(graph, user, _SELECT, x, dim, index % steps)
+        piece = new_node(graph, user, SELECT, x, dim, index % steps)
         if node.target is not aten.unbind.int:
-            piece = new_node(graph, user, _UNSQUEEZE, piece, dim)
-        _replace(graph, user, piece)
+            piece = new_node(graph, user, UNSQUEEZE, piece, dim)
+        replace(graph, user, piece)
 
 
 def _slices(graph: fx.Graph, node: fx.Node) -> None:
     """Slices that take all or one step, and negative indices."""
     if node.args and shape_of(node.args[0]) is None:
         return
-    if node.target is _SELECT:
+    if node.target is SELECT:
         size, index = size_at(node.args[0], _dim(node)), node.args[2]
         if size is not None and isinstance(index, int):
             node.args = (node.args[0], _dim(node), index % size)
@@ -187,35 +199,35 @@ def _slices(graph: fx.Graph, node: fx.Node) -> None:
     dim %= len(shape)
     whole = node.args[1] if scatter else x
     if (start or 0) == 0 and (end is None or end == _END or end is shape[dim]):
-        _replace(graph, node, whole)  # type: ignore[arg-type]
+        replace(graph, node, whole)  # type: ignore[arg-type]
         return
     size = size_at(x, dim)
     if size is None or not isinstance(start or 0, int) or not isinstance(end or 0, int):
         return
     first, last, _ = slice(start, end).indices(size)
     if (first, last) == (0, size):
-        _replace(graph, node, whole)  # type: ignore[arg-type]
+        replace(graph, node, whole)  # type: ignore[arg-type]
     elif last == first + 1 and scatter:
-        source = new_node(graph, node, _SELECT, node.args[1], dim, 0)
+        source = new_node(graph, node, SELECT, node.args[1], dim, 0)
         scattered = new_node(graph, node, aten.select_scatter.default, x, source, dim, first)
-        _replace(graph, node, scattered)
+        replace(graph, node, scattered)
     elif last == first + 1:
-        one = new_node(graph, node, _SELECT, x, dim, first)
-        _replace(graph, node, new_node(graph, node, _UNSQUEEZE, one, dim))
+        one = new_node(graph, node, SELECT, x, dim, first)
+        replace(graph, node, new_node(graph, node, UNSQUEEZE, one, dim))
     else:
         node.args = (x, node.args[1], dim, first, last) if scatter else (x, dim, first, last)
 
 
 def _undone(graph: fx.Graph, node: fx.Node) -> None:
     """A dimension of size 1 that is added and taken away again."""
-    if node.target not in (_SELECT, aten.squeeze.dim):
+    if node.target not in (SELECT, aten.squeeze.dim):
         return
     added = node.args[0]
     shape = shape_of(added)
-    if not isinstance(added, fx.Node) or added.target is not _UNSQUEEZE or shape is None:
+    if not isinstance(added, fx.Node) or added.target is not UNSQUEEZE or shape is None:
         return
     if added.args[1] % len(shape) == node.args[1] % len(shape):  # type: ignore[operator]
-        _replace(graph, node, added.args[0])  # type: ignore[arg-type]
+        replace(graph, node, added.args[0])  # type: ignore[arg-type]
 
 
 def _copies(graph: fx.Graph, node: fx.Node) -> None:
@@ -226,7 +238,7 @@ def _copies(graph: fx.Graph, node: fx.Node) -> None:
     if source is None or place is None:
         return
     if place.dtype == source.dtype and _same_shape(place.shape, source.shape):
-        _replace(graph, node, node.args[1])  # type: ignore[arg-type]
+        replace(graph, node, node.args[1])  # type: ignore[arg-type]
 
 
 def _same_shape(a: Any, b: Any) -> bool:
@@ -235,7 +247,7 @@ def _same_shape(a: Any, b: Any) -> bool:
 
 def _forward_reads(graph: fx.Graph, node: fx.Node) -> None:
     """A read of a step that was written before is what was written."""
-    while node.target is _SELECT:
+    while node.target is SELECT:
         written, dim, index = node.args
         if not isinstance(written, fx.Node) or written.target is not aten.select_scatter.default:
             return
@@ -245,79 +257,20 @@ def _forward_reads(graph: fx.Graph, node: fx.Node) -> None:
         if shape is None or size is None or to_dim % len(shape) != dim:  # type: ignore[operator]
             return
         if to_index % size == index:  # type: ignore[operator]
-            _replace(graph, node, value)  # type: ignore[arg-type]
+            replace(graph, node, value)  # type: ignore[arg-type]
             return
         node.args = (below, dim, index)
 
 
-def join_steps(graph: fx.Graph) -> None:
-    """`stack` or `cat` of all the steps of one tensor, in order or reversed: that tensor."""
-    for node in list(graph.nodes):
-        if node.target is aten.stack.default:
-            _join(graph, node, _selected)
-        elif node.target is aten.cat.default:
-            _join(graph, node, _selected_and_unsqueezed)
-            _join(graph, node, _selected)
-    graph.eliminate_dead_code()
-
-
-def _selected(node: Any, dim: int) -> fx.Node | None:
-    return node if isinstance(node, fx.Node) and node.target is _SELECT else None
-
-
-def _selected_and_unsqueezed(node: Any, dim: int) -> fx.Node | None:
-    if not isinstance(node, fx.Node) or node.target is not _UNSQUEEZE:
-        return None
-    shape = shape_of(node)
-    same = shape is not None and node.args[1] % len(shape) == dim  # type: ignore[operator]
-    return _selected(node.args[0], dim) if same else None
-
-
-def _join(graph: fx.Graph, node: fx.Node, as_select: Callable[[Any, int], fx.Node | None]) -> None:
-    """Replaces a run of parts that are all the steps of one tensor by that tensor."""
-    parts = list(node.args[0]) if isinstance(node.args[0], list | tuple) else []
-    joined = shape_of(node)
-    dim = node.args[1] if len(node.args) > 1 else 0
-    if joined is None or not isinstance(dim, int):
-        return
-    dim %= len(joined)
-    selects = [as_select(p, dim) for p in parts]
-    start = next((i for i, s in enumerate(selects) if s is not None), len(parts))
-    run = list(takewhile(lambda s: s is not None, selects[start:]))
-    if not run or len({(s.args[0], s.args[1]) for s in run if s is not None}) != 1:
-        return
-    source, from_dim, _ = run[0].args  # type: ignore[union-attr]
-    indices = [s.args[2] for s in run if s is not None]
-    steps = list(range(size_at(source, from_dim) or 0))
-    if indices not in (steps, steps[::-1]):
-        return
-    whole: Any = source
-    if indices != steps:
-        whole = new_node(graph, node, aten.flip.default, whole, [from_dim])
-    if from_dim != dim:
-        whole = new_node(graph, node, aten.movedim.int, whole, from_dim, dim)
-    stack = node.target is aten.stack.default
-    if not stack and as_select is _selected:  # parts of several steps each, one after the other
-        whole = new_node(graph, node, aten.flatten.using_ints, whole, dim, dim + 1)
-    rest = [parts[:start], parts[start + len(run) :]]
-    if any(rest):
-        before, after = (
-            [new_node(graph, node, _UNSQUEEZE, p, dim) if stack else p for p in part]
-            for part in rest
-        )
-        whole = new_node(graph, node, aten.cat.default, [*before, whole, *after], dim)
-    _replace(graph, node, whole)
-
-
-def _give_each_user_its_own(graph: fx.Graph) -> None:
+def give_each_user_its_own(graph: fx.Graph) -> None:
     """A step that is taken early or used twice is taken anew right before each user."""
     for node in reversed(list(graph.nodes)):
         of_step = (
-            node.target is _UNSQUEEZE
+            node.target is UNSQUEEZE
             and isinstance(node.args[0], fx.Node)
-            and node.args[0].target is _SELECT
+            and node.args[0].target is SELECT
         )
-        if node.target is not _SELECT and not of_step:
+        if node.target is not SELECT and not of_step:
             continue
         for user in list(node.users):
             if user.op == "output" or (len(node.users) == 1 and node.next is user):
@@ -327,3 +280,5 @@ def _give_each_user_its_own(graph: fx.Graph) -> None:
             user.replace_input_with(node, copy)
         if not node.users:
             graph.erase_node(node)
+    graph.eliminate_dead_code()
+    graph.lint()

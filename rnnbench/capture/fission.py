@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import networkx as nx
 from torch import fx
 
-from rnnbench.capture.blocks import Block, arguments
+from rnnbench.capture.steps import Block, arguments
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch import fx
 
-from rnnbench.capture.blocks import arguments
 from rnnbench.capture.canonical import number
-from rnnbench.capture.loops import map_leaves
 from rnnbench.capture.places import source_line
+from rnnbench.capture.steps import arguments, map_leaves
 from rnnbench.errors import RnnbenchError
 
 aten = torch.ops.aten

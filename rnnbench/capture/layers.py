@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 
@@ -22,6 +23,7 @@ from rnnbench.capture.scripted import scripts_standing_in
 from rnnbench.errors import RnnbenchError
 
 _FUSED: dict[Any, str] = {getattr(torch, kind): kind for kind in ops.KINDS}
+_DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 _LAYERS: tuple[type[nn.RNNBase], ...] = (nn.RNN, nn.GRU, nn.LSTM)
 
 
@@ -70,6 +72,24 @@ def run_layers(
         for i in range(len(hx))
     ]
     return x, stacked
+
+
+class Listed:
+    """`lengths.tolist()` and `lengths.numpy()`, as `pack_padded_sequence` takes them.
+
+    What is in it is not known while a module is traced.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def _refuse(self, *_: Any) -> Any:
+        raise RnnbenchError(
+            "what the module does next depends on the values of a tensor (its numbers as a list "
+            "or numpy array): keep it a tensor, without .tolist() or .numpy()"
+        )
+
+    __iter__ = __len__ = __getitem__ = __contains__ = __array__ = __int__ = __index__ = _refuse
 
 
 class _Packing:
@@ -179,6 +199,12 @@ class _Intercept(TorchFunctionMode):
         kind = _FUSED.get(func)
         if kind is not None and not kwargs and len(args) == 9 and isinstance(args[3], bool):
             return _padded_call(kind, *args)
+        if func == _DATA:  # `x.data` leaves the trace; what is written into it must not
+            return args[0].detach()
+        if func is torch.Tensor.numpy and not args[0].is_floating_point():
+            return Listed(args[0])
+        if func is torch.as_tensor and isinstance(args[0], Listed):
+            return args[0].tensor
         if func is torch._pack_padded_sequence:
             return self._packing.pack(*args, **(kwargs or {}))
         if func is torch._pad_packed_sequence:
@@ -213,6 +239,10 @@ def _padded_call(
     return (y.transpose(0, 1) if batch_first else y, *final)
 
 
+def _listed(x: Tensor) -> Listed:
+    return Listed(x)
+
+
 @contextmanager
 def standing_in(root: nn.Module) -> Iterator[None]:
     """While it lasts, recurrent layers trace as `rnnbench::recurrence`; then all is as it was.
@@ -222,6 +252,7 @@ def standing_in(root: nn.Module) -> Iterator[None]:
     """
     packing = _Packing()
     originals = {layer: layer.forward for layer in _LAYERS}
+    tolist = FakeTensor.tolist
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         def forward(module: nn.RNNBase, input: Any, hx: Any = None) -> Any:
@@ -234,8 +265,10 @@ def standing_in(root: nn.Module) -> Iterator[None]:
     try:
         for layer, original in originals.items():
             layer.forward = wrap(original)
+        FakeTensor.tolist = _listed  # type: ignore[method-assign, assignment]
         with _Intercept(packing), scripts_standing_in(root):
             yield
     finally:
+        FakeTensor.tolist = tolist  # type: ignore[method-assign]
         for layer, original in originals.items():
             layer.forward = original

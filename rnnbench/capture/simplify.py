@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -10,8 +10,8 @@ from torch import fx
 from torch.export import ExportedProgram
 
 from rnnbench.capture import ops
-from rnnbench.capture.blocks import arguments
 from rnnbench.capture.scan import SCAN
+from rnnbench.capture.steps import arguments
 
 aten = torch.ops.aten
 
@@ -77,9 +77,32 @@ def _is_tensor(node: fx.Node) -> bool:
     return isinstance(value, torch.Tensor | list | tuple) or value is None
 
 
-def fold_constants(module: fx.GraphModule) -> None:
-    """What depends on parameters alone (a weight norm, a joined gate matrix) is computed now."""
+def per_step_reads(shorter: fx.GraphModule, longer: fx.GraphModule) -> set[tuple[str, int]]:
+    """The parameters that are read step by step: (name, dimension), where a longer trace reads on.
+
+    (A table of positions, say. The parts of a joined gate matrix are the same at any length.)
+    """
+    found = [
+        {(str(n.args[0].target), n.args[1], n.args[2]) for n in _selects_of_parameters(m.graph)}
+        for m in (shorter, longer)
+    ]
+    return {(name, dim) for name, dim, _ in found[1] - found[0]}
+
+
+def _selects_of_parameters(graph: fx.Graph) -> list[Any]:
+    nodes = graph.find_nodes(op="call_function", target=aten.select.int)
+    return [n for n in nodes if isinstance(n.args[0], fx.Node) and n.args[0].op == "get_attr"]
+
+
+def fold_constants(module: fx.GraphModule, but: Collection[tuple[str, int]] = ()) -> None:
+    """What depends on parameters alone (a weight norm, a joined gate matrix) is computed now.
+
+    Args:
+        module: the graph.
+        but: (parameter, dimension) of which single steps are taken, and stay so.
+    """
     graph = module.graph
+    steps = {n for n in _selects_of_parameters(graph) if (n.args[0].target, n.args[1]) in but}
     _share_constants(graph)
     values: dict[fx.Node, Any] = {}
     for node in list(graph.nodes):
@@ -87,7 +110,7 @@ def fold_constants(module: fx.GraphModule) -> None:
             value = _attribute(module, str(node.target))
             if isinstance(value, torch.Tensor):
                 values[node] = value
-        elif node.op == "call_function" and _foldable(node, values):
+        elif node.op == "call_function" and node not in steps and _foldable(node, values):
             with torch.no_grad():
                 target: Callable[..., Any] = node.target
                 args, kwargs = fx.node.map_arg((node.args, dict(node.kwargs)), values.__getitem__)

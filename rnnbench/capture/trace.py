@@ -7,7 +7,6 @@ them and `rnnbench::recurrence`, and its parameters and buffers are attributes.
 from __future__ import annotations
 
 import inspect
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,16 +18,14 @@ from torch import fx, nn
 from torch.export import Dim, ExportedProgram
 
 from rnnbench.capture import places
-from rnnbench.capture.canonical import number
+from rnnbench.capture.canonical import number, settle_squeezes
 from rnnbench.capture.layers import standing_in
+from rnnbench.capture.memory import hidden_state
 from rnnbench.capture.places import is_library
 from rnnbench.capture.scripted import Wrapped
-from rnnbench.capture.sizes import traced_sizes
 from rnnbench.errors import RnnbenchError, one_line
 from rnnbench.model import Model, sample_inputs
 from rnnbench.modules import device_of, undisturbed
-
-_ASSIGNED = re.compile(r"tensor attributes? (self\.\S+?),? .*assigned during export")
 
 
 @dataclass(frozen=True)
@@ -63,9 +60,11 @@ def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = 
         tensors, shapes = _example(model, dims, static)
         shapes = _as_called(module, shapes)
         program = torch.export.export(module, tensors, dynamic_shapes=shapes, strict=False)
-        program = program.run_decompositions({})
+        program = _functional(program)
     _refuse_hidden_state(model, program)
-    return Trace(unlift(program), dict(dims), frozen_dims(model, program))
+    graph = unlift(program)
+    settle_squeezes(graph.graph)
+    return Trace(graph, dict(dims), frozen_dims(model, program))
 
 
 def retrace(
@@ -75,8 +74,19 @@ def retrace(
     with torch.no_grad(), _one_line_errors(model):
         tensors, shapes = _example(model, dims, static)
         program = torch.export.export(graph, tensors, dynamic_shapes=shapes, strict=False)
-        functional: ExportedProgram = program.run_decompositions({})
+        return _functional(program)
+
+
+def _functional(program: ExportedProgram) -> ExportedProgram:
+    """The program without writes in place; it is traced once more for that, where it has any."""
+    calls = [n.target for g in program.graph_module.modules() for n in _calls(g)]
+    writes = any(isinstance(t, torch._ops.OpOverload) and t._schema.is_mutable for t in calls)
+    functional: ExportedProgram = program.run_decompositions({}) if writes else program
     return functional
+
+
+def _calls(module: Any) -> list[fx.Node]:
+    return list(module.graph.nodes) if isinstance(module, fx.GraphModule) else []
 
 
 def _example(model: Model, dims: Mapping[str, int], static: Sequence[str] = ()) -> tuple[Any, Any]:
@@ -142,33 +152,14 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 @contextmanager
 def _one_line_errors(model: Model) -> Iterator[None]:
     """Turns whatever the module or `torch.export` raises into one line with the model's place."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
             yield
         except (KeyboardInterrupt, RnnbenchError):
             raise
         except Exception as error:
             raise RnnbenchError(_explain(model, error)) from error
-    for warning in caught:
-        assigned = _ASSIGNED.search(str(warning.message))
-        if assigned and "_flat_weights" not in assigned[1] and _remembers(model):
-            raise _hidden_state(model, assigned[1])
-
-
-def _remembers(model: Model) -> bool:
-    """Whether a second call with the same inputs gives something else.
-
-    (An attribute that is only computed anew each time, as by `weight_norm`, is no state.)
-    """
-    tensors, _ = _example(model, traced_sizes(model))
-    with evaluating(model.module):
-        first, second = (torch.utils._pytree.tree_leaves(model.module(*tensors)) for _ in range(2))
-        return any(
-            not torch.equal(a, b)
-            for a, b in zip(first, second, strict=True)
-            if isinstance(a, torch.Tensor)
-        )
 
 
 def _explain(model: Model, error: Exception) -> str:
@@ -197,13 +188,4 @@ def where(error: BaseException) -> str:
 def _refuse_hidden_state(model: Model, program: ExportedProgram) -> None:
     mutated = program.graph_signature.buffers_to_mutate
     if mutated:
-        raise _hidden_state(model, f"self.{next(iter(mutated.values()))}")
-
-
-def _hidden_state(model: Model, attribute: str) -> RnnbenchError:
-    name = attribute.rsplit(".", 1)[-1]
-    return RnnbenchError(
-        f"model {model.name!r} keeps its state in {attribute}, which no artifact could carry: take "
-        f"it as an input and return it, and declare TensorSpec({name!r}, ..., role='state') and "
-        f"states={{{name!r}: <the output>}}"
-    )
+        raise hidden_state(model, f"self.{next(iter(mutated.values()))}")
