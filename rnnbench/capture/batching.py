@@ -106,12 +106,12 @@ def _shifted(node: fx.Node, position: int) -> Batched | None:
 
 
 def _broadcasts(node: fx.Node, over_time: Callable[[fx.Node], bool]) -> bool:
-    """Whether the time axis of every varying operand lines up with that of the result."""
+    """Whether the time axis of every varying operand can line up with that of the result."""
     result = shape_of(node)
     for operand in node.all_input_nodes:
         shape = shape_of(operand)
         if shape is None or result is None:
             return False
-        if over_time(operand) and len(shape) != len(result):
+        if over_time(operand) and len(shape) > len(result):
             return False
     return True

@@ -128,7 +128,7 @@ def _add_zero(graph: fx.Graph, node: fx.Node) -> None:
     """`0 + x`, the first step of a sum, as the other steps are: a tensor and `x`."""
     if node.target is not aten.add.Tensor or node.kwargs or not isinstance(node.args[0], fx.Node):
         return
-    if isinstance(node.args[1], fx.Node) or node.args[1] != 0:
+    if type(node.args[1]) is not int or node.args[1] != 0:
         return
     shape = [_size_node(graph, node, size) for size in shape_of(node) or ()]
     if None in shape:

@@ -27,6 +27,7 @@ from rnnbench.capture.fission import Piece, split_body
 from rnnbench.capture.ops import recurrence
 from rnnbench.capture.places import source_line
 from rnnbench.capture.rolled import (
+    aligned,
     per_step,
     repeated,
     run_scan,
@@ -190,7 +191,11 @@ class Emitter:
         made: dict[int, fx.Node] = {}
         for j, function in zip(piece.positions, functions, strict=True):
             node = self.body[j]
-            args, kwargs = self._arguments(j, lambda k: made.get(k) or self._all_steps(k))
+
+            def value(k: int, node: fx.Node = node) -> fx.Node:
+                return self._aligned(k, made.get(k) or self._all_steps(k), node)
+
+            args, kwargs = self._arguments(j, value)
             assert function is not None
             target, (args, kwargs) = function.target, function.arguments(args, kwargs)
             if j in counted:
@@ -200,6 +205,15 @@ class Emitter:
             made[j].meta["stack_trace"] = node.meta.get("stack_trace", "")
         self.stacked |= made
         return True
+
+    def _aligned(self, k: int, steps: fx.Node, reader: fx.Node) -> fx.Node:
+        """The values of all steps, as an operator that works element by element needs them."""
+        target, rank = reader.target, rank_of(reader)
+        pointwise = isinstance(target, torch._ops.OpOverload) and torch.Tag.pointwise in target.tags
+        if not pointwise or rank_of(self.body[k]) >= rank:
+            return steps
+        with self.graph.inserting_before(self.end):
+            return self.graph.call_function(aligned, (steps, rank))
 
     def _fills(self, j: int) -> bool:
         counted = any(reader == j for reader, _ in self.block.counts)

@@ -25,6 +25,12 @@ def run_scan(
     Returns:
         The carried values after the last step, then each value of all steps (time, ...).
     """
+    if not first:  # a scan must carry something
+
+        def alone(nothing: Tensor, *arguments: Any) -> Any:
+            return (nothing,), body(*arguments)[1]
+
+        return run_scan(alone, [torch.zeros(1, device=xs[0].device)], xs, extras)[1:]
 
     def step(carry: tuple[Tensor, ...], x: tuple[Tensor, ...]) -> Any:
         after, values = body(*carry, *x, *extras)
@@ -62,6 +68,11 @@ def _python_loop(step: Callable[..., Any], carry: Any, xs: tuple[Tensor, ...]) -
         carry, value = step(carry, x)
         values.append(value)
     return carry, tuple(torch.stack(v) for v in zip(*values, strict=True))
+
+
+def aligned(x: Tensor, rank: int) -> Tensor:
+    """(time, ...) with ones after time, so that it broadcasts with `rank` dimensions beside it."""
+    return x.reshape(x.shape[0], *[1] * (rank + 1 - x.dim()), *x.shape[1:])
 
 
 def shifted(first: Tensor, values: Tensor) -> Tensor:
