@@ -61,11 +61,19 @@ def make_report(paths: Sequence[str | Path] = ()) -> Report:
 
 def format_report(report: Report, style: str = "text") -> str:
     """The recommendation, the doubts and every table, as `text` or `markdown`."""
-    bullet, strong = ("* ", "**") if style == "markdown" else ("", "")
-    lines = [*(bullet + line for line in report.sentences), ""]
-    lines += [f"{bullet}{strong}doubt:{strong} {line}" for line in report.doubts]
+    lines = [format_first_lines(report, style)]
     for table in tables(report.material, report.advices):
         title = f"### {table.title}" if style == "markdown" else table.title
         gap = [""] if style == "markdown" else []
         lines += ["", title, *gap, format_table(table, style)]
     return "\n".join(lines).strip("\n")
+
+
+def format_first_lines(report: Report, style: str = "text") -> str:
+    """The recommendation and the doubts."""
+    bullet, strong = ("* ", "**") if style == "markdown" else ("", "")
+    lines = [bullet + line for line in report.sentences]
+    if lines and report.doubts:
+        lines.append("")
+    lines += [f"{bullet}{strong}doubt:{strong} {line}" for line in report.doubts]
+    return "\n".join(lines)

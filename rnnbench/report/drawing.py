@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.errors import Unavailable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 WIDTH = 4.0
 """Inches; 288 points, so that a phone shows letters in about their own size."""
 DPI = 200
+CAPTION_WIDTH = 62
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.72, 0.12, 0.1, 0.5
 _LEGEND_ROW = 0.19
@@ -61,7 +63,7 @@ def require_matplotlib() -> None:
 def to_svg(plot: Plot) -> str:
     """An `<svg>` element whose colours are the page's `currentColor`, `--faint`, `--series0`..."""
     text = io.StringIO()
-    with _figure(plot, {"svg.hashsalt": plot.name, "svg.id": None}) as figure:
+    with _figure(plot, {"svg.hashsalt": plot.name}) as figure:
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
@@ -79,7 +81,7 @@ def to_png(plot: Plot) -> bytes:
         figure.text(
             0.02, 1.02, plot.title, weight="bold", va="bottom", transform=figure.transFigure
         )
-        figure.text(0.02, -0.02, plot.caption, va="top", size=8, wrap=True)
+        figure.text(0.02, -0.02, fill(plot.caption, CAPTION_WIDTH), va="top", size=8)
         figure.savefig(data, format="png", dpi=DPI, bbox_inches="tight", facecolor="white")
     return data.getvalue()
 
@@ -92,7 +94,7 @@ def _figure(plot: Plot, style: dict[str, Any]) -> Iterator[Figure]:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    known = {name: value for name, value in (_STYLE | style).items() if name in mpl.rcParams}
+    known: Any = _STYLE | style
     with mpl.rc_context(known):
         columns = 2 if all(len(label) <= 26 for label, _ in plot.legend) else 1
         rows = -(-len(plot.legend) // columns)

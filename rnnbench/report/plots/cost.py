@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnnbench.report.material import Material
 from rnnbench.report.names import subject_name, subject_of
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TITLE = "Export, load and first call"
 ORDER = 40
 ROW = 0.27
-PARTS = (
+PARTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("export_s", "export", {"color": PALETTE[0], "marker": "o"}),
     ("load_s", "load", {"color": PALETTE[1], "marker": "s"}),
     ("first_call_s", "first call", {"color": PALETTE[2], "marker": "^"}),
@@ -44,7 +44,7 @@ def _plot(name: str, model: str, rows: list[Cost], where: str) -> Plot:
             found = [(getattr(row, part), y) for y, row in enumerate(rows)]
             points = [(seconds, y) for seconds, y in found if seconds]
             if points:
-                axes.plot(*zip(*points, strict=True), linestyle="", **look)
+                axes.plot(*zip(*points, strict=True), **look | {"linestyle": ""})
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.set_yticks([])
         for y, text in enumerate(names):  # above its line: beside it, long names have no room

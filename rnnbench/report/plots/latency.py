@@ -40,7 +40,7 @@ def _slice(machine: Machine, model: str, axis: str) -> tuple[Conditions, Lines] 
     slices: dict[Conditions, list[Latency]] = {}
     for row in machine.latencies:
         if row.model == model and getattr(row, axis) is not None:
-            key = conditions_of(row)._replace(**{axis: 0})
+            key = Conditions(**conditions_of(row)._asdict() | {axis: 0})
             slices.setdefault(key, []).append(row)
     if not slices:
         return None
