@@ -25,7 +25,7 @@ DPI = 200
 CAPTION_WIDTH = 62
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.72, 0.12, 0.1, 0.5
-_LEGEND_ROW = 0.19
+_LEGEND_ROW = 0.2
 
 _STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -112,5 +112,6 @@ def _figure(plot: Plot, style: dict[str, Any]) -> Iterator[Figure]:
         plot.draw(axes)
         if plot.legend:
             handles = [Line2D([], [], label=label, **look) for label, look in plot.legend]
-            figure.legend(handles=handles, loc="lower left", ncols=columns, borderaxespad=0.2)
+            place: Any = {"loc": "upper left", "bbox_to_anchor": (0.0, legend / height)}
+            figure.legend(handles=handles, ncols=columns, borderaxespad=0, **place)
         yield figure

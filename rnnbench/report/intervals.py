@@ -18,7 +18,7 @@ from rnnbench.results import Latency, Ratio
 
 BLOCKS = 40
 RESAMPLES = 1000
-CANDIDATES = 512
+CANDIDATES = 256
 ENOUGH = 5
 """Samples below which an interval means nothing."""
 

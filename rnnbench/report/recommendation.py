@@ -162,6 +162,9 @@ def _opponent(best: Latency, rest: Sequence[Latency]) -> Latency | None:
 
 
 def _cannot_tell(ratios: Ratios, best: Latency, row: Latency) -> bool:
+    enough = min(len(best.samples), len(row.samples)) >= ENOUGH
+    if enough and ratios.paired(row, best) is None and apart(best, row):
+        return False  # no bootstrap is needed to see that
     return bool(_why_not(ratios.of(row, best), best, row))
 
 

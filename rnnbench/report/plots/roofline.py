@@ -47,18 +47,19 @@ def _plot(
                 look |= {"markerfacecolor": "none"}
             axes.plot([x], [y], **look)
         best = max(top.flops.values()) / 1e9
+        roof = 2 * max(2 * best, max(y for _, y in places))
         low = min(x for x, _ in places) / 3
         high = max(3 * max(x for x, _ in places), 3e9 * best / top.read_bytes_per_s)
         ridge = best * 1e9 / top.read_bytes_per_s
         slope = top.read_bytes_per_s / 1e9
         axes.plot([low, ridge, high], [low * slope, best, best], color=INK, linewidth=1.2)
         axes.fill_between(
-            [low, ridge, high], [low * slope, best, best], 4 * best, color=FAINT, alpha=0.35
+            [low, ridge, high], [low * slope, best, best], roof, color=FAINT, alpha=0.35
         )
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(low, high)
-        axes.set_ylim(min(y for _, y in places) / 2, 4 * best)
+        axes.set_ylim(min(y for _, y in places) / 2, roof)
         axes.annotate(
             f"{best:.0f} GFLOP/s",
             (high, best),
