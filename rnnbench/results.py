@@ -98,7 +98,8 @@ class Latency(Entry):
         weight_bytes: of weights, which every call must read once.
         input_bytes: of the inputs of a call.
         output_bytes: of its outputs.
-        flops: floating-point operations of a call that its matrix products must do.
+        flops: floating-point operations of the matrix products of a call; 0 where not known.
+        recurrent_flops: of those, what a step needs the step before for.
     """
 
     median: float
@@ -116,6 +117,7 @@ class Latency(Entry):
     input_bytes: int
     output_bytes: int
     flops: int
+    recurrent_flops: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class Ratio(Entry):
         low: of the interval that covers the ratio in 95 of 100 runs (bootstrap over rounds).
         high: of it.
         rounds: how many.
-        verdict: `faster`, `slower`, or `cannot tell` where the interval holds 1.
+        verdict: `faster`, `slower`, or `cannot tell` where the interval comes within 1 % of 1.
         stable: whether the rounds agree with one another.
         why_unstable: in words; empty where they do.
     """
