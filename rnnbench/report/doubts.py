@@ -41,7 +41,8 @@ def _of_machine(machine: Machine) -> Iterator[str]:
     yield from _harness(machine.ratios)
     yield from _disagreeing(machine)
     for results in machine.results:
-        yield from _circumstances(results, several=len(machine.results) > 1)
+        name = f" ({results.path.name})" if len(machine.results) > 1 else ""
+        yield from (line + name for line in circumstances(results))
     yield from _versions(machine.results)
     if machine.replaced:
         yield f"{machine.replaced} rows were measured again later: the newest are shown"
@@ -116,18 +117,19 @@ def _disagreeing(machine: Machine) -> Iterator[str]:
         )
 
 
-def _circumstances(results: Results, *, several: bool) -> Iterator[str]:
-    facts, name = results.facts, f" ({results.path.name})" if several else ""
+def circumstances(results: Results) -> Iterator[str]:
+    """What was not as it should be while a file was measured."""
+    facts = results.facts
     load = (facts.get("load") or [None])[0]
     cores = facts.get("cores")
     if load is not None and load > BUSY * (cores or 1):
         of = f" on {cores} cores" if cores else ""
-        yield f"the load was {load:.1f} at the start{of}: others were at work{name}"
+        yield f"the load was {load:.1f} at the start{of}: others were at work"
     governor = facts.get("governor")
     if governor and governor != "performance":
-        yield f"the frequency governor was {governor!r}, not 'performance'{name}"
+        yield f"the frequency governor was {governor!r}, not 'performance'"
     if results.commit.get("dirty"):
-        yield f"the commit had uncommitted changes{name}"
+        yield "the commit had uncommitted changes"
 
 
 def _versions(results: Sequence[Results]) -> Iterator[str]:

@@ -174,8 +174,10 @@ def _why_not(speedup: Interval, best: Latency, other: Latency) -> str:
         few = min(len(best.samples), len(other.samples))
         if few < ENOUGH:
             return f"too few samples ({few})"
-    if speedup.low <= 1:
-        return "the interval holds 1" if speedup.high >= 1 else "medians and rounds disagree"
+    if not speedup.tells:
+        return "the interval holds 1, or nearly"
+    if speedup.ratio < 1:
+        return "the medians and the rounds measured in turns disagree"
     unstable = next((row for row in (best, other) if not row.stable), None)
     if speedup.paired or unstable is None or apart(best, other):
         return ""

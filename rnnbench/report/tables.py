@@ -8,7 +8,7 @@ from textwrap import wrap
 
 from rnnbench.report import units
 from rnnbench.report.checks import Checked
-from rnnbench.report.limits import ceiling, distance
+from rnnbench.report.limits import limit_s
 from rnnbench.report.material import Machine, Material
 from rnnbench.report.names import (
     ratio_name,
@@ -20,7 +20,17 @@ from rnnbench.report.recommendation import Advice
 from rnnbench.results import Cost, Entry, Latency, Ratio
 
 _LEFT = {"model", "form", "runtime", "device", "note", "how", "fastest", "against", "verdict"}
-_LEFT |= {"what", "reason", "format", "this / other", "state", "change", "machine", "bound by"}
+_LEFT |= {
+    "what",
+    "reason",
+    "format",
+    "this / other",
+    "state",
+    "change",
+    "machine",
+    "bound by",
+    "at",
+}
 _FOLDED = ("model", "form", "device", "batch", "time (steps)", "hidden", "layers", "threads")
 HEADER_WIDTH = 12
 STYLES = {"text": "simple", "markdown": "github", "html": "html"}
@@ -87,8 +97,7 @@ def make_table(title: str, columns: dict[str, Iterable[str]]) -> Table:
 def latency_table(machine: Machine) -> Table:
     """What a call takes, and how far that is from the machine's limit."""
     rows = sorted(machine.latencies, key=_order)
-    tops = {(r.device, r.threads): ceiling(machine, r.device, r.threads) for r in rows}
-    far = [distance(row, tops[row.device, row.threads]) for row in rows]
+    limits = [limit_s(machine, row) for row in rows]
     columns: dict[str, Iterable[str]] = {
         **_conditions(rows),
         "p50 (us)": [units.us(r.p50) for r in rows],
@@ -98,9 +107,11 @@ def latency_table(machine: Machine) -> Table:
         "throughput (steps/ms)": [units.digits(r.batch * r.time / r.p50 / 1e3) for r in rows],
         "of real time (%)": [_real_time(r) for r in rows],
         "CUDA events (us)": [units.us(r.cuda_event_s) for r in rows],
-        "limit (us)": ["" if d is None else units.us(d.limit_s) for d in far],
-        "times the limit": ["" if d is None else units.digits(d.times) for d in far],
-        "bound by": ["" if d is None else d.bound for d in far],
+        "limit (us)": [units.us(limit) for limit in limits],
+        "times the limit": [
+            units.digits(row.p50 / limit) if limit else ""
+            for row, limit in zip(rows, limits, strict=True)
+        ],
         "warm-up (ms)": [units.ms(r.warmup_s) for r in rows],
         "of it recompiling (ms)": [units.ms(r.recompile_s) for r in rows],
         "samples": [str(len(r.samples)) for r in rows],

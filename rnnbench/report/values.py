@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rnnbench.report.limits import ceiling, distance
+from rnnbench.report.limits import limit_s
 from rnnbench.report.material import Machine, Material
 from rnnbench.report.recommendation import Advice, sentence
 from rnnbench.results import Entry, Latency
@@ -72,12 +72,7 @@ def entries(machines: Iterable[Machine]) -> list[dict[str, Any]]:
             for row in rows:
                 found.append({"kind": kind, "machine": machine.name, **_flat(row)})
                 if isinstance(row, Latency):
-                    far = distance(row, ceiling(machine, row.device, row.threads))
-                    found[-1] |= {
-                        "limit_s": far and far.limit_s,
-                        "times_the_limit": far and far.times,
-                        "bound_by": far and far.bound,
-                    }
+                    found[-1]["limit_s"] = limit_s(machine, row)
     return found
 
 
