@@ -34,8 +34,8 @@ class Change:
         before: seconds, or the ratio where the row is one.
         after: the same in the new run.
         interval: after / before.
-        verdict: `slower`, `faster`; of a ratio `higher`, `lower`; or `cannot tell` where the interval is not clear of 1 or
-            means nothing.
+        verdict: `slower`, `faster`; of a ratio `higher`, `lower`; or `cannot tell` where the
+            interval is not clear of 1, or means nothing.
         note: why a row is doubtful.
         few: whether there are too few samples for an interval.
     """

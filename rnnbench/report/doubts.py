@@ -112,7 +112,8 @@ def _disagreeing(machine: Machine) -> Iterator[str]:
             found.append((off, f"{names} at {where}: {shown} in turns, {quotient:.2f} apart"))
     if found:
         yield (
-            f"{len(found)} ratios differ by more than {APART:.0%} between measuring in turns and "
+            f"{len(found)} of {len(machine.ratios)} ratios differ by more than {percent(APART)} "
+            "between measuring in turns and "
             f"one after the other (the machine changed meanwhile), most of all {max(found)[1]}"
         )
 
