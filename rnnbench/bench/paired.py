@@ -35,7 +35,7 @@ TURNS = 6
 BLOCK_S = 0.4e-3
 LEVEL = 0.95
 MARGIN = 0.01
-"""What differs by less may differ the other way in the next process, whose memory lies elsewhere."""
+"""What differs by less may differ the other way in the next process: its memory lies elsewhere."""
 RESAMPLES = 4000
 
 
