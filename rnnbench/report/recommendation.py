@@ -79,8 +79,9 @@ class Ratios:
     def __init__(self, machine: Machine) -> None:
         self._pairs: dict[tuple[Conditions, Subject, Subject], Interval] = {}
         for ratio in machine.ratios:
-            if ratio.versus.model == ratio.model and ratio.rounds >= ENOUGH:
-                this, other = subject_of(ratio), subject_of(ratio.versus)
+            this, other = subject_of(ratio), subject_of(ratio.versus)
+            alike = ratio.versus.model == ratio.model and this != other
+            if alike and ratio.rounds >= ENOUGH:
                 found = of_pair(ratio)
                 self._pairs[conditions_of(ratio), this, other] = found
                 self._pairs.setdefault((conditions_of(ratio), other, this), found.inverse())

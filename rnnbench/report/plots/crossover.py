@@ -98,5 +98,5 @@ def _plot(name: str, panel: _Panel, cells: dict[Conditions, Interval], where: st
     said += [f"layers: {panel.layers}"] if panel.layers else []
     said += [where] if where else []
     title = f"{panel.model} in {runtime_name(panel.runtime, panel.mode)}: loop / fused"
-    height = max(0.7, ROW * len(sizes))
+    height = max(1.0, ROW * len(sizes))
     return Plot(name, title, f"{', '.join(said)}; {CAPTION}", draw, height)

@@ -73,7 +73,7 @@ def _plot(
 
     said = f"{device}, threads: {threads}; reading {slope_text(top)}; hollow: cell loops"
     legend = looks.legend((row.runtime, row.mode) for row in rows)
-    title = f"How far from what the machine can do ({device}, threads: {threads})"
+    title = f"Speed and its limit ({device}, threads: {threads})"
     return Plot(name, title, f"{machine.name}, {said}", draw, legend=legend)
 
 
