@@ -19,7 +19,9 @@ from rnnbench.results import Latency, Ratio
 
 BLOCKS = 40
 RESAMPLES = 1000
-CANDIDATES = 256
+CANDIDATES = 160
+MIDDLE = 0.7
+"""The part of many samples in which the median of a resample is looked for."""
 ENOUGH = 5
 """Samples below which an interval means nothing."""
 
@@ -82,15 +84,18 @@ def resampled_medians(latency: Latency, salt: str = "") -> Array:
     """
     samples = np.asarray(latency.samples, dtype=np.float64)
     blocks = [np.sort(block) for block in np.array_split(samples, min(len(samples), BLOCKS))]
-    # A median is one of the samples; of very many, those at evenly spaced ranks are close enough.
-    ranks = np.linspace(0, len(samples) - 1, min(len(samples), CANDIDATES)).round().astype(int)
+    # A median is one of the samples; of many, those at evenly spaced ranks in the middle are enough.
+    last, middle = len(samples) - 1, MIDDLE if len(samples) > CANDIDATES else 1.0
+    bounds = (last * (1 - middle) / 2, last * (1 + middle) / 2)
+    ranks = np.linspace(*bounds, min(len(samples), CANDIDATES)).round().astype(int)
     candidates = np.sort(samples)[ranks]
     below = np.array([np.searchsorted(block, candidates, side="right") for block in blocks])
     rng = np.random.default_rng(zlib.crc32(f"{latency.name} {salt}".encode()))
     drawn = rng.multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), RESAMPLES)
-    drawn = drawn.astype(np.float64)  # matrix products of integers are slow
-    counts = 2 * drawn @ below.astype(np.float64)
-    sizes = (drawn @ np.array([len(block) for block in blocks], dtype=np.float64))[:, None]
+    drawn = drawn.astype(np.float32)  # exact, and products of integers are slow
+    counts = 2 * drawn @ below.astype(np.float32)
+    sizes = (drawn @ np.array([len(block) for block in blocks], dtype=np.float32))[:, None]
+    counts[:, -1] = np.inf
     lower, upper = np.argmax(counts >= sizes, axis=1), np.argmax(counts > sizes, axis=1)
     medians: Array = (candidates[lower] + candidates[upper]) / 2
     return medians
