@@ -84,7 +84,7 @@ def resampled_medians(latency: Latency, salt: str = "") -> Array:
     """
     samples = np.asarray(latency.samples, dtype=np.float64)
     blocks = [np.sort(block) for block in np.array_split(samples, min(len(samples), BLOCKS))]
-    # A median is one of the samples; of many, those at evenly spaced ranks in the middle are enough.
+    # A median is one of the samples; of many, evenly spaced ones in the middle are enough.
     last, middle = len(samples) - 1, MIDDLE if len(samples) > CANDIDATES else 1.0
     bounds = (last * (1 - middle) / 2, last * (1 + middle) / 2)
     ranks = np.linspace(*bounds, min(len(samples), CANDIDATES)).round().astype(int)
