@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rnnbench.report import make_report, units
 from rnnbench.report.intervals import of_latencies
 from rnnbench.results import read_file
-from tests.made_results import latency, make_results, wrap, write_made
+from tests.made_results import latency, make_results, ratio, wrap, write_made
 
 WHERE = {"model": "lstm", "cell": "lstm", "mode": "", "device": "cpu", "batch": 1, "time": 32}
 WHERE |= {"hidden": 128, "layers": 1, "threads": 1, "frames_per_second": None}
@@ -78,6 +78,15 @@ def test_bound_buffers_are_named_and_rivals_listed(tmp_path):
     (said,) = sentences(tmp_path, row("eager", 400), row("openvino", 101, seed=2), bound)
     assert "ONNX Runtime with bound buffers (fused)" in said
     assert said.endswith("cannot be told from OpenVINO")
+
+
+def test_a_paired_ratio_of_a_slower_form_is_not_that_of_the_fastest(tmp_path):
+    """Also where an unstable measurement cannot tell the two forms apart."""
+    slow = row("onnxruntime", 160, stable=False, noise=0.4, samples=20, why_unstable="why")
+    rows = [row("eager", 400), row("onnxruntime", 100, form="exported"), slow]
+    pair = ratio(WHERE | {"runtime": "eager", "form": "fused"}, 2.5, {"runtime": "onnxruntime"})
+    (said,) = sentences(tmp_path, *rows, pair)
+    assert "ONNX Runtime (exported loop), 3.1" in said
 
 
 @settings(max_examples=15, deadline=None)

@@ -19,6 +19,9 @@ from rnnbench.report.names import (
 from rnnbench.report.tables import Table, format_table, make_table
 from rnnbench.results import Ratio
 
+NAMED = 8
+"""Rows that appeared or vanished are named up to so many; JSON has them all."""
+
 
 def format_comparison(comparison: Comparison, threshold: float, style: str = "text") -> str:
     """The summary, the rows that changed, and what appeared or vanished."""
@@ -41,7 +44,8 @@ def format_comparison(comparison: Comparison, threshold: float, style: str = "te
         lines += ["", *(_folded(table) if markdown else _block(table, style))]
     for title, names in (("Appeared", comparison.appeared), ("Vanished", comparison.vanished)):
         if names:
-            shown = [f"`{name}`" if markdown else name for name in names]
+            shown = [f"`{name}`" if markdown else name for name in names[:NAMED]]
+            shown += [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
             lines += ["", f"{title}: {', '.join(shown)}"]
     return "\n".join(lines)
 

@@ -35,6 +35,8 @@ from rnnbench.report.units import interval, seconds
 from rnnbench.results import Latency
 
 FIRST_LINES = 6
+TIE = 1.05
+"""Forms in one runtime that are no further apart count as equally fast."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,11 @@ def _advice(conditions: Conditions, rows: Sequence[Latency], ratios: Ratios) -> 
 def _paired_with(other: Latency, alike: Sequence[Latency], ratios: Ratios) -> Latency:
     """Of forms in one runtime that are equally fast, the one that was measured in turns."""
     best = alike[0]
-    same = [row for row in alike if (row.runtime, row.mode) == (best.runtime, best.mode)]
+    same = [
+        row
+        for row in alike
+        if (row.runtime, row.mode) == (best.runtime, best.mode) and row.p50 <= TIE * best.p50
+    ]
     return next((row for row in same if ratios.paired(other, row)), best)
 
 
