@@ -107,13 +107,13 @@ def test_doubts_are_in_words(values, said):
 def test_the_interval_covers_the_ratio_in_most_simulated_runs():
     effort = Effort(rounds_s=0.05, min_rounds=20, max_rounds=20, warmup_s=0.05)
     covered = 0
-    for seed in range(60):
+    for seed in range(25):
         made = Made(seed)
         found = interleave(
             made.takes(210, 0.1), made.takes(100, 0.1), effort, seed=seed, clock=made.clock
         )
         covered += found.low <= 2.1 <= found.high
-    assert covered >= 50, covered  # of 60: 57 are expected, fewer than 50 in less than 1 of 1,000
+    assert covered >= 19, covered  # 24 of 25 are expected; fewer than 19 in less than 1 of 1,000
 
 
 def test_the_interval_covers_the_ratio_beside_a_busy_process():
@@ -388,8 +388,10 @@ def test_a_run_is_saved_and_can_be_read(tmp_path, monkeypatch):
     for said in ("onnxruntime (bound)", "loop/fused", "x limit", "hidden 8"):
         assert said in text
     assert [p.name for p in outcome.path.parent.iterdir()] == ["0001_tiny.json"]
+    other = outcome.path.with_name("0002_tiny.json")
+    other.write_text(outcome.path.read_text())
     done = subprocess.run(
-        [sys.executable, "-m", "pytest_benchmark", "compare", outcome.path, outcome.path],
+        [sys.executable, "-m", "pytest_benchmark", "compare", outcome.path, other],
         capture_output=True, text=True, cwd=tmp_path, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -451,7 +453,7 @@ def test_what_is_not_here_is_a_row_with_its_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(driver, "measure_limits", lambda *_: {})
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device, so nothing is missing: run it on a machine without")
-    with pytest.raises(RnnbenchError, match="nothing could be measured: .*cannot use 'cuda' here"):
+    with pytest.raises(RnnbenchError, match=r"nothing could be measured: .*cannot use 'cuda' here"):
         driver.run_plan(Plan(("gru",), devices=("cuda",)), tmp_path, name=None)
     assert not list(machine_folder(tmp_path).iterdir())
 

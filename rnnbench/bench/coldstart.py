@@ -23,6 +23,7 @@ from rnnbench import plugins
 from rnnbench.bench.plan import Item
 from rnnbench.errors import RnnbenchError
 from rnnbench.model import Arrays, TensorSpec
+from rnnbench.modules import read_weights, save_weights
 from rnnbench.timing import Source
 
 SECONDS = 600
@@ -55,6 +56,8 @@ def start_cold(item: Item, source: Source, arrays: Arrays, folder: Path) -> Cold
     """
     out = Path(tempfile.mkdtemp(dir=folder))
     np.savez(out / "inputs.npz", **arrays)  # type: ignore[arg-type]
+    if source.module is not None:  # its code may draw other weights in another process
+        save_weights(source.module, out)
     job = {
         "target": item.target,
         "way": asdict(item.way),
@@ -96,7 +99,7 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
     with _conditions(plugin, inference, threads):
         before = peak_memory()
         start = perf_counter()
-        module = None if job["path"] else _module(job["target"], way["form"], conditions)
+        module = None if job["path"] else _module(job["target"], way["form"], conditions, folder)
         path = Path(job["path"]) if job["path"] else None
         source = Source(specs, tuple(job["outputs"]), module, path)
         subject = plugin.prepare(source, arrays, device, threads, way["mode"])
@@ -140,10 +143,12 @@ def _conditions(plugin: Any, inference: Any, threads: int) -> Any:
     return inference(threads) if plugin.FORMAT != "onnx" else nullcontext()
 
 
-def _module(target: str, form: str, conditions: dict[str, Any]) -> Any:
+def _module(target: str, form: str, conditions: dict[str, Any], folder: Path) -> Any:
     from rnnbench.bench.networks import build_network
 
-    return build_network(target, form, conditions["hidden"], conditions["layers"]).model.module
+    network = build_network(target, form, conditions["hidden"], conditions["layers"])
+    network.model.module.load_state_dict(read_weights(folder))
+    return network.model.module
 
 
 def _why(done: subprocess.CompletedProcess[str]) -> str:

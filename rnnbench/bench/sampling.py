@@ -167,9 +167,8 @@ def doubts_about(values: tuple[float, ...], spread: float = SPREAD) -> list[str]
 
 @contextmanager
 def undisturbed_by_garbage() -> Iterator[None]:
-    """Collects garbage now, and not in the block."""
+    """No garbage is collected in the block."""
     was_on = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield
