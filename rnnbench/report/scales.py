@@ -34,6 +34,17 @@ def time_axis(axes: Axes, *, horizontal: bool = False) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
 
 
+def number_axes(axes: Axes) -> None:
+    """Both axes logarithmic, with plain numbers at the powers of ten."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
 def tick(value: float) -> str:
     """0.00002 -> `20 us`: without the zeros of three digits."""
     number, unit = units.seconds(value).split()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rnnbench.report.limits import Ceiling, bytes_read, ceiling
 from rnnbench.report.material import Machine, Material
 from rnnbench.report.plots import FAINT, INK, Looks, Plot
+from rnnbench.report.scales import number_axes
 from rnnbench.results import Latency
 
 if TYPE_CHECKING:
@@ -48,16 +49,15 @@ def _plot(
             axes.plot([x], [y], **look)
         best = max(top.flops.values()) / 1e9
         roof = 2 * max(2 * best, max(y for _, y in places))
-        low = min(x for x, _ in places) / 3
         high = max(3 * max(x for x, _ in places), 3e9 * best / top.read_bytes_per_s)
         ridge = best * 1e9 / top.read_bytes_per_s
+        low = min(min(x for x, _ in places), ridge) / 3
         slope = top.read_bytes_per_s / 1e9
         axes.plot([low, ridge, high], [low * slope, best, best], color=INK, linewidth=1.2)
         axes.fill_between(
             [low, ridge, high], [low * slope, best, best], roof, color=FAINT, alpha=0.35
         )
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+        number_axes(axes)
         axes.set_xlim(low, high)
         axes.set_ylim(min(y for _, y in places) / 2, roof)
         axes.annotate(
