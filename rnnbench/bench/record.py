@@ -38,7 +38,7 @@ def to_entry(measured: Measured) -> dict[str, Any]:
     return {
         "group": measured.group,
         "name": name,
-        "fullname": f"benchmarks/test_{item.kind}.py::{name}",
+        "fullname": f"benchmarks/test_plan.py::{name}",
         "params": {"item": item.id},
         "param": item.id,
         "extra_info": measured.info,

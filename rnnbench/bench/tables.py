@@ -103,7 +103,8 @@ def _runtime(runtime: str, mode: str) -> str:
 
 
 def _note(row: Latency | Ratio) -> str:
-    return "" if row.stable else f"unstable: {row.why_unstable}"
+    """The first doubt; the results file has them all."""
+    return "" if row.stable else f"unstable: {row.why_unstable.partition(';')[0]}"
 
 
 def _scaled(value: float | None, factor: float, digits: int) -> str:
