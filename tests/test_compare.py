@@ -97,6 +97,16 @@ def test_too_few_samples_tell_nothing(tmp_path):
     assert "too few samples (3)" in found.changes[0].note
 
 
+@pytest.mark.parametrize(("factor", "code"), [(1.04, 0), (2.0, 1)])
+def test_an_unstable_row_tells_only_where_nearly_all_samples_are_apart(run, tmp_path, factor, code):
+    for name, scale in (("old", 1.0), ("new", factor)):
+        data = make_results(cells=("lstm",), hidden=(32,), time=(8,), scale=scale, noise=0.04)
+        for entry in data["benchmarks"]:
+            entry["extra_info"]["stable"] = False
+        write_made(tmp_path / f"{name}.json", data)
+    assert run("old.json", "new.json", "--fail-on", "1%")[0] == code
+
+
 def test_rows_that_appeared_and_vanished_are_named(run, old, tmp_path):
     data = json.loads(old.read_text())
     gone = data["benchmarks"].pop(0)["name"]

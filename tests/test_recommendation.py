@@ -89,6 +89,14 @@ def test_a_paired_ratio_of_a_slower_form_is_not_that_of_the_fastest(tmp_path):
     assert "ONNX Runtime (exported loop), 3.1" in said
 
 
+def test_which_eager_form_is_faster_is_said_by_the_pair(tmp_path):
+    """The machine was busy while the fused layer was measured alone."""
+    rows = [row("eager", 400), row("eager", 300, form="loop"), row("onnxruntime", 100)]
+    pair = ratio(WHERE | {"runtime": "eager", "form": "loop"}, 1.5, {"form": "fused"})
+    assert "faster than eager (loop)" in sentences(tmp_path, *rows)[0]
+    assert "faster than eager (fused)" in sentences(tmp_path, *rows, pair)[0]
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.floats(0.5, 2.0), st.integers(0, 2**16))
 def test_the_interval_holds_its_estimate_and_turns_around(factor, seed):

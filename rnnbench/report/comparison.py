@@ -1,7 +1,8 @@
 """Two runs of the same plan: which rows changed, and whether the data can tell.
 
 Rows are matched by the benchmark's name. A latency has a bootstrap interval over its raw samples;
-a ratio that was measured in turns has the two intervals that were measured, put together. What the
+a ratio that was measured in turns has the two intervals that were measured, put together. Where a
+measurement is unstable nothing can be told, but where nearly all samples lie apart. What the
 machine did between two runs is in neither, so a change of all rows alike is said to be the
 machine's rather than the code's.
 """
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from rnnbench.errors import RnnbenchError
 from rnnbench.report.doubts import circumstances
-from rnnbench.report.intervals import ENOUGH, Interval, of_medians, resampled_medians
+from rnnbench.report.intervals import ENOUGH, Interval, apart, of_medians, resampled_medians
 from rnnbench.report.material import machine_key, machine_name
 from rnnbench.results import Latency, Ratio, Results, read_results
 
@@ -37,7 +38,6 @@ class Change:
         verdict: `slower`, `faster`; of a ratio `higher`, `lower`; or `cannot tell` where the
             interval is not clear of 1, or means nothing.
         note: why a row is doubtful.
-        few: whether there are too few samples for an interval.
     """
 
     row: Latency | Ratio
@@ -46,7 +46,6 @@ class Change:
     interval: Interval
     verdict: str
     note: str = ""
-    few: bool = False
 
     def regressed(self, threshold: float) -> bool:
         """Whether even the lower bound is slower by more than this part.
@@ -55,7 +54,7 @@ class Change:
         stock exporter's file can be a regression.
         """
         ours = isinstance(self.row, Latency) or self.row.what == "ours/stock"
-        return ours and self.interval.tells and not self.few and self.interval.low > 1 + threshold
+        return ours and self.verdict != "cannot tell" and self.interval.low > 1 + threshold
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,8 @@ def _change(old: Latency | Ratio, new: Latency | Ratio) -> Change | None:
             new, resampled_medians(new, "new"), old, resampled_medians(old, "old")
         )
         few = min(len(old.samples), len(new.samples))
-        return _judged(new, (old.p50, new.p50), interval, few, (old, new))
+        sure = (old.stable and new.stable) or apart(old, new) or apart(new, old)
+        return _judged(new, (old.p50, new.p50), interval, few, (old, new), sure)
     if isinstance(old, Ratio) and isinstance(new, Ratio):
         if min(old.low, new.low) <= 0:
             return None
@@ -176,17 +176,18 @@ def _judged(
     interval: Interval,
     samples: int,
     both: Sequence[Latency | Ratio],
+    sure: bool = True,
 ) -> Change:
     verdict, notes = "cannot tell", []
     if samples < ENOUGH:
         notes.append(f"too few samples ({samples})")
-    elif interval.tells:
+    elif interval.tells and sure:
         more, less = ("slower", "faster") if isinstance(row, Latency) else ("higher", "lower")
         verdict = more if interval.low > 1 else less
     for which, one in zip(("old", "new"), both, strict=True):
         if not one.stable:
             notes.append(f"{which} unstable: {one.why_unstable or 'no reason is given'}")
-    return Change(row, *values, interval, verdict, "; ".join(notes), samples < ENOUGH)
+    return Change(row, *values, interval, verdict, "; ".join(notes))
 
 
 def _of_ratios(new: Ratio, old: Ratio) -> Interval:

@@ -139,7 +139,7 @@ def _advice(conditions: Conditions, rows: Sequence[Latency], ratios: Ratios) -> 
     ranked = sorted(rows, key=lambda row: row.p50)
     best, rest = ranked[0], ranked[1:]
     rivals = tuple(row for row in rest if _cannot_tell(ratios, best, row))
-    other = _opponent(best, rest)
+    other = _opponent(best, rest, ratios)
     if other is None:
         return Advice(conditions, best, None, None, rivals, "nothing else was measured")
     best = _paired_with(other, [best, *rivals], ratios)
@@ -159,13 +159,18 @@ def _paired_with(other: Latency, alike: Sequence[Latency], ratios: Ratios) -> La
     return next((row for row in same if ratios.paired(other, row)), best)
 
 
-def _opponent(best: Latency, rest: Sequence[Latency]) -> Latency | None:
-    """The fastest eager form; the next runtime where that is the best; else the next form."""
+def _opponent(best: Latency, rest: Sequence[Latency], ratios: Ratios) -> Latency | None:
+    """The fastest eager form; the next runtime where that is the best; else the next form.
+
+    Which of two is faster, those that were measured in turns say first.
+    """
     if best.runtime != "eager":
-        eager = [row for row in rest if row.runtime == "eager"]
+        found = [row for row in rest if row.runtime == "eager"]
     else:
-        eager = [row for row in rest if row.runtime != "eager"]
-    return next(iter([*eager, *rest]), None)
+        found = [row for row in rest if row.runtime != "eager"]
+    pairs = [(row, ratios.paired(row, other)) for row in found for other in found]
+    slower = [row.name for row, pair in pairs if pair and pair.tells and pair.low > 1]
+    return next(iter([*(row for row in found if row.name not in slower), *found, *rest]), None)
 
 
 def _cannot_tell(ratios: Ratios, best: Latency, row: Latency) -> bool:
