@@ -63,7 +63,7 @@ def test_eager_as_torch_s_own_timer_sees_it(keep_ratio: Keep, workshop: Workshop
 
     def judge() -> float:
         with torch.inference_mode():
-            return float(timer.blocked_autorange(min_run_time=0.05).median)
+            return float(timer.blocked_autorange(min_run_time=0.2).median)
 
     ratio = side_by_side(subject.run, judge)
     this = {"model": "lstm", "cell": "lstm", "form": "fused", "runtime": "eager"}

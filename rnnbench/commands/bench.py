@@ -22,7 +22,7 @@ _OUT = Path("benchmarks/results")
 @click.command()
 @click.argument("targets", metavar="[BUNDLE | VARIANT | FILE.py[:FUNCTION]]...", nargs=-1)
 @click.option(
-    "--runtime", "runtimes", multiple=True, help="Also: aoti, compile; quick: pt2, openvino."
+    "--runtime", "runtimes", multiple=True, help="With commas between.  [default: the quick ones]"
 )
 @click.option("--device", "devices", multiple=True, help="cpu, cuda, cuda:1 ...  [default: cpu]")
 @click.option("--batch", help="Rows.  [default: 1]")
