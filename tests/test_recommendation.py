@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnbench.report import make_report, units
-from rnnbench.report.intervals import of_latencies
+from rnnbench.report.intervals import of_medians, resampled_medians
 from rnnbench.results import read_file
 from tests.made_results import latency, make_results, ratio, wrap, write_made
 
@@ -133,6 +133,10 @@ def _correlated(model, us, correlation, seed):
 
 def _both(us):
     return (("eager", us), ("onnxruntime", 100.0))
+
+
+def of_latencies(this, other):
+    return of_medians(this, resampled_medians(this), other, resampled_medians(other))
 
 
 def _read(entry):

@@ -62,13 +62,8 @@ def of_pair(ratio: Ratio) -> Interval:
     return Interval(ratio.ratio, ratio.low, ratio.high, how, paired=True)
 
 
-def of_latencies(this: Latency, other: Latency) -> Interval:
-    """The ratio of two medians that were measured one after the other."""
-    return of_medians(this, resampled_medians(this), other, resampled_medians(other))
-
-
 def of_medians(this: Latency, medians: Array, other: Latency, others: Array) -> Interval:
-    """The same, from medians that are resampled already."""
+    """The ratio of two medians that were measured one after the other, from both resampled."""
     low, high = (float(bound) for bound in np.percentile(medians / others, (2.5, 97.5)))
     ratio = this.p50 / other.p50
     how = f"bootstrap over {len(this.samples)} and {len(other.samples)} samples"

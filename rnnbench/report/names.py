@@ -103,13 +103,6 @@ def conditions_text(conditions: Conditions, constant: Iterable[str] = ()) -> str
     return ", ".join(text for name, text in said.items() if text and name not in constant)
 
 
-def constant_conditions(found: Iterable[Conditions]) -> dict[str, object]:
-    """The conditions that are the same everywhere, with their values."""
-    columns = zip(*found, strict=True)
-    values = {name: set(column) for name, column in zip(Conditions._fields, columns, strict=False)}
-    return {name: next(iter(seen)) for name, seen in values.items() if len(seen) == 1}
-
-
 def steps(time: int) -> str:
     """`1 step`, `32 steps`."""
     return _count(time, "step")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 _SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
-_BYTES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 
 
 def digits(value: float) -> str:
@@ -18,12 +17,11 @@ def digits(value: float) -> str:
 
 def seconds(value: float) -> str:
     """0.000019 -> `19.0 us`."""
-    return _scaled(value, _SECONDS)
-
-
-def data_size(value: float) -> str:
-    """90000 -> `90.0 kB`."""
-    return _scaled(value, _BYTES)
+    for size, name in _SECONDS:
+        if abs(value) >= 0.9995 * size:
+            return f"{digits(value / size)} {name}"
+    size, name = _SECONDS[-1]
+    return f"{digits(value / size)} {name}"
 
 
 def us(value: float | None) -> str:
@@ -50,11 +48,3 @@ def interval(ratio: float, low: float, high: float) -> str:
     """`4.1 (3.9 to 4.3)`, with the digits that the width of the interval supports."""
     places = 1 if high - low >= 0.1 and ratio >= 2 else 2 if high - low >= 0.01 else 3
     return f"{ratio:.{places}f} ({low:.{places}f} to {high:.{places}f})"
-
-
-def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
-    for size, name in units:
-        if abs(value) >= 0.9995 * size:
-            return f"{digits(value / size)} {name}"
-    size, name = units[-1]
-    return f"{digits(value / size)} {name}"
