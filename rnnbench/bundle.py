@@ -115,6 +115,12 @@ class Bundle:
         return str(self.manifest.get("time_dim", "time"))
 
     @property
+    def frames_per_second(self) -> float | None:
+        """How many steps a second of real time has; None where the model does not say."""
+        rate = self.manifest.get("frames_per_second")
+        return float(rate) if isinstance(rate, int | float) else None
+
+    @property
     def metadata(self) -> dict[str, Any]:
         """What the model's maker says of it: task, variant, alphabet, metrics ..."""
         return dict(self.manifest.get("metadata") or {})

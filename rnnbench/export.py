@@ -95,6 +95,7 @@ def export(
                 "states": dict(model.states),
                 "batch_dim": model.batch_dim,
                 "time_dim": model.time_dim,
+                "frames_per_second": model.frames_per_second,
                 "traced": dict(captured.dims),
                 "frozen": list(captured.frozen),
                 "sha256": digest,

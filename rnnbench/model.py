@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,6 +95,8 @@ class Model:
             depend on one another; `generator` is a `numpy.random.Generator`.
         batch_dim: the name of the batch dimension.
         time_dim: the name of the time dimension.
+        frames_per_second: how many steps a second of real time has (100 for audio features every
+            10 ms), so that `bench` can say how much of real time a step takes.
     """
 
     module: torch.nn.Module
@@ -104,6 +107,7 @@ class Model:
     sample: Callable[[dict[str, int], np.random.Generator], Mapping[str, Any]] | None = None
     batch_dim: str = "batch"
     time_dim: str = "time"
+    frames_per_second: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", tuple(self.inputs))
@@ -114,6 +118,11 @@ class Model:
             raise RnnbenchError(
                 f"model name {self.name!r}: use letters, digits, '.', '_' and '-' "
                 "(it becomes a folder inside --out)"
+            )
+        rate = self.frames_per_second
+        if rate is not None and not 0 < rate < math.inf:
+            raise RnnbenchError(
+                f"model {self.name!r}: frames_per_second={rate!r} must be a number above 0, or None"
             )
         names = [spec.name for spec in self.inputs]
         for kind, given in (("input", names), ("output", list(self.outputs))):

@@ -1,4 +1,4 @@
-"""A bundle's folder appears whole or not at all."""
+"""A bundle's folder, or one file, appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -52,6 +52,24 @@ def writing(out: str | Path, name: str) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         _unlock(lock)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Writes a file; one that was there stays as it is until the new one is whole.
+
+    Raises:
+        RnnbenchError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        raise RnnbenchError(
+            f"cannot write {path} ({error.strerror or one_line(error)}): give another path"
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _target(out: Path, name: str) -> Path:

@@ -1,102 +1,44 @@
-"""`bench`: the call of pytest, pairing, tables. The suite itself runs once, in eager."""
+"""`bench`: plans, runs and their journals, anybody's models, and the suite in its quick form."""
 
-import importlib.util
 import json
+import os
 import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from rnnbench import bench
-from rnnbench.bench import Plan, command, format_results, numbers, read_results, run_suite
-from rnnbench.errors import RnnbenchError, Unavailable
+from rnnbench import Model, RnnbenchError, TensorSpec, plugins, variants
+from rnnbench.bench import driver
+from rnnbench.bench.coldstart import peak_memory
+from rnnbench.bench.machine import describe_machine, same_machine
+from rnnbench.bench.plan import Conditions, Plan, Way, check_plan, items, numbers
+from rnnbench.bench.record import Journal, find_journal, machine_folder, next_file
+from rnnbench.bench.sampling import Effort
+from rnnbench.bench.tables import format_results
+from rnnbench.bench.workshop import Workshop, WrongOutput, assert_right
+from rnnbench.cli import main
+from rnnbench.results import read_file
+from tests.made_results import write_made
 
-ROOT = Path(bench.__file__).parent.parent
-
-
-def load(name):
-    """A module of benchmarks/, which is no package and not on the path."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-interleave = load("interleaved").interleave
-
-
-def entry(form, median, **info):
-    sizes = {"batch": 1, "time": 32, "hidden": 8, "threads": 2}
-    names = {"kind": "loop-against-fused", "cell": "gru", "runtime": "eager", "device": "cpu"}
-    return {"stats": {"median": median}, "extra_info": names | sizes | info | {"form": form}}
+ROOT = Path(__file__).parents[1]
+FAST = Effort(samples_s=0.02, min_samples=5, max_samples=20, warmup_s=0.1, rounds_s=0.05)
+TINY = Plan(("gru",), ("eager", "onnxruntime"), time=(3,), hidden=(8,), quick=True)
 
 
-def against(**info):
-    facts = {
-        "kind": "ours-against-stock",
-        "cell": "lstm",
-        "hidden": 32,
-        "state": "zero",
-        "ours_us": 5.0,
-        "stock_us": 10.0,
-        "ratio": 0.5,
-        "quartiles": [0.45, 0.55],
-        "threads": 2,
-    }
-    return {"stats": {"median": 5e-6}, "extra_info": facts | info}
+# ---- machine, plan, names
 
 
-def test_forms_are_paired_under_the_same_conditions_only():
-    data = {
-        "benchmarks": [
-            entry("loop", 3e-3),
-            entry("fused", 1e-3),
-            entry("fused", 7e-3, hidden=16),
-            entry("loop", 4e-3, runtime="onnxruntime"),
-            entry("exported", 2e-3, runtime="onnxruntime"),
-            entry("fused", 2e-3, runtime="onnxruntime"),
-            against(),
-        ]
-    }
-    results = read_results(data, ok=True)
-    first, alone, artifact = results.pairs
-    assert (first.loop, first.fused) == (pytest.approx(3000), pytest.approx(1000))
-    assert first.ratio == pytest.approx(3)
-    assert first.exported is None
-    assert (alone.hidden, alone.loop, alone.ratio) == (16, None, None)
-    assert (artifact.exported, artifact.ratio) == (pytest.approx(2000), pytest.approx(2))
-    assert results.threads == 2
-    assert results.against[0].quartiles == (0.45, 0.55)
-    json.dumps(results.to_json(), allow_nan=False)
-
-
-def test_the_tables_say_what_was_measured():
-    data = {"benchmarks": [entry("loop", 3e-3), entry("fused", 1e-3), against()]}
-    text = format_results(read_results(data, ok=True))
-    assert "microseconds, threads: 2" in text
-    assert "3000.0" in text
-    assert "3.00" in text
-    assert "0.50" in text
-    assert "0.45 to 0.55" in text
-    assert format_results(read_results({"benchmarks": []}, ok=True)) == ""
-
-
-def test_other_entries_of_pytest_benchmark_are_left_out():
-    foreign = {"stats": {"median": 1.0}, "extra_info": {}}
-    assert read_results({"benchmarks": [foreign]}, ok=True).pairs == ()
-
-
-def test_the_plan_reaches_pytest():
-    plan = Plan(cells=("gru",), devices=("cpu",), hidden=(8, 16), threads=3, quick=True)
-    words = command(plan, Path("/somewhere/benchmarks"), Path("/tmp/x.json"))
-    for word in ("--cells=gru", "--devices=cpu", "--hidden=8,16", "--threads=3", "--quick"):
-        assert word in words
-    assert not any(word.startswith("--runtimes") for word in words)
-    assert "--rootdir=/somewhere" in words
+def test_the_machine_is_described():
+    facts = describe_machine()
+    assert facts["versions"]["torch"]
+    assert facts["cores"] >= 1
+    assert facts["cpu"]
+    assert same_machine(facts, facts | {"load": [9, 9, 9]}) == ""
+    assert "cpu was Other" in same_machine(facts, facts | {"cpu": "Other"})
+    assert peak_memory() > 2**20
 
 
 @pytest.mark.parametrize("given", ["", "a", "0", "1,-2", "1,,2", "1.5"])
@@ -105,77 +47,254 @@ def test_wrong_numbers_are_one_line(given):
         numbers("hidden", given)
 
 
-def test_numbers_in_their_order():
-    assert numbers("time", "32,1,32") == (32, 1)
-
-
 @pytest.mark.parametrize(
-    "plan", [Plan(cells=("mamba",)), Plan(runtimes=("tensorrt",)), Plan(devices=("tpu",))]
+    "plan", [Plan(("mamba",)), Plan(runtimes=("tensorrt",)), Plan(devices=("tpu",))]
 )
-def test_unknown_names_are_refused_before_anything_runs(plan, monkeypatch):
-    monkeypatch.setattr(subprocess, "run", None)
+def test_unknown_names_are_refused(plan):
     with pytest.raises(RnnbenchError, match=r"unknown .* choose from"):
-        run_suite(plan)
+        check_plan(plan)
 
 
-def test_without_the_suite_the_remedy_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(bench, "__file__", str(tmp_path / "rnnbench" / "bench.py"))
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(Unavailable, match="run it in a checkout"):
-        run_suite(Plan())
+def test_every_item_has_a_name_of_its_own():
+    plan = Plan(
+        (*variants.names(), "some/net.py", "some/net.py:other"),
+        plugins.names("timing"),
+        devices=("cpu", "cuda"),
+        layers=(1, 2),
+        threads=(1, 2),
+    )
+    found = [f"{i.kind} {i.id}" for i in items(plan)]
+    assert len(found) == len(set(found))
+    assert any("net.other-model-onnxruntime-bound-cuda-b1-t32-threads2" in name for name in found)
 
 
-def test_without_pytest_benchmark_the_remedy_is_named(monkeypatch):
-    monkeypatch.setattr(bench, "find_spec", lambda name: None)
-    with pytest.raises(Unavailable, match="pip install"):
-        run_suite(Plan())
+def test_frames_per_second_must_be_a_rate():
+    x = (TensorSpec("x", ("time", 2)),)
+    for wrong in (0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(RnnbenchError, match="frames_per_second"):
+            Model(torch.nn.Linear(2, 2), x, ("y",), frames_per_second=wrong)
 
 
-def test_rounds_are_interleaved_and_each_has_its_ratio():
-    order = []
-
-    def slow():
-        order.append("slow")
-        time.sleep(0.001)
-
-    compared = interleave(slow, lambda: order.append("fast"), rounds=8, calls=3)
-    assert len(compared.first) == len(compared.second) == len(compared.ratios) == 8
-    for start in range(0, len(order), 6):  # each round has both, three calls in a row
-        assert sorted(order[start : start + 6]) == ["fast"] * 3 + ["slow"] * 3
-    assert {order[start] for start in range(0, len(order), 6)} == {"fast", "slow"}
-    assert compared.ratio > 1
-    assert compared.quartiles[0] <= compared.ratio <= compared.quartiles[1]
+# ---- ways to be timed
 
 
-def test_the_suite_measures_and_asserts_in_eager():
-    plan = Plan(("gru",), ("eager",), ("cpu",), hidden=(8,), time=(4,), quick=True)
-    data = _run_selected(plan)
-    loop, fused = sorted(data["benchmarks"], key=lambda e: e["extra_info"]["form"], reverse=True)
-    assert (loop["extra_info"]["form"], fused["extra_info"]["form"]) == ("loop", "fused")
-    assert loop["extra_info"]["threads"] == 1
-    assert loop["extra_info"]["versions"]["torch"]
-    (pair,) = read_results(data, ok=True).pairs
-    assert pair.loop > 0
-    assert pair.ratio == pytest.approx(pair.loop / pair.fused)
+@pytest.mark.parametrize("name", plugins.names("timing"))
+def test_every_way_to_be_timed_has_the_same_names(name):
+    plugin = plugins.load("timing", name)
+    assert plugin.FORMAT in ("eager", *plugins.names("formats"))
+    assert "" in plugin.MODES
+    assert set(plugin.PLANS) <= {"quick", "full"}
+    assert isinstance(plugin.RECOMPILES, bool)
+    assert plugin.available() is None or "install" in plugin.available()
+
+
+@pytest.fixture(scope="module")
+def workshop():
+    with Workshop() as made:
+        yield made
+
+
+QUICK_WAYS = [
+    (name, mode)
+    for name in plugins.names("timing")
+    if plugins.load("timing", name).PLANS
+    for mode, devices in plugins.load("timing", name).MODES.items()
+    if "cpu" in devices
+]
+
+
+@pytest.mark.parametrize(("runtime", "mode"), QUICK_WAYS)
+def test_what_is_timed_computes_what_the_module_does(runtime, mode, workshop):
+    why = plugins.load("timing", runtime).available()
+    if why:
+        pytest.skip(why)
+    conditions = Conditions(batch=2, time=4, hidden=8, layers=1)
+    with torch.inference_mode():
+        subject = workshop.subject("lstm", Way("fused", runtime, mode), conditions)
+        for _ in range(20):  # buffers that nobody kept would hold something else by now
+            subject.run()
+        workshop.assert_subject(subject, "lstm", Way("fused", runtime, mode), conditions)
 
 
 def test_a_wrong_output_is_not_timed():
     right = {"y": np.linspace(0, 1, 5)}
     single = {"y": right["y"].astype(np.float32)}
-    assert_right = load("subjects").assert_right
-    assert_right(single, right, single)
-    with pytest.raises(AssertionError, match="y off by"):
-        assert_right({"y": single["y"] + np.float32(1e-3)}, right, single)
-    with pytest.raises(AssertionError):
-        assert_right({}, right, single)
+    assert_right(single, right, single, "cpu")
+    with pytest.raises(WrongOutput, match="y off by"):
+        assert_right({"y": single["y"] + np.float32(1e-3)}, right, single, "cpu")
+    with pytest.raises(WrongOutput):
+        assert_right({}, right, single, "cpu")
 
 
-def _run_selected(plan):
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "x.json"
-        words = [*command(plan, ROOT / "benchmarks", file), "-k", "test_latency"]
-        done = subprocess.run(
-            words, cwd=ROOT, env=bench.alone(), capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(file.read_text())
+# ---- runs
+
+
+def test_a_run_is_saved_and_can_be_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(driver, "QUICK", FAST)
+    outcome = driver.run_plan(TINY, tmp_path, name="tiny")
+    assert (outcome.wrong, outcome.interrupted) == ((), False)
+    assert outcome.measured == outcome.total
+    results = read_file(outcome.path)
+    assert {r.what for r in results.ratios} == {"loop/fused", "runtime/runtime", "ours/stock"}
+    assert {c.runtime for c in results.costs} == {"eager", "onnxruntime"}
+    assert all(c.peak_memory_bytes > c.baseline_memory_bytes > 0 for c in results.costs)
+    assert results.facts["limits"]["threads"]["1"]["gemm_flops"]["8"] > 0
+    text = format_results(results)
+    for said in ("onnxruntime (bound)", "loop/fused", "x limit", "hidden 8"):
+        assert said in text
+    assert [p.name for p in outcome.path.parent.iterdir()] == ["0001_tiny.json"]
+    other = outcome.path.with_name("0002_tiny.json")
+    other.write_text(outcome.path.read_text())
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest_benchmark", "compare", outcome.path, other],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "test_latency[gru-loop-eager-cpu-b1-t3-h8-l1-threads1]" in done.stdout
+
+
+def made_line(item, workshop, quick):
+    entry = {"extra_info": {}, "name": item.id, "stats": {}}
+    return {"id": f"{item.kind} {item.id}", "entry": entry}
+
+
+def test_ctrl_c_keeps_what_is_measured_and_resume_goes_on(tmp_path, monkeypatch):
+    seen = []
+
+    def stops(item, workshop, quick):
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        seen.append(item.id)
+        return made_line(item, workshop, quick)
+
+    monkeypatch.setattr(driver, "_measure", stops)
+    monkeypatch.setattr(driver, "measure_limits", lambda *_: {})
+    first = driver.run_plan(TINY, tmp_path, name=None)
+    assert first.interrupted
+    assert first.measured == 3
+    assert len(json.loads(first.path.read_text())["benchmarks"]) == 3
+
+    with pytest.raises(RnnbenchError, match="another plan"):
+        driver.run_plan(Plan(("lstm",)), tmp_path, name=None, resume=True)
+    again = []
+    monkeypatch.setattr(driver, "_measure", lambda *a: (again.append(a[0].id), made_line(*a))[1])
+    second = driver.run_plan(TINY, tmp_path, name=None, resume=True)
+    assert second.path == first.path
+    assert second.measured == second.total == 3 + len(again)
+    assert not set(again) & set(seen) or len(again) + 3 == second.total
+    with pytest.raises(RnnbenchError, match="was stopped: start one without --resume"):
+        driver.run_plan(TINY, tmp_path, name=None, resume=True)
+
+
+def test_a_cut_line_of_a_journal_is_measured_again(tmp_path):
+    journal = Journal(tmp_path / "0001_x.json")
+    journal.begin({"plan": {}})
+    journal.add({"id": "a"})
+    with journal.path.open("a") as file:
+        file.write('{"id": "b", "ent')
+    head, lines = find_journal(tmp_path, None).read()
+    assert (head, lines) == ({"plan": {}}, [{"id": "a"}])
+    journal.add({"id": "b"})
+    assert journal.read()[1] == [{"id": "a"}, {"id": "b"}]
+
+
+def test_numbers_of_files_go_on(tmp_path):
+    assert next_file(tmp_path, "x").name == "0001_x.json"
+    write_made(tmp_path / "0007_y.json")
+    assert next_file(tmp_path, "x").name == "0008_x.json"
+
+
+def test_what_is_not_here_is_a_row_with_its_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(driver, "measure_limits", lambda *_: {})
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device, so nothing is missing: run it on a machine without")
+    with pytest.raises(RnnbenchError, match=r"nothing could be measured: .*cannot use 'cuda' here"):
+        driver.run_plan(Plan(("gru",), devices=("cuda",)), tmp_path, name=None)
+    assert not list(machine_folder(tmp_path).iterdir())
+
+
+MODEL = """
+import torch
+from rnnbench import Model, TensorSpec
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = torch.nn.GRU(6, 8)
+
+    def forward(self, x):
+        return self.rnn(x)[0]
+
+def build():
+    x = TensorSpec("x", ("time", "batch", 6))
+    return Model(Net(), (x,), ("y",), frames_per_second=100)
+"""
+
+
+def test_a_user_s_model_and_its_bundle_from_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(driver, "QUICK", FAST)
+    monkeypatch.chdir(tmp_path)
+    Path("net.py").write_text(MODEL)
+    words = ["--runtime", "eager,onnxruntime", "--time", "3", "--quick", "--name", "mine"]
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", "net.py", *words])
+    out, err = capsys.readouterr()
+    assert stopped.value.code == 0, err
+    assert "RTF" in out
+    (path,) = Path("benchmarks/results").glob("*/0001_mine.json")
+    row = read_file(path).latencies[0]
+    assert (row.model, row.form, row.hidden, row.frames_per_second) == ("Net", "model", None, 100)
+    assert row.flops > 0
+
+    with pytest.raises(SystemExit):
+        main(["export", "net.py", "--format", "onnx", "--out", "exports"])
+    Path("net.py").unlink()
+    sys.modules.pop(next((m for m in sys.modules if m.startswith("_rnnbench_net")), ""), None)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", "exports/Net", *words, "--json"])
+    data = json.loads(capsys.readouterr().out)
+    assert stopped.value.code == 0
+    ran = {e["extra_info"]["runtime"] for e in data["benchmarks"]}
+    assert ran == {"onnxruntime"}
+    assert any("code" in each["reason"] for each in data["machine_info"]["rnnbench"]["skipped"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["mamba"], "unknown variant 'mamba'"),
+        (["--threads", "0"], "whole numbers above 0"),
+        (["--name", "../x"], "becomes a file's name"),
+        (["--resume", "--out", "nowhere"], "was stopped"),
+        (["gone.py", "--quick"], "there is no file gone.py"),
+    ],
+)
+def test_bad_input_is_one_line(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", *words])
+    err = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+
+
+# ---- benchmarks/
+
+
+def test_the_suite_can_be_collected_and_runs(tmp_path):
+    file = tmp_path / "x.json"
+    words = ["--quick", "--targets=gru", "--runtimes=eager", "--hidden=8", "--time=3"]
+    words += ["-k", "test_latency or test_ratio", f"--benchmark-json={file}", "-q"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), *words, "-p", "no:xdist",
+         "-p", "no:cacheprovider"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = read_file(file)
+    assert {row.form for row in results.latencies} == {"loop", "fused"}
+    assert results.ratios[0].what == "loop/fused"
+    assert results.latencies[0].name == "test_latency[gru-loop-eager-cpu-b1-t3-h8-l1-threads1]"

@@ -1,0 +1,39 @@
+"""`compare`: what changed between two results, and whether that is a regression."""
+
+from __future__ import annotations
+
+import click
+
+from rnnbench.commands import DIFFERS, FINE, as_json
+from rnnbench.console import print_json
+
+
+@click.command()
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+@click.option(
+    "--fail-on",
+    default="5%",
+    show_default=True,
+    help="Exit with 1 where the whole interval of a row is slower by more.",
+)
+@click.option("--across-machines", is_flag=True, help="Also where the machines differ; never 1.")
+@click.option("--markdown", is_flag=True, help="Print Markdown, for a pull request.")
+@as_json
+def command(
+    old: str, new: str, fail_on: str, across_machines: bool, markdown: bool, as_json: bool
+) -> int:
+    """Say which rows changed from OLD to NEW, two results files of `bench`, with 95 % intervals."""
+    from rnnbench.errors import RnnbenchError
+    from rnnbench.report.changes import format_comparison, to_json
+    from rnnbench.report.comparison import compare_results, threshold
+
+    if as_json and markdown:
+        raise RnnbenchError("--json and --markdown: give one of them")
+    limit = threshold(fail_on)
+    comparison = compare_results(old, new, across_machines=across_machines)
+    if as_json:
+        print_json(to_json(comparison, limit))
+    else:
+        click.echo(format_comparison(comparison, limit, "markdown" if markdown else "text"))
+    return DIFFERS if comparison.regressions(limit) else FINE

@@ -1,0 +1,74 @@
+"""`report`: what the measurements say, and how sure that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rnnbench.commands import as_json
+from rnnbench.console import note, print_json
+
+if TYPE_CHECKING:
+    from rnnbench.report.material import Material
+
+
+@click.command()
+@click.argument("results", metavar="[RESULTS]...", nargs=-1)
+@click.option("--markdown", "style", flag_value="markdown", help="Print Markdown.")
+@click.option("--csv", "style", flag_value="csv", help="Print every measured row as CSV.")
+@as_json
+@click.option("--html", metavar="FILE", help="Write one self-contained page, with plots.")
+@click.option("--png", metavar="DIR", help="Write the plots alone.")
+def command(
+    results: tuple[str, ...], style: str | None, as_json: bool, html: str | None, png: str | None
+) -> None:
+    """Say which form and runtime is fastest, and show what was measured.
+
+    RESULTS: files of `bench`, folders of them, and what `check --json` printed; the newest results
+    of this machine unless given. With --html or --png alone, only the first lines are printed.
+    """
+    from rnnbench.errors import RnnbenchError
+    from rnnbench.report import format_first_lines, format_report, make_report
+
+    if as_json and style:
+        raise RnnbenchError(f"--json and --{style}: give one of them")
+    report = make_report(results)
+    if html is not None:
+        from rnnbench.report.page import make_page
+        from rnnbench.writing import write_file
+
+        write_file(Path(html), make_page(report).encode())
+        note(f"written to {html}")
+    if png is not None:
+        _write_plots(Path(png), report.material)
+    if as_json:
+        from rnnbench.report.values import to_json
+
+        print_json(to_json(report.material, report.advices, report.doubts))
+    elif style == "csv":
+        from rnnbench.report.values import to_csv
+
+        click.echo(to_csv(report.material), nl=False)
+    elif style == "markdown" or (html is None and png is None):
+        click.echo(format_report(report, style or "text"))
+    else:
+        click.echo(format_first_lines(report))
+
+
+def _write_plots(folder: Path, material: Material) -> None:
+    """All are drawn before the first is written."""
+    from rnnbench.errors import RnnbenchError, one_line
+    from rnnbench.report.drawing import to_png
+    from rnnbench.report.plots import sections
+    from rnnbench.writing import write_file
+
+    drawn = {plot.name: to_png(plot) for s in sections(material) for plot in s.plots}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RnnbenchError(f"cannot write to {folder} ({one_line(error)}): give another") from None
+    for name, data in drawn.items():
+        write_file(folder / f"{name}.png", data)
+    note(f"{len(drawn)} plots written to {folder}")

@@ -1,0 +1,108 @@
+"""What `rnnbench check --json` said: verdicts, and how errors grow over a sequence.
+
+Read with as few demands as possible: fields that are not known here are left alone, and one report
+may hold several models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_SEVERITY = ("DIFFERS", "failed", "not run", "same")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One artifact in one runtime: the worst of its outputs.
+
+    Attributes:
+        model: the bundle's name.
+        format: of the artifact.
+        runtime: what ran it.
+        verdict: `same`, `DIFFERS`, `failed` or `not run`.
+        worst_error: against float64; None where there is none, infinite where a value is missing.
+        tolerance_needed: with which `np.allclose` agrees.
+        reason: what is wrong.
+    """
+
+    model: str
+    format: str
+    runtime: str
+    verdict: str
+    worst_error: float | None = None
+    tolerance_needed: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The error against float64 after so many steps.
+
+    Attributes:
+        model: the bundle's name; empty where the report does not say.
+        runtime: what ran it.
+        steps: of the sequence.
+        error: at each of them.
+    """
+
+    model: str
+    runtime: str
+    steps: tuple[int, ...]
+    error: tuple[float, ...]
+
+
+def is_check(data: object) -> bool:
+    """Whether JSON is a report of `check`."""
+    return isinstance(data, Mapping) and "rows" in data and "machine_info" not in data
+
+
+def read_checks(data: Mapping[str, Any]) -> tuple[tuple[Checked, ...], tuple[Drift, ...]]:
+    """The worst row of each artifact in each runtime, and the drift curves.
+
+    Raises:
+        ValueError: something has another shape.
+    """
+    try:
+        worst: dict[tuple[str, str, str], Checked] = {}
+        for row in map(_checked, data["rows"]):
+            key = (row.model, row.format, row.runtime)
+            worst[key] = min(worst.get(key, row), row, key=_severity)
+        models = {row.model for row in worst.values()}
+        model = models.pop() if len(models) == 1 else ""
+        return tuple(worst.values()), tuple(_drift(d, model) for d in data.get("drift") or ())
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def _checked(row: Mapping[str, Any]) -> Checked:
+    return Checked(
+        model=str(row["model"]),
+        format=str(row["format"]),
+        runtime=str(row["runtime"]),
+        verdict=str(row["verdict"]),
+        worst_error=_number(row.get("worst_error")),
+        tolerance_needed=_number(row.get("tolerance_needed")),
+        reason=str(row.get("reason") or ""),
+    )
+
+
+def _drift(curve: Mapping[str, Any], model: str) -> Drift:
+    steps, error = [int(s) for s in curve["steps"]], [_number(e) for e in curve["error"]]
+    if len(steps) != len(error) or not steps:
+        raise ValueError(f"a drift curve of {len(steps)} steps and {len(error)} errors")
+    runtime = " ".join(str(curve[n]) for n in ("runtime", "mode") if curve.get(n)) or "-"
+    known = [math.inf if e is None else e for e in error]
+    return Drift(str(curve.get("model", model)), runtime, tuple(steps), tuple(known))
+
+
+def _number(value: object) -> float | None:
+    """JSON has no infinity: `check` writes the string "inf"."""
+    return None if value is None else float(str(value))
+
+
+def _severity(row: Checked) -> tuple[int, float]:
+    known = row.verdict in _SEVERITY
+    return _SEVERITY.index(row.verdict) if known else 0, -(row.worst_error or 0.0)
