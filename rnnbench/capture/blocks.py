@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from itertools import count, pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from torch import fx
 
 from rnnbench.capture.canonical import size_at
+from rnnbench.periods import FEWEST_STEPS, find_regions
 
 aten = torch.ops.aten
-_FEWEST_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -110,32 +109,17 @@ def _like(block: Block, j: int, node: fx.Node) -> bool:
 def find_blocks(graph: fx.Graph) -> Iterator[Block]:
     """The unrolled loops in a graph, those that cover most nodes first."""
     nodes = [n for n in graph.nodes if n.op == "call_function"]
-    ids: dict[Any, int] = {}
-    tokens = np.array([ids.setdefault(_token(n), len(ids)) for n in nodes])
-    regions = []
-    for period in range(1, len(nodes) // _FEWEST_STEPS + 1):
-        for start, stop in _runs(tokens[:-period] == tokens[period:]):
-            length = stop - start + period
-            if length > period * (_FEWEST_STEPS - 1):
-                regions.append((length, period, start))
-    # The whole of a loop, not two of its steps as one: the longest, then the shortest period.
-    regions.sort(key=lambda r: (-(r[0] // r[1]) * r[1], r[1]))
-    for length, period, start in regions:
+    for length, period, start in find_regions([_token(n) for n in nodes]):
         block = _best_rotation(nodes, start, length, period)
         if block is not None:
             yield block
-
-
-def _runs(equal: np.ndarray[Any, np.dtype[np.bool_]]) -> Iterator[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], equal.view(np.int8), [0]))))
-    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
 
 
 def _best_rotation(nodes: list[fx.Node], start: int, length: int, period: int) -> Block | None:
     """The block with most steps, which begin where fewest values have to be carried over."""
     best: tuple[tuple[int, int, int], Block] | None = None
     full = length // period * period
-    for shift in range(min(period, length - period * (_FEWEST_STEPS - 1))):
+    for shift in range(min(period, length - period * (FEWEST_STEPS - 1))):
         begin = start + shift
         end = begin + (full if shift + full <= length else full - period)
         region = nodes[begin:end]
@@ -280,7 +264,7 @@ def _analyse(steps: list[list[fx.Node | None]]) -> Block:
     place = {n: (k, j) for k, step in enumerate(steps) for j, n in enumerate(step) if n is not None}
     for j in range(period):
         column = [step[j] for step in steps if step[j] is not None]
-        if len(column) < _FEWEST_STEPS:
+        if len(column) < FEWEST_STEPS:
             raise NoLoop("too few steps")
         _analyse_column(block, j, [n for n in column if n is not None], place)
     if len(block.inputs) + len(block.writes) == period:
