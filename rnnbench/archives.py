@@ -46,9 +46,13 @@ class Archive:
         except KeyError:
             raise RnnbenchError(f"{self.path} has no {name}: it is damaged") from None
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError):
-            raise RnnbenchError(f"{self.path}: {name} is damaged: copy or export it again") from None
+            raise RnnbenchError(
+                f"{self.path}: {name} is damaged: copy or export it again"
+            ) from None
         except RuntimeError:  # zipfile's word for an encrypted entry
-            raise RnnbenchError(f"{self.path}: {name} is encrypted: PyTorch never does so") from None
+            raise RnnbenchError(
+                f"{self.path}: {name} is encrypted: PyTorch never does so"
+            ) from None
 
     def text(self, name: str, default: str | None = None) -> str:
         """One entry as text; `default` where it is not there."""

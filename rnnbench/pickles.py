@@ -113,7 +113,9 @@ class _Machine:
         elif name == "BINPERSID":
             stack.append(Persistent(stack.pop()))
         else:
-            raise RnnbenchError(f"the pickle in it has the opcode {name}, which PyTorch never writes")
+            raise RnnbenchError(
+                f"the pickle in it has the opcode {name}, which PyTorch never writes"
+            )
 
     def _to_mark(self) -> list[Any]:
         items = []

@@ -78,7 +78,9 @@ def interpret(
     forward = library.method(root.cls, "forward")
     if forward is None:
         raise RnnbenchError("its module has no method forward")
-    names = [(a.arg, ast.unparse(a.annotation) if a.annotation else "") for a in forward.args.args[1:]]
+    names = [
+        (a.arg, ast.unparse(a.annotation) if a.annotation else "") for a in forward.args.args[1:]
+    ]
     reader = _Reader(library, program)
     for name, _ in names:
         reader.taken.add(name)
@@ -137,14 +139,18 @@ class _Reader:
 
     # Calls --------------------------------------------------------------------------------
 
-    def call(self, function: ast.FunctionDef, given: list[Any], named: dict[str, Any], label: str) -> Any:
+    def call(
+        self, function: ast.FunctionDef, given: list[Any], named: dict[str, Any], label: str
+    ) -> Any:
         """Writes a function out; returns its result."""
         if len(self.calls) > _DEEPEST:
             raise RnnbenchError("its code calls itself")
         parameters = [a.arg for a in function.args.args]
         frame = dict(zip(parameters, given, strict=False)) | named
         defaults = function.args.defaults
-        for name, default in zip(parameters[len(parameters) - len(defaults) :], defaults, strict=True):
+        for name, default in zip(
+            parameters[len(parameters) - len(defaults) :], defaults, strict=True
+        ):
             if name not in frame:
                 frame[name] = self.value(default, frame)
         self.calls.append(label)
@@ -216,7 +222,9 @@ class _Reader:
             return -inner if isinstance(inner, int | float) else self.emit("aten.neg", [inner], {})
         if isinstance(node, ast.Call):
             return self.invoke(node, frame, count)
-        parts = [self.value(n, frame) for n in ast.iter_child_nodes(node) if isinstance(n, ast.expr)]
+        parts = [
+            self.value(n, frame) for n in ast.iter_child_nodes(node) if isinstance(n, ast.expr)
+        ]
         return self.emit(f"prim.{type(node).__name__}", parts, {})
 
     def attribute(self, node: ast.Attribute, frame: dict[str, Any]) -> Any:
@@ -366,9 +374,7 @@ class _Reader:
         node = Node("prim.Loop", f"{place}: loop" if place else "loop", [trips, *first.values()])
         node.outputs = tuple(last.values())
         node.bodies = (body,)
-        node.carried = tuple(
-            Carried(first[n], inside[n], inner[n], last[n]) for n in first
-        )
+        node.carried = tuple(Carried(first[n], inside[n], inner[n], last[n]) for n in first)
         self.nodes.append(node)
         frame.update(last)
 

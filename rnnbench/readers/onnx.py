@@ -99,7 +99,9 @@ def _external_bytes(proto: Any, path: Path) -> int:
     for name, end in needed.items():
         file = path.parent / name
         if not file.is_file():
-            raise RnnbenchError(f"{path} keeps weights in {name}, which is missing: put it beside it")
+            raise RnnbenchError(
+                f"{path} keeps weights in {name}, which is missing: put it beside it"
+            )
         size = file.stat().st_size
         if size < end:
             raise RnnbenchError(f"{file} is truncated ({size} bytes of {end}): copy it again")
@@ -183,7 +185,9 @@ class _Reader:
             known.update(node.output)
         missing = [v.name for v in graph.output if v.name not in known]
         if missing:
-            raise RnnbenchError(f"{self.path} is truncated: nothing makes its output {missing[0]!r}")
+            raise RnnbenchError(
+                f"{self.path} is truncated: nothing makes its output {missing[0]!r}"
+            )
         return Body(
             nodes,
             tuple(v.name for v in graph.input),
@@ -294,7 +298,11 @@ def _wire_scan(node: Node) -> None:
     node.carried = tuple(
         Carried(*ports)
         for ports in zip(
-            node.args[:states], body.inputs, body.outputs, _padded(node.outputs, states), strict=False
+            node.args[:states],
+            body.inputs,
+            body.outputs,
+            _padded(node.outputs, states),
+            strict=False,
         )
     )[:states]
     node.slices = tuple(zip(node.args[states:], body.inputs[states:], strict=False))
@@ -307,7 +315,11 @@ def _wire_loop(node: Node) -> None:
     node.carried = tuple(
         Carried(*ports)
         for ports in zip(
-            node.args[2:], body.inputs[2:], body.outputs[1:], _padded(node.outputs, states), strict=False
+            node.args[2:],
+            body.inputs[2:],
+            body.outputs[1:],
+            _padded(node.outputs, states),
+            strict=False,
         )
     )
 

@@ -122,7 +122,9 @@ def _outputs(signature: dict[str, Any]) -> list[str]:
 
 def _mutated(signature: dict[str, Any]) -> list[tuple[str, str]]:
     """(value, buffer that it is written to) of what the program changes in place."""
-    specs = [spec["buffer_mutation"] for spec in signature["output_specs"] if "buffer_mutation" in spec]
+    specs = [
+        spec["buffer_mutation"] for spec in signature["output_specs"] if "buffer_mutation" in spec
+    ]
     return [(str(spec["arg"]["name"]), str(spec["buffer_name"])) for spec in specs]
 
 
