@@ -29,7 +29,12 @@ def find(flow: Flow, recurrences: tuple[Recurrence, ...]) -> Iterator[Found]:
 def _reshapes(flow: Flow, r: Recurrence) -> Iterator[Found]:
     """A number in the place of the dynamic time dimension, in what is made of the result."""
     waiting = list(r.node.outputs[:1]) if r.node is not None else []
-    for value in waiting[:32]:
+    seen: set[str] = set()
+    while waiting:
+        value = waiting.pop()
+        if value in seen:
+            continue
+        seen.add(value)
         for node in flow.readers.get(value, ()):
             if node.op in RESHAPE and len(node.args) > 1:
                 before = flow.program.shape(node.args[0]) or ()

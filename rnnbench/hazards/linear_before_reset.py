@@ -10,7 +10,10 @@ from rnnbench.recurrences import Recurrence
 
 PITFALL = "7"
 SEVERITY = "warning"
-REMEDY = "set linear_before_reset=1 unless the model was trained with the other rule (Keras, reset_after=False)"
+REMEDY = (
+    "set linear_before_reset=1 unless the model was trained with the other rule "
+    "(Keras, reset_after=False)"
+)
 
 
 def find(flow: Flow, recurrences: tuple[Recurrence, ...]) -> Iterator[Found]:

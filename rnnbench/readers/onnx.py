@@ -90,7 +90,7 @@ def _external_bytes(proto: Any, path: Path) -> int:
         location = PurePosixPath(entry.get("location", ""))
         if not location.name or location.is_absolute() or ".." in location.parts:
             raise RnnbenchError(
-                f"{path} keeps a weight in {str(location)!r}, outside of its folder: export it again"
+                f"{path} keeps a weight in {str(location)!r}, outside of its folder: refused"
             )
         with suppress(ValueError):
             end = int(entry.get("offset") or 0) + int(entry.get("length") or 0)

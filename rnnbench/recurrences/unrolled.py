@@ -232,7 +232,8 @@ def _beyond(flow: Flow, value: str) -> list[Node]:
 def _behind(flow: Flow, source: Any) -> int | None:
     """The features of the input, where all steps' products with it were made at once."""
     waiting = [source] if isinstance(source, Ref) else []
-    for value in waiting[:8]:
+    while waiting:
+        value = waiting.pop()
         for node in flow.makers.get(value, ()):
             if node.op in MATRIX:
                 shapes = [flow.program.shape(r) for r in node.refs if r in flow.program.constants]
