@@ -67,15 +67,13 @@ class Flow:
                     self.same[inner].append(outer)
         elif node.bodies:
             rest = [n for n in node.outputs if n and n not in {c.last for c in node.carried}]
-            values = (
-                [v for v in refs_in(list(node.bodies[-1].outputs))][-len(rest) :] if rest else []
-            )
+            values = refs_in(list(node.bodies[-1].outputs))[-len(rest) :] if rest else []
             for name, value in zip(rest, values, strict=False):
                 self.same[name].append(value)
 
     def _find_live(self) -> set[str]:
         """The values that an output, or a tensor that the program keeps, depends on."""
-        waiting: list[str] = refs_in(list(self.program.graph.outputs))
+        waiting: list[str] = [*refs_in(list(self.program.graph.outputs))]
         for node in walk(self.program.graph):
             if node.op in ("prim.SetAttr", "aten.copy_"):
                 waiting += node.refs

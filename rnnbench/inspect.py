@@ -127,15 +127,17 @@ def _row(r: Recurrence) -> list[str]:
 
 def differences(a: Inspection, b: Inspection) -> list[tuple[str, str, str]]:
     """What differs and matters: (what, in a, in b); names of nodes and dimensions do not."""
-    rows = [("opset", str(a.opset), str(b.opset))]
+    pairs = {"opset": (str(a.opset), str(b.opset))}
     for name in ("inputs", "outputs"):
-        ports = [[p.shape for p in getattr(i, name)] for i in (a, b)]
-        rows.append((name, *(str([_sizes(s) for s in p]) for p in ports)))
-    pairs = [[" ".join(_row(r)[1:5]) for r in i.recurrences] for i in (a, b)]
-    rows.append(("recurrences", *("; ".join(p) for p in pairs)))
-    grades = [sorted({f"{h.name} ({h.severity})" for h in i.hazards}) for i in (a, b)]
-    rows.append(("hazards", *(", ".join(g) for g in grades)))
-    return [row for row in rows if row[1] != row[2]]
+        left, right = (str([_sizes(p.shape) for p in getattr(i, name)]) for i in (a, b))
+        pairs[name] = left, right
+    left, right = ("; ".join(" ".join(_row(r)[1:5]) for r in i.recurrences) for i in (a, b))
+    pairs["recurrences"] = left, right
+    left, right = (
+        ", ".join(sorted({f"{h.name} ({h.severity})" for h in i.hazards})) for i in (a, b)
+    )
+    pairs["hazards"] = left, right
+    return [(name, *pair) for name, pair in pairs.items() if pair[0] != pair[1]]
 
 
 def _sizes(shape: tuple[int | str | None, ...] | None) -> list[int | str] | None:

@@ -7,7 +7,7 @@ writer prints it. Nothing is executed: expressions become nodes, and only litera
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -380,13 +380,13 @@ class _Reader:
 
     def flat(self, values: list[Any]) -> list[Ref]:
         """The values of the graph in nested lists."""
-        found = []
+        found: list[Any] = []
         for value in values:
             found += self.flat(value) if isinstance(value, list) else [value]
         return [v for v in found if isinstance(v, Ref)]
 
 
-_FOLDED = {
+_FOLDED: dict[str, Callable[..., Any]] = {
     "aten.__not__": lambda a: not a,
     "aten.__is__": lambda a, b: a is b,
     "aten.__isnot__": lambda a, b: a is not b,

@@ -94,7 +94,8 @@ def scripted(module, path):
 
 
 def exported(module, path):
-    with export_warnings():
+    with export_warnings(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The tensor attributes .* assigned during export")
         torch.export.save(torch.export.export(module, (X,)), path)
     return path
 

@@ -17,6 +17,6 @@ REMEDY = "make tensors with x.new_zeros(...) or device=x.device, and trace again
 def find(flow: Flow, recurrences: tuple[Recurrence, ...]) -> Iterator[Found]:
     """Yields where, what, and a severity other than the usual one."""
     for node in walk(flow.program.graph):
-        device = node.attributes.get("device")
-        if flow.program.format == "torchscript" and str(device).startswith("device:"):
+        device = str(node.attributes.get("device"))
+        if flow.program.format == "torchscript" and device.startswith("device:"):
             yield node.name, f"made on {device.removeprefix('device:')} wherever it runs", ""

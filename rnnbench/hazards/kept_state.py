@@ -16,9 +16,6 @@ REMEDY = "take the state as an input and return its new value"
 def find(flow: Flow, recurrences: tuple[Recurrence, ...]) -> Iterator[Found]:
     """Yields where, what, and a severity other than the usual one."""
     for r in recurrences:
-        if r.state_out.startswith("kept in") or r.state_in.startswith("kept in"):
-            yield (
-                r.where,
-                f"its state is {r.state_out if 'kept' in r.state_out else r.state_in}",
-                "",
-            )
+        kept = next((s for s in (r.state_out, r.state_in) if s.startswith("kept in")), "")
+        if kept:
+            yield r.where, f"its state is {kept}", ""

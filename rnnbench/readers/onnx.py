@@ -44,7 +44,7 @@ def read(path: Path) -> Program:
 
 def _parse(path: Path) -> Any:
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     kind = f"{path} is neither ONNX, TorchScript nor .pt2, or is truncated: export it again"
     try:

@@ -98,9 +98,9 @@ def _note_values(program: Program, graph: dict[str, Any]) -> None:
 def _dim(size: dict[str, Any]) -> Dim:
     if "as_int" in size:
         return int(size["as_int"])
-    text = size["as_expr"]["expr_str"]
+    text = str(size["as_expr"]["expr_str"])
     symbols = _SYMBOL.findall(text)
-    return symbols[0] if len(symbols) == 1 and text.startswith("Symbol(") else text
+    return str(symbols[0]) if len(symbols) == 1 and text.startswith("Symbol(") else text
 
 
 def _inputs(signature: dict[str, Any]) -> tuple[list[str], list[str]]:

@@ -71,10 +71,11 @@ def _layer(flow: Flow, node: Node) -> Recurrence:
     packed = "batch_sizes" in given
     x = given.get("data") if packed else given.get("input")
     hx = given.get("hx")
-    params = given.get("params") if isinstance(given.get("params"), list) else []
+    listed = given.get("params")
+    params: list[Any] = listed if isinstance(listed, list) else []
     w, r = (program.shape(p) for p in (*params, None, None)[:2])
     time, batch = (None, None) if packed else sizes(program, x, bool(given.get("batch_first")))
-    flipped = any(n.op == "aten.flip" for n in flow.makers.get(x, ()))
+    flipped = any(n.op == "aten.flip" for n in flow.makers.get(str(x), ()))
     rows = _number(r, 0)
     return Recurrence(
         node.name,
