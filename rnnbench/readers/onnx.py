@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.util import find_spec
@@ -38,7 +39,9 @@ def read(path: Path) -> Program:
     program.producer = f"{proto.producer_name} {proto.producer_version}".strip()
     program.size = path.stat().st_size + _external_bytes(proto, path)
     _note_stale(program, proto.graph)
-    _Reader(program, path).read(_with_shapes(_without_functions(proto)))
+    plain = _without_functions(proto)
+    _Reader(program, path).read(plain)
+    _note_shapes(program, _with_shapes(plain).graph)
     return program
 
 
@@ -129,6 +132,17 @@ def _with_shapes(proto: Any) -> Any:
     with suppress(Exception):  # inference gives up on what is inconsistent, as damaged files are
         return onnx.shape_inference.infer_shapes(proto, data_prop=True)
     return proto
+
+
+def _note_shapes(program: Program, graph: Any) -> None:
+    """Adds the shapes of values. The inference drops large weights: only its shapes are read."""
+    for value in (*graph.value_info, *graph.output):
+        port = _port(value)
+        if port.shape is not None:
+            program.shapes.setdefault(port.name, port.shape)
+        program.dtypes.setdefault(port.name, port.dtype)
+    for body in (g for n in graph.node for a in n.attribute for g in _graphs(a)):
+        _note_shapes(program, body)
 
 
 def _note_stale(program: Program, graph: Any) -> None:
@@ -232,7 +246,9 @@ class _Reader:
         from onnx import numpy_helper
 
         shape = tuple(tensor.dims)
-        known = Tensor(_dtype(tensor.data_type), shape)
+        data = tensor.raw_data or repr(list(tensor.float_data)).encode()
+        digest = zlib.crc32(data) if tensor.raw_data or tensor.float_data else 0
+        known = Tensor(_dtype(tensor.data_type), shape, None, digest)
         if tensor.data_location == tensor.EXTERNAL or known.dtype == "string":
             return known
         if tensor.raw_data and tensor.data_type in _WIDTH:
@@ -248,7 +264,7 @@ class _Reader:
             array = numpy_helper.to_array(tensor)
         except Exception as error:
             raise RnnbenchError(f"{self.path} is damaged: {tensor.name!r} has no value") from error
-        return Tensor(known.dtype, shape, tuple(array.ravel().tolist()))
+        return Tensor(known.dtype, shape, tuple(array.ravel().tolist()), digest)
 
 
 _WIDTH = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}

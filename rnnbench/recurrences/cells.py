@@ -71,7 +71,8 @@ def sizes(
         # One matrix for input and state side by side.
         size = rows // GATES[kind]
         return (hidden - size if hidden > size and given is None else given), size
-    return given, hidden
+    # Where the state's product is not known, the other may be anything.
+    return (given, hidden) if hidden else (None, None)
 
 
 def dtype(flow: Flow, nodes: Sequence[Node]) -> str:

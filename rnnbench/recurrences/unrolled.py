@@ -47,7 +47,7 @@ def find_unrolled(flow: Flow) -> tuple[list[Recurrence], set[int]]:
             region = nodes[start : start + length]
             if any(id(n) in taken for n in region):
                 continue
-            block = _analyse(flow, region, period)
+            block = _best_rotation(flow, region, period)
             if block is None:
                 continue
             taken |= {id(n) for n in region}
@@ -68,10 +68,18 @@ def _mask(flow: Flow, value: Any) -> Hashable:
         tensor = flow.program.constants.get(value)
         if tensor is None:
             return "value"
-        return "number" if tensor.dtype.startswith("int") else value
+        return "number" if tensor.dtype.startswith("int") else _key(flow, value)
     if isinstance(value, list | tuple):
         return tuple(_mask(flow, v) for v in value)
     return "number" if isinstance(value, int) and not isinstance(value, bool) else repr(value)
+
+
+def _best_rotation(flow: Flow, region: list[Node], period: int) -> _Block | None:
+    """The block with most steps, which begin where fewest values have to be handed over."""
+    spare = len(region) - period * FEWEST_STEPS
+    blocks = [_analyse(flow, region[s:], period) for s in range(min(period, spare + 1))]
+    found = [b for b in blocks if b is not None]
+    return min(found, key=lambda b: (-len(b.steps), len(b.carried)), default=None)
 
 
 def _analyse(flow: Flow, region: list[Node], period: int) -> _Block | None:
@@ -96,11 +104,23 @@ def _analyse(flow: Flow, region: list[Node], period: int) -> _Block | None:
 
 def _shares_weights(flow: Flow, steps: Sequence[Sequence[Node]]) -> bool:
     """Whether every step reads one weight: layers on top of one another do not."""
-    weights = [{r for n in s for r in n.refs if r in flow.program.constants} for s in steps]
-    return any(
-        flow.program.constants[r].dtype.startswith(("float", "bfloat"))
-        for r in set.intersection(*weights)
-    )
+    known = flow.program.constants
+    weights = [
+        {
+            _key(flow, r)
+            for n in step
+            for r in n.refs
+            if (known[r].dtype.startswith(("float", "bf")) if r in known else flow.constant_only(r))
+        }
+        for step in steps
+    ]
+    return bool(set.intersection(*weights))
+
+
+def _key(flow: Flow, value: Ref) -> Hashable:
+    """The same for copies of one weight, which exporters make when they fold constants."""
+    tensor = flow.program.constants.get(value)
+    return (tensor.shape, tensor.digest) if tensor is not None and tensor.digest else value
 
 
 def _source(
