@@ -15,6 +15,10 @@ Dim = int | str | None
 """A size: a number, the name of a dynamic dimension, or unknown."""
 
 
+EXTERNAL = -1
+"""The digest of a weight in another file, which was not read."""
+
+
 class Ref(str):
     """A value of the graph among a node's arguments; a plain string there is a literal."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from rnnbench.archives import is_archive
 from rnnbench.errors import RnnbenchError, Unavailable
-from rnnbench.program import Body, Carried, Dim, Node, Port, Program, Ref, Tensor
+from rnnbench.program import EXTERNAL, Body, Carried, Dim, Node, Port, Program, Ref, Tensor
 
 _FEW = 64  # constants of up to so many numbers are read: shapes, axes, flags
 _INFER_BYTES = 2**30
@@ -249,7 +249,9 @@ class _Reader:
         data = tensor.raw_data or repr(list(tensor.float_data)).encode()
         digest = zlib.crc32(data) if tensor.raw_data or tensor.float_data else 0
         known = Tensor(_dtype(tensor.data_type), shape, None, digest)
-        if tensor.data_location == tensor.EXTERNAL or known.dtype == "string":
+        if tensor.data_location == tensor.EXTERNAL:
+            return Tensor(known.dtype, shape, None, EXTERNAL)
+        if known.dtype == "string":
             return known
         if tensor.raw_data and tensor.data_type in _WIDTH:
             expected = known.size * _WIDTH[tensor.data_type]

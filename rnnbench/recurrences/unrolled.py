@@ -9,7 +9,7 @@ from typing import Any
 from rnnbench.flow import Flow, bodies, data_of
 from rnnbench.operators import CELLS, COLLECT, FUSED, MATRIX, MULTIPLY, PASS, PICK
 from rnnbench.periods import FEWEST_STEPS, find_regions
-from rnnbench.program import Node, Ref, refs_in
+from rnnbench.program import EXTERNAL, Node, Ref, refs_in
 from rnnbench.recurrences import Recurrence, state_in, state_out
 from rnnbench.recurrences.cells import classify, dtype, sizes
 
@@ -68,6 +68,8 @@ def _mask(flow: Flow, value: Any) -> Hashable:
         tensor = flow.program.constants.get(value)
         if tensor is None:
             return "value"
+        if tensor.digest == EXTERNAL:  # copies look like others of their shape
+            return tensor.shape
         return "number" if tensor.dtype.startswith("int") else _key(flow, value)
     if isinstance(value, list | tuple):
         return tuple(_mask(flow, v) for v in value)
@@ -120,7 +122,7 @@ def _shares_weights(flow: Flow, steps: Sequence[Sequence[Node]]) -> bool:
 def _key(flow: Flow, value: Ref) -> Hashable:
     """The same for copies of one weight, which exporters make when they fold constants."""
     tensor = flow.program.constants.get(value)
-    return (tensor.shape, tensor.digest) if tensor is not None and tensor.digest else value
+    return (tensor.shape, tensor.digest) if tensor is not None and tensor.digest > 0 else value
 
 
 def _source(
