@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rnnbench.check import check
     from rnnbench.errors import RnnbenchError
     from rnnbench.export import export
+    from rnnbench.inspect import inspect
     from rnnbench.model import Model, TensorSpec
     from rnnbench.session import load
 
@@ -31,6 +32,7 @@ __all__ = [
     "__version__",
     "check",
     "export",
+    "inspect",
     "load",
 ]
 
@@ -41,6 +43,7 @@ _HOMES = {
     "TensorSpec": "model",
     "check": "check",
     "export": "export",
+    "inspect": "inspect",
     "load": "session",
 }
 
@@ -58,9 +61,9 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """Keeps `rnnbench.check` and `rnnbench.export` the functions, whatever is imported first.
+    """Keeps `rnnbench.check`, `export` and `inspect` the functions, whatever is imported first.
 
-    The import system binds a submodule to its package under the submodule's name, and the two
+    The import system binds a submodule to its package under the submodule's name, and these
     stages have the name of their one public function.
     """
 

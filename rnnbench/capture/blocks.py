@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator
 from itertools import count
 from typing import Any
 
-import numpy as np
 from torch import fx
 
-from rnnbench.capture.steps import FEWEST_STEPS, Block, NoLoop, analyse, arguments
+from rnnbench.capture.steps import Block, NoLoop, analyse, arguments
+from rnnbench.periods import FEWEST_STEPS, find_regions
 
 
 def _token(node: fx.Node, free: Collection[int] = ()) -> Any:
@@ -46,25 +46,10 @@ def _like(block: Block, j: int, node: fx.Node) -> bool:
 def find_blocks(graph: fx.Graph) -> Iterator[Block]:
     """The unrolled loops in a graph, those that cover most nodes first."""
     nodes = [n for n in graph.nodes if n.op == "call_function"]
-    ids: dict[Any, int] = {}
-    tokens = np.array([ids.setdefault(_token(n), len(ids)) for n in nodes])
-    regions = []
-    for period in range(1, len(nodes) // FEWEST_STEPS + 1):
-        for start, stop in _runs(tokens[:-period] == tokens[period:]):
-            length = stop - start + period
-            if length > period * (FEWEST_STEPS - 1):
-                regions.append((length, period, start))
-    # The whole of a loop, not two of its steps as one: the longest, then the shortest period.
-    regions.sort(key=lambda r: (-(r[0] // r[1]) * r[1], r[1]))
-    for length, period, start in regions:
+    for length, period, start in find_regions([_token(n) for n in nodes]):
         block = _best_rotation(nodes, start, length, period)
         if block is not None:
             yield block
-
-
-def _runs(equal: np.ndarray[Any, np.dtype[np.bool_]]) -> Iterator[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], equal.view(np.int8), [0]))))
-    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
 
 
 def _best_rotation(nodes: list[fx.Node], start: int, length: int, period: int) -> Block | None:

@@ -11,9 +11,9 @@ from torch import fx
 
 from rnnbench.capture.canonical import size_at
 from rnnbench.capture.counting import Count, as_count, takes_a_count
+from rnnbench.periods import FEWEST_STEPS
 
 aten = torch.ops.aten
-FEWEST_STEPS = 3
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,34 @@
+"""`inspect`: what is in a file, and what may go wrong with it."""
+
+from __future__ import annotations
+
+import click
+
+from rnnbench.commands import DIFFERS, FINE, as_json
+from rnnbench.console import print_json, print_table
+from rnnbench.errors import RnnbenchError
+
+
+@click.command()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--diff", is_flag=True, help="What differs between two files.")
+@as_json
+def command(files: tuple[str, ...], diff: bool, as_json: bool) -> int:
+    """Say how FILEs (.onnx, TorchScript, .pt2) represent each recurrence, and their hazards."""
+    from rnnbench.inspect import differences, format_inspection, inspect
+
+    if diff and len(files) != 2:
+        raise RnnbenchError(f"--diff compares two files, and {len(files)} are given: give two")
+    reports = [inspect(file) for file in files]
+    if diff:
+        rows = differences(*reports)
+        if as_json:
+            print_json([dict(zip(("what", "a", "b"), row, strict=True)) for row in rows])
+        else:
+            print_table(["differs", *files], rows)
+        return DIFFERS if rows else FINE
+    if as_json:
+        print_json([report.to_json() for report in reports])
+    else:
+        click.echo("\n\n".join(map(format_inspection, reports)))
+    return FINE if all(report.ok for report in reports) else DIFFERS
