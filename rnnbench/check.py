@@ -212,10 +212,10 @@ def _rows(bundle: Bundle, ran: Ran, results: Sequence[Result]) -> list[Row]:
     if not ran.outputs:
         first = next(r for r in results if r.verdict == "failed")
         row = _row(name, format, label, "failed", first.reason)
-        return [_as_shown(replace(row, worst_case=first.case), task)]
+        return [_as_shown(bundle, replace(row, worst_case=first.case), task)]
     ordinary = [result for result in results if result.verdict != "limit"]
     rows = [
-        _as_shown(_output_row(_row(name, format, label, "same", "", out), ordinary), task)
+        _as_shown(bundle, _output_row(_row(name, format, label, "same", "", out), ordinary), task)
         for out in bundle.outputs
     ]
     for result in results:
@@ -255,13 +255,17 @@ def _output_row(row: Row, results: Sequence[Result]) -> Row:
     return row
 
 
-def _as_shown(row: Row, task: Task) -> Row:
-    """The row of a runtime that is no judge decides nothing."""
+def _as_shown(bundle: Bundle, row: Row, task: Task) -> Row:
+    """The row of a runtime that is no judge decides nothing, and says what it ignores."""
     plugin = plugins.load("runtimes", task.runtime)
     if getattr(plugin, "JUDGE", True):
         return row
-    said = f"{row.verdict}{f': {row.reason}' if row.reason else ''}"
-    return replace(row, verdict="shown", reason=said)
+    said = [row.verdict, row.reason]
+    if row.verdict != "failed":  # else the reason says it already
+        said += [
+            f"it ignores {what}" for what in plugin.caveats(bundle.artifacts[task.format].path)
+        ]
+    return replace(row, verdict="shown", reason=": ".join(filter(None, said)))
 
 
 def _format(bundle: Bundle, task: Task) -> str:

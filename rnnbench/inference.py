@@ -100,7 +100,7 @@ def find_tasks(bundle: Bundle, wanted: Sequence[str] | None, *, full: bool) -> l
     tasks = []
     for name in runtimes.names():
         plugin = plugins.load("runtimes", name)
-        if full or not getattr(plugin, "SLOW", False):
+        if full or not runtimes.is_slow(name):
             tasks += _tasks(bundle, name, modes=("", *plugin.MODES) if full else ("",), full=full)
     for format in bundle.artifacts:
         if not runtimes.running(format):
@@ -113,7 +113,7 @@ def find_tasks(bundle: Bundle, wanted: Sequence[str] | None, *, full: bool) -> l
 
 def cases_for(task: Task, cases: Sequence[Case]) -> list[Case]:
     """The cases of a task: all, or a few short ones where each new shape is compiled."""
-    if task.missing or not getattr(plugins.load("runtimes", task.runtime), "SLOW", False):
+    if task.missing or not runtimes.is_slow(task.runtime):
         return list(cases)
     short = [c for c in cases if not c.how.chunks and not c.empty]
     return [c for c in short if max(c.dims.values(), default=0) <= _SHORT][:_FEW]
