@@ -67,4 +67,4 @@ def _again(report: CheckReport) -> list[str]:
     for result in report.results:
         if result.repeat:
             first.setdefault((result.model, result.format, result.runtime), result.repeat)
-    return list(first.values())
+    return [*first.values()]  # `list` is the verb here, once it has been imported
