@@ -243,6 +243,8 @@ class Damaged(nn.Module):
             x = x.flip(time)
         if kind == "zero_initial_state":
             states = tuple(torch.zeros_like(state) for state in states)
+        if kind == "swap_units_of_the_state":
+            states = tuple(state.flip(-1) for state in states)
         if kind == "late_input":
             x = torch.cat([x.narrow(time, 0, 1), x.narrow(time, 0, x.shape[time] - 1)], time)
         y, *after = self.inner(x, *states)
@@ -259,6 +261,11 @@ class Damaged(nn.Module):
         if kind == "keeps_its_state":
             y = y + self.kept
             self.kept += 1e-3
+        if kind == "scale_output":
+            y = y * 1.001
+        if kind == "cut_long_sequences":
+            first = y.transpose(0, time)
+            y = torch.cat([first[:100], first[100:] * 0]).transpose(0, time)
         if kind == "half_precision":
             y = y.half().float()
         return (y, *after)
@@ -274,6 +281,9 @@ WRAPPED = (
     "old_state_out",
     "rows_leak",
     "keeps_its_state",
+    "scale_output",
+    "swap_units_of_the_state",
+    "cut_long_sequences",
     "half_precision",
 )
 WEIGHTS = ("swap_gates", "transpose_recurrence", "drop_bias", "scale_one_weight", "swap_layers")
@@ -291,7 +301,10 @@ def damage_torchscript(bundle, kind):
             torch.jit.save(module, str(path))
             return True
         spec = bundle.inputs[0]
-        if kind in ("zero_initial_state", "old_state_out") and not bundle.states:
+        if (
+            kind in ("zero_initial_state", "old_state_out", "swap_units_of_the_state")
+            and not bundle.states
+        ):
             return False
         axes = spec.shape.index("time"), spec.shape.index("batch")
         wrapped = Damaged(module, kind, bundle.traced, *axes)

@@ -18,7 +18,7 @@ def make(name):
     ids = variants.reads(name) == "ids"
     options = variants.Options(
         input_size=5,
-        hidden_size=6,
+        hidden_size=4,
         num_layers=2,
         output_size=4,
         vocabulary=9 if ids else None,

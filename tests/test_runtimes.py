@@ -93,7 +93,10 @@ def test_states_stream(bundle, inputs, format, runtime):
     np.testing.assert_allclose(state["h0"], whole["hn"], atol=1e-6)
 
 
-@pytest.mark.parametrize(("format", "runtime"), PAIRS)
+# numpy alone, and a runtime whose own property would be read back, have nothing to watch
+@pytest.mark.parametrize(
+    ("format", "runtime"), [pair for pair in PAIRS if pair[1] not in ("reference", "openvino")]
+)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_are_what_was_asked_for(bundle, inputs, format, runtime, threads, monkeypatch):
     asked = []

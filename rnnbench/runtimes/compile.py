@@ -58,6 +58,7 @@ def load(
     import torch
     from torch._inductor import config  # tried on torch 2.13
 
+    from rnnbench._quiet import torchscript_deprecation
     from rnnbench.modules import call
     from rnnbench.runtimes.eager import trained
     from rnnbench.threads import torch_threads
@@ -70,7 +71,7 @@ def load(
 
     def run(arrays: Arrays) -> Arrays:
         # In this process, not in a pool of others that would outlive it.
-        with torch_threads(threads), config.patch(compile_threads=1):
+        with torch_threads(threads), config.patch(compile_threads=1), torchscript_deprecation():
             return call(compiled, inputs, outputs, arrays, device=device)
 
     return run
