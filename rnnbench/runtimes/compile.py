@@ -56,17 +56,20 @@ def load(
         RnnbenchError: the code is there, and the weights are not its own.
     """
     import torch
-    from torch._inductor import config  # tried on torch 2.13
 
     from rnnbench._quiet import torchscript_deprecation
     from rnnbench.modules import call
     from rnnbench.runtimes.eager import trained
     from rnnbench.threads import torch_threads
 
+    with torchscript_deprecation():  # it has scripts of its own
+        from torch._inductor import compile_fx, config  # tried on torch 2.13
+    assert compile_fx is not None  # imported here, since it would warn in the first call
     if bundle is None:
         raise RnnbenchError("compile runs the module of a bundle: give the bundle")
     module = trained(bundle).module.to(device).eval()
-    compiled = torch.compile(module, dynamic=True)
+    with torchscript_deprecation():
+        compiled = torch.compile(module, dynamic=True)
     inputs, outputs = bundle.inputs, bundle.outputs
 
     def run(arrays: Arrays) -> Arrays:
