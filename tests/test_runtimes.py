@@ -57,6 +57,8 @@ def test_a_runtime_has_the_names_of_its_neighbours(name, monkeypatch):
 def test_every_runtime_computes_what_the_module_computes(bundle, format, runtime):
     session = start(bundle, format, runtime)
     for case in read_cases(bundle):
+        if case.empty or case.how.chunks:
+            continue
         outputs = session(case.inputs)
         assert list(outputs) == ["y", "hn"]
         for name, array in outputs.items():
@@ -91,7 +93,10 @@ def test_states_stream(bundle, inputs, format, runtime):
     np.testing.assert_allclose(state["h0"], whole["hn"], atol=1e-6)
 
 
-@pytest.mark.parametrize(("format", "runtime"), PAIRS)
+# numpy alone, and a runtime whose own property would be read back, have nothing to watch
+@pytest.mark.parametrize(
+    ("format", "runtime"), [pair for pair in PAIRS if pair[1] not in ("reference", "openvino")]
+)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_are_what_was_asked_for(bundle, inputs, format, runtime, threads, monkeypatch):
     asked = []
