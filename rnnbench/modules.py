@@ -52,7 +52,7 @@ def call(
             f"the model returned {len(leaves)} tensors and declares {len(outputs)} outputs "
             f"({', '.join(outputs)}): name each tensor, nested ones in reading order"
         )
-    return {name: _array(name, leaf) for name, leaf in zip(outputs, leaves, strict=True)}
+    return {name: to_array(name, leaf) for name, leaf in zip(outputs, leaves, strict=True)}
 
 
 def call_float64(
@@ -163,7 +163,8 @@ def _tensors(returned: Any) -> list[torch.Tensor]:
     return leaves
 
 
-def _array(name: str, tensor: torch.Tensor) -> np.ndarray[Any, Any]:
+def to_array(name: str, tensor: torch.Tensor) -> np.ndarray[Any, Any]:
+    """A tensor as an array of its own; `name` is for the error where numpy lacks the dtype."""
     try:
         return np.array(tensor.detach().cpu().numpy())
     except TypeError as error:

@@ -3,7 +3,10 @@
 * `FORMATS`: the formats that it runs;
 * `available()`: None, or in one line why it is not here and what brings it; imports nothing heavy;
 * `devices()`: where it can run on this machine;
-* `load(bundle, path, *, device, threads)`: a function from arrays by name to arrays by name.
+* `MODES`: its own further ways to run an artifact (optimisation levels ...); `""` is the default;
+* `load(bundle, path, *, device, threads, mode)`: a function from arrays by name to arrays by name;
+  a runtime that runs files which rnnbench did not write takes None for their bundle;
+* `signature(path)`, where files say it: the inputs and outputs that one declares.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rnnbench.bundle import Bundle
 
 FORMATS: tuple[str, ...] = ("aoti",)
+MODES: tuple[str, ...] = ()
 
 
 def available() -> str | None:
@@ -27,7 +28,12 @@ def devices() -> tuple[str, ...]:
 
 
 def load(
-    bundle: Bundle, path: Path | None, *, device: str = "cpu", threads: int | None = None
+    bundle: Bundle | None,
+    path: Path | None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    mode: str = "",
 ) -> Callable[[Arrays], Arrays]:
     """The package, which refuses inputs of shapes that it was not compiled for.
 
@@ -42,6 +48,9 @@ def load(
 
     if device != "cpu":
         raise RnnbenchError(f"device {device!r}: a package runs on cpu, for which it was compiled")
+    if bundle is None:
+        raise RnnbenchError(f"{path}: a package is run from its bundle, which declares its inputs")
+    inputs, outputs = bundle.inputs, bundle.outputs
     try:
         package = Package(Path(str(path)))
     except Exception as error:
@@ -52,6 +61,6 @@ def load(
 
     def run(arrays: Arrays) -> Arrays:
         with torch_threads(threads):
-            return call(package, bundle.inputs, bundle.outputs, arrays, device=device)
+            return call(package, inputs, outputs, arrays, device=device)
 
     return run

@@ -11,10 +11,14 @@ from rnnbench.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.model import Arrays
 
 if TYPE_CHECKING:
+    import torch
+
     from rnnbench.bundle import Bundle
     from rnnbench.model import Model
 
 FORMATS: tuple[str, ...] = ("eager",)
+MODES: tuple[str, ...] = ("twin",)
+"""`twin`: a built-in variant's other form, loop or fused layer, with the same weights."""
 
 
 def available() -> str | None:
@@ -31,16 +35,42 @@ def devices() -> tuple[str, ...]:
 
 
 def load(
-    bundle: Bundle, path: Path | None = None, *, device: str = "cpu", threads: int | None = None
+    bundle: Bundle | None,
+    path: Path | None = None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    mode: str = "",
 ) -> Callable[[Arrays], Arrays]:
-    """The module with the bundle's weights.
+    """The module with the bundle's weights, or the variant's other form with the same.
 
     Raises:
         Unavailable: the Python code of the model is not on this machine.
         RnnbenchError: the code is there, and the weights are not its own.
     """
-    from rnnbench.modules import call, read_weights
+    from rnnbench.modules import call
     from rnnbench.threads import torch_threads
+
+    if bundle is None:
+        raise RnnbenchError("eager runs the module of a bundle: give the bundle")
+    module = (_twin(bundle) if mode == "twin" else trained(bundle).module).to(device).eval()
+    inputs, outputs = bundle.inputs, bundle.outputs
+
+    def run(arrays: Arrays) -> Arrays:
+        with torch_threads(threads):
+            return call(module, inputs, outputs, arrays, device=device)
+
+    return run
+
+
+def trained(bundle: Bundle) -> Model:
+    """The model as its source builds it, with the bundle's weights.
+
+    Raises:
+        Unavailable: the Python code of the model is not on this machine.
+        RnnbenchError: the code is there, and the weights are not its own.
+    """
+    from rnnbench.modules import read_weights
 
     model = rebuild(bundle)
     try:
@@ -50,13 +80,36 @@ def load(
             f"the weights of {bundle.path} do not fit the module that its source builds "
             f"({one_line(error)}): the code has changed, export it again"
         ) from None
-    module = model.module.to(device).eval()
+    return model
 
-    def run(arrays: Arrays) -> Arrays:
-        with torch_threads(threads):
-            return call(module, bundle.inputs, bundle.outputs, arrays, device=device)
 
-    return run
+def twin_of(bundle: Bundle) -> str | None:
+    """The variant's other form, loop or fused layer; None where there is none."""
+    from rnnbench import variants
+
+    try:
+        options = variants.Options(**bundle.source["options"])
+        other = variants.twin(bundle.source["variant"], options)
+    except (KeyError, TypeError, RnnbenchError):
+        return None  # no variant; or loading the module itself says what is wrong with the source
+    return other[0] if other is not None else None
+
+
+def _twin(bundle: Bundle) -> torch.nn.Module:
+    from rnnbench import variants
+    from rnnbench.modules import read_weights
+
+    options = variants.Options(**bundle.source["options"])
+    other = variants.twin(bundle.source["variant"], options)
+    if other is None:
+        raise Unavailable(f"{bundle.source['variant']} has no other form")
+    name, convert = other
+    module = variants.build(name, options)
+    try:
+        module.load_state_dict(convert(read_weights(bundle.path)), strict=True)
+    except (RuntimeError, KeyError) as error:
+        raise RnnbenchError(f"{name}: {one_line(error)}") from None
+    return module
 
 
 def rebuild(bundle: Bundle) -> Model:

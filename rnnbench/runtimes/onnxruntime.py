@@ -1,4 +1,4 @@
-"""ONNX in ONNX Runtime."""
+"""ONNX in ONNX Runtime, which rewrites the graph first; each level of that is a mode."""
 
 from __future__ import annotations
 
@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.model import Arrays
+from rnnbench.signature import Port, Signature
 
 if TYPE_CHECKING:
     from rnnbench.bundle import Bundle
 
 FORMATS: tuple[str, ...] = ("onnx",)
+MODES: tuple[str, ...] = ("disabled", "basic", "extended")
+"""Levels of graph optimisation; the default, as ONNX Runtime's own, is all of it."""
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_LEVELS = {
+    "": "ORT_ENABLE_ALL",
+    "disabled": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+}
+_DTYPES = {"float": "float32", "double": "float64"}
 
 
 def available() -> str | None:
@@ -34,7 +44,12 @@ def devices() -> tuple[str, ...]:
 
 
 def load(
-    bundle: Bundle, path: Path | None, *, device: str = "cpu", threads: int | None = None
+    bundle: Bundle | None,
+    path: Path | None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    mode: str = "",
 ) -> Callable[[Arrays], Arrays]:
     """A session over the graph; the outputs have the names that the graph gives them.
 
@@ -42,25 +57,38 @@ def load(
         Unavailable: this build of ONNX Runtime cannot use the device.
         RnnbenchError: the file is damaged, or needs what ONNX Runtime does not have.
     """
-    session = _session(path, device, threads)
+    session = _session(path, device, threads, mode)
     produced = [output.name for output in session.get_outputs()]
-    wanted = [spec.name for spec in bundle.inputs]
-    unknown = sorted({i.name for i in session.get_inputs()} - set(wanted))
-    if unknown:
-        raise RnnbenchError(
-            f"{path} asks for {', '.join(unknown)}, and the bundle declares "
-            f"{', '.join(wanted)}: export it again"
-        )
     used = [i.name for i in session.get_inputs()]  # an input that nothing uses may be gone
+    if bundle is not None:
+        _check_inputs(used, bundle, path)
 
     def run(arrays: Arrays) -> Arrays:
-        results = session.run(produced, {name: arrays[name] for name in used})
+        results = session.run(produced, {name: arrays[name] for name in used if name in arrays})
         return dict(zip(produced, results, strict=True))
 
     return run
 
 
-def _session(path: Path | None, device: str, threads: int | None) -> Any:
+def signature(path: Path) -> Signature:
+    """The graph's inputs and outputs."""
+    session = _session(path, "cpu", 1, "disabled")
+    return Signature(
+        tuple(map(_port, session.get_inputs())), tuple(map(_port, session.get_outputs()))
+    )
+
+
+def _check_inputs(used: list[str], bundle: Bundle, path: Path | None) -> None:
+    wanted = [spec.name for spec in bundle.inputs]
+    unknown = sorted(set(used) - set(wanted))
+    if unknown:
+        raise RnnbenchError(
+            f"{path} asks for {', '.join(unknown)}, and the bundle declares "
+            f"{', '.join(wanted)}: export it again"
+        )
+
+
+def _session(path: Path | None, device: str, threads: int | None, mode: str) -> Any:
     import onnxruntime
 
     kind, _, index = device.partition(":")
@@ -74,6 +102,7 @@ def _session(path: Path | None, device: str, threads: int | None) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings are about its own optimiser
     options.inter_op_num_threads = 1
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[mode])
     if threads is not None:
         options.intra_op_num_threads = threads
     settings = {"device_id": index} if index else {}
@@ -88,3 +117,8 @@ def _session(path: Path | None, device: str, threads: int | None) -> Any:
     if provider not in session.get_providers():  # it falls back to the CPU without a word
         raise Unavailable(f"onnxruntime could not start on device {device!r}: use --device cpu")
     return session
+
+
+def _port(value: Any) -> Port:
+    kind = value.type.removeprefix("tensor(").removesuffix(")")
+    return Port(value.name, _DTYPES.get(kind, kind), tuple(value.shape))
