@@ -132,7 +132,7 @@ def _smallest(start: dict[str, int], fails: Callable[[dict[str, int]], str]) -> 
 
 
 def _sizes(below: int) -> Iterator[int]:
-    """1 to 8, then powers of two: a failure need not be monotone (a frozen length is right once)."""
+    """1 to 8, then powers of two: a failure need not be monotone (a frozen length is one size)."""
     yield from range(1, min(below, 9))
     size = 16
     while size < below:
