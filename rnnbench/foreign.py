@@ -26,8 +26,10 @@ TOLERANCE = 1e-4
 """Another order of summation moves float32 by parts in 10^6; a wrong graph by parts in 10."""
 
 CHUNKS = 4
-_HEADERS = ("output", "other file's", "calls", "difference", "relative", "tolerance needed")
-_HEADERS += ("worst case", "verdict")
+_HEADERS = (
+    *("output", "other file's", "calls", "difference", "relative", "tolerance needed"),
+    *("worst case", "verdict"),
+)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def minimise(
     if format not in bundle.artifacts:
         raise choices("artifact", format, bundle.artifacts)
     reference = reference or find_reference(bundle)
-    model = reference.model or _declared(bundle)
+    model = reference.model or declared(bundle)
     start = dict(dims or {d: 2 * n + 1 for d, n in bundle.traced.items()})
     tried: dict[tuple[tuple[str, int], ...], str] = {}
     job = Job(runtime, format, bundle.artifacts[format].path, bundle.path, mode)
@@ -164,7 +164,7 @@ def _failure(
     return ""
 
 
-def _declared(bundle: Bundle) -> Model:
+def declared(bundle: Bundle) -> Model:
     """The declaration, for making inputs where the module's code is not here."""
     nothing = cast(Any, None)
     return Model(
