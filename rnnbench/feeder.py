@@ -69,10 +69,25 @@ class Feeder:
                     ports = {p.name: p for p in self.sides[1 - side].signature.inputs}
                     shape = ports[other[port.name]].shape if port.name in other else None
                 if shape is not None:
-                    batch = next(iter(sizes.values()), 1)
-                    full = [n if isinstance(n, int) else sizes.get(str(n), batch) for n in shape]
+                    known, batch = self._known(sizes)
+                    full = [n if isinstance(n, int) else known.get(str(n), batch) for n in shape]
                     found[port.name] = np.zeros(full, port.dtype or "float32")
         return found
+
+    def _known(self, sizes: Mapping[str, int]) -> tuple[dict[str, int], int]:
+        """Dimensions by the names of either file, and the batch: the first that is dynamic."""
+        known, batch = dict(sizes), 0
+        others = {p.name: p for p in self.sides[1].signature.inputs}
+        for port in self.sides[0].data:
+            if port.name not in self._shapes:
+                continue
+            shape = [n if isinstance(n, int) else sizes[str(n)] for n in self._shapes[port.name]]
+            for declared in (port.shape, others[self.pairs[port.name]].shape):
+                for name, size in zip(declared or (None,), shape, strict=False):
+                    batch = batch or (0 if isinstance(name, int) else size)
+                    if isinstance(name, str):
+                        known.setdefault(name, size)
+        return known, batch or 1
 
     def chunk(self, sizes: Mapping[str, int], index: int) -> list[Arrays]:
         """The data of both files for one chunk; the same values under both names."""

@@ -23,7 +23,7 @@ from rnnbench.pairing import Side, find_states, job_of, match_outputs, same_bits
 from rnnbench.worker import Worker
 
 TOLERANCE = 1e-5
-"""About a hundred roundings of float32: sums in another order stay below, a wrong graph does not."""
+"""About a hundred roundings of float32: sums in another order stay below it."""
 
 CHUNKS = 4
 _HEADERS = (
