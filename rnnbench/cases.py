@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +12,14 @@ import numpy as np
 
 from rnnbench.bundle import CASES, Bundle
 from rnnbench.errors import RnnbenchError, one_line
-from rnnbench.model import Arrays, Dims, Model, sample_inputs
+from rnnbench.feeding import Feed, Layout, find_axes
+from rnnbench.model import Arrays, Model
 from rnnbench.modules import call, call_float64, device_of, undisturbed
+from rnnbench.plans import Plan, make_inputs, plan_cases, plan_empty
+from rnnbench.streams import plan_streams
 from rnnbench.threads import torch_threads
 
-
-@dataclass(frozen=True)
-class Plan:
-    """How the inputs of one case are made.
-
-    Attributes:
-        name: a key of cases.npz.
-        dims: a size for each dynamic dimension.
-        seed: of the random inputs.
-        note: what the case is for.
-        scale: the standard deviation of float data.
-        zero_state: whether the states are zero, as at the start of a stream.
-    """
-
-    name: str
-    dims: dict[str, int]
-    seed: int
-    note: str
-    scale: float = 1.0
-    zero_state: bool = False
+__all__ = ["Case", "Made", "layout_of", "make_cases", "plan_cases", "read_cases", "write_cases"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +32,8 @@ class Case:
         inputs: the arrays to feed.
         reference: the outputs of the module in float64 (integers as they are).
         eager: the outputs of the module as it is; their distance to `reference` is the noise floor.
+        how: at once, or in chunks; the outputs are those of the whole either way.
+        seed: of the random inputs.
     """
 
     name: str
@@ -55,49 +41,35 @@ class Case:
     inputs: Arrays
     reference: Arrays
     eager: Arrays
+    how: Feed = field(default_factory=Feed)
+    seed: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are no rows or no steps at all."""
+        return 0 in self.dims.values()
 
 
-def plan_cases(model: Model, traced: Dims, *, seed: int = 0) -> tuple[Plan, ...]:
-    """The cases of a model: the traced shape and others, edges, states and large inputs.
+@dataclass(frozen=True)
+class Made:
+    """What became of plans.
 
-    A variation that the declaration has no room for (no dynamic time, no state) is left out.
+    Attributes:
+        cases: those that the module can run.
+        failed: case -> why the module itself cannot run it.
+        narrow: case -> why float64 cannot, so that the module's own precision is the reference.
     """
-    base = {dim: int(traced[dim]) for dim in model.dims}
-    batch, time = model.batch_dim, model.time_dim
-    longer = next(n for n in (37, 61, 2 * base.get(time, 0) + 1) if n > base.get(time, 0))
-    wanted: list[tuple[str, dict[str, int], str]] = [
-        ("traced", {}, "the shape at which the model was captured"),
-        ("batch-1", {batch: 1}, "one row"),
-        ("time-1", {time: 1}, "one step"),
-        ("batch-1-time-1", {batch: 1, time: 1}, "one row, one step: how streams run"),
-        ("wider", {batch: base.get(batch, 0) + 3}, "more rows than traced"),
-        ("longer", {time: longer}, "more steps than traced"),
-        ("shorter", {time: 2}, "two steps"),
-        ("long", {batch: 2, time: 200}, "many steps, over which errors would grow"),
-    ]
-    for dim in model.dims:
-        if dim not in (batch, time):
-            wanted.append((f"other-{dim}", {dim: base[dim] + 1}, f"another {dim}"))
-    plans: list[Plan] = []
-    for name, change, note in wanted:
-        if set(change) <= set(base) and base | change not in [plan.dims for plan in plans]:
-            plans.append(Plan(name, base | change, seed + len(plans), note))
-    return (*plans, *_special(model, base, seed + len(plans)))
+
+    cases: tuple[Case, ...]
+    failed: dict[str, str]
+    narrow: dict[str, str]
 
 
-def write_cases(model: Model, folder: Path, plans: Sequence[Plan]) -> list[dict[str, Any]]:
-    """Runs the module on every case, in its own precision and in float64; writes cases.npz.
+def make_cases(model: Model, plans: Sequence[Plan]) -> Made:
+    """Runs the module on every plan, in its own precision and in float64.
 
-    The module is in eval mode meanwhile, and afterwards as it was. A case at which the module
-    itself fails (a convolution that needs five steps) is listed with the reason, and not compared.
-
-    Returns:
-        what the manifest says of the cases: name, dims, seed, note.
-
-    Raises:
-        RnnbenchError: the module fails at the first case.
+    The module is in eval mode meanwhile, and afterwards as it was.
     """
-    inputs = {plan.name: _inputs(model, plan) for plan in plans}
 
     def eager(arrays: Arrays) -> Arrays:
         device = device_of(model.module)
@@ -106,27 +78,69 @@ def write_cases(model: Model, folder: Path, plans: Sequence[Plan]) -> list[dict[
     def reference(arrays: Arrays) -> Arrays:
         return call_float64(model.module, model.inputs, model.outputs, arrays)
 
+    inputs = {plan.name: make_inputs(model, plan) for plan in plans}
     with torch_threads(1), undisturbed(model.module):
+        for plan in plans:
+            if plan.state == "carried":
+                inputs[plan.name] |= _carried(model, plan, eager)
         ours, failed = _run_all(eager, inputs)
-    if plans[0].name in failed:
-        raise RnnbenchError(
-            f"model {model.name!r} fails on inputs of its own declaration "
-            f"({failed[plans[0].name]}): correct the shapes, dtypes and order of the inputs, or "
-            "the model"
-        )
     with torch_threads(1), undisturbed(model.module, double=True):
         exact, narrow = _run_all(reference, {name: inputs[name] for name in ours})
     for name in narrow:  # a module that insists on float32: its own outputs are the best there is
         exact[name] = {n: _widened(array) for n, array in ours[name].items()}
+    cases = tuple(
+        Case(p.name, p.dims, inputs[p.name], exact[p.name], ours[p.name], seed=p.seed)
+        for p in plans
+        if p.name in ours
+    )
+    return Made(cases, failed, narrow)
+
+
+def write_cases(model: Model, folder: Path, plans: Sequence[Plan]) -> list[dict[str, Any]]:
+    """Runs the module on every plan, on nothing at all, and in chunks; writes cases.npz.
+
+    A case at which the module itself fails (a convolution that needs five steps), or in which it
+    gives something else in chunks, is listed with the reason, and not compared.
+
+    Returns:
+        what the manifest says of the cases: name, dims, seed, note; `of` where a case has the
+        arrays of another.
+
+    Raises:
+        RnnbenchError: the module fails at the first case.
+    """
+    empty = plan_empty(plans, (model.batch_dim, model.time_dim))
+    made = make_cases(model, (*plans, *empty))
+    if plans[0].name in made.failed:
+        raise RnnbenchError(
+            f"model {model.name!r} fails on inputs of its own declaration "
+            f"({made.failed[plans[0].name]}): correct the shapes, dtypes and order of the inputs, "
+            "or the model"
+        )
     arrays = {
-        f"{plan.name}/{part}/{name}": array
-        for plan in plans
-        if plan.name not in failed
-        for part, source in (("in", inputs), ("ref", exact), ("eager", ours))
-        for name, array in source[plan.name].items()
+        f"{case.name}/{part}/{name}": array
+        for case in made.cases
+        for part, source in (("in", case.inputs), ("ref", case.reference), ("eager", case.eager))
+        for name, array in source.items()
     }
     np.savez_compressed(folder / CASES, **arrays)  # type: ignore[arg-type]
-    return [_entry(plan, failed.get(plan.name), narrow.get(plan.name)) for plan in plans]
+    entries = [_entry(p, made) for p in (*plans, *empty) if p in plans or p.name not in made.failed]
+    full = {case.name: case for case in made.cases if case.name not in made.narrow}
+    return entries + plan_streams(model, layout_of(model, made.cases), full)
+
+
+def layout_of(model: Model | Bundle, cases: Sequence[Case]) -> Layout:
+    """What feeding in chunks needs to know; axes are found by comparing outputs."""
+    found = [(case.dims, case.reference) for case in cases]
+    axes = {dim: find_axes(found, dim) for dim in (model.batch_dim, model.time_dim)}
+    return Layout(
+        tuple(model.inputs),
+        dict(model.states),
+        model.batch_dim,
+        model.time_dim,
+        axes[model.batch_dim],
+        axes[model.time_dim],
+    )
 
 
 def read_cases(bundle: Bundle) -> list[Case]:
@@ -136,14 +150,14 @@ def read_cases(bundle: Bundle) -> list[Case]:
         RnnbenchError: cases.npz is missing or damaged, or lacks what the manifest promises.
     """
     file = bundle.path / CASES
-    cases = []
+    cases: list[Case] = []
     try:
         if not file.resolve().is_relative_to(bundle.path.resolve()):
             raise ValueError("it links to outside of the bundle")
         with np.load(file, allow_pickle=False) as stored:
             for entry in bundle.manifest["cases"]:
                 if "skipped" not in entry:
-                    cases.append(_case(bundle, entry, stored))
+                    cases.append(_case(bundle, entry, stored, cases))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise RnnbenchError(
             f"{file} cannot be read ({one_line(error)}): export the model again"
@@ -153,25 +167,14 @@ def read_cases(bundle: Bundle) -> list[Case]:
     return cases
 
 
-def _special(model: Model, base: dict[str, int], seed: int) -> list[Plan]:
-    """Zero states, and inputs that saturate gates; `sample` decides its own scale."""
-    plans = []
-    if any(spec.role == "state" for spec in model.inputs):
-        plans.append(Plan("zero-state", base, seed, "the start of a stream", zero_state=True))
-    floats = [s for s in model.inputs if s.role == "data" and s.dtype.startswith("float")]
-    if floats and model.sample is None:
-        plans.append(Plan("large", base, seed + 1, "inputs that saturate gates", scale=20.0))
-    return plans
-
-
-def _inputs(model: Model, plan: Plan) -> Arrays:
-    arrays = sample_inputs(
-        model, plan.dims, plan.seed, scale=plan.scale, zero_state=plan.zero_state
-    )
-    if plan.zero_state:  # `sample` knows nothing of it
-        zero = {s.name: np.zeros_like(arrays[s.name]) for s in model.inputs if s.role == "state"}
-        return arrays | zero
-    return arrays
+def _carried(model: Model, plan: Plan, run: Callable[[Arrays], Arrays]) -> Arrays:
+    """States that a call with another sequence leaves behind."""
+    before = replace(plan, seed=plan.seed + 1, state="zero")
+    try:
+        outputs = run(make_inputs(model, before))
+    except Exception:  # the case itself will say why
+        return {}
+    return {name: outputs[target] for name, target in model.states.items()}
 
 
 def _run_all(
@@ -192,22 +195,31 @@ def _widened(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
-def _entry(plan: Plan, skipped: str | None, narrow: str | None) -> dict[str, Any]:
+def _entry(plan: Plan, made: Made) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "name": plan.name,
         "dims": plan.dims,
         "seed": plan.seed,
         "note": plan.note,
     }
-    if skipped is not None:
-        entry["skipped"] = f"the model itself fails: {skipped}"
-    if narrow is not None:
-        entry["reference"] = f"its own precision, because float64 fails: {narrow}"
+    if plan.name in made.failed:
+        entry["skipped"] = f"the model itself fails: {made.failed[plan.name]}"
+    if plan.name in made.narrow:
+        why = made.narrow[plan.name]
+        entry["reference"] = f"its own precision, because float64 fails: {why}"
     return entry
 
 
-def _case(bundle: Bundle, entry: dict[str, Any], stored: Any) -> Case:
+def _case(bundle: Bundle, entry: dict[str, Any], stored: Any, before: list[Case]) -> Case:
     name = str(entry["name"])
+    if "of" in entry:
+        whole = next((case for case in before if case.name == entry["of"]), None)
+        if whole is None:
+            raise KeyError(f"there is no case {entry['of']!r}, of which {name!r} is made")
+        how = Feed(
+            tuple(map(int, entry["chunks"])), bool(entry["interleaved"]), bool(entry["reset"])
+        )
+        return replace(whole, name=name, how=how)
 
     def read(part: str, names: Sequence[str]) -> Arrays:
         return {n: stored[f"{name}/{part}/{n}"] for n in names}
@@ -218,4 +230,5 @@ def _case(bundle: Bundle, entry: dict[str, Any], stored: Any) -> Case:
         inputs=read("in", [spec.name for spec in bundle.inputs]),
         reference=read("ref", bundle.outputs),
         eager=read("eager", bundle.outputs),
+        seed=int(entry["seed"]),
     )

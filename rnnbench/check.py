@@ -1,25 +1,28 @@
 """Bundle -> CheckReport: does every artifact compute what the module computes?
 
-All inferences come first and all comparisons after, each artifact over all cases, so that an
-artifact that keeps or overwrites something between calls is found. Nothing is printed.
+The reference is the module in float64; each artifact runs over all cases, at once and in chunks, in
+a process of its own. Nothing is printed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from rnnbench import plugins, runtimes
+from rnnbench import plugins
 from rnnbench.bundle import Bundle
-from rnnbench.cases import Case, read_cases
-from rnnbench.compare import Difference, compare
-from rnnbench.errors import Unavailable, choices
-from rnnbench.inference import Ran, run_everything
+from rnnbench.cases import layout_of
+from rnnbench.compare import FACTOR
+from rnnbench.inference import Isolation, Ran, Task, cases_for, find_tasks, run_tasks
+from rnnbench.judge import Judge, Result
+from rnnbench.sweep import Sweep, gather
 
-Verdict = Literal["same", "DIFFERS", "failed", "not run"]
+__all__ = ["CheckReport", "Checking", "Isolation", "Row", "check", "format_report", "merge"]
+
+Verdict = Literal["same", "DIFFERS", "failed", "limit", "shown", "not run"]
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,19 @@ class Row:
     Attributes:
         model: the bundle's name.
         format: of the artifact; `eager` is the module itself, `twin` its other form.
-        runtime: what ran it.
+        runtime: what ran it, with its mode and device: `onnxruntime:basic`.
         output: its name; `*` where no output came into being.
         cases: how many cases were compared.
         worst_error: the largest absolute difference to the float64 reference.
         floor: the largest that the module itself has in its own precision.
         tolerance_needed: the smallest rtol = atol with which `np.allclose` agrees everywhere.
         worst_case: where `worst_error` is, or where the reason was seen first.
-        verdict: `same`, `DIFFERS`, `failed` (no output) or `not run` (something is not installed).
+        verdict: `same`, `DIFFERS`, `failed` (no output), `limit` (at no rows or no steps at all),
+            `shown` (a runtime that is no judge) or `not run` (something is not installed).
         reason: what is wrong, in one line.
+        relative_error: the largest difference as a share of the reference.
+        first_step: the first time step that is off, where one is.
+        same_argmax: the share of equal argmax along the last axis, where it may hold scores.
     """
 
     model: str
@@ -51,6 +58,9 @@ class Row:
     worst_case: str
     verdict: Verdict
     reason: str = ""
+    relative_error: float | None = None
+    first_step: int | None = None
+    same_argmax: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,144 +71,226 @@ class CheckReport:
         rows: one for each output of each artifact in each runtime.
         ok: something was compared, and nothing differs or failed.
         skipped: case -> why the module itself cannot run it.
+        results: one for each case of each artifact in each runtime.
+        notes: what else is to be known, a line each.
     """
 
     rows: tuple[Row, ...]
     ok: bool
     skipped: dict[str, str]
+    results: tuple[Result, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values; an infinite error is the string "inf"."""
-        rows = [
-            {key: "inf" if value == math.inf else value for key, value in asdict(row).items()}
-            for row in self.rows
-        ]
-        return {"ok": self.ok, "rows": rows, "skipped": self.skipped}
+        return {
+            "ok": self.ok,
+            "rows": [_finite(asdict(row)) for row in self.rows],
+            "skipped": self.skipped,
+            "results": [_finite(asdict(result)) for result in self.results],
+            "notes": list(self.notes),
+        }
 
 
-def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None) -> CheckReport:
+@dataclass(frozen=True)
+class Checking:
+    """How thorough a check is.
+
+    Attributes:
+        sweep: the cases.
+        factor: how many times the noise floor an error may be.
+        isolation: the limits of the processes; None: everything in this process.
+        save_failures: a folder that gets an .npz for each case that fails.
+        done: called with the rows of one artifact in one runtime as soon as they are there.
+        begin: called with the number of runs that there will be.
+        tell: called with the number of runs that are done, from any thread.
+    """
+
+    sweep: Sweep = field(default_factory=Sweep)
+    factor: float = FACTOR
+    isolation: Isolation | None = field(default_factory=Isolation)
+    save_failures: Path | None = None
+    done: Callable[[list[Row]], object] = lambda _: None
+    begin: Callable[[int], object] = lambda _: None
+    tell: Callable[[int], object] = lambda _: None
+
+
+def check(
+    bundle: Bundle | str | Path,
+    runtimes: Sequence[str] | None = None,
+    *,
+    cases: str = "quick",
+    isolate: bool = True,
+    how: Checking | None = None,
+) -> CheckReport:
     """Compares each artifact in each runtime with the module in float64.
 
     Args:
         bundle: what `export` returned, or its folder.
-        runtimes: which to use; all unless given. One that is asked for and missing is an error.
+        runtimes: which to use (`NAME`, `NAME:MODE`, `NAME:DEVICE`); the usual ones unless given.
+            One that is asked for and missing is an error.
+        cases: `quick`, or `full`: a sweep over sizes, states and values, and every mode.
+        isolate: each artifact in each runtime in a process of its own. Otherwise all in this one,
+            which is faster, and ends where a runtime aborts.
+        how: everything else; it overrides `cases` and `isolate`.
 
     Raises:
         RnnbenchError: the bundle is damaged, or a runtime is unknown or missing.
     """
+    if how is None:
+        how = Checking(Sweep(cases), isolation=Isolation() if isolate else None)
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    _check_runtimes(runtimes)
-    cases = read_cases(bundle)
-    everything = list(run_everything(bundle, cases, runtimes))
-    rows = [row for ran in everything for row in _rows(bundle, cases, ran)]
+    tasks = find_tasks(bundle, runtimes, full=how.sweep.kind == "full")
+    found = gather(bundle, how.sweep)
+    layout = layout_of(bundle, found.cases)
+    judge = Judge(bundle, {case.name: case for case in found.cases}, layout, how.factor)
+    how.begin(sum(len(cases_for(task, found.cases)) for task in tasks))
+    rows: dict[Task, list[Row]] = {}
+    results: dict[Task, list[Result]] = {}
+    for ran in run_tasks(bundle, tasks, found.cases, layout, how.isolation, how.tell):
+        results[ran.task] = judge.judge(ran)
+        rows[ran.task] = _rows(bundle, ran, results[ran.task])
+        if how.save_failures is not None:
+            judge.save_failures(ran, results[ran.task], how.save_failures)
+        how.done(rows[ran.task])
+    every = [row for task in tasks for row in rows[task]]
     for format, why in (bundle.manifest.get("failed") or {}).items():
-        rows.append(_row(bundle, format, "-", "failed", f"not exported: {why}"))
-    verdicts = [row.verdict for row in rows]
-    ok = "same" in verdicts and not {"DIFFERS", "failed"} & set(verdicts)
-    skipped = {
-        str(entry["name"]): str(entry["skipped"])
-        for entry in bundle.manifest["cases"]
-        if "skipped" in entry
-    }
-    return CheckReport(tuple(rows), ok, skipped)
+        every.append(_row(bundle.name, format, "-", "failed", f"not exported: {why}"))
+    return CheckReport(
+        tuple(every),
+        _ok(every),
+        found.skipped,
+        tuple(result for task in tasks for result in results[task]),
+        found.notes,
+    )
 
 
 def merge(reports: Sequence[CheckReport]) -> CheckReport:
     """The reports of several bundles as one; its cases' names get those of the bundles."""
-    rows = tuple(row for report in reports for row in report.rows)
     skipped = {
         f"{report.rows[0].model}/{case}" if report.rows else case: why
         for report in reports
         for case, why in report.skipped.items()
     }
-    return CheckReport(rows, all(report.ok for report in reports), skipped)
+    return CheckReport(
+        tuple(row for report in reports for row in report.rows),
+        all(report.ok for report in reports),
+        skipped,
+        tuple(result for report in reports for result in report.results),
+        tuple(dict.fromkeys(note for report in reports for note in report.notes)),
+    )
 
 
 def format_report(report: CheckReport) -> str:
     """The report as a table, with a line for each case that could not be compared."""
     from tabulate import tabulate
 
-    headers = ["model", "format", "runtime", "output", "cases", "worst error", "noise floor"]
-    headers += ["tolerance needed", "worst case", "verdict"]
+    headers = ["model", "format", "runtime", "output", "cases", "max abs", "max rel"]
+    headers += ["tolerance needed", "noise floor", "worst case", "first step off"]
+    headers += ["same argmax", "verdict"]
     table = [
         [
             *(row.model, row.format, row.runtime, row.output, row.cases),
-            *map(_number, (row.worst_error, row.floor, row.tolerance_needed)),
-            *(row.worst_case, row.verdict + (f": {row.reason}" if row.reason else "")),
+            *map(_number, (row.worst_error, row.relative_error, row.tolerance_needed, row.floor)),
+            row.worst_case,
+            "" if row.first_step is None else row.first_step,
+            "" if row.same_argmax is None else f"{100 * row.same_argmax:.5g} %",
+            row.verdict + (f": {row.reason}" if row.reason else ""),
         ]
         for row in report.rows
     ]
     text = tabulate(table, headers=headers, disable_numparse=True)
     notes = [f"not compared at {case}: {why}" for case, why in report.skipped.items()]
-    return "\n".join([text, *notes])
+    return "\n".join([text, *notes, *report.notes])
 
 
-def _check_runtimes(wanted: Sequence[str] | None) -> None:
-    for name in wanted or ():
-        if name not in runtimes.names():
-            raise choices("runtime", name, runtimes.names())
-        why = plugins.load("runtimes", name).available()
-        if why is not None:
-            raise Unavailable(why)
-
-
-def _rows(bundle: Bundle, cases: list[Case], ran: Ran) -> Iterator[Row]:
+def _rows(bundle: Bundle, ran: Ran, results: Sequence[Result]) -> list[Row]:
+    name, task = bundle.name, ran.task
+    format, label = _format(bundle, task), task.label.removesuffix(":twin")
     if ran.unavailable:
-        yield _row(bundle, ran.format, ran.runtime, "not run", ran.unavailable)
-    elif not ran.outputs:
-        worst_case, why = next(iter(ran.errors.items()))
-        row = _row(bundle, ran.format, ran.runtime, "failed", why)
-        yield replace(row, worst_case=worst_case)
-    else:
-        for output in bundle.outputs:
-            yield _output_row(bundle, cases, ran, output)
+        return [_row(name, format, label, "not run", ran.unavailable)]
+    if not ran.outputs:
+        first = next(r for r in results if r.verdict == "failed")
+        row = _row(name, format, label, "failed", first.reason)
+        return [_as_shown(bundle, replace(row, worst_case=first.case), task)]
+    ordinary = [result for result in results if result.verdict != "limit"]
+    rows = [
+        _as_shown(bundle, _output_row(_row(name, format, label, "same", "", out), ordinary), task)
+        for out in bundle.outputs
+    ]
+    for result in results:
+        if result.verdict == "limit":
+            limit = _row(name, format, label, "limit", result.reason)
+            rows.append(replace(limit, worst_case=result.case))
+    return rows
 
 
-def _output_row(bundle: Bundle, cases: list[Case], ran: Ran, output: str) -> Row:
-    missing = {
-        name: f"there is no output {output!r}" for name, o in ran.outputs.items() if output not in o
-    }
-    failed = ran.errors | missing
-    compared = {
-        case.name: compare(
-            ran.outputs[case.name][output], case.reference[output], case.eager[output]
-        )
-        for case in cases
-        if case.name not in failed
-    }
-    wrong = {name: difference.reason for name, difference in compared.items() if difference.reason}
-    label = f"{ran.format} ({ran.note})" if ran.note else ran.format
-    row = _row(bundle, label, ran.runtime, "same", "", output)
+def _output_row(row: Row, results: Sequence[Result]) -> Row:
+    compared = {r.case: r.outputs[row.output] for r in results if row.output in r.outputs}
+    failed = {r.case: r.reason for r in results if row.output not in r.outputs}
+    wrong = {case: d for case, d in compared.items() if d.reason}
     if compared:
-        row = _measured(row, compared, wrong)
+        worst = max(wrong or compared, key=lambda case: compared[case].error)
+        shares = [d.argmax for d in compared.values() if d.argmax is not None]
+        row = replace(
+            row,
+            cases=len(compared),
+            worst_error=max(d.error for d in compared.values()),
+            floor=max(d.floor for d in compared.values()),
+            tolerance_needed=max(d.tolerance for d in compared.values()),
+            relative_error=max(d.relative for d in compared.values()),
+            first_step=compared[worst].first_step,
+            same_argmax=min(shares, default=None),
+            worst_case=worst,
+        )
     if failed:
         name, why = next(iter(failed.items()))
-        where = f"{len(failed)} of {len(cases)} cases, first {name}"
+        where = f"{len(failed)} of {len(results)} cases, first {name}"
         return replace(row, worst_case=name, verdict="failed", reason=f"{where}: {why}")
     if wrong:
-        where = f"{len(wrong)} of {len(cases)} cases"
-        return replace(
-            row, verdict="DIFFERS", reason=f"{where}, at {row.worst_case}: {wrong[row.worst_case]}"
-        )
+        where = f"{len(wrong)} of {len(results)} cases, at {row.worst_case}"
+        why = wrong[row.worst_case].reason
+        step = "" if row.first_step is None else f", first at step {row.first_step}"
+        return replace(row, verdict="DIFFERS", reason=f"{where}: {why}{step}")
     return row
 
 
-def _measured(row: Row, compared: dict[str, Difference], wrong: dict[str, str]) -> Row:
-    worst = max(wrong or compared, key=lambda name: compared[name].error)
-    return replace(
-        row,
-        cases=len(compared),
-        worst_error=max(d.error for d in compared.values()),
-        floor=max(d.floor for d in compared.values()),
-        tolerance_needed=max(d.tolerance for d in compared.values()),
-        worst_case=worst,
-    )
+def _as_shown(bundle: Bundle, row: Row, task: Task) -> Row:
+    """The row of a runtime that is no judge decides nothing, and says what it ignores."""
+    plugin = plugins.load("runtimes", task.runtime)
+    if getattr(plugin, "JUDGE", True):
+        return row
+    said = [row.verdict, row.reason]
+    if row.verdict != "failed":  # else the reason says it already
+        said += [
+            f"it ignores {what}" for what in plugin.caveats(bundle.artifacts[task.format].path)
+        ]
+    return replace(row, verdict="shown", reason=": ".join(filter(None, said)))
+
+
+def _format(bundle: Bundle, task: Task) -> str:
+    if task.mode != "twin":
+        return task.format
+    from rnnbench.runtimes.eager import twin_of
+
+    return f"twin ({twin_of(bundle)})"
+
+
+def _ok(rows: Sequence[Row]) -> bool:
+    verdicts = {row.verdict for row in rows}
+    return "same" in verdicts and not {"DIFFERS", "failed"} & verdicts
 
 
 def _row(
-    bundle: Bundle, format: str, runtime: str, verdict: Verdict, reason: str, output: str = "*"
+    model: str, format: str, runtime: str, verdict: Verdict, reason: str, output: str = "*"
 ) -> Row:
-    return Row(bundle.name, format, runtime, output, 0, None, None, None, "", verdict, reason)
+    return Row(model, format, runtime, output, 0, None, None, None, "", verdict, reason)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(element) for key, element in value.items()}
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _number(value: float | None) -> str:

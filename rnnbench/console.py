@@ -6,15 +6,22 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 if TYPE_CHECKING:
     from rnnbench.check import Row
 
-_COLOURS = {"same": "green", "DIFFERS": "red", "failed": "red", "not run": "yellow"}
+_COLOURS = {
+    "same": "green",
+    "DIFFERS": "red",
+    "failed": "red",
+    "limit": "yellow",
+    "shown": None,
+    "not run": "yellow",
+}
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -96,6 +103,51 @@ class Progress:
         parts = [self._title, self._last if self.one_line else "", outcome, seconds]
         clear = "\r\x1b[K" if self.one_line else ""
         note(clear + "  ".join(part for part in parts if part))
+
+
+class RunsBar:
+    """How many runs of one check are done, as a bar on a terminal; and each artifact as it is done.
+
+    Args:
+        title: of the bar.
+        say: gets the line about an artifact where there is no terminal.
+    """
+
+    def __init__(self, title: str, say: Callable[[str], object]) -> None:
+        self._title = title
+        self._say = say
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def begin(self, total: int) -> None:
+        """So many runs there will be."""
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=self._title, unit="run", leave=False)
+
+    def tell(self, count: int) -> None:
+        """So many more are done."""
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def done(self, rows: Sequence[Row]) -> None:
+        """An artifact is done in a runtime."""
+        worst = next((r for r in rows if r.verdict in ("DIFFERS", "failed")), rows[0])
+        where = (
+            worst.format if worst.format == worst.runtime else f"{worst.format} in {worst.runtime}"
+        )
+        line = f"{where}: {worst.verdict}" + (f": {worst.reason}" if worst.reason else "")
+        if self._bar is None:
+            self._say(line)
+        else:
+            self._bar.write(line, file=sys.stderr)
 
 
 def _cells(row: Row) -> list[str]:

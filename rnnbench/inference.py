@@ -1,118 +1,259 @@
-"""Everything that can run a bundle, over all its cases."""
+"""Everything that can run a bundle, over all its cases, each in a process of its own."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from types import ModuleType
 
 from rnnbench import plugins, runtimes
 from rnnbench.bundle import Bundle
 from rnnbench.cases import Case
-from rnnbench.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.errors import RnnbenchError, Unavailable, choices, one_line
+from rnnbench.feeding import Layout, Run, feed
+from rnnbench.job import Job, load
 from rnnbench.model import Arrays
-from rnnbench.session import load
+from rnnbench.worker import Worker, WorkerError
 
 THREADS = 1
 """For every runtime: small networks gain nothing from more, and a busy machine loses much."""
 
-Run = Callable[[Arrays], Arrays]
+_FEW, _SHORT = 6, 50  # cases, and their steps, where each new shape costs seconds
+_DEATHS = 2  # of one process, before its other cases are given up
 
 
 @dataclass(frozen=True)
-class Ran:
-    """One artifact in one runtime.
+class Task:
+    """One artifact in one runtime in one mode.
 
     Attributes:
-        format: of the artifact; `eager` is the module itself, `twin` its other form.
-        runtime: what ran it.
-        outputs: case -> outputs by name.
-        errors: case -> why there are no outputs.
-        unavailable: what is not installed, so that nothing ran.
-        note: what the table says beside the format.
+        format: of the artifact; `eager` for the module itself.
+        runtime: the plugin.
+        mode: one of its MODES, or empty.
+        device: where it runs.
+        missing: why it cannot run, where that is known before.
     """
 
     format: str
     runtime: str
-    outputs: dict[str, Arrays]
-    errors: dict[str, str]
+    mode: str = ""
+    device: str = "cpu"
+    missing: str = ""
+
+    @property
+    def label(self) -> str:
+        """`onnxruntime:basic`: what `--runtime` takes, and tables show."""
+        where = "" if self.device == "cpu" else self.device
+        return ":".join(filter(None, (self.runtime, self.mode, where)))
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """The limits of the processes.
+
+    Attributes:
+        seconds: for loading, and for each call.
+        memory: bytes of each.
+        workers: processes at a time; as many as there are cores where it is 0.
+    """
+
+    seconds: float = 60.0
+    memory: int = 4 * 2**30
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a task gave.
+
+    Attributes:
+        task: what ran.
+        outputs: case -> outputs by name.
+        errors: case -> why there are no outputs.
+        unavailable: what is not installed, so that nothing ran.
+        deaths: the cases at which the process died.
+    """
+
+    task: Task
+    outputs: dict[str, Arrays] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
     unavailable: str = ""
-    note: str = ""
+    deaths: frozenset[str] = frozenset()
 
 
-def run_everything(
-    bundle: Bundle, cases: list[Case], wanted: Sequence[str] | None
-) -> Iterator[Ran]:
-    """Runs each artifact in each runtime, the module itself, and its other form.
+def find_tasks(bundle: Bundle, wanted: Sequence[str] | None, *, full: bool) -> list[Task]:
+    """What there is to run.
 
     Args:
         bundle: whose artifacts run.
-        cases: the inputs.
-        wanted: the runtimes to use; all where it is None.
+        wanted: `NAME`, `NAME:MODE` or `NAME:DEVICE`; those of a quick check where it is None.
+        full: every mode, every device and every runtime.
+
+    Raises:
+        RnnbenchError: one that is wanted does not exist. Unavailable: it is not installed.
     """
-    for runtime, formats in runtimes.formats().items():
-        if wanted is not None and runtime not in wanted:
-            continue
-        for format in formats:
-            if format == "eager" or format in bundle.artifacts:
-                yield _run_one(bundle, cases, format, runtime)
+    if wanted is not None:
+        return [task for name in wanted for task in _named(bundle, name, full=full)]
+    tasks = []
+    for name in runtimes.names():
+        plugin = plugins.load("runtimes", name)
+        if full or not runtimes.is_slow(name):
+            tasks += _tasks(bundle, name, modes=("", *plugin.MODES) if full else ("",), full=full)
     for format in bundle.artifacts:
-        if wanted is None and not runtimes.running(format):
+        if not runtimes.running(format):
             why = f"no runtime here runs {format}: update rnnbench"
-            yield Ran(format, "-", {}, {}, unavailable=why)
-    if wanted is None or "eager" in wanted:
-        yield from _run_twin(bundle, cases)
+            tasks.append(Task(format, "-", missing=why))
+    if not full:
+        tasks += _tasks(bundle, "eager", modes=("twin",), full=False)
+    return tasks
 
 
-def _run_one(bundle: Bundle, cases: list[Case], format: str, runtime: str) -> Ran:
-    why = plugins.load("runtimes", runtime).available()
-    if why is not None:
-        return Ran(format, runtime, {}, {}, unavailable=why)
+def cases_for(task: Task, cases: Sequence[Case]) -> list[Case]:
+    """The cases of a task: all, or a few short ones where each new shape is compiled."""
+    if task.missing or not runtimes.is_slow(task.runtime):
+        return list(cases)
+    short = [c for c in cases if not c.how.chunks and not c.empty]
+    return [c for c in short if max(c.dims.values(), default=0) <= _SHORT][:_FEW]
+
+
+def run_tasks(
+    bundle: Bundle,
+    tasks: Sequence[Task],
+    cases: Sequence[Case],
+    layout: Layout,
+    isolation: Isolation | None,
+    tell: Callable[[int], object] = lambda _: None,
+) -> Iterator[Ran]:
+    """Runs each task over its cases, and yields as they are done.
+
+    Args:
+        bundle: whose artifacts run.
+        tasks: what runs.
+        cases: the inputs.
+        layout: how they are fed in chunks.
+        isolation: the limits of the processes; None: all in this process, and no empty cases,
+            which abort some runtimes.
+        tell: gets the number of cases that have been run, again and again; from any thread.
+    """
+    if isolation is None:
+        cases = [case for case in cases if not case.empty]
+        for task in tasks:
+            yield _run(bundle, task, cases_for(task, cases), layout, None, tell)
+        return
+    ordered = sorted(cases, key=lambda case: case.empty)  # last: a death costs a new start
+    workers = [
+        None
+        if task.missing
+        else Worker(_job(bundle, task), seconds=isolation.seconds, memory=isolation.memory)
+        for task in tasks
+    ]
+    count = isolation.workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(count) as pool:
+        waiting = [
+            pool.submit(_run, bundle, task, cases_for(task, ordered), layout, worker, tell)
+            for task, worker in zip(tasks, workers, strict=True)
+        ]
+        try:
+            for future in as_completed(waiting):
+                yield future.result()
+        finally:  # also on Ctrl-C: nothing is left running, and nothing starts any more
+            for future in waiting:
+                future.cancel()
+            for worker in filter(None, workers):
+                worker.kill()
+
+
+def _run(
+    bundle: Bundle,
+    task: Task,
+    cases: Sequence[Case],
+    layout: Layout,
+    worker: Worker | None,
+    tell: Callable[[int], object],
+) -> Ran:
+    if task.missing:
+        return Ran(task, unavailable=task.missing)
     try:
-        session = load(bundle, format, runtime, threads=THREADS)
+        with worker or nullcontext(load(_job(bundle, task), bundle)) as run:
+            return _run_cases(task, run, cases, layout, tell)
     except Unavailable as error:
-        return Ran(format, runtime, {}, {}, unavailable=one_line(error))
+        return Ran(task, unavailable=one_line(error))
     except RnnbenchError as error:
-        return Ran(format, runtime, {}, {cases[0].name: one_line(error)})
-    return _run_cases(session, cases, format, runtime)
+        return Ran(task, errors={"loading": one_line(error)})
 
 
-def _run_twin(bundle: Bundle, cases: list[Case]) -> Iterator[Ran]:
-    """The other form of a variant (loop or fused layer) with the same weights."""
-    from rnnbench import variants
-    from rnnbench.modules import call, read_weights
-    from rnnbench.threads import torch_threads
-
-    source = bundle.source
-    if source.get("kind") != "variant":
-        return
-    try:
-        options = variants.Options(**source["options"])
-        other = variants.twin(source["variant"], options)
-    except (KeyError, TypeError, RnnbenchError):
-        return  # the row of `eager` says what is wrong with the source
-    if other is None:
-        return
-    name, convert = other
-    module = variants.build(name, options).eval()
-    try:
-        module.load_state_dict(convert(read_weights(bundle.path)), strict=True)
-    except (RnnbenchError, RuntimeError, KeyError) as error:
-        yield Ran("twin", "eager", {}, {cases[0].name: f"{name}: {one_line(error)}"})
-        return
-
-    def run(arrays: Arrays) -> Arrays:
-        with torch_threads(THREADS):
-            return call(module, bundle.inputs, bundle.outputs, arrays)
-
-    yield replace(_run_cases(run, cases, "twin", "eager"), note=name)
-
-
-def _run_cases(run: Run, cases: list[Case], format: str, runtime: str) -> Ran:
+def _run_cases(
+    task: Task, run: Run, cases: Sequence[Case], layout: Layout, tell: Callable[[int], object]
+) -> Ran:
     outputs: dict[str, Arrays] = {}
     errors: dict[str, str] = {}
+    deaths: set[str] = set()
+    given_up = ""
     for case in cases:
+        if given_up and not case.empty:
+            errors[case.name] = given_up
+            continue
         try:
-            outputs[case.name] = run(case.inputs)
+            outputs[case.name] = feed(run, case.inputs, case.how, layout)
+        except WorkerError as error:
+            errors[case.name] = one_line(error)
+            deaths.add(case.name)
+            if len(deaths) == _DEATHS and not case.empty:
+                given_up = f"not run, since the process had ended at {' and '.join(sorted(deaths))}"
         except Exception as error:  # each runtime raises types of its own
             errors[case.name] = one_line(error)
-    return Ran(format, runtime, outputs, errors)
+        tell(1)
+    return Ran(task, outputs, errors, deaths=frozenset(deaths))
+
+
+def _job(bundle: Bundle, task: Task) -> Job:
+    path = None if task.format == "eager" else bundle.artifacts[task.format].path
+    return Job(
+        task.runtime, task.format, path, bundle.path, task.mode, task.device, threads=THREADS
+    )
+
+
+def _named(bundle: Bundle, name: str, *, full: bool) -> list[Task]:
+    """The tasks of `NAME`, `NAME:MODE` or `NAME:DEVICE`."""
+    runtime, _, how = name.partition(":")
+    if runtime not in runtimes.names():
+        raise choices("runtime", runtime, runtimes.names())
+    plugin = plugins.load("runtimes", runtime)
+    missing = plugin.available()
+    if missing is not None:
+        raise Unavailable(missing)
+    if not how:
+        modes = ("", *plugin.MODES) if full else ("",)
+        twin = ("twin",) if runtime == "eager" else ()
+        return _tasks(bundle, runtime, modes=tuple(dict.fromkeys((*modes, *twin))), full=full)
+    if how in plugin.MODES:
+        return _tasks(bundle, runtime, modes=(how,), full=False)
+    if how.partition(":")[0] in ("cpu", "cuda"):
+        return [Task(f, runtime, device=how) for f in _formats(bundle, plugin)]
+    raise choices(f"mode of {runtime}", how, (*plugin.MODES, "cpu", "cuda"))
+
+
+def _tasks(bundle: Bundle, runtime: str, *, modes: tuple[str, ...], full: bool) -> list[Task]:
+    from rnnbench.runtimes.eager import twin_of
+
+    plugin = plugins.load("runtimes", runtime)
+    missing = plugin.available() or ""
+    if missing:
+        modes = ("",)
+    if "twin" in modes and twin_of(bundle) is None:
+        modes = tuple(mode for mode in modes if mode != "twin")
+    tasks = [
+        Task(format, runtime, mode, missing=missing)
+        for format in _formats(bundle, plugin)
+        for mode in modes
+    ]
+    if full and not missing and "cuda" in plugin.devices():
+        tasks += [Task(format, runtime, device="cuda") for format in _formats(bundle, plugin)]
+    return tasks
+
+
+def _formats(bundle: Bundle, plugin: ModuleType) -> list[str]:
+    return [f for f in plugin.FORMATS if f == "eager" or f in bundle.artifacts]

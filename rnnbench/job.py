@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rnnbench import plugins
 from rnnbench.errors import RnnbenchError, Unavailable, choices
 from rnnbench.model import Arrays
 from rnnbench.signature import Signature
+
+if TYPE_CHECKING:
+    from rnnbench.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,12 @@ class Job:
             raise choices(f"mode of {self.runtime}", self.mode, modes or ("none",))
 
 
-def load(job: Job) -> Callable[[Arrays], Arrays]:
+def load(job: Job, bundle: Bundle | None = None) -> Callable[[Arrays], Arrays]:
     """The job's artifact in its runtime, in this process.
+
+    Args:
+        job: what to load.
+        bundle: the job's bundle, where it is open already.
 
     Raises:
         RnnbenchError: it cannot be loaded.
@@ -53,7 +61,8 @@ def load(job: Job) -> Callable[[Arrays], Arrays]:
     missing = plugin.available()
     if missing is not None:
         raise Unavailable(missing)
-    bundle = None if job.bundle is None else Bundle.open(job.bundle)
+    if bundle is None and job.bundle is not None:
+        bundle = Bundle.open(job.bundle)
     run: Callable[[Arrays], Arrays] = plugin.load(
         bundle, job.path, device=job.device, threads=job.threads, mode=job.mode
     )

@@ -64,6 +64,7 @@ class Worker:
         self._seconds = seconds
         self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
+        self._dead = False
         self._said: Any = None  # what the runtime prints, in a file that needs no reader
 
     def __enter__(self) -> Self:
@@ -98,6 +99,13 @@ class Worker:
             _end(process)
             self._said.close()
 
+    def kill(self) -> None:
+        """Ends the process at once, for good, also while another thread waits for its answer."""
+        self._dead = True
+        process = self._process
+        if process is not None:
+            _kill(process)
+
     def _ask(self, header: dict[str, Any], arrays: Arrays | None = None) -> _Answer:
         if self._process is None:
             self._start()
@@ -106,6 +114,8 @@ class Worker:
     def _start(self) -> None:
         if self._process is not None:
             return
+        if self._dead:
+            raise WorkerError("stopped")
         job = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.job).items()}
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
         self._process = subprocess.Popen(
@@ -117,6 +127,8 @@ class Worker:
             start_new_session=True,  # so that what it starts itself (compilers) ends with it
         )
         try:
+            if self._dead:  # killed by another thread between the two
+                raise WorkerError("stopped")
             self._exchange(None)
         except BaseException:
             self.close()

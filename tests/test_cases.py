@@ -23,15 +23,19 @@ def test_cases_cover_shapes_states_and_large_inputs(bundle):
     dims = [tuple(case.dims.values()) for case in cases.values()]
     assert cases["traced"].dims == handmade.TRACED
     assert {1, 2, 5, 37, 200} == {time for time, _ in dims}
-    assert {1, 2, 3, 6} == {batch for _, batch in dims}
+    assert {0, 1, 2, 3, 6} == {batch for _, batch in dims}
     assert not cases["zero-state"].inputs["h0"].any()
     assert cases["traced"].inputs["h0"].any()
     assert cases["large"].inputs["x"].std() > 10
+    assert not cases["zero"].inputs["x"].any()
+    assert cases["stream-7"].how.chunks == (7,)
+    assert cases["interleaved"].how.interleaved
+    assert cases["reset"].how.reset
     for case in cases.values():
         assert case.inputs["x"].shape == (case.dims["time"], case.dims["batch"], 3)
         assert case.reference["y"].dtype == np.float64
         assert case.eager["y"].dtype == np.float32
-        assert 0 < np.abs(case.reference["y"] - case.eager["y"]).max() < 1e-6
+        assert np.abs(case.reference["y"] - case.eager["y"]).max(initial=0) < 1e-6
 
 
 def test_cases_without_time_without_state_and_with_ids():
@@ -40,10 +44,15 @@ def test_cases_without_time_without_state_and_with_ids():
             return ids.sum(1)
 
     model = Model(Fixed(), [TensorSpec("ids", ("batch", 7), "int64", high=5)], ["y"])
-    assert [plan.name for plan in plan_cases(model, {"batch": 2})] == ["traced", "batch-1", "wider"]
+    assert [plan.name for plan in plan_cases(model, {"batch": 2})] == [
+        "traced",
+        "batch-1",
+        "wider",
+        "zero",
+    ]
     spread = Model(Fixed(), [TensorSpec("ids", ("batch", "width"), "int64", high=5)], ["y"])
     plans = plan_cases(spread, {"batch": 1, "width": 7})
-    assert [plan.name for plan in plans] == ["traced", "wider", "other-width"]
+    assert [plan.name for plan in plans] == ["traced", "wider", "other-width", "zero"]
 
 
 class Awkward(nn.Module):
@@ -139,7 +148,7 @@ def test_cases_that_the_module_cannot_run_are_named(tmp_path):
     model = of_x(NeedsFiveSteps(), "y")
     entries = write_cases(model, tmp_path, plan_cases(model, handmade.TRACED))
     skipped = {e["name"] for e in entries if "skipped" in e}
-    assert skipped == {"time-1", "batch-1-time-1", "shorter"}
+    assert skipped == {"time-1", "batch-1-time-1", "shorter", "stream-7"}
     bundle = Bundle(
         tmp_path,
         {"cases": entries, "inputs": [vars(s) for s in model.inputs], "outputs": ["y"]},

@@ -135,7 +135,7 @@ def test_metrics_stand_beside_the_baseline():
 def test_check_of_a_sound_bundle(run, tmp_path):
     make_bundle(tmp_path / "exports")
     code, out, err = run("check")
-    assert code == 0, out
+    assert code == 0, out + err
     lines = out.splitlines()
     assert lines[0].split("  ")[0] == "model"
     for column in ("format", "runtime", "worst error", "tolerance needed", "verdict"):

@@ -67,7 +67,7 @@ def test_keep_loops_leaves_a_scan(tmp_path):
     bundle = rnnbench.export(model, out=tmp_path, keep_loops=True)
     assert [n.op_type for n in graph_of(bundle).graph.node].count("Scan") == 1
     assert bundle.manifest["recurrences"][0]["representation"] == "scan"
-    assert rnnbench.check(bundle).ok
+    assert rnnbench.check(bundle, isolate=False).ok
 
 
 def test_names_are_the_models_own(tmp_path):
@@ -104,7 +104,7 @@ def test_every_file_says_what_it_is(tmp_path):
 def test_opsets(opset, tmp_path):
     bundle = exported(Net(nn.LSTM(3, 4, 2, bidirectional=True)), tmp_path, opset=opset)
     assert {o.domain: o.version for o in graph_of(bundle).opset_import} == {"": opset}
-    assert rnnbench.check(bundle).ok
+    assert rnnbench.check(bundle, isolate=False).ok
 
 
 @pytest.mark.parametrize("opset", [16, 22])
@@ -118,7 +118,7 @@ def test_large_weights_go_beside_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_format, "_ONE_FILE_BYTES", 100)
     bundle = exported(Net(nn.GRU(3, 64)), tmp_path)
     assert (bundle.path / bundle.artifacts["onnx"].details["external_data"]).stat().st_size > 10_000
-    assert rnnbench.check(bundle).ok
+    assert rnnbench.check(bundle, isolate=False).ok
 
 
 def test_the_file_runs_without_rnnbench(tmp_path):
@@ -149,7 +149,7 @@ def test_one_format_without_a_form_does_not_stop_the_others(tmp_path):
     assert "has no ONNX form" in bundle.manifest["failed"]["onnx"]
     assert "\n" not in bundle.manifest["failed"]["onnx"]
     assert not (bundle.path / "model.onnx").exists()
-    report = rnnbench.check(bundle)
+    report = rnnbench.check(bundle, isolate=False)
     assert not report.ok
     assert {r.verdict for r in report.rows if r.format == "torchscript"} == {"same"}
 
@@ -208,7 +208,7 @@ def test_a_frozen_model_only_where_it_is_allowed(tmp_path):
     bundle = exported(LengthInPython(), tmp_path, allow_frozen=True)
     assert bundle.manifest["frozen"] == ["time"]
     assert {c["dims"]["time"] for c in bundle.manifest["cases"]} == {bundle.traced["time"]}
-    assert rnnbench.check(bundle).ok
+    assert rnnbench.check(bundle, isolate=False).ok
 
 
 def test_formats_are_named(tmp_path):

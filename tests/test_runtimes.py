@@ -57,6 +57,8 @@ def test_a_runtime_has_the_names_of_its_neighbours(name, monkeypatch):
 def test_every_runtime_computes_what_the_module_computes(bundle, format, runtime):
     session = start(bundle, format, runtime)
     for case in read_cases(bundle):
+        if case.empty or case.how.chunks:
+            continue
         outputs = session(case.inputs)
         assert list(outputs) == ["y", "hn"]
         for name, array in outputs.items():

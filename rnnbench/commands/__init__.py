@@ -49,6 +49,22 @@ def finish(report: CheckReport, as_json: bool, details: bool = False) -> int:
         click.echo(format_report(report))
     else:
         print_verdicts(summarise(report.rows))
-        for case, why in report.skipped.items():
-            note(f"not compared at {case}: {why}")
+        limits = [row for row in report.rows if row.verdict == "limit"]
+        for line in (
+            *(f"{row.model}: {row.format} in {row.runtime} {row.reason}" for row in limits),
+            *(f"not compared at {case}: {why}" for case, why in report.skipped.items()),
+            *report.notes,
+        ):
+            note(line)
+    for command in _again(report):
+        note(f"again: {command}")
     return FINE if report.ok else DIFFERS
+
+
+def _again(report: CheckReport) -> list[str]:
+    """The command for the first case that is wrong, of each artifact in each runtime."""
+    first: dict[tuple[str, str, str], str] = {}
+    for result in report.results:
+        if result.repeat:
+            first.setdefault((result.model, result.format, result.runtime), result.repeat)
+    return list(first.values())

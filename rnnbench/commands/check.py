@@ -2,56 +2,92 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rnnbench.commands import DIFFERS, FINE, as_json, finish
-from rnnbench.console import Progress, print_json
+from rnnbench.console import Progress, RunsBar, print_json
 from rnnbench.errors import RnnbenchError
 from rnnbench.proofs import bisect as bisect_bundle
 from rnnbench.proofs import proof_options, prove
 
+if TYPE_CHECKING:
+    from rnnbench.check import Checking, CheckReport
+
+_GB = 2**30
+_FILES = (".onnx", ".ts", ".pt", ".pth", ".pt2")
+
 
 @click.command()
-@click.argument("bundles", metavar="[BUNDLE]...", nargs=-1)
-@click.option("--runtime", "runtimes", multiple=True, help="Only these; see: list runtimes.")
+@click.argument("targets", metavar="[BUNDLE | FILE]...", nargs=-1)
+@click.option(
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    metavar="NAME[:MODE]",
+    help="Only these, as onnxruntime:basic or eager:cuda; see: list runtimes.",
+)
+@click.option(
+    "--cases",
+    default="quick",
+    show_default=True,
+    type=click.Choice(("quick", "full")),
+    help="full: every size, state and kind of value, and every runtime and mode that is here.",
+)
+@click.option("--case", "extra", multiple=True, help="One more: batch=3,time=17,inputs=large.")
+@click.option("--only", multiple=True, metavar="CASE", help="Only these cases.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the inputs of --cases full.")
+@click.option(
+    "--factor", default=10.0, show_default=True, help="How many times the noise floor is allowed."
+)
+@click.option(
+    "--timeout", default=60.0, show_default=True, help="Seconds for loading, and for each call."
+)
+@click.option("--memory", default=4.0, show_default=True, help="GB that each process may allocate.")
+@click.option("--save-failures", metavar="DIR", help="An .npz of each case that is wrong.")
+@click.option("--junit", metavar="FILE", help="Also write JUnit XML, a row per case.")
 @click.option("--out", default="exports", show_default=True, help="Where bundles are looked for.")
 @click.option("--details", is_flag=True, help="A row for each output, with its noise floor.")
 @proof_options
 @as_json
 def command(
-    bundles: tuple[str, ...],
+    targets: tuple[str, ...],
     runtimes: tuple[str, ...],
     out: str,
     details: bool,
     as_json: bool,
+    junit: str | None,
     bisect: bool,
     **options: Any,
 ) -> int:
-    """Compare what BUNDLEs (all in --out unless given) compute with the module in float64."""
-    from rnnbench.check import check as check_bundle
+    """Compare what BUNDLEs (all in --out unless given) compute with the module in float64.
+
+    Each artifact runs in each runtime in a process of its own, at once and in chunks. A process
+    that ends, hangs or fills its memory is a row, and the others go on.
+    """
     from rnnbench.check import merge
     from rnnbench.minimise import format_minimal
-    from rnnbench.pipeline import failed, find_bundles
+    from rnnbench.pipeline import find_bundles
 
-    code = prove(bundles, runtimes or None, as_json, options)
+    code = prove(targets, runtimes or None, as_json, options)
     if code is not None:
         return code
-    paths = find_bundles(bundles, Path(out))
-    progress = Progress(len(paths))
-    reports = []
-    for path in paths:
-        progress.begin(path.name)
-        try:
-            reports.append(check_bundle(path, runtimes or None))
-        except RnnbenchError as error:
-            if len(paths) == 1:
-                raise
-            reports.append(failed(path.name, error))
-        progress.end("checked")
-    report = merge(reports)
+    files = [target for target in targets if _is_file(target)]
+    if files:
+        raise RnnbenchError(
+            f"{files[0]} is a file, and check compares the artifacts of a bundle: "
+            "give a folder that `rnnbench export` wrote, or another file with --against"
+        )
+    how = _how(options)
+    paths = find_bundles(targets, Path(out))
+    report = merge(_check_all(paths, runtimes or None, how))
+    if junit is not None:
+        from rnnbench.junit import write_junit
+
+        write_junit(report, Path(junit))
     smallest = [found for path in paths for found in bisect_bundle(path, report)] if bisect else []
     if as_json and bisect:
         print_json(report.to_json() | {"bisect": [found.to_json() for found in smallest]})
@@ -60,3 +96,47 @@ def command(
     for found in smallest:
         click.echo("\n" + format_minimal(found))
     return code
+
+
+def _check_all(
+    paths: tuple[Path, ...], runtimes: tuple[str, ...] | None, how: Checking
+) -> list[CheckReport]:
+    """Checks one bundle after the other; a damaged one of several becomes a row."""
+    from rnnbench.check import check as check_bundle
+    from rnnbench.pipeline import failed
+
+    progress = Progress(len(paths))
+    reports = []
+    for path in paths:
+        progress.begin(path.name)
+        with RunsBar(path.name, progress.tell) as bar:
+            told = replace(how, begin=bar.begin, tell=bar.tell, done=bar.done)
+            try:
+                reports.append(check_bundle(path, runtimes, how=told))
+            except RnnbenchError as error:
+                if len(paths) == 1:
+                    raise
+                reports.append(failed(path.name, error))
+        progress.end("checked")
+    return reports
+
+
+def _how(options: dict[str, Any]) -> Checking:
+    from rnnbench.check import Checking, Isolation
+    from rnnbench.sweep import Sweep
+
+    for name in ("factor", "timeout", "memory"):
+        if not options[name] > 0:
+            raise RnnbenchError(f"--{name} {options[name]:g}: give a number above 0")
+    save = options["save_failures"]
+    return Checking(
+        Sweep(options["cases"], options["extra"], options["only"], options["seed"]),
+        options["factor"],
+        Isolation(options["timeout"], int(options["memory"] * _GB)),
+        None if save is None else Path(save),
+    )
+
+
+def _is_file(target: str) -> bool:
+    path = Path(target)
+    return path.is_file() or (path.suffix in _FILES and not path.is_dir())

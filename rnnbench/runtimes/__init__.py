@@ -6,6 +6,9 @@
 * `MODES`: its own further ways to run an artifact (optimisation levels ...); `""` is the default;
 * `load(bundle, path, *, device, threads, mode)`: a function from arrays by name to arrays by name;
   a runtime that runs files which rnnbench did not write takes None for their bundle;
+* `SLOW`, where it is True: each new shape costs seconds, so that it gets few and short cases, and
+  runs in a full check or where it is asked for;
+* `JUDGE`, where it is False: its results are shown and decide nothing; `caveats(path)` says why;
 * `signature(path)`, where files say it: the inputs and outputs that one declares.
 """
 
@@ -25,5 +28,11 @@ def formats() -> dict[str, tuple[str, ...]]:
 
 
 def running(format: str) -> tuple[str, ...]:
-    """The runtimes that run a format, whether they are installed or not."""
-    return tuple(name for name, runs in formats().items() if format in runs)
+    """The runtimes that run a format, installed or not; those that are slow to start come last."""
+    able = [name for name, runs in formats().items() if format in runs]
+    return tuple(sorted(able, key=is_slow))
+
+
+def is_slow(name: str) -> bool:
+    """Whether each new shape costs seconds in a runtime."""
+    return bool(getattr(plugins.load("runtimes", name), "SLOW", False))

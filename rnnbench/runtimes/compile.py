@@ -1,0 +1,76 @@
+"""The module under `torch.compile`, with sizes that may change.
+
+A Python loop over time is unrolled by it, and compiled again for each length: seconds or minutes.
+So it gets a few short cases, and only where it is asked for, or in a full check.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rnnbench.errors import RnnbenchError
+from rnnbench.model import Arrays
+
+if TYPE_CHECKING:
+    from rnnbench.bundle import Bundle
+
+FORMATS: tuple[str, ...] = ("eager",)
+MODES: tuple[str, ...] = ()
+SLOW = True
+
+
+def available() -> str | None:
+    """Why it is not here; None where it is. It needs a C++ compiler."""
+    if not find_spec("torch"):
+        return "torch is not installed: pip install torch"
+    usual = (os.environ.get("CXX"), "c++", "g++", "clang++")
+    if not any(shutil.which(compiler) for compiler in usual if compiler):
+        return "torch.compile needs a C++ compiler: install g++ or clang, or set CXX"
+    return None
+
+
+def devices() -> tuple[str, ...]:
+    """Where PyTorch can run on this machine."""
+    from rnnbench.runtimes import eager
+
+    return eager.devices()
+
+
+def load(
+    bundle: Bundle | None,
+    path: Path | None = None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    mode: str = "",
+) -> Callable[[Arrays], Arrays]:
+    """The compiled module; what it cannot compile runs as it is, as `torch.compile` does it.
+
+    Raises:
+        Unavailable: the Python code of the model is not on this machine.
+        RnnbenchError: the code is there, and the weights are not its own.
+    """
+    import torch
+    from torch._inductor import config  # tried on torch 2.13
+
+    from rnnbench.modules import call
+    from rnnbench.runtimes.eager import trained
+    from rnnbench.threads import torch_threads
+
+    if bundle is None:
+        raise RnnbenchError("compile runs the module of a bundle: give the bundle")
+    module = trained(bundle).module.to(device).eval()
+    compiled = torch.compile(module, dynamic=True)
+    inputs, outputs = bundle.inputs, bundle.outputs
+
+    def run(arrays: Arrays) -> Arrays:
+        # In this process, not in a pool of others that would outlive it.
+        with torch_threads(threads), config.patch(compile_threads=1):
+            return call(compiled, inputs, outputs, arrays, device=device)
+
+    return run
