@@ -20,7 +20,7 @@ import numpy as np
 from rnnbench import plugins, runtimes
 from rnnbench.bundle import Bundle
 from rnnbench.compare import ABSOLUTE, FACTOR
-from rnnbench.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.errors import RnnbenchError, Unavailable, choices, one_line
 from rnnbench.model import Arrays, Model, sample_inputs
 from rnnbench.worker import Job, Worker
 
@@ -119,7 +119,8 @@ def drift(
     if steps < 1:
         raise RnnbenchError(f"--drift {steps}: give 1 step or more")
     with ExitStack() as stack:
-        workers = {(job.format, job.runtime): _start(stack, job) for job in _jobs(bundle, wanted)}
+        jobs = list(_jobs(bundle, wanted))
+        workers = {(job.format, label): _start(stack, job) for label, job in jobs}
         model, reference, floor, origin = _reference(bundle)
         runs: dict[tuple[str, str], Run | str] = dict(workers)
         if floor is not None:
@@ -170,14 +171,21 @@ def bins(steps: int) -> tuple[int, ...]:
     return tuple(sorted({e for e in ends if e < steps} | {steps}))
 
 
-def _jobs(bundle: Bundle, wanted: Sequence[str] | None) -> Iterator[Job]:
-    for format, artifact in bundle.artifacts.items():
-        for runtime in runtimes.running(format):
-            if wanted is None or runtime in wanted:
-                if plugins.load("runtimes", runtime).available() is None:
-                    yield Job(runtime, format, artifact.path, bundle.path)
-                elif wanted is not None:
-                    raise Unavailable(plugins.load("runtimes", runtime).available())
+def _jobs(bundle: Bundle, wanted: Sequence[str] | None) -> Iterator[tuple[str, Job]]:
+    """What runs, with its label: `NAME` or `NAME:MODE`; unless named, nothing slow."""
+    fast = [name for name in runtimes.names() if not runtimes.is_slow(name)]
+    for label in fast if wanted is None else wanted:
+        runtime, _, mode = label.partition(":")
+        if runtime not in runtimes.names():
+            raise choices("runtime", runtime, runtimes.names())
+        plugin = plugins.load("runtimes", runtime)
+        missing = plugin.available()
+        if missing is not None and wanted is not None:
+            raise Unavailable(missing)
+        for format in plugin.FORMATS if missing is None else ():
+            if format in bundle.artifacts:
+                path = bundle.artifacts[format].path
+                yield label, Job(runtime, format, path, bundle.path, mode)
 
 
 def _start(stack: ExitStack, job: Job) -> Run | str:
@@ -309,7 +317,8 @@ def _judged(lines: list[Line], ends: Sequence[int], sizes: Sequence[float]) -> l
     allowed = np.maximum(FACTOR * ahead, ABSOLUTE["float32"] * size)
     judged = [replace(lines[0], verdict="floor")]
     for line in lines[1:]:
-        if line.verdict == "failed":
+        plugin = plugins.load("runtimes", line.runtime.partition(":")[0])
+        if line.verdict == "failed" or not getattr(plugin, "JUDGE", True):
             judged.append(line)
             continue
         off = np.flatnonzero(np.asarray(line.errors) > allowed)
