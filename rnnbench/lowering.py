@@ -49,8 +49,7 @@ def lower(program: ExportedProgram) -> ExportedProgram:
         signature = copy.deepcopy(program.graph_signature)
         calls = copy.deepcopy(program.module_call_graph)
     for node in list(root.graph.find_nodes(op="call_function", target=ops.recurrence)):
-        for old_name, new_name in _Lowering(root.graph, node).rewrite().items():
-            signature.replace_all_uses(old_name, new_name)
+        _Lowering(root.graph, node).rewrite()
     root.graph.lint()
     root.recompile()
     lowered = ExportedProgram(
@@ -84,9 +83,8 @@ class _Lowering:
         self.node = node
         self.fake_mode = node.args[0].meta["val"].fake_mode  # type: ignore[union-attr]
 
-    def rewrite(self) -> dict[str, str]:
-        """Replaces the node; returns the names of its results, old -> new."""
-        renamed = {}
+    def rewrite(self) -> None:
+        """Replaces the node; its results keep their names, which the signature has too."""
         x, lengths, h0, c0, weights, kind, direction = self.node.args
         directions = ops.num_directions(str(direction))
         bias = len(weights) == 4 * directions  # type: ignore[arg-type]
@@ -104,11 +102,10 @@ class _Lowering:
         for user in list(self.node.users):
             assert user.target is operator.getitem
             new = outs[user.args[1]]  # type: ignore[index]
-            renamed[user.name] = new.name
             user.replace_all_uses_with(new)
             self.graph.erase_node(user)
+            new.name = user.name  # the program's own, by which check --bisect finds it
         self.graph.erase_node(self.node)
-        return renamed
 
     def _state(self, x: Any, state: Any, weights: Any, directions: int) -> fx.Node:
         if isinstance(state, fx.Node):

@@ -181,7 +181,7 @@ def _random(
     shape = spec.resolve(dims)
     if spec.role == "lengths":
         time = dims[model.time_dim]
-        lengths = rng.integers(1, time + 1, shape)
+        lengths = np.minimum(rng.integers(1, max(time, 1) + 1, shape), time)  # none of no time
         lengths.reshape(-1)[:1] = time
         return lengths.astype(spec.dtype)
     if spec.role == "state":

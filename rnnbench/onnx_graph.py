@@ -5,18 +5,25 @@ The operators' definitions: https://onnx.ai/onnx/operators/onnx__LSTM.html (and 
 
 from __future__ import annotations
 
+import ast
 import functools
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
 
 from rnnbench.capture.ops import GATES, num_directions
+from rnnbench.capture.places import frames
 
 if TYPE_CHECKING:
     from rnnbench.capture import Captured
 
+MODULE, SOURCE = "rnnbench.module", "rnnbench.source"
+"""The metadata of a node: the submodule's path, and the file and line that it came from."""
+
+SCOPES, TRACE = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.stack_trace"
 _DOMAIN = "rnnbench"
 _OP = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "gru": "GRU", "lstm": "LSTM"}
 # ONNX's gates in PyTorch's numbering: i,o,f,c of i,f,g,o; z,r,h of r,z,n.
@@ -141,7 +148,9 @@ def _packed_name(weight: ir.Value | None, letter: str) -> str:
 
 
 def _take_over(old: ir.Value, new: ir.Value, like: np.ndarray[Any, Any]) -> None:
+    """`new` stands for `old`, under its name: that of the program's value (see rnnbench.locate)."""
     new.shape, new.type = old.shape, ir.TensorType(ir.DataType.from_numpy(like.dtype))
+    new.name, old.name = old.name, None
     ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
 
 
@@ -181,6 +190,7 @@ class _Builder:
         """A node of the standard operators."""
         made = ir.node(kind, inputs, attributes=attributes, num_outputs=outputs)
         made.name = f"{self.before.name}_{kind}"
+        made.metadata_props.update(self.before.metadata_props)
         for i, value in enumerate(made.outputs):
             value.name = f"{self.before.name}_{kind}_{i}"
         self.graph.insert_before(self.before, made)
@@ -231,7 +241,9 @@ def finish(model: ir.Model, captured: Captured, metadata: Mapping[str, str]) -> 
             if value not in own:
                 value.shape = None  # stale shapes stop other engines (pitfall 30d)
                 value.metadata_props.clear()
+        origin = _origin(inner.metadata_props)
         inner.metadata_props.clear()
+        inner.metadata_props.update(origin)
         inner.doc_string = None
         for body in [a.as_graph() for a in inner.attributes.values() if _is_graph(a)]:
             for value in [*body.inputs, *body.outputs]:
@@ -244,6 +256,25 @@ def finish(model: ir.Model, captured: Captured, metadata: Mapping[str, str]) -> 
     model.metadata_props.clear()
     model.metadata_props.update(metadata)
     graph.metadata_props.clear()
+
+
+def _origin(said: Mapping[str, str]) -> dict[str, str]:
+    """What a node keeps of where it came from, for `check --bisect`.
+
+    The exporter writes the whole stack, with the folders of the machine, and the module's classes;
+    a file that is given away needs the submodule's path, and the file and line.
+    """
+    kept = {}
+    try:
+        scopes = ast.literal_eval(said.get(SCOPES, "[]"))
+    except (ValueError, SyntaxError):
+        scopes = []
+    if len(scopes) > 1 and scopes[-2] and not scopes[-2].startswith("_empty_nn_module_stack"):
+        kept[MODULE] = str(scopes[-2])
+    own = frames(said.get(TRACE, ""))
+    if own:
+        kept[SOURCE] = f"{PurePath(own[-1][0]).name}:{own[-1][1]}"
+    return kept
 
 
 def _is_graph(attribute: Any) -> bool:

@@ -13,7 +13,7 @@ def is_library(path: str) -> bool:
     """Whether a file belongs to PyTorch, to Python or to rnnbench's own machinery."""
     parts = path.replace("\\", "/")
     own = "/rnnbench/capture/" in parts or "/rnnbench/export.py" in parts
-    return own or "/torch/" in parts or parts.startswith("<") or "/contextlib.py" in parts
+    return own or "/torch/" in f"/{parts}" or parts.startswith("<") or "/contextlib.py" in parts
 
 
 def frames(text: str) -> list[tuple[str, int, str]]:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnbench.commands import as_json, finish
-from rnnbench.console import Progress, RunsBar
+from rnnbench.commands import DIFFERS, FINE, as_json, finish
+from rnnbench.console import Progress, RunsBar, print_json
 from rnnbench.errors import RnnbenchError
+from rnnbench.proofs import bisect as bisect_bundle
+from rnnbench.proofs import proof_options, prove
 
 if TYPE_CHECKING:
     from rnnbench.check import Checking, CheckReport
@@ -49,6 +51,7 @@ _FILES = (".onnx", ".ts", ".pt", ".pth", ".pt2")
 @click.option("--junit", metavar="FILE", help="Also write JUnit XML, a row per case.")
 @click.option("--out", default="exports", show_default=True, help="Where bundles are looked for.")
 @click.option("--details", is_flag=True, help="A row for each output, with its noise floor.")
+@proof_options
 @as_json
 def command(
     targets: tuple[str, ...],
@@ -57,6 +60,7 @@ def command(
     details: bool,
     as_json: bool,
     junit: str | None,
+    bisect: bool,
     **options: Any,
 ) -> int:
     """Compare what BUNDLEs (all in --out unless given) compute with the module in float64.
@@ -65,13 +69,17 @@ def command(
     that ends, hangs or fills its memory is a row, and the others go on.
     """
     from rnnbench.check import merge
+    from rnnbench.minimise import format_minimal
     from rnnbench.pipeline import find_bundles
 
+    code = prove(targets, runtimes or None, as_json, options)
+    if code is not None:
+        return code
     files = [target for target in targets if _is_file(target)]
     if files:
         raise RnnbenchError(
             f"{files[0]} is a file, and check compares the artifacts of a bundle: "
-            "give a folder that `rnnbench export` wrote"
+            "give a folder that `rnnbench export` wrote, or another file with --against"
         )
     how = _how(options)
     paths = find_bundles(targets, Path(out))
@@ -80,7 +88,14 @@ def command(
         from rnnbench.junit import write_junit
 
         write_junit(report, Path(junit))
-    return finish(report, as_json, details)
+    smallest = [found for path in paths for found in bisect_bundle(path, report)] if bisect else []
+    if as_json and bisect:
+        print_json(report.to_json() | {"bisect": [found.to_json() for found in smallest]})
+        return FINE if report.ok else DIFFERS
+    code = finish(report, as_json, details)
+    for found in smallest:
+        click.echo("\n" + format_minimal(found))
+    return code
 
 
 def _check_all(

@@ -14,6 +14,7 @@ from rnnbench.errors import RnnbenchError, one_line
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+    import torch
 
     from rnnbench.capture import Captured
 
@@ -59,7 +60,7 @@ def write(
 
     from rnnbench.onnx_graph import finish, replace_recurrences
 
-    model = _translate(captured, max(opset, 18))
+    model = translate(captured, max(opset, 18)).model
     replace_recurrences(model)
     _fold(model)
     if opset < 18:
@@ -73,7 +74,15 @@ def write(
     return {"opset": opset, "nodes": nodes} | ({"external_data": external} if external else {})
 
 
-def _translate(captured: Captured, opset: int) -> ir.Model:
+def translate(captured: Captured, opset: int = DEFAULT_OPSET) -> torch.onnx.ONNXProgram:
+    """The captured program in ONNX's operators; each recurrence is still a node of our own.
+
+    Its `exported_program` is what was translated, in operators that ONNX has: a value of the graph
+    has the name of the node that it came from.
+
+    Raises:
+        RnnbenchError: an operator has no ONNX form.
+    """
     import torch
 
     from rnnbench.capture.ops import recurrence
@@ -96,7 +105,7 @@ def _translate(captured: Captured, opset: int) -> ir.Model:
             f"model {captured.model.name!r} has no ONNX form: {one_line(cause)[:300]}"
         ) from error
     assert program is not None
-    return program.model
+    return program
 
 
 def _fold(model: ir.Model) -> None:
