@@ -110,6 +110,7 @@ def write_cases(model: Model, folder: Path, plans: Sequence[Plan]) -> list[dict[
         RnnbenchError: the module fails at the first case.
     """
     empty = plan_empty(plans, (model.batch_dim, model.time_dim))
+    empty = tuple(plan for plan in empty if _has_inputs(model, plan))
     made = make_cases(model, (*plans, *empty))
     if plans[0].name in made.failed:
         raise RnnbenchError(
@@ -127,6 +128,15 @@ def write_cases(model: Model, folder: Path, plans: Sequence[Plan]) -> list[dict[
     entries = [_entry(p, made) for p in (*plans, *empty) if p in plans or p.name not in made.failed]
     full = {case.name: case for case in made.cases if case.name not in made.narrow}
     return entries + plan_streams(model, layout_of(model, made.cases), full)
+
+
+def _has_inputs(model: Model, plan: Plan) -> bool:
+    """Whether `sample`, which owes inputs at sizes from 1 on, has some for none as well."""
+    try:
+        make_inputs(model, plan)
+    except RnnbenchError:
+        return False
+    return True
 
 
 def layout_of(model: Model | Bundle, cases: Sequence[Case]) -> Layout:

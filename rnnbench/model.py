@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from rnnbench.errors import RnnbenchError
+from rnnbench.errors import RnnbenchError, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -161,11 +161,18 @@ def sample_inputs(
     lengths uniform in 1..time with one full row; states normal with standard deviation 0.5, or 0.
 
     Raises:
-        RnnbenchError: `model.sample` returned something that does not fit the declaration.
+        RnnbenchError: `model.sample` raised, or returned something that does not fit.
     """
     rng = np.random.default_rng(seed)
     if model.sample is not None:
-        given = model.sample(dict(dims), rng)
+        try:
+            given = model.sample(dict(dims), rng)
+        except Exception as error:
+            at = ", ".join(f"{dim}={size}" for dim, size in dims.items())
+            raise RnnbenchError(
+                f"model {model.name!r}: sample() raised {one_line(error)} at {at}: make it give "
+                "inputs at any sizes from 1 on"
+            ) from error
         return {s.name: _fitting(s, given, dims) for s in model.inputs}
     return {s.name: _random(s, model, dims, rng, scale, zero_state) for s in model.inputs}
 

@@ -197,8 +197,8 @@ def test_a_damaged_bundle_does_not_stop_the_others(run, tmp_path):
         (("run", "nowhere", "--text", "hello"), "nowhere is not a folder"),
         (("run",), "Missing argument 'BUNDLE'"),
         (("bench", "--hidden", "-1"), "hidden '-1'"),
-        (("bench", "mamba"), "unknown cell 'mamba'"),
-        (("bench", "--threads", "0"), "--threads"),
+        (("bench", "mamba"), "unknown variant 'mamba'"),
+        (("bench", "--threads", "0"), "threads '0': give whole numbers above 0"),
     ],
 )
 def test_bad_input_is_one_line(run, tmp_path, words, message):

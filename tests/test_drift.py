@@ -100,15 +100,16 @@ def test_bins_end_at_powers_of_ten(steps):
 def test_memory_does_not_depend_on_the_length(sound):
     """Twenty times the steps take less memory than those steps would."""
     script = (
-        "import resource, sys; from rnnbench.drift import drift;"
+        "import sys; from rnnbench.drift import drift;"
+        "from rnnbench.bench.coldstart import peak_memory;"
         "drift(sys.argv[1], int(sys.argv[2]), ['onnxruntime'], chunk=500);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(peak_memory())"
     )
 
     def peak(steps):
         words = [sys.executable, "-c", script, str(sound.path), str(steps)]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
-        return int(done.stdout) / (2**20 if sys.platform == "darwin" else 2**10)
+        return int(done.stdout) / 2**20
 
     short, long = peak(1000), peak(20000)
     assert long < short + 20, f"{short:.0f} MB at 1,000 steps, {long:.0f} MB at 20,000"
