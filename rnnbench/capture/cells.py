@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from rnnbench.capture.algebra import Affine, Algebra, Monomial, Poly, Source, Unknown
+from rnnbench.capture.algebra import Algebra
 from rnnbench.capture.canonical import shape_of
 from rnnbench.capture.fission import Piece
+from rnnbench.capture.forms import Affine, Monomial, Poly, Source, Unknown
 from rnnbench.capture.steps import Block, carried_in
 
 aten = torch.ops.aten

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,11 +12,9 @@ from torch import fx
 
 from rnnbench.capture.batching import Batched, batched
 from rnnbench.capture.bodies import build_body
-from rnnbench.capture.canonical import size_at
 from rnnbench.capture.cells import Cell, match_cell
 from rnnbench.capture.counting import (
     Count,
-    count_steps,
     filled,
     for_all_steps,
     over_time,
@@ -26,16 +24,9 @@ from rnnbench.capture.counting import (
 from rnnbench.capture.fission import Piece, split_body
 from rnnbench.capture.ops import recurrence
 from rnnbench.capture.places import source_line
-from rnnbench.capture.rolled import (
-    aligned,
-    per_step,
-    repeated,
-    run_scan,
-    run_scan_or_nothing,
-    shifted,
-    written,
-)
-from rnnbench.capture.steps import Block, Step, carried_in, map_leaves
+from rnnbench.capture.rolled import aligned, repeated, run_scan, run_scan_or_nothing
+from rnnbench.capture.stacks import Stacks
+from rnnbench.capture.steps import Block, carried_in, map_leaves
 
 aten = torch.ops.aten
 _FILLED = Batched(filled)
@@ -70,12 +61,10 @@ class Emitter:
         self.number = number
         self.keep = keep
         self.may_be_empty = may_be_empty
-        self.stacked: dict[int, fx.Node] = {}  # position -> its values in all steps
-        self.final: dict[int, fx.Node] = {}  # position -> its value after the last step
         self.members = {n for step in block.steps for n in step if n is not None}
-        self.counts: dict[Count, fx.Node] = {}
         self.outside: dict[fx.Node, list[fx.Node]] = {}
-        self.end = [n for n in self.graph.nodes if n in self.members][-1].next
+        end = [n for n in self.graph.nodes if n in self.members][-1].next
+        self.stacks = Stacks(self.graph, block, end)
 
     def emit(self) -> Rolled:
         """Rewrites the graph."""
@@ -148,7 +137,7 @@ class Emitter:
         """The fused layer: `rnnbench::recurrence` over the stacked inputs."""
         states = [cell.hidden] if cell.cell_state is None else [cell.hidden, cell.cell_state]
         weights = [self._constant(w) for w in cell.weights]
-        with self.graph.inserting_before(self.end):
+        with self.graph.inserting_before(self.stacks.end):
             call = self.graph.call_function
             xs = [self._input(x) for x in cell.x]
             x = xs[0] if len(xs) == 1 else call(aten.cat.default, (xs, -1))
@@ -156,14 +145,14 @@ class Emitter:
             c0 = first[1] if len(first) > 1 else None
             out = call(recurrence, (x, None, first[0], c0, weights, cell.kind, "forward"))
             out.meta["stack_trace"] = self.body[cell.hidden].meta.get("stack_trace", "")
-            self.stacked[cell.hidden] = call(operator.getitem, (out, 0))
+            self.stacks.stacked[cell.hidden] = call(operator.getitem, (out, 0))
             for i, j in enumerate(states):
                 last = call(operator.getitem, (out, 1 + i))
-                self.final[j] = call(aten.squeeze.dim, (last, 0))
+                self.stacks.final[j] = call(aten.squeeze.dim, (last, 0))
 
     def _input(self, x: int | fx.Node) -> fx.Node:
         if isinstance(x, int):
-            return self._all_steps(x)
+            return self.stacks.all_steps(x)
         return self.graph.call_function(repeated, (x, self.block.length))
 
     def _constant(self, value: fx.Node | torch.Tensor) -> fx.Node:
@@ -171,7 +160,7 @@ class Emitter:
             return value
         name = f"loop_{self.number}_weight_{len(list(self.module.buffers(recurse=False)))}"
         self.module.register_buffer(name, value)
-        with self.graph.inserting_before(self.end):
+        with self.graph.inserting_before(self.stacks.end):
             return self.graph.get_attr(name)
 
     def _emit_map(self, piece: Piece) -> bool:
@@ -193,17 +182,17 @@ class Emitter:
             node = self.body[j]
 
             def value(k: int, node: fx.Node = node) -> fx.Node:
-                return self._aligned(k, made.get(k) or self._all_steps(k), node)
+                return self._aligned(k, made.get(k) or self.stacks.all_steps(k), node)
 
             args, kwargs = self._arguments(j, value)
             assert function is not None
             target, (args, kwargs) = function.target, function.arguments(args, kwargs)
             if j in counted:
                 target, args = tensor_form(node, args)
-            with self.graph.inserting_before(self.end):
+            with self.graph.inserting_before(self.stacks.end):
                 made[j] = self.graph.call_function(target, args, kwargs)
             made[j].meta["stack_trace"] = node.meta.get("stack_trace", "")
-        self.stacked |= made
+        self.stacks.stacked |= made
         return True
 
     def _aligned(self, k: int, steps: fx.Node, reader: fx.Node) -> fx.Node:
@@ -212,7 +201,7 @@ class Emitter:
         pointwise = isinstance(target, torch._ops.OpOverload) and torch.Tag.pointwise in target.tags
         if not pointwise or rank_of(self.body[k]) >= rank:
             return steps
-        with self.graph.inserting_before(self.end):
+        with self.graph.inserting_before(self.stacks.end):
             return self.graph.call_function(aligned, (steps, rank))
 
     def _fills(self, j: int) -> bool:
@@ -235,41 +224,18 @@ class Emitter:
             if not isinstance(leaf, fx.Node):
                 return leaf
             if (j, place) in self.block.previous:
-                return self._step_before(self.block.previous[j, place])
+                return self.stacks.step_before(self.block.previous[j, place])
             return value(self.position[leaf]) if leaf in self.position else leaf
 
         node = self.body[j]
         return map_leaves(node.args, swap), map_leaves(dict(node.kwargs), swap)
 
     def _numbers(self, j: int, count: Count) -> fx.Node:
-        numbers = self._count(count)
+        numbers = self.stacks.count(count)
         if self._fills(j):
             return numbers
-        with self.graph.inserting_before(self.end):
+        with self.graph.inserting_before(self.stacks.end):
             return self.graph.call_function(over_time, (numbers, rank_of(self.body[j])))
-
-    def _step_before(self, j: int) -> fx.Node:
-        with self.graph.inserting_before(self.end):
-            return self.graph.call_function(shifted, (self.block.carried[j], self._all_steps(j)))
-
-    def _all_steps(self, j: int) -> fx.Node:
-        """The values at a position of the body in all steps, stacked."""
-        if j not in self.stacked:
-            step = self.block.inputs[j]
-            with self.graph.inserting_before(self.end):
-                self.stacked[j] = self.graph.call_function(
-                    per_step, (step.source, step.dim, *self._range(step), step.stride < 0)
-                )
-        return self.stacked[j]
-
-    def _range(self, step: Step) -> tuple[int, int | None]:
-        """The first index and the end; an end of None is that of the tensor."""
-        last = step.first + step.stride * (self.block.length - 1)
-        low, high = min(step.first, last), max(step.first, last) + 1
-        return low, None if high == size_at(step.source, step.dim) else high
-
-    def _range_in(self, into: fx.Node, step: Step) -> tuple[int, int | None]:
-        return self._range(replace(step, source=into))
 
     def _emit_scan(self, piece: Piece, needed: set[int]) -> None:
         inside = set(piece.positions)
@@ -278,9 +244,9 @@ class Emitter:
         body = build_body(self.block, piece.positions, carried, values)
         name = f"loop_{self.number}_{piece.positions[0]}"
         self.module.add_submodule(name, body.module)
-        with self.graph.inserting_before(self.end):
+        with self.graph.inserting_before(self.stacks.end):
             step = self.graph.get_attr(name)
-            inputs = [self._per_step(*key) for key in body.per_step] or [self._counter()]
+            inputs = [self._per_step(*key) for key in body.per_step] or [self.stacks.counter()]
             first = [self.block.carried[j] for j in carried]
             run = run_scan_or_nothing if self.may_be_empty else run_scan
             out = self.graph.call_function(run, (step, first, inputs, list(body.extras)))
@@ -289,27 +255,13 @@ class Emitter:
                 self.graph.call_function(operator.getitem, (out, i))
                 for i in range(len(carried) + len(values))
             ]
-        self.final |= dict(zip(carried, results, strict=False))
-        self.stacked |= dict(zip(values, results[len(carried) :], strict=True))
+        self.stacks.final |= dict(zip(carried, results, strict=False))
+        self.stacks.stacked |= dict(zip(values, results[len(carried) :], strict=True))
 
     def _per_step(self, kind: str, what: Any) -> fx.Node:
         if kind == "count":
-            return self._count(what)
-        return self._step_before(what) if kind == "before" else self._all_steps(what)
-
-    def _count(self, count: Count) -> fx.Node:
-        """(time,) the number of each step."""
-        if count not in self.counts:
-            device = self.body[0].meta["val"].device
-            with self.graph.inserting_before(self.end):
-                self.counts[count] = self.graph.call_function(
-                    count_steps, (count.first, count.stride, self.block.length, device)
-                )
-        return self.counts[count]
-
-    def _counter(self) -> fx.Node:
-        """Something to scan over, where a loop has no input per step."""
-        return self._count(Count(0, 1))
+            return self.stacks.count(what)
+        return self.stacks.step_before(what) if kind == "before" else self.stacks.all_steps(what)
 
     def _is_tensor(self, j: int) -> bool:
         return isinstance(self.body[j].meta.get("val"), torch.Tensor)
@@ -327,11 +279,11 @@ class Emitter:
 
     def _after(self, j: int, k: int, last: int, user: fx.Node) -> fx.Node:
         if j in self.block.writes:
-            return self._written(j)
-        if k == last and j in self.final and not self._like_before(j, user):
-            return self.final[j]
-        stacked = self._all_steps(j)
-        with self.graph.inserting_before(self.end):
+            return self.stacks.written(j)
+        if k == last and j in self.stacks.final and not self._like_before(j, user):
+            return self.stacks.final[j]
+        stacked = self.stacks.all_steps(j)
+        with self.graph.inserting_before(self.stacks.end):
             node = self.graph.call_function(aten.select.int, (stacked, 0, k))
         value = self.block.steps[1][j].meta.get("val")  # type: ignore[union-attr]
         node.meta["val"] = value
@@ -348,20 +300,6 @@ class Emitter:
         return any(
             u is user if joins else str(u.target) == str(user.target) for u in self.outside[before]
         )
-
-    def _written(self, j: int) -> fx.Node:
-        if j not in self.final:
-            step = self.block.writes[j]
-            source = self.body[j].args[1]
-            assert isinstance(source, fx.Node)
-            into = self.block.carried[j]
-            with self.graph.inserting_before(self.end):
-                values = self._all_steps(self.position[source])
-                self.final[j] = self.graph.call_function(
-                    written, (into, values, step.dim, *self._range_in(into, step), step.stride < 0)
-                )
-            self.final[j].meta["val"] = into.meta.get("val")
-        return self.final[j]
 
 
 def place_of(nodes: Iterable[fx.Node]) -> str:

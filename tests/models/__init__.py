@@ -47,4 +47,4 @@ def entry(
     return register
 
 
-from tests.models import cells, layers, loops, published  # noqa: E402, F401
+from tests.models import cells, layers, loops, published, stepping  # noqa: E402, F401

@@ -1,0 +1,56 @@
+"""The normal forms of a step's values: affine, or a polynomial in nonlinearities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Where a value comes from: ("carry", position), ("step", position) or ("outside", node).
+Source = tuple[str, Any]
+Atom = tuple[str, Any]
+Monomial = tuple[Atom, ...]
+
+
+class Unknown(Exception):  # noqa: N818  (an answer, not an error)
+    """The value has no such form."""
+
+
+@dataclass(frozen=True)
+class Affine:
+    """`sum(matrix @ source) + bias` of (batch, features) values, in float64.
+
+    Attributes:
+        matrices: (features out, features in) of each source.
+        bias: (features out,).
+    """
+
+    matrices: dict[Source, Tensor]
+    bias: Tensor
+
+    @property
+    def source(self) -> Source | None:
+        """The source that this value is, unchanged; else None."""
+        if len(self.matrices) != 1 or self.bias.any():
+            return None
+        (source, matrix), *_ = self.matrices.items()
+        rows, columns = matrix.shape
+        same = rows == columns and bool((matrix == torch.eye(rows, dtype=matrix.dtype)).all())
+        return source if same else None
+
+
+@dataclass(frozen=True)
+class Poly:
+    """A polynomial in atoms, element by element: monomial -> coefficient."""
+
+    terms: dict[Monomial, float]
+
+    @property
+    def key(self) -> frozenset[tuple[Monomial, float]]:
+        """The same for equal polynomials."""
+        return frozenset(self.terms.items())
+
+
+Value = Affine | Poly | tuple[Any, ...]
