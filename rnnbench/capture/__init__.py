@@ -157,9 +157,10 @@ def _with_loops(
         shorter = (first if reused else trace_module(model, sizes, first.frozen)).graph
         more = {d: sizes[d] + 3 * scale + i for i, d in enumerate(first.frozen)}
         longer = trace_module(model, sizes | more, first.frozen).graph
-        read = per_step_reads(shorter, longer)
         for graph in (shorter, longer):
             numbers_of_constants(graph)
+        read = per_step_reads(shorter, longer)
+        for graph in (shorter, longer):
             fold_constants(graph, read)
         lengths = [(sizes[d], more[d]) for d in first.frozen]
         try:

@@ -35,6 +35,8 @@ _AS_THEY_ARE: tuple[Any, ...] = (
     aten.linear.default,
     aten.embedding.default,
     aten.layer_norm.default,
+    aten.to.dtype,
+    aten._to_copy.default,
     operator.getitem,
 )
 # operators whose first argument alone may vary with time; the others' shapes are the weights'

@@ -184,7 +184,7 @@ def _fits(block: Block, j: int, node: fx.Node, known: dict[int, fx.Node | None])
         zip(arguments(block.body[j]), arguments(node), strict=True)
     ):
         count = block.counts.get((j, place))
-        if count is not None and leaf != count.first - count.stride:
+        if count is not None and not count.starts_after(leaf):
             return False
         if not isinstance(ours, fx.Node) or (j, place) in block.previous:
             continue

@@ -18,6 +18,8 @@ from rnnbench.capture.canonical import shape_of
 
 aten = torch.ops.aten
 
+_EVEN = 1e-9  # numbers that are computed in float64 grow evenly up to their rounding
+
 
 @dataclass(frozen=True)
 class Count:
@@ -25,6 +27,13 @@ class Count:
 
     first: int | float
     stride: int | float
+
+    def starts_after(self, number: Any) -> bool:
+        """Whether a number is that of the step before the first."""
+        if type(number) not in (int, float):
+            return False
+        size = max(abs(self.first), abs(self.stride))
+        return bool(abs(self.first - self.stride - number) <= _EVEN * size)
 
 
 def as_count(values: Sequence[Any]) -> Count | None:
@@ -36,7 +45,7 @@ def as_count(values: Sequence[Any]) -> Count | None:
         return None
     stride = (values[-1] - values[0]) / (len(values) - 1)
     size = max(map(abs, values))
-    even = all(abs(values[0] + k * stride - v) <= 1e-9 * size for k, v in enumerate(values))
+    even = all(abs(values[0] + k * stride - v) <= _EVEN * size for k, v in enumerate(values))
     return Count(float(values[0]), stride) if even else None
 
 
@@ -161,12 +170,22 @@ def rank_of(node: fx.Node) -> int:
 
 
 def numbers_of_constants(module: fx.GraphModule) -> None:
-    """A constant tensor of one element, as `torch.tensor(t)` leaves it, is a number again."""
+    """A constant tensor of one element, as `torch.tensor(t)` leaves it, is a number again.
+
+    Others that each step makes anew are one.
+    """
+    known: dict[Any, fx.Node] = {}
     for node in list(module.graph.find_nodes(op="get_attr")):
         if not str(node.target).startswith(("lifted_tensor", "_tensor_constant")):
             continue
         value = getattr(module, str(node.target), None)
-        if not isinstance(value, Tensor) or value.numel() != 1 or value.dtype is torch.bool:
+        if not isinstance(value, Tensor):
+            continue
+        if value.numel() != 1 or value.dtype is torch.bool:
+            first = known.setdefault((value.dtype, value.device, str(value.tolist())), node)
+            if first is not node:
+                node.replace_all_uses_with(first)
+                module.graph.erase_node(node)
             continue
         kind: dict[str, Any] = {"dtype": value.dtype, "device": value.device}
         for user in list(node.users):

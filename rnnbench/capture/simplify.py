@@ -15,6 +15,9 @@ from rnnbench.capture.steps import arguments
 
 aten = torch.ops.aten
 
+Pattern = tuple[str, tuple[str, ...]]
+"""An operator with its arguments but for the numbers."""
+
 _ZEROS = (
     aten.zeros.default,
     aten.zeros_like.default,
@@ -77,33 +80,54 @@ def _is_tensor(node: fx.Node) -> bool:
     return isinstance(value, torch.Tensor | list | tuple) or value is None
 
 
-def per_step_reads(shorter: fx.GraphModule, longer: fx.GraphModule) -> set[tuple[str, int]]:
-    """The parameters that are read step by step: (name, dimension), where a longer trace reads on.
+def per_step_reads(shorter: fx.GraphModule, longer: fx.GraphModule) -> set[Pattern]:
+    """What is made of constants step by step (`table[t]`, `rates * t`): a longer trace goes on.
 
-    (A table of positions, say. The parts of a joined gate matrix are the same at any length.)
+    (The parts of a joined gate matrix are the same at any length.)
     """
-    found = [
-        {(str(n.args[0].target), n.args[1], n.args[2]) for n in _selects_of_parameters(m.graph)}
-        for m in (shorter, longer)
-    ]
-    return {(name, dim) for name, dim, _ in found[1] - found[0]}
+    found = [set(_reads(m.graph).values()) for m in (shorter, longer)]
+    return {pattern for pattern, _ in found[1] - found[0]}
 
 
-def _selects_of_parameters(graph: fx.Graph) -> list[Any]:
-    nodes = graph.find_nodes(op="call_function", target=aten.select.int)
-    return [n for n in nodes if isinstance(n.args[0], fx.Node) and n.args[0].op == "get_attr"]
+def _reads(graph: fx.Graph) -> dict[fx.Node, tuple[Pattern, tuple[float, ...]]]:
+    """Steps of constants, and numbers with them: each call without its numbers, and those."""
+    spelt: dict[fx.Node, str] = {}  # constants, in a way that is the same in both traces
+    found = {}
+    for node in graph.nodes:
+        if node.op == "get_attr":
+            spelt[node] = str(node.target)
+        inputs = node.all_input_nodes
+        if node.op != "call_function" or not inputs or any(n not in spelt for n in inputs):
+            continue
+        leaves = arguments(node)
+        words = [spelt[leaf] if isinstance(leaf, fx.Node) else str(leaf) for leaf in leaves]
+        spelt[node] = f"{node.target}({', '.join(words)})"
+        at = _numbers(node.target, leaves)
+        if at:
+            rest = tuple(word for i, word in enumerate(words) if i not in at)
+            found[node] = (str(node.target), rest), tuple(leaves[i] for i in at)
+    return found
 
 
-def fold_constants(module: fx.GraphModule, but: Collection[tuple[str, int]] = ()) -> None:
+def _numbers(target: Any, leaves: list[Any]) -> list[int]:
+    """Where a call has the number of a step, if it has one."""
+    if target is aten.select.int:
+        return [2] if isinstance(leaves[2], int) else []
+    if isinstance(target, torch._ops.OpOverload) and torch.Tag.pointwise in target.tags:
+        return [i for i, leaf in enumerate(leaves) if type(leaf) in (int, float)]
+    return []
+
+
+def fold_constants(module: fx.GraphModule, but: Collection[Pattern] = ()) -> None:
     """What depends on parameters alone (a weight norm, a joined gate matrix) is computed now.
 
     Args:
         module: the graph.
-        but: (parameter, dimension) of which single steps are taken, and stay so.
+        but: what is made step by step, and stays so.
     """
     graph = module.graph
-    steps = {n for n in _selects_of_parameters(graph) if (n.args[0].target, n.args[1]) in but}
     _share_constants(graph)
+    steps = {n for n, (pattern, _) in _reads(graph).items() if pattern in but} if but else set()
     values: dict[fx.Node, Any] = {}
     for node in list(graph.nodes):
         if node.op == "get_attr":

@@ -63,6 +63,10 @@ def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = 
         program = _functional(program)
     _refuse_hidden_state(model, program)
     graph = unlift(program)
+    for node in graph.graph.find_nodes(
+        op="call_function", target=torch.ops.aten._assert_tensor_metadata.default
+    ):
+        graph.graph.erase_node(node)  # what a cast leaves, and what tracing has asserted
     settle_squeezes(graph.graph)
     return Trace(graph, dict(dims), frozen_dims(model, program))
 

@@ -87,11 +87,12 @@ def translate(captured: Captured, opset: int = DEFAULT_OPSET) -> torch.onnx.ONNX
 
     from rnnbench.capture.ops import recurrence
     from rnnbench.onnx_graph import translate_recurrence
+    from rnnbench.onnx_spelling import spell_out
 
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
-                captured.program,
+                spell_out(captured),
                 (),
                 dynamo=True,
                 opset_version=opset,
