@@ -70,20 +70,16 @@ def make_cases(model: Model, plans: Sequence[Plan]) -> Made:
 
     The module is in eval mode meanwhile, and afterwards as it was.
     """
-
-    def eager(arrays: Arrays) -> Arrays:
-        device = device_of(model.module)
-        return call(model.module, model.inputs, model.outputs, arrays, device=device)
+    eager = _eager(model)
 
     def reference(arrays: Arrays) -> Arrays:
         return call_float64(model.module, model.inputs, model.outputs, arrays)
 
     inputs = {plan.name: make_inputs(model, plan) for plan in plans}
-    with torch_threads(1), undisturbed(model.module):
-        for plan in plans:
-            if plan.state == "carried":
-                inputs[plan.name] |= _carried(model, plan, eager)
-        ours, failed = _run_all(eager, inputs)
+    for plan in plans:
+        if plan.state == "carried":
+            inputs[plan.name] |= _carried(model, plan, eager)
+    ours, failed = _run_all(eager, inputs)
     with torch_threads(1), undisturbed(model.module, double=True):
         exact, narrow = _run_all(reference, {name: inputs[name] for name in ours})
     for name in narrow:  # a module that insists on float32: its own outputs are the best there is
@@ -96,6 +92,30 @@ def make_cases(model: Model, plans: Sequence[Plan]) -> Made:
     return Made(cases, failed, narrow)
 
 
+def check_declaration(model: Model, plan: Plan) -> None:
+    """Runs the module once, in its own precision.
+
+    Raises:
+        RnnbenchError: it fails on inputs of its own declaration.
+    """
+    _, failed = _run_all(_eager(model), {plan.name: make_inputs(model, plan)})
+    if failed:
+        raise RnnbenchError(
+            f"model {model.name!r} fails on inputs of its own declaration "
+            f"({failed[plan.name]}): correct the shapes, dtypes and order of the inputs, "
+            "or the model"
+        )
+
+
+def _eager(model: Model) -> Callable[[Arrays], Arrays]:
+    def run(arrays: Arrays) -> Arrays:
+        device = device_of(model.module)
+        with torch_threads(1), undisturbed(model.module):
+            return call(model.module, model.inputs, model.outputs, arrays, device=device)
+
+    return run
+
+
 def write_cases(model: Model, folder: Path, plans: Sequence[Plan]) -> list[dict[str, Any]]:
     """Runs the module on every plan, on nothing at all, and in chunks; writes cases.npz.
 
@@ -105,19 +125,10 @@ def write_cases(model: Model, folder: Path, plans: Sequence[Plan]) -> list[dict[
     Returns:
         what the manifest says of the cases: name, dims, seed, note; `of` where a case has the
         arrays of another.
-
-    Raises:
-        RnnbenchError: the module fails at the first case.
     """
     empty = plan_empty(plans, (model.batch_dim, model.time_dim))
     empty = tuple(plan for plan in empty if _has_inputs(model, plan))
     made = make_cases(model, (*plans, *empty))
-    if plans[0].name in made.failed:
-        raise RnnbenchError(
-            f"model {model.name!r} fails on inputs of its own declaration "
-            f"({made.failed[plans[0].name]}): correct the shapes, dtypes and order of the inputs, "
-            "or the model"
-        )
     arrays = {
         f"{case.name}/{part}/{name}": array
         for case in made.cases

@@ -49,7 +49,7 @@ def export(
     """
     from rnnbench.capture import capture
     from rnnbench.capture.sizes import traced_sizes
-    from rnnbench.cases import plan_cases, write_cases
+    from rnnbench.cases import check_declaration, plan_cases, write_cases
     from rnnbench.modules import save_weights
     from rnnbench.threads import torch_threads
 
@@ -62,13 +62,11 @@ def export(
             raise Unavailable(f"format {name!r}: {missing}")
     with writing(out, model.name) as folder, torch_threads(1):
         plans = plan_cases(model, traced_sizes(model))
-        cases = write_cases(model, folder, plans)
+        check_declaration(model, plans[0])
         captured = capture(model, keep_loops=keep_loops, allow_frozen=allow_frozen)
-        if captured.frozen:
-            traced = {d: captured.dims[d] for d in captured.frozen}
-            cases = write_cases(
-                model, folder, [p for p in plans if traced.items() <= p.dims.items()]
-            )
+        # After the capture, which refuses loops whose end depends on data: some have none.
+        frozen = {d: captured.dims[d] for d in captured.frozen}
+        cases = write_cases(model, folder, [p for p in plans if frozen.items() <= p.dims.items()])
         digest = save_weights(model.module, folder)
         said = _metadata(model, metadata or {}, digest)
         artifacts: dict[str, Any] = {}

@@ -139,6 +139,52 @@ def test_names_that_do_not_fit_one_another(make):
     assert "Gru" in str(caught.value)
 
 
+class Shrinks(Gru):
+    def forward(self, x, h0):
+        y, h = self.gru(x, h0)
+        return y, h[:, :, :4]
+
+
+class Widens(Gru):
+    def forward(self, x, h0):
+        y, h = self.gru(x, h0)
+        return y, h.double()
+
+
+@pytest.mark.parametrize(
+    ("module", "states", "words"),
+    [
+        (Gru(), {"h0": "y"}, "'y' is float32[3, 5, 5]"),
+        (Shrinks(), {"h0": "hn"}, "'hn' is float32[1, 3, 4]"),
+        (Widens(), {"h0": "hn"}, "'hn' is float64[1, 3, 5]"),
+    ],
+    ids=["output", "size", "dtype"],
+)
+def test_states_that_do_not_fit_one_another(module, states, words, tmp_path):
+    message = refusal(module, tmp_path, inputs=(X, H), states=states)
+    assert f"{words} where 'h0' was float32[1, 3, 5]" in message
+
+
+class LongIsOther(Gru):
+    def forward(self, x):
+        y, h = self.gru(x)
+        if x.size(1) > 10:
+            y = y * 2
+        return y, h
+
+
+class OneIsOther(Gru):
+    def forward(self, x):
+        y, h = self.gru(x)
+        return (y * 2, h) if x.size(0) == 1 else (y, h)
+
+
+def test_another_way_for_other_sizes_is_named(tmp_path):
+    message = refusal(LongIsOther(), tmp_path)
+    assert re.search(r"test_capture_errors\.py:\d+ where not \(time <= 10\)", message)
+    assert "treats 'batch' of 1" in refusal(OneIsOther(), tmp_path)
+
+
 class Breaks(nn.Module):
     """Raises on a given call, after its layers have run."""
 

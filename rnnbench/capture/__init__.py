@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+import torch
 from torch import fx
 from torch.export import ExportedProgram
 
@@ -16,7 +18,8 @@ from rnnbench.capture.blocks import find_blocks
 from rnnbench.capture.counting import numbers_of_constants
 from rnnbench.capture.generalise import generalise_traces
 from rnnbench.capture.loops import roll_loops
-from rnnbench.capture.memory import refuse_memory
+from rnnbench.capture.memory import check_states
+from rnnbench.capture.paths import explain_unproved
 from rnnbench.capture.places import source_line
 from rnnbench.capture.prove import Unproved, prove_equal
 from rnnbench.capture.scan import SCAN, WHILE_LOOP
@@ -83,9 +86,12 @@ def capture(model: Model, *, keep_loops: bool = False, allow_frozen: bool = Fals
     Raises:
         RnnbenchError: the module cannot be captured; the message names the place and the remedy.
     """
-    refuse_memory(model)
+    check_states(model)
     try:
         return _capture(model, keep_loops)
+    except Unproved as error:
+        if not allow_frozen:
+            raise explain_unproved(model, error) from None
     except RnnbenchError:
         if not allow_frozen:
             raise
@@ -185,9 +191,11 @@ def _recurrences(graph: fx.GraphModule) -> tuple[Recurrence, ...]:
     found = []
     for node in graph.graph.nodes:
         stack = node.meta.get("nn_module_stack") or {}
+        path = str(list(stack.values())[-1][0]) or "(the module)" if stack else ""
         if node.target is ops.recurrence and stack:
-            path = str(list(stack.values())[-1][0]) or "(the module)"
             found.append(Recurrence(path, str(node.args[5]), "fused"))
+        elif node.target is SCAN and stack and _is_lstm(list(stack.values())[-1][1]):
+            found.append(Recurrence(path, "lstm", "scan", "no operator has projections"))
         elif node.target in _LOOPS:
             name = _LOOPS[node.target]
             found.append(Recurrence(source_line(node) or name, "loop", name))
@@ -198,6 +206,11 @@ def _recurrences(graph: fx.GraphModule) -> tuple[Recurrence, ...]:
             found.append(Recurrence(place, "loop", "unrolled", steps))
             break
     return tuple(found)
+
+
+def _is_lstm(kind: Any) -> bool:
+    """Whether an entry of a node's module stack, a class or its name, is `nn.LSTM`."""
+    return kind is torch.nn.LSTM or str(kind) == "torch.nn.modules.rnn.LSTM"
 
 
 def _still_frozen(model: Model, frozen: tuple[str, ...], dims: Mapping[str, int]) -> str:

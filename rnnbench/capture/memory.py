@@ -1,4 +1,7 @@
-"""Modules that remember: a state in a buffer or an attribute vanishes in an export (pitfall 10)."""
+"""States: those that are declared fit, and there are no others.
+
+A state in a buffer or an attribute vanishes in an export (pitfall 10).
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,12 @@ from rnnbench.model import Model, sample_inputs
 from rnnbench.modules import device_of, undisturbed
 
 
-def refuse_memory(model: Model) -> None:
+def check_states(model: Model) -> None:
     """Calls a module twice with the same inputs, which must give the same.
 
     Raises:
-        RnnbenchError: it keeps a state from one call to the next, or draws random numbers.
+        RnnbenchError: it keeps a state from one call to the next, or draws random numbers; or a
+            declared state comes out in another shape or dtype than it went in.
     """
     arrays = sample_inputs(model, traced_sizes(model), 0)
     device = device_of(model.module)
@@ -30,6 +34,7 @@ def refuse_memory(model: Model) -> None:
             first, second = ([t.clone() for t in _tensors(model.module(*inputs))] for _ in range(2))
         except Exception:  # whoever traces it says why
             return
+        _refuse_misfits(model, inputs, first)
         if len(first) == len(second) and all(map(_same, first, second)):
             return
         after = dict(_remembered(model.module))
@@ -40,6 +45,20 @@ def refuse_memory(model: Model) -> None:
         f"model {model.name!r} gives another result at each call with the same inputs: it draws "
         "random numbers in evaluation mode (dropout with training=True?): take them as an input"
     )
+
+
+def _refuse_misfits(model: Model, inputs: list[Tensor], outputs: list[Tensor]) -> None:
+    given = dict(zip((spec.name for spec in model.inputs), inputs, strict=True))
+    found = dict(zip(model.outputs, outputs, strict=False))
+    for source, target in model.states.items():
+        before, after = given[source], found.get(target)
+        if after is None or (before.shape, before.dtype) == (after.shape, after.dtype):
+            continue
+        was, became = (f"{str(t.dtype)[6:]}{list(t.shape)}" for t in (before, after))
+        raise RnnbenchError(
+            f"model {model.name!r}: states={{{source!r}: {target!r}}}, but {target!r} is {became} "
+            f"where {source!r} was {was}: what comes out must be what goes in next"
+        )
 
 
 def hidden_state(model: Model, attribute: str) -> RnnbenchError:

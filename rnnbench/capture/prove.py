@@ -9,7 +9,7 @@ import torch
 from torch import fx
 
 from rnnbench.capture.trace import evaluating
-from rnnbench.errors import RnnbenchError
+from rnnbench.errors import RnnbenchError, one_line
 from rnnbench.model import Model, sample_inputs
 from rnnbench.modules import device_of
 
@@ -18,7 +18,11 @@ _TOLERANCE = 1e-4
 
 
 class Unproved(RnnbenchError):  # noqa: N818
-    """What was captured is not what the module computes."""
+    """What was captured is not what the module computes, at some sizes."""
+
+    def __init__(self, message: str, sizes: Mapping[str, int]) -> None:
+        super().__init__(message)
+        self.sizes = sizes
 
 
 def prove_equal(model: Model, graph: fx.GraphModule, dims: Mapping[str, int]) -> None:
@@ -42,12 +46,12 @@ def prove_equal(model: Model, graph: fx.GraphModule, dims: Mapping[str, int]) ->
             try:
                 given = graph.forward(*tensors)  # a call would print what it raises
             except Exception as error:
-                raise Unproved(_differs(model, sizes, "raises " + str(error)[:80])) from error
+                raise _differs(model, sizes, "raises " + one_line(error)[:80]) from error
         compared += 1
         for name, a, b in zip(model.outputs, expected, given, strict=False):
             wrong = _difference(a, b)
             if wrong:
-                raise Unproved(_differs(model, sizes, f"gives {name!r} {wrong}"))
+                raise _differs(model, sizes, f"gives {name!r} {wrong}")
     if not compared:
         raise RnnbenchError(f"model {model.name!r} raises at every size but the traced one")
 
@@ -69,9 +73,7 @@ def _difference(a: torch.Tensor, b: torch.Tensor) -> str:
     return "" if close.all() else f"off by {np.abs(x - y).max():.2g}"
 
 
-def _differs(model: Model, sizes: Mapping[str, int], what: str) -> str:
+def _differs(model: Model, sizes: Mapping[str, int], what: str) -> Unproved:
     at = ", ".join(f"{d}={n}" for d, n in sizes.items())
-    return (
-        f"model {model.name!r}: what was captured {what} at {at}, so it is not exported; "
-        "please report the model"
-    )
+    message = f"model {model.name!r}: what was captured {what} at {at}, so it is not exported"
+    return Unproved(message, sizes)

@@ -36,11 +36,14 @@ class Trace:
         graph: the graph; its placeholders are the model's inputs, in order.
         dims: dynamic dimension -> the size that it had.
         frozen: the dimensions that turned into constants although they were to be dynamic.
+        conditions: what the module asked of its sizes, and was so: an expression of SymPy in the
+            names of the dimensions, and `file:line`.
     """
 
     graph: fx.GraphModule
     dims: Mapping[str, int]
     frozen: tuple[str, ...]
+    conditions: tuple[tuple[Any, str], ...] = ()
 
 
 def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = ()) -> Trace:
@@ -68,7 +71,29 @@ def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = 
     ):
         graph.graph.erase_node(node)  # what a cast leaves, and what tracing has asserted
     settle_squeezes(graph.graph)
-    return Trace(graph, dict(dims), frozen_dims(model, program))
+    return Trace(graph, dict(dims), frozen_dims(model, program), _conditions(model, program))
+
+
+def _conditions(model: Model, program: ExportedProgram) -> tuple[tuple[Any, str], ...]:
+    import sympy
+
+    names: dict[Any, Any] = {}
+    guards: list[Any] = []
+    holders = [n for n in program.graph.find_nodes(op="placeholder") if "val" in n.meta]
+    for spec, node in zip(model.inputs, holders[-len(model.inputs) :], strict=False):
+        for dim, size in zip(spec.shape, getattr(node.meta["val"], "shape", ()), strict=False):
+            if isinstance(dim, str) and isinstance(size, torch.SymInt):
+                guards = size.node.shape_env.guards
+                if size.node.expr.is_Symbol:
+                    names[size.node.expr] = sympy.Symbol(dim, integer=True, positive=True)
+    found = []
+    for guard in guards:
+        expression = guard.expr.subs(names)
+        if expression.free_symbols and expression.free_symbols <= set(names.values()):
+            frame = guard.sloc.framework_loc
+            place = f"{frame.filename}:{frame.lineno}" if hasattr(frame, "filename") else ""
+            found.append((expression, place))
+    return tuple(found)
 
 
 def retrace(

@@ -1,0 +1,51 @@
+"""Which way through a module a trace took, where the sizes of the inputs decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rnnbench.capture.places import is_library
+from rnnbench.capture.prove import Unproved
+from rnnbench.capture.sizes import traced_sizes
+from rnnbench.capture.trace import trace_module
+from rnnbench.errors import RnnbenchError
+from rnnbench.model import Model
+
+
+def explain_unproved(model: Model, error: Unproved) -> RnnbenchError:
+    """Names the condition on a size that holds in the trace, and not where the results differ.
+
+    Args:
+        model: the declaration.
+        error: what the proof found.
+
+    Returns:
+        The error to raise: another one, where the module has several ways.
+    """
+    try:
+        trace = trace_module(model, traced_sizes(model))
+    except RnnbenchError:
+        return error
+    broken = [(e, at) for e, at in trace.conditions if not _holds(e, error.sizes)]
+    own = [(e, at) for e, at in broken if at and not is_library(at)]
+    if broken:
+        expression, place = (own or broken)[0]
+        where = f" at {place}" if place and not is_library(place) else ""
+        return RnnbenchError(
+            f"model {model.name!r} computes in another way{where} where not ({expression}), and an "
+            "artifact holds one way alone: use tensor operations that are right for both "
+            "(torch.where), or export one model for each"
+        )
+    ones = [dim for dim, size in error.sizes.items() if size == 1]
+    if ones:
+        return RnnbenchError(
+            f"{error} (a module that treats {' or '.join(map(repr, ones))} of 1 in a way of its "
+            "own has no one form: use tensor operations that are right for any size)"
+        )
+    return RnnbenchError(f"{error}; please report the model")
+
+
+def _holds(expression: Any, sizes: Mapping[str, int]) -> bool:
+    values = {symbol: sizes[symbol.name] for symbol in expression.free_symbols}
+    return bool(expression.subs(values))
