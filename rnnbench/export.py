@@ -50,7 +50,7 @@ def export(
     from rnnbench.capture import capture
     from rnnbench.capture.sizes import traced_sizes
     from rnnbench.cases import check_declaration, plan_cases, write_cases
-    from rnnbench.modules import save_weights
+    from rnnbench.modules import save_weights, training_notes
     from rnnbench.threads import torch_threads
 
     writers = {name: plugins.load("formats", name) for name in dict.fromkeys(formats)}
@@ -97,6 +97,7 @@ def export(
                 "traced": dict(captured.dims),
                 "frozen": list(captured.frozen),
                 "sha256": digest,
+                "notes": training_notes(model.module),
                 "recurrences": [asdict(r) for r in captured.recurrences],
                 "metadata": dict(metadata or {}),
                 "source": dict(source or {}),

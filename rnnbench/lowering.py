@@ -101,6 +101,9 @@ class _Lowering:
             outs[0] = self._call(aten.flip.default, outs[0], [0])
         for user in list(self.node.users):
             assert user.target is operator.getitem
+            if not user.users:  # the cell state, which a GRU has not
+                self.graph.erase_node(user)
+                continue
             new = outs[user.args[1]]  # type: ignore[index]
             user.replace_all_uses_with(new)
             self.graph.erase_node(user)

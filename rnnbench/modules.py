@@ -111,6 +111,26 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
             part.training = training
 
 
+def training_notes(module: torch.nn.Module) -> list[str]:
+    """What an export in evaluation mode leaves out or fixes, a sentence each (pitfall 15)."""
+    import torch
+
+    batch_norm = torch.nn.modules.batchnorm._BatchNorm
+    dropped, normed = [], []
+    for path, part in module.named_modules():
+        between = isinstance(part, torch.nn.RNNBase) and part.num_layers > 1 and part.dropout > 0
+        if between or (isinstance(part, torch.nn.modules.dropout._DropoutNd) and part.p > 0):
+            dropped.append(path or "the module itself")
+        if part.training and isinstance(part, batch_norm) and part.track_running_stats:
+            normed.append(path or "the module itself")
+    notes = []
+    if dropped:
+        notes.append(f"exported in evaluation mode, without the dropout in {', '.join(dropped)}")
+    if normed:
+        notes.append(f"exported in evaluation mode, with the running statistics in {normed[0]}")
+    return notes
+
+
 def device_of(module: torch.nn.Module) -> str:
     """Where the module's first parameter or buffer is; `cpu` where it has none."""
     for tensor in (*module.parameters(), *module.buffers()):

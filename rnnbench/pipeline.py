@@ -141,6 +141,8 @@ def export_one(target: str, training: Training, exporting: Exporting, tell: Tell
     bundle = _export(model, metadata, source, exporting)
     for recurrence in bundle.manifest["recurrences"]:
         tell("{place}: {kind}, {representation}  {note}".format(**recurrence).rstrip())
+    for said in bundle.manifest["notes"]:
+        tell(said)
     tell("checking")
     return check(bundle, isolate=False)  # what it has just made itself, and the quick cases
 

@@ -1,5 +1,7 @@
 """Layers and loops of any size against the module itself; and what has to be refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rnnbench import Model, RnnbenchError, TensorSpec
-from rnnbench.capture import capture
+from rnnbench.capture import capture, emitter
 from rnnbench.model import sample_inputs
 
 X = TensorSpec("x", ("time", "batch", 3))
@@ -163,3 +165,24 @@ def test_the_graph_does_not_grow_with_the_number_of_steps():
         capture(Model(Loop(nn.GRUCell(3, 4), 0, None, 1), (X,), ("y", "h"))).program.graph.nodes
     )
     assert nodes < 20
+
+
+def test_a_rewrite_that_is_not_proved_is_not_made(monkeypatch):
+    """A cell that is matched wrongly (here its biases are lost) stays a loop, and it is said."""
+    found = emitter.match_cell
+
+    def without_biases(module, *arguments):
+        cell = found(module, *arguments)
+        weights = [
+            module.get_parameter(w.target) if hasattr(w, "target") else w for w in cell.weights
+        ]
+        lost = [w.detach() if i < 2 else torch.zeros_like(w) for i, w in enumerate(weights)]
+        return replace(cell, weights=lost)
+
+    monkeypatch.setattr(emitter, "match_cell", without_biases)
+    model = Model(Loop(nn.GRUCell(3, 4), 0, None, 1), (X,), ("y", "h"))
+    captured = capture(model)
+    (loop,) = captured.recurrences
+    assert (loop.kind, loop.representation) == ("loop", "scan")
+    assert loop.note == "its fused form could not be proved to compute the same"
+    assert agrees(model, captured, {"time": 9, "batch": 2}, 0)

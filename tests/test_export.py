@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -129,6 +131,33 @@ def test_the_file_runs_without_rnnbench(tmp_path):
     (y,) = session.run(["y"], {"x": x})
     with torch.no_grad():
         np.testing.assert_allclose(y, net(torch.from_numpy(x)).numpy(), atol=1e-6)
+
+
+def test_plain_pytorch_loads_what_is_for_it(tmp_path):
+    """Without rnnbench, at sizes that were not traced."""
+    net = Net(nn.GRU(3, 4))
+    bundle = rnnbench.export(Model(net, (X,), ("y",)), ("pt2", "torchscript"), tmp_path)
+    x = torch.randn(11, 2, 3)
+    torch.save(x, tmp_path / "x.pt")
+    script = (
+        "import sys, torch; sys.modules['rnnbench'] = None; x = torch.load(sys.argv[1]);"
+        "a = torch.export.load(sys.argv[2]).module()(x); b = torch.jit.load(sys.argv[3])(x);"
+        "torch.save([torch.utils._pytree.tree_leaves(y)[0] for y in (a, b)], sys.argv[4])"
+    )
+    files = [bundle.artifacts[name].path for name in ("pt2", "torchscript")]
+    words = [tmp_path / "x.pt", *files, tmp_path / "y.pt"]
+    subprocess.run([sys.executable, "-c", script, *map(str, words)], check=True)
+    with torch.no_grad():
+        for y in torch.load(tmp_path / "y.pt"):
+            torch.testing.assert_close(y, net(x), atol=1e-6, rtol=0)
+
+
+def test_dropout_is_said_to_be_left_out(tmp_path):
+    net = Net(nn.LSTM(3, 4, 2, dropout=0.5)).train()
+    assert exported(net, tmp_path).manifest["notes"] == [
+        "exported in evaluation mode, without the dropout in rnn"
+    ]
+    assert exported(Net(nn.LSTM(3, 4)), tmp_path).manifest["notes"] == []
 
 
 class ScoresByRank(nn.Module):

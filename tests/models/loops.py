@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch._higher_order_ops import while_loop
 
 from rnnbench import TensorSpec
 from rnnbench.capture.scan import scan
@@ -289,3 +290,21 @@ class OwnScan(nn.Module):
             return h, h.clone()
 
         return scan(step, x.new_zeros(x.size(1), 3), x)[1]
+
+
+@entry(TensorSpec("h", ("batch", 3)), outputs="steps hn", expect="while")
+class OwnWhileLoop(nn.Module):
+    """As many steps as it takes."""
+
+    def __init__(self):
+        super().__init__()
+        self.grow = nn.Linear(3, 3)
+
+    def forward(self, h):
+        def grows(steps, h):
+            return (steps < 40) & (h.abs().sum() < 50.0)
+
+        def step(steps, h):
+            return steps + 1, 1.5 * h + torch.tanh(self.grow(h))
+
+        return while_loop(grows, step, (torch.zeros((), dtype=torch.int64), h))
