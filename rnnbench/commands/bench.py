@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _OUT = Path("benchmarks/results")
 
 
-@click.command()
+@click.command(short_help="Measure latency, ratios and cost.")
 @click.argument("targets", metavar="[BUNDLE | VARIANT | FILE.py[:FUNCTION]]...", nargs=-1)
 @click.option(
     "--runtime", "runtimes", multiple=True, help="With commas between.  [default: the quick ones]"

@@ -21,7 +21,7 @@ _GB = 2**30
 _FILES = (".onnx", ".ts", ".pt", ".pth", ".pt2")
 
 
-@click.command()
+@click.command(short_help="Prove that every artifact computes the same.")
 @click.argument("targets", metavar="[BUNDLE | FILE]...", nargs=-1)
 @click.option(
     "--runtime",

@@ -8,7 +8,7 @@ from rnnbench.commands import DIFFERS, FINE, as_json
 from rnnbench.console import print_json
 
 
-@click.command()
+@click.command(short_help="Say which measurements changed.")
 @click.argument("old", metavar="OLD")
 @click.argument("new", metavar="NEW")
 @click.option(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rnnbench.pipeline import Training
 
 
-@click.command()
+@click.command(short_help="Train, export and check models.")
 @click.argument("targets", metavar="[VARIANT | FILE.py[:function] | module:function]...", nargs=-1)
 @training_options
 @click.option(

@@ -9,7 +9,7 @@ import click
 from rnnbench.console import note
 
 
-@click.command()
+@click.command(short_help="Draft the declaration of a module.")
 @click.argument("file", metavar="FILE.py")
 @click.option("--from", "source", required=True, metavar="package.module:Class", help="The model.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.py.")

@@ -9,7 +9,7 @@ from rnnbench.console import print_json, print_table
 from rnnbench.errors import RnnbenchError
 
 
-@click.command()
+@click.command(short_help="Find how a file holds its recurrences.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @click.option("--diff", is_flag=True, help="What differs between two files.")
 @as_json

@@ -10,7 +10,7 @@ from rnnbench.commands import as_json
 from rnnbench.console import print_json, print_table
 
 
-@click.command()
+@click.command(short_help="Show variants, tasks, formats, runtimes.")
 @click.argument("kinds", nargs=-1)
 @as_json
 def command(kinds: tuple[str, ...], as_json: bool) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rnnbench.report.material import Material
 
 
-@click.command()
+@click.command(short_help="Say what was fastest; tables and plots.")
 @click.argument("results", metavar="[RESULTS]...", nargs=-1)
 @click.option("--markdown", "style", flag_value="markdown", help="Print Markdown.")
 @click.option("--csv", "style", flag_value="csv", help="Print every measured row as CSV.")

@@ -10,7 +10,7 @@ from rnnbench.commands import as_json
 from rnnbench.console import note, print_json
 
 
-@click.command()
+@click.command(short_help="Run a bundle on text, a CSV or an .npz.")
 @click.argument("bundle")
 @click.option("--runtime", default="onnxruntime", show_default=True, help="See: list runtimes.")
 @click.option("--text", help="Text, for hello and text.")

@@ -12,7 +12,7 @@ from rnnbench.commands import as_json, training_options
 from rnnbench.console import Progress, metric_rows, print_json, print_table
 
 
-@click.command()
+@click.command(short_help="Train variants on a task.")
 @click.argument("names", metavar="[VARIANT]...", nargs=-1)
 @training_options
 @click.option("--runs", default="runs", show_default=True, help="Folder of the checkpoints.")
