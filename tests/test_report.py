@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rnnbench import cli, plugins
+from rnnbench.drift import DriftReport, Line
 from rnnbench.report import checks, format_report, make_report
 from rnnbench.report.drawing import to_png, to_svg
 from rnnbench.report.page import make_page
@@ -33,8 +34,21 @@ CHECK = {
             "a field of tomorrow": 1,
         },
     ],
-    "drift": [{"runtime": "onnxruntime", "steps": [1, 10, 100], "error": [1e-7, 0, "inf"]}],
 }
+DRIFT = DriftReport(
+    model="lstm",
+    steps=100,
+    ends=(1, 10, 100),
+    sizes=(1.0, 1.0, 1.0),
+    lines=(
+        Line("eager", "float32", (1e-8, 1e-8, 1e-8), "floor"),
+        Line("onnx", "onnxruntime", (1e-7, 0.0, math.inf), "DIFFERS", first=11),
+        Line("onnx", "openvino", reason="not installed"),
+    ),
+    reference="the module in float64",
+    notes=(),
+    ok=False,
+).to_json()
 
 
 @pytest.fixture
@@ -54,6 +68,13 @@ def run(capsys, monkeypatch, tmp_path):
 @pytest.fixture
 def made(tmp_path):
     return write_made(tmp_path / "made.json", cells=("lstm",))
+
+
+@pytest.fixture
+def drift_file(tmp_path):
+    path = tmp_path / "drift.json"
+    path.write_text(json.dumps(DRIFT))
+    return path
 
 
 @pytest.fixture
@@ -143,8 +164,8 @@ def test_real_time_is_a_part_of_it(tmp_path):
     assert "0.31" in text
 
 
-def test_json_and_csv_hold_every_row(run, made, check_file):
-    code, out, _ = run("report", made, check_file, "--json")
+def test_json_and_csv_hold_every_row(run, made, check_file, drift_file):
+    code, out, _ = run("report", made, check_file, drift_file, "--json")
     data = json.loads(out)
     assert code == 0
     results = read_file(made)
@@ -152,14 +173,14 @@ def test_json_and_csv_hold_every_row(run, made, check_file):
     assert len(data["ratios"]) == len(results.ratios)
     assert data["recommendations"][0]["verdict"] == "faster"
     assert data["checks"][0]["worst_error"] == "inf"
-    assert data["drift"][0]["error"] == [1e-7, 0.0, "inf"]
+    assert data["drift"][1]["error"] == [1e-7, 0.0, "inf"]
     rows = list(csv.DictReader(io.StringIO(run("report", made, "--csv")[1])))
     assert len(rows) == len(results.latencies) + len(results.ratios) + len(results.costs)
     assert float(rows[0]["p50_s"]) == pytest.approx(results.latencies[0].p50)
 
 
-def test_every_kind_of_plot_is_drawn(tmp_path, made, check_file):
-    found = sections(make_report([made, check_file]).material)
+def test_every_kind_of_plot_is_drawn(tmp_path, made, check_file, drift_file):
+    found = sections(make_report([made, check_file, drift_file]).material)
     assert len(found) == len(plugins.names("report.plots"))
     names = [plot.name for section in found for plot in section.plots]
     assert len(set(names)) == len(names)
@@ -172,8 +193,8 @@ def test_every_kind_of_plot_is_drawn(tmp_path, made, check_file):
         assert svg == to_svg(plot)
 
 
-def test_the_page_needs_nothing_from_elsewhere(made, check_file):
-    page = make_page(make_report([made, check_file]))
+def test_the_page_needs_nothing_from_elsewhere(made, check_file, drift_file):
+    page = make_page(make_report([made, check_file, drift_file]))
     addresses = set(re.findall(r"https?://[^\s\"']+", page))
     assert {a for a in addresses if not a.startswith("http://www.w3.org/")} == set()
     assert not re.search(r"<script|<link|@import|url\((?!#)|src=", page)
@@ -234,7 +255,7 @@ def test_without_arguments_the_newest_of_this_machine(run, tmp_path, monkeypatch
         ("PK\x03\x04", "cannot be read"),
         ('{"machine_info": {"rnnbench": {"schema": 99}}}', "schema 99"),
         ('{"rows": [{}]}', "is damaged"),
-        ('{"rows": [], "drift": [{"runtime": "x", "steps": [1], "error": []}]}', "is damaged"),
+        (json.dumps(DRIFT | {"ends": [1, 10]}), "is damaged"),
         (json.dumps(wrap([])), "nothing was measured"),
     ],
 )
@@ -273,6 +294,17 @@ def test_without_matplotlib_the_remedy_is_named(run, made, monkeypatch):
 
 
 def test_the_worst_output_of_an_artifact_is_shown():
-    rows, curves = checks.read_checks(CHECK)
+    rows, _ = checks.read_checks(CHECK)
     assert [(r.verdict, r.worst_error) for r in rows] == [("DIFFERS", math.inf)]
-    assert curves[0].model == "lstm"
+    limit = {"model": "m", "format": "onnx", "runtime": "ort", "verdict": "limit"}
+    rows, _ = checks.read_checks({"rows": [limit, limit | {"verdict": "same"}]})
+    assert [r.verdict for r in rows] == ["same"]
+
+
+def test_drift_is_read_as_check_writes_it():
+    _, curves = checks.read_checks(DRIFT)
+    assert [(c.model, c.runtime) for c in curves] == [
+        ("lstm", "eager float32"),
+        ("lstm", "onnxruntime"),
+    ]
+    assert curves[1].error == (1e-7, 0.0, math.inf)

@@ -1,4 +1,4 @@
-"""What `rnnbench check --json` said: verdicts, and how errors grow over a sequence.
+"""What `rnnbench check --json` said: verdicts, and with `--drift` how errors grow over a sequence.
 
 Read with as few demands as possible: fields that are not known here are left alone, and one report
 may hold several models.
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_SEVERITY = ("DIFFERS", "failed", "not run", "same")
+_SEVERITY = ("DIFFERS", "failed", "not run", "same", "shown", "limit")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Drift:
     """The error against float64 after so many steps.
 
     Attributes:
-        model: the bundle's name; empty where the report does not say.
+        model: the bundle's name.
         runtime: what ran it.
         steps: of the sequence.
         error: at each of them.
@@ -55,8 +55,10 @@ class Drift:
 
 
 def is_check(data: object) -> bool:
-    """Whether JSON is a report of `check`."""
-    return isinstance(data, Mapping) and "rows" in data and "machine_info" not in data
+    """Whether JSON is a report of `check`, or of `check --drift`."""
+    if not isinstance(data, Mapping) or "machine_info" in data:
+        return False
+    return "rows" in data or {"lines", "ends"} <= data.keys()
 
 
 def read_checks(data: Mapping[str, Any]) -> tuple[tuple[Checked, ...], tuple[Drift, ...]]:
@@ -67,12 +69,11 @@ def read_checks(data: Mapping[str, Any]) -> tuple[tuple[Checked, ...], tuple[Dri
     """
     try:
         worst: dict[tuple[str, str, str], Checked] = {}
-        for row in map(_checked, data["rows"]):
+        for row in map(_checked, data.get("rows", ())):
             key = (row.model, row.format, row.runtime)
             worst[key] = min(worst.get(key, row), row, key=_severity)
-        models = {row.model for row in worst.values()}
-        model = models.pop() if len(models) == 1 else ""
-        return tuple(worst.values()), tuple(_drift(d, model) for d in data.get("drift") or ())
+        lines = [line for line in data.get("lines", ()) if line["errors"]]
+        return tuple(worst.values()), tuple(_drift(data, line) for line in lines)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
 
@@ -89,13 +90,14 @@ def _checked(row: Mapping[str, Any]) -> Checked:
     )
 
 
-def _drift(curve: Mapping[str, Any], model: str) -> Drift:
-    steps, error = [int(s) for s in curve["steps"]], [_number(e) for e in curve["error"]]
-    if len(steps) != len(error) or not steps:
+def _drift(report: Mapping[str, Any], line: Mapping[str, Any]) -> Drift:
+    steps, error = [int(s) for s in report["ends"]], [_number(e) for e in line["errors"]]
+    if len(steps) != len(error):
         raise ValueError(f"a drift curve of {len(steps)} steps and {len(error)} errors")
-    runtime = " ".join(str(curve[n]) for n in ("runtime", "mode") if curve.get(n)) or "-"
+    eager = line["format"] == "eager"
+    runtime = f"eager {line['runtime']}" if eager else str(line["runtime"])
     known = [math.inf if e is None else e for e in error]
-    return Drift(str(curve.get("model", model)), runtime, tuple(steps), tuple(known))
+    return Drift(str(report["model"]), runtime, tuple(steps), tuple(known))
 
 
 def _number(value: object) -> float | None:

@@ -81,8 +81,8 @@ def read_material(paths: Sequence[str | Path] = ()) -> Material:
         else:
             results += read_results([path])
     if not results:
-        results = _default(optional=bool(checks))
-    if not any(r.latencies or r.ratios or r.costs for r in results) and not checks:
+        results = _default(optional=bool(checks or drifts))
+    if not any(r.latencies or r.ratios or r.costs for r in results) and not (checks or drifts):
         names = ", ".join(str(r.path) for r in results)
         raise RnnbenchError(f"nothing was measured in {names}: run `rnnbench bench`")
     return Material(by_machine(results), tuple(checks), tuple(drifts))
