@@ -61,7 +61,7 @@ def load(
     precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
     if precision != "f32":
         raise RnnbenchError(f"openvino computes in {precision} here, and f32 was asked for")
-    names = [port.get_any_name() for port in compiled.outputs]
+    names = output_names(compiled)
     used = [port.get_any_name() for port in compiled.inputs]
 
     def run(arrays: Arrays) -> Arrays:
@@ -69,3 +69,17 @@ def load(
         return {name: results[i].copy() for i, name in enumerate(names)}
 
     return run
+
+
+def output_names(compiled: Any) -> list[str]:
+    """The names of the ONNX graph's outputs, in order.
+
+    A port has the names of all tensors that are one: a state that was squeezed, say, and the output
+    that it is. The output's own is that of the node at its end.
+    """
+    friendly = [port.get_node().get_friendly_name() for port in compiled.outputs]
+    found = [name.split("/sink_port_")[0] for name in friendly]
+    return [
+        name if name in port.names else port.get_any_name()
+        for name, port in zip(found, compiled.outputs, strict=True)
+    ]

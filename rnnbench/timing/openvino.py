@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnbench.model import Arrays
+from rnnbench.runtimes.openvino import output_names
 from rnnbench.timing import Source, Subject, path_of
 
 FORMAT = "onnx"
@@ -52,6 +53,7 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
         return request.infer(share_outputs=True)
 
     def read(returned: Any) -> Arrays:
-        return {port.get_any_name(): np.array(returned[port]) for port in compiled.outputs}
+        names = output_names(compiled)
+        return {n: np.array(returned[p]) for n, p in zip(names, compiled.outputs, strict=True)}
 
     return Subject(run_bound if mode == "bound" else run, read)
