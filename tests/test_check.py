@@ -205,13 +205,15 @@ DAMAGES = [
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("seed", range(3))
 def test_damage_is_caught(tmp_path, damage, seed):
-    report = check(handmade.make_bundle(tmp_path, edit=damage, seed=seed))
+    bundle = handmade.make_bundle(tmp_path, edit=damage, seed=seed)
+    report = check(bundle, None if seed == 0 else ["onnxruntime"])
     bad = [row for row in rows_of(report, "onnx") if row.verdict in ("DIFFERS", "failed")]
     assert not report.ok
     assert bad
     assert all(row.reason and "\n" not in row.reason for row in bad)
-    others = [row for row in report.rows if row.format != "onnx"]
-    assert {row.verdict for row in others} == {"same"}
+    if seed == 0:
+        others = [row for row in report.rows if row.format != "onnx"]
+        assert {row.verdict for row in others} == {"same"}
 
 
 def test_reasons_name_what_is_wrong(tmp_path):

@@ -216,18 +216,17 @@ def test_dropout_in_training_mode_in_the_other_formats(tmp_path, make):
 
 
 @pytest.mark.parametrize("name", variants.names())
-def test_nothing_is_reported_on_clean_files(tmp_path, name):
-    options = variants.Options(input_size=3, hidden_size=4, vocabulary=3)
-    model = variants.model(name, options, bundle_name="clean")
-    bundle = rnnbench.export(model, ("onnx", "torchscript", "pt2"), tmp_path)
+def test_nothing_is_reported_on_clean_files(variant_bundle, name):
+    _, bundle = variant_bundle(name)
     for format, artifact in bundle.artifacts.items():
         report = rnnbench.inspect(artifact.path)
         assert report.hazards == ()
         assert report.format == format
-        (found,) = report.recurrences
-        assert (found.form, found.hidden_size, found.direction) == ("fused", 4, "forward")
-        assert found.state_in.startswith("input ")
-        assert found.state_out.startswith("output ")
+        assert report.recurrences
+        for found in report.recurrences:
+            assert (found.form, found.hidden_size, found.direction) == ("fused", 4, "forward")
+            assert "input " in found.state_in
+            assert "output " in found.state_out
 
 
 @pytest.mark.parametrize("kind", KINDS)
