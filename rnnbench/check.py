@@ -182,8 +182,10 @@ def merge(reports: Sequence[CheckReport]) -> CheckReport:
 
 
 def format_report(report: CheckReport) -> str:
-    """The report as a table, with a line for each case that could not be compared."""
+    """The report as a table, then the reasons, and the cases that could not be compared."""
     from tabulate import tabulate
+
+    from rnnbench.console import SHORT, reasons
 
     headers = ["model", "format", "runtime", "output", "cases", "max abs", "max rel"]
     headers += ["tolerance needed", "noise floor", "worst case", "first step off"]
@@ -195,12 +197,15 @@ def format_report(report: CheckReport) -> str:
             row.worst_case,
             "" if row.first_step is None else row.first_step,
             "" if row.same_argmax is None else f"{100 * row.same_argmax:.5g} %",
-            row.verdict + (f": {row.reason}" if row.reason else ""),
+            row.verdict + (f": {row.reason}" if 0 < len(row.reason) <= SHORT else ""),
         ]
         for row in report.rows
     ]
-    text = tabulate(table, headers=headers, disable_numparse=True)
-    notes = [f"not compared at {case}: {why}" for case, why in report.skipped.items()]
+    used = [i for i in range(len(headers)) if any(line[i] != "" for line in table)]
+    shown = [[line[i] for i in used] for line in table]
+    text = tabulate(shown, headers=[headers[i] for i in used], disable_numparse=True)
+    notes = reasons(report.rows)
+    notes += [f"not compared at {case}: {why}" for case, why in report.skipped.items()]
     return "\n".join([text, *notes, *report.notes])
 
 

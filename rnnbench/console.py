@@ -14,6 +14,9 @@ import click
 if TYPE_CHECKING:
     from rnnbench.check import Row
 
+SHORT = 30
+"""Characters of a reason that fits into a table."""
+
 _COLOURS = {
     "same": "green",
     "DIFFERS": "red",
@@ -37,9 +40,23 @@ def print_json(value: Any) -> None:
 
 
 def print_verdicts(rows: Iterable[Row]) -> None:
-    """The table that `export` ends with."""
+    """The table that `export` and `check` end with, and below it the reasons."""
     headers = ["model", "format", "runtime", "worst error", "tolerance needed", "verdict"]
+    rows = list(rows)
     print_table(headers, ([*_cells(row), _verdict(row)] for row in rows))
+    for line in reasons(rows):
+        click.echo(line)
+
+
+def reasons(rows: Iterable[Row]) -> list[str]:
+    """A line for each row whose reason is too long for a table."""
+    return [
+        f"{row.model}: {row.format} in {row.runtime}"
+        + (f", {row.output}" if row.output != "*" else "")
+        + f": {row.verdict}: {row.reason}"
+        for row in rows
+        if len(row.reason) > SHORT
+    ]
 
 
 def metric_rows(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -157,7 +174,7 @@ def _cells(row: Row) -> list[str]:
 
 def _verdict(row: Row) -> str:
     word = click.style(row.verdict, fg=_COLOURS[row.verdict])
-    return f"{word}: {row.reason}" if row.reason else word
+    return f"{word}: {row.reason}" if 0 < len(row.reason) <= SHORT else word
 
 
 def _colour() -> bool | None:

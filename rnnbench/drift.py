@@ -2,14 +2,15 @@
 
 The reference is the module in float64, and the module in its own precision the noise floor: a
 model that is chaotic, or whose state grows without bound, drifts there as well, and a runtime is
-blamed only for what goes beyond. The sequence is made chunk by chunk from the seed and errors are
-kept in bins of time, 20 per decade, so that memory does not depend on the length.
+blamed only for what goes beyond. The sequence is made chunk by chunk from the seed, errors are kept
+in bins of time, 20 per decade, and one runtime runs after the other, so that memory depends neither
+on the length nor on how many runtimes there are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,8 +21,10 @@ import numpy as np
 from rnnbench import plugins, runtimes
 from rnnbench.bundle import Bundle
 from rnnbench.compare import ABSOLUTE, FACTOR
+from rnnbench.drift_walk import Walk
 from rnnbench.errors import RnnbenchError, Unavailable, choices, one_line
-from rnnbench.model import Arrays, Model, sample_inputs
+from rnnbench.feeding import Run
+from rnnbench.model import Arrays, Model
 from rnnbench.worker import Job, Worker
 
 BINS_PER_DECADE = 20
@@ -31,8 +34,6 @@ _GROWN = 100.0
 # A chaotic model multiplies an error by a constant each step, so a rounding that is ten times as
 # large is only some steps early: the floor of up to twice the time is allowed.
 _AHEAD = round(BINS_PER_DECADE * math.log10(2))
-
-Run = Callable[[Arrays], Arrays]
 
 
 @dataclass(frozen=True)
@@ -118,23 +119,24 @@ def drift(
         )
     if steps < 1:
         raise RnnbenchError(f"--drift {steps}: give 1 step or more")
+    jobs = list(_jobs(bundle, wanted))
     with ExitStack() as stack:
-        jobs = list(_jobs(bundle, wanted))
-        workers = {(job.format, label): _start(stack, job) for label, job in jobs}
         model, reference, floor, origin = _reference(bundle)
-        runs: dict[tuple[str, str], Run | str] = dict(workers)
-        if floor is not None:
-            runs = {("eager", "float32"): floor, **runs}
         if reference is None:
-            key, first = next(((k, r) for k, r in runs.items() if not isinstance(r, str)), ("", ""))
-            if isinstance(first, str):
-                raise RnnbenchError(f"{bundle.name}: nothing here runs it ({origin})")
-            reference = first
-            runs.pop(key)  # type: ignore[arg-type]
-            origin = f"{' in '.join(key)}, for want of the module in float64 ({origin})"
-        if not runs:
+            reference, job, label = _stand_in(stack, bundle, jobs, origin)
+            jobs.remove((label, job))
+            origin = f"{job.format} in {label}, for want of the module in float64 ({origin})"
+        if floor is None and not jobs:
             raise RnnbenchError(f"{bundle.name}: there is nothing to compare with {origin}")
-        ends, sizes, lines = _feed(bundle, model, steps, min(chunk, steps), seed, reference, runs)
+        walk = Walk(bundle, model, reference, bins(steps), min(chunk, steps), seed)
+        lines = [] if floor is None else [_line("eager", "float32", walk.errors(floor))]
+        for label, job in jobs:
+            try:
+                with Worker(job) as run:
+                    lines.append(_line(job.format, label, walk.errors(run)))
+            except RnnbenchError as error:
+                lines.append(_line(job.format, label, one_line(error)))
+    ends, sizes = walk.ends, tuple(map(float, walk.sizes))
     if floor is not None:
         lines = _judged(lines, ends, sizes)
     notes = tuple(_notes(lines[0], ends, sizes)) if floor is not None else ()
@@ -188,12 +190,22 @@ def _jobs(bundle: Bundle, wanted: Sequence[str] | None) -> Iterator[tuple[str, J
                 yield label, Job(runtime, format, path, bundle.path, mode)
 
 
-def _start(stack: ExitStack, job: Job) -> Run | str:
-    """A worker, or why there is none."""
-    try:
-        return stack.enter_context(Worker(job))
-    except RnnbenchError as error:
-        return one_line(error)
+def _stand_in(
+    stack: ExitStack, bundle: Bundle, jobs: list[tuple[str, Job]], why: str
+) -> tuple[Run, Job, str]:
+    """The first that starts, as the reference where there is no module."""
+    for label, job in jobs:
+        try:
+            return stack.enter_context(Worker(job)), job, label
+        except RnnbenchError:
+            continue
+    raise RnnbenchError(f"{bundle.name}: nothing here runs it ({why})")
+
+
+def _line(format: str, label: str, found: np.ndarray[Any, Any] | str) -> Line:
+    if isinstance(found, str):
+        return Line(format, label, verdict="failed", reason=found)
+    return Line(format, label, tuple(map(float, found)))
 
 
 def _reference(bundle: Bundle) -> tuple[Model, Run | None, Run | None, str]:
@@ -220,93 +232,6 @@ def _reference(bundle: Bundle) -> tuple[Model, Run | None, Run | None, str]:
             return call(narrow.module, bundle.inputs, bundle.outputs, arrays)
 
     return wide, exact, own, "the module in float64"
-
-
-def _feed(
-    bundle: Bundle,
-    model: Model,
-    steps: int,
-    chunk: int,
-    seed: int,
-    reference: Run,
-    runs: dict[tuple[str, str], Run | str],
-) -> tuple[tuple[int, ...], tuple[float, ...], list[Line]]:
-    """Chunk by chunk, the reference and then each runtime, each with its own states."""
-    ends = bins(steps)
-    lasts = np.asarray(ends)
-    sizes = np.zeros(len(ends))
-    errors = {key: np.zeros(len(ends)) for key in runs}
-    failed = {key: run for key, run in runs.items() if isinstance(run, str)}
-    alive = {key: run for key, run in runs.items() if not isinstance(run, str)}
-    fixed: Arrays = {}
-    first = _chunk(bundle, model, 1, seed, 0, fixed)
-    states = {name: np.zeros_like(first[name]) for name in bundle.states}
-    exact_states, own = dict(states), {key: dict(states) for key in alive}
-    axes = _time_axes(bundle, model, reference, states, seed)
-    for index, start in enumerate(range(0, steps, chunk)):
-        length = min(chunk, steps - start)
-        data = _chunk(bundle, model, length, seed, index, fixed)
-        where = np.searchsorted(lasts, np.arange(start + 1, start + length + 1))
-        exact = reference(data | exact_states)
-        exact_states = {name: exact[out] for name, out in bundle.states.items()}
-        np.maximum.at(sizes, where, _by_step(exact, None, axes, length))
-        for key, run in list(alive.items()):
-            try:
-                outputs = run(data | own[key])
-                np.maximum.at(errors[key], where, _by_step(outputs, exact, axes, length))
-                own[key] = {name: outputs[out] for name, out in bundle.states.items()}
-            except (RnnbenchError, KeyError, ValueError) as error:
-                failed[key] = f"from step {start + 1}: {one_line(error)}"
-                del alive[key]
-    lines = [
-        Line(*key, tuple(map(float, errors[key]))) if key in alive else
-        Line(*key, verdict="failed", reason=failed[key])
-        for key in runs
-    ]  # fmt: skip
-    return ends, tuple(map(float, sizes)), lines
-
-
-def _chunk(
-    bundle: Bundle, model: Model, length: int, seed: int, index: int, fixed: Arrays
-) -> Arrays:
-    """The inputs of a chunk; those without time are of the whole sequence."""
-    dims = bundle.traced | {bundle.batch_dim: 1, bundle.time_dim: length}
-    arrays = sample_inputs(model, dims, 1_000_003 * seed + index)
-    for spec in bundle.inputs:
-        if spec.role == "lengths":
-            arrays[spec.name] = np.full_like(arrays[spec.name], length)
-        elif bundle.time_dim not in spec.shape and spec.role == "data":
-            arrays[spec.name] = fixed.setdefault(spec.name, arrays[spec.name])
-    return arrays
-
-
-def _time_axes(bundle: Bundle, model: Model, run: Run, states: Arrays, seed: int) -> dict[str, int]:
-    """Output -> the axis that follows the chunk's length."""
-    short, long = (run(_chunk(bundle, model, n, seed, 0, {}) | states) for n in (8, 16))
-    found = {}
-    for name, array in short.items():
-        changed = [i for i, n in enumerate(array.shape) if n != long[name].shape[i]]
-        if len(changed) == 1:
-            found[name] = changed[0]
-    return found
-
-
-def _by_step(
-    outputs: Arrays, exact: Arrays | None, axes: dict[str, int], length: int
-) -> np.ndarray[Any, Any]:
-    """The largest error (or size) of each step of a chunk; what has no time counts at its end."""
-    found = np.zeros(length)
-    for name, array in outputs.items():
-        apart = np.abs(array.astype(np.float64) - (0.0 if exact is None else exact[name]))
-        apart[~np.isfinite(apart)] = np.inf
-        if name not in axes:
-            found[-1] = max(found[-1], apart.max(initial=0.0))
-            continue
-        rows = np.moveaxis(apart, axes[name], 0).reshape(apart.shape[axes[name]], -1)
-        # A strided layer has fewer steps than its input: each stands for several.
-        steps = np.arange(length) * len(rows) // length
-        found = np.maximum(found, rows.max(axis=1, initial=0.0)[steps])
-    return found
 
 
 def _judged(lines: list[Line], ends: Sequence[int], sizes: Sequence[float]) -> list[Line]:

@@ -12,9 +12,17 @@ class Unavailable(RnnbenchError):  # noqa: N818  (a state of the machine, not a 
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    """The line of an error's message that says what is wrong, or its type where it has none.
+
+    That is the first, but for PyTorch's headlines: of the TorchScript interpreter's the last line
+    says it, and where the first ends with a colon the second.
+    """
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    if lines[0].startswith("The following operation failed in the TorchScript interpreter"):
+        return lines[-1]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
 def choices(what: str, given: object, possible: Iterable[str]) -> RnnbenchError:

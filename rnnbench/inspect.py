@@ -103,8 +103,8 @@ def format_inspection(report: Inspection) -> str:
     opset = f", opset {report.opset}" if report.opset else ""
     dynamic = ", ".join(report.dynamic) or "none known"
     lines = [
-        f"{report.path}: {report.format} by {report.producer}{opset}",
-        f"{report.nodes} nodes, {report.parameters} parameters, {report.bytes} bytes; "
+        f"{report.path}: {report.format} by {report.producer or 'an unknown producer'}{opset}",
+        f"{report.nodes:,} nodes, {report.parameters:,} parameters, {report.bytes:,} bytes; "
         f"dynamic dimensions: {dynamic}",
     ]
     rows = [_row(r) for r in report.recurrences]
@@ -126,11 +126,21 @@ def _row(r: Recurrence) -> list[str]:
 
 
 def differences(a: Inspection, b: Inspection) -> list[tuple[str, str, str]]:
-    """What differs and matters: (what, in a, in b); names of nodes and dimensions do not."""
-    pairs = {"opset": (str(a.opset), str(b.opset))}
+    """What differs and matters: (what, in a, in b).
+
+    Names of nodes and dimensions do not matter; nor does what only one of the formats knows, as
+    the opset, or the shapes that a TorchScript file does not declare.
+    """
+    pairs = {}
+    if a.format != b.format:
+        pairs["format"] = a.format, b.format
+    elif a.opset != b.opset:
+        pairs["opset"] = str(a.opset), str(b.opset)
     for name in ("inputs", "outputs"):
-        left, right = (str([_sizes(p.shape) for p in getattr(i, name)]) for i in (a, b))
-        pairs[name] = left, right
+        ports = getattr(a, name), getattr(b, name)
+        if len(ports[0]) != len(ports[1]) or all(p.shape for side in ports for p in side):
+            left, right = (", ".join(_sizes(p.shape) for p in side) for side in ports)
+            pairs[name] = left, right
     left, right = ("; ".join(" ".join(_row(r)[1:5]) for r in i.recurrences) for i in (a, b))
     pairs["recurrences"] = left, right
     left, right = (
@@ -140,5 +150,7 @@ def differences(a: Inspection, b: Inspection) -> list[tuple[str, str, str]]:
     return [(name, *pair) for name, pair in pairs.items() if pair[0] != pair[1]]
 
 
-def _sizes(shape: tuple[int | str | None, ...] | None) -> list[int | str] | None:
-    return None if shape is None else [n if isinstance(n, int) else "dynamic" for n in shape]
+def _sizes(shape: tuple[int | str | None, ...] | None) -> str:
+    if shape is None:
+        return "[?]"
+    return "[" + " ".join(str(n) if isinstance(n, int) else "dynamic" for n in shape) + "]"

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from rnnbench.feeder import Given
     from rnnbench.minimise import Minimal
 
+_DRIFT = "Instead: so many steps in chunks, and how the error grows with them."
+_BISECT = "Also make each failing case small, and name the first node that is off."
+_AGAINST = "Instead: compare FILE with another, as a.onnx with b.ts; neither is the reference."
+_SET = "With --against: an input that is a number, as sr=16000."
+_SHAPE = "With --against: an input's shape, as x=batch,512."
+_CONTEXT = "With --against: an input of one file wants the last N values of the chunk before."
+_TOLERANCE = "With --against: how far apart the same may be.  [default: 1e-05]"
 _SIZE = re.compile(r"(\w+)=(\d+)")
 
 
@@ -25,15 +32,15 @@ def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of the further proofs; `check` gets them by name."""
     for option in reversed(
         [
-            click.option("--drift", type=click.IntRange(1), metavar="STEPS", help="Over time."),
+            click.option("--drift", type=click.IntRange(1), metavar="STEPS", help=_DRIFT),
             click.option("--plot", metavar="FILE.png", help="With --drift: draw it."),
-            click.option("--bisect", is_flag=True, help="The smallest failing case; the node."),
-            click.option("--against", metavar="FILE", help="Compare FILE with another one."),
+            click.option("--bisect", is_flag=True, help=_BISECT),
+            click.option("--against", metavar="FILE", help=_AGAINST),
             click.option("--inputs", metavar="FILE.npz", help="With --against: what to feed."),
-            click.option("--set", "values", multiple=True, metavar="NAME=N", help="sr=16000"),
-            click.option("--shape", "shapes", multiple=True, help="With --against: x=batch,512"),
-            click.option("--context", multiple=True, help="With --against: input=64 (see README)."),
-            click.option("--tolerance", type=float, default=1e-5, help="Of --against."),
+            click.option("--set", "values", multiple=True, metavar="NAME=N", help=_SET),
+            click.option("--shape", "shapes", multiple=True, metavar="NAME=SIZES", help=_SHAPE),
+            click.option("--context", multiple=True, metavar="NAME=N", help=_CONTEXT),
+            click.option("--tolerance", type=float, default=1e-5, help=_TOLERANCE),
         ]
     ):
         command = option(command)

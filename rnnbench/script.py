@@ -7,64 +7,14 @@ writer prints it. Nothing is executed: expressions become nodes, and only litera
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from rnnbench.errors import RnnbenchError
 from rnnbench.program import Body, Carried, Node, Program, Ref
+from rnnbench.script_code import CONSTANTS, Function, Library, Object
+from rnnbench.script_graph import Notes, flat
 
-CONSTANTS = "CONSTANTS"
-_MOST_NODES = 500_000  # calls within calls could unfold to any size
 _DEEPEST = 100
-
-
-@dataclass(eq=False)
-class Object:
-    """A module of the file.
-
-    Attributes:
-        cls: its class's full name.
-        path: of its attributes' names, `encoder.rnn.`.
-        attributes: literals, lists, objects, and `Ref` for tensors.
-    """
-
-    cls: str
-    path: str
-    attributes: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Function:
-    name: str
-
-
-class Library:
-    """The classes and functions of the code, by their full names."""
-
-    def __init__(self, sources: Mapping[str, str]) -> None:
-        self._classes: dict[str, dict[str, ast.FunctionDef]] = {}
-        self._functions: dict[str, ast.FunctionDef] = {}
-        for module, text in sources.items():
-            try:
-                tree = ast.parse(text)
-            except (SyntaxError, ValueError, MemoryError):
-                raise RnnbenchError(f"the code of {module} is damaged") from None
-            for item in tree.body:
-                if isinstance(item, ast.FunctionDef):
-                    self._functions[f"{module}.{item.name}"] = item
-                elif isinstance(item, ast.ClassDef):
-                    self._classes[f"{module}.{item.name}"] = {
-                        f.name: f for f in item.body if isinstance(f, ast.FunctionDef)
-                    }
-
-    def method(self, cls: str, name: str) -> ast.FunctionDef | None:
-        """A method of a class."""
-        return self._classes.get(cls, {}).get(name)
-
-    def function(self, name: str) -> ast.FunctionDef | None:
-        """A free function."""
-        return self._functions.get(name)
 
 
 def interpret(
@@ -81,61 +31,21 @@ def interpret(
     names = [
         (a.arg, ast.unparse(a.annotation) if a.annotation else "") for a in forward.args.args[1:]
     ]
-    reader = _Reader(library, program)
-    for name, _ in names:
-        reader.taken.add(name)
+    notes = Notes(program)
+    notes.taken.update(name for name, _ in names)
+    reader = _Reader(library, notes)
     result = reader.call(forward, [root, *(Ref(n) for n, _ in names)], {}, "forward")
     outputs = result if isinstance(result, list) else [result]
-    flat = tuple(Ref(v) for v in reader.flat(outputs))
-    return Body(reader.nodes, tuple(n for n, _ in names), flat), names
+    values = tuple(Ref(v) for v in flat(outputs))
+    return Body(notes.nodes, tuple(n for n, _ in names), values), names
 
 
 class _Reader:
     """Walks through code, and notes the operations."""
 
-    def __init__(self, library: Library, program: Program) -> None:
+    def __init__(self, library: Library, notes: Notes) -> None:
         self.library = library
-        self.program = program
-        self.nodes: list[Node] = []
-        self.taken: set[str] = set()
-        self.count = 0
-        self.calls: list[str] = []
-        self.frames: list[dict[str, Any]] = []
-
-    # What there is a name for -------------------------------------------------------------
-
-    def fresh(self, stem: str) -> Ref:
-        """A name that nothing else has."""
-        name, i = stem, 1
-        while name in self.taken:
-            name, i = f"{stem}.{self.count + i}", i + 1
-        self.taken.add(name)
-        return Ref(name)
-
-    def emit(self, op: str, args: list[Any], attributes: dict[str, Any], count: int = 1) -> Any:
-        """Notes an operation; returns its results."""
-        self.count += 1
-        if self.count > _MOST_NODES:
-            raise RnnbenchError(f"its code unfolds to over {_MOST_NODES} operations")
-        place = " > ".join(self.calls[1:])
-        short = op.rpartition(".")[2]
-        outputs = tuple(self.fresh(f"{short}_{self.count}") for _ in range(count))
-        name = f"{place}: {short}" if place else short
-        self.nodes.append(Node(op, name, args, attributes, outputs))
-        self._note_shape(op, args, outputs)
-        return outputs[0] if count == 1 else list(outputs)
-
-    def _note_shape(self, op: str, args: list[Any], outputs: tuple[Ref, ...]) -> None:
-        """The sizes of a new tensor are written in the call."""
-        if op in ("aten.zeros", "aten.ones", "aten.empty", "aten.randn", "aten.full"):
-            sizes = args[0] if args else None
-        elif op in ("aten.new_zeros", "aten.new_ones", "aten.new_empty", "aten.new_full"):
-            sizes = args[1] if len(args) > 1 else None
-        else:
-            return
-        if isinstance(sizes, list):
-            shape = tuple(n if isinstance(n, int) else None for n in sizes)
-            self.program.shapes[outputs[0]] = shape
+        self.notes = notes
 
     # Calls --------------------------------------------------------------------------------
 
@@ -143,7 +53,7 @@ class _Reader:
         self, function: ast.FunctionDef, given: list[Any], named: dict[str, Any], label: str
     ) -> Any:
         """Writes a function out; returns its result."""
-        if len(self.calls) > _DEEPEST:
+        if len(self.notes.calls) > _DEEPEST:
             raise RnnbenchError("its code calls itself")
         parameters = [a.arg for a in function.args.args]
         frame = dict(zip(parameters, given, strict=False)) | named
@@ -153,9 +63,9 @@ class _Reader:
         ):
             if name not in frame:
                 frame[name] = self.value(default, frame)
-        self.calls.append(label)
+        self.notes.calls.append(label)
         result = self.block(function.body, frame)
-        self.calls.pop()
+        self.notes.calls.pop()
         return result
 
     def block(self, statements: list[ast.stmt], frame: dict[str, Any]) -> Any:
@@ -190,14 +100,14 @@ class _Reader:
         elif isinstance(target, ast.Tuple):
             count = len(target.elts)
             if not isinstance(value, list) or len(value) != count:
-                value = self.emit("prim.TupleUnpack", [value], {}, count)
+                value = self.notes.emit("prim.TupleUnpack", [value], {}, count)
                 value = value if isinstance(value, list) else [value]
             for item, part in zip(target.elts, value, strict=True):
                 self.bind(item, part, frame)
         elif isinstance(target, ast.Attribute):
             owner = self.value(target.value, frame)
             if isinstance(owner, Object):
-                self.emit("prim.SetAttr", [owner.path + target.attr, value], {})
+                self.notes.emit("prim.SetAttr", [owner.path + target.attr, value], {})
                 owner.attributes[target.attr] = value
 
     # Expressions --------------------------------------------------------------------------
@@ -212,41 +122,47 @@ class _Reader:
         if isinstance(node, ast.Tuple | ast.List):
             return [self.value(item, frame) for item in node.elts]
         if isinstance(node, ast.Dict):
-            return self.emit("prim.DictConstruct", [self.value(v, frame) for v in node.values], {})
+            return self.notes.emit(
+                "prim.DictConstruct", [self.value(v, frame) for v in node.values], {}
+            )
         if isinstance(node, ast.Attribute):
             return self.attribute(node, frame)
         if isinstance(node, ast.Subscript):
             return self.item(self.value(node.value, frame), self.value(node.slice, frame))
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             inner = self.value(node.operand, frame)
-            return -inner if isinstance(inner, int | float) else self.emit("aten.neg", [inner], {})
+            return (
+                -inner
+                if isinstance(inner, int | float)
+                else self.notes.emit("aten.neg", [inner], {})
+            )
         if isinstance(node, ast.Call):
             return self.invoke(node, frame, count)
         parts = [
             self.value(n, frame) for n in ast.iter_child_nodes(node) if isinstance(n, ast.expr)
         ]
-        return self.emit(f"prim.{type(node).__name__}", parts, {})
+        return self.notes.emit(f"prim.{type(node).__name__}", parts, {})
 
     def attribute(self, node: ast.Attribute, frame: dict[str, Any]) -> Any:
         name = ast.unparse(node)
         if name.startswith(f"{CONSTANTS}."):
             return Ref(name)
         if name.startswith("__torch__."):
-            return _Function(name)
+            return Function(name)
         owner = self.value(node.value, frame)
         if isinstance(owner, Object):
             return owner.attributes.get(node.attr)
-        return self.emit("prim.GetAttr", [owner, node.attr], {})
+        return self.notes.emit("prim.GetAttr", [owner, node.attr], {})
 
     def item(self, whole: Any, index: Any) -> Any:
         if isinstance(whole, list) and isinstance(index, int) and -len(whole) <= index < len(whole):
             return whole[index]
-        return self.emit("aten.__getitem__", [whole, index], {})
+        return self.notes.emit("aten.__getitem__", [whole, index], {})
 
     def invoke(self, node: ast.Call, frame: dict[str, Any], count: int) -> Any:
         name = ast.unparse(node.func)
         if name in ("annotate", "unchecked_cast") and len(node.args) == 2:
-            return self.cast(self.value(node.args[1], frame), name)
+            return self.notes.cast(self.value(node.args[1], frame), name)
         if name == "uninitialized":
             return None
         args = [self.value(a, frame) for a in node.args]
@@ -257,11 +173,11 @@ class _Reader:
         if isinstance(callee, tuple):
             function, first, label = callee
             return self.call(function, [*first, *args], named, label)
-        return self.operator(name, args, named, count)
+        return self.notes.operator(name, args, named, count)
 
     def callee(self, node: ast.expr, frame: dict[str, Any]) -> Any:
         """The function that is called and what comes before its arguments; None: an operator."""
-        if isinstance(node, ast.Name) and isinstance(frame.get(node.id), _Function):
+        if isinstance(node, ast.Name) and isinstance(frame.get(node.id), Function):
             name = frame[node.id].name
             function = self.library.function(name)
             return function and (function, [], name.rpartition(".")[2])
@@ -281,31 +197,6 @@ class _Reader:
             return method and (method, [owner], path or node.attr)
         return None
 
-    def cast(self, value: Any, how: str) -> Any:
-        """An empty list is one that steps are put into: it needs a name."""
-        if how == "annotate" and value == []:
-            return self.emit("prim.ListConstruct", [], {})
-        return value
-
-    def operator(self, name: str, args: list[Any], named: dict[str, Any], count: int) -> Any:
-        op = name.removeprefix("ops.")
-        if op.startswith("torch."):
-            op = f"aten.{op.removeprefix('torch.')}"
-        elif "." not in op:
-            op = f"prim.{op}"
-        if op.startswith("aten.") and not op.endswith("__") and op != "aten.copy_":
-            op = op.removesuffix("_")
-        if op in _FOLDED and not any(isinstance(a, Ref | list | Object) for a in args):
-            return _FOLDED[op](*args)
-        if op == "aten.device" and args and isinstance(args[0], str):
-            return "device:" + ":".join(map(str, args))
-        if op == "aten.append" and args and isinstance(args[0], Ref):
-            node_list = args[0]
-            self.emit(op, args, named)
-            self.nodes[-1].outputs = (node_list,)
-            return node_list
-        return self.emit(op, args, named, count)
-
     # Control flow -------------------------------------------------------------------------
 
     def branch(self, statement: ast.If, frame: dict[str, Any]) -> None:
@@ -320,7 +211,7 @@ class _Reader:
             frames.append(inner)
         raises = [any(n.op == "prim.RaiseException" for n in b.nodes) for b in bodies]
         node = Node("prim.If", "if", [condition], bodies=tuple(bodies))
-        self.nodes.append(node)
+        self.notes.nodes.append(node)
         if raises[0] != raises[1]:
             frame.update(frames[raises[0]])
             return
@@ -329,10 +220,10 @@ class _Reader:
         outputs = []
         for name in changed:
             pair = [f[name] for f in frames]
-            if any(isinstance(v, Object | _Function) for v in pair):
+            if any(isinstance(v, Object | Function) for v in pair):
                 frame[name] = pair[0]
                 continue
-            frame[name] = self.fresh(name)
+            frame[name] = self.notes.fresh(name)
             outputs.append(frame[name])
             for body, value in zip(bodies, pair, strict=True):
                 body.outputs += (value,)
@@ -342,9 +233,9 @@ class _Reader:
 
     def inside(self, statements: list[ast.stmt], frame: dict[str, Any]) -> Body:
         """Statements as a graph of their own."""
-        outer, self.nodes = self.nodes, []
+        outer, self.notes.nodes = self.notes.nodes, []
         self.block(statements, frame)
-        body, self.nodes = Body(self.nodes), outer
+        body, self.notes.nodes = Body(self.notes.nodes), outer
         return body
 
     def loop(self, statement: ast.For | ast.While, frame: dict[str, Any]) -> None:
@@ -354,45 +245,26 @@ class _Reader:
             for n in ast.walk(s)
             if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and n.id in frame
         }
-        names = {n for n in names if not isinstance(frame[n], Object | _Function)}
+        names = {n for n in names if not isinstance(frame[n], Object | Function)}
         source = statement.iter if isinstance(statement, ast.For) else statement.test
         trips = self.value(source, frame)
         inner = dict(frame)
         first = {name: frame[name] for name in sorted(names)}
-        inside = {name: self.fresh(name) for name in first}
+        inside = {name: self.notes.fresh(name) for name in first}
         inner.update(inside)
         index: tuple[str, ...] = ()
         if isinstance(statement, ast.For) and isinstance(statement.target, ast.Name):
-            counter = self.fresh(statement.target.id)
+            counter = self.notes.fresh(statement.target.id)
             inner[statement.target.id] = counter
             index = (counter,)
         body = self.inside(statement.body, inner)
-        last = {name: self.fresh(name) for name in first}
+        last = {name: self.notes.fresh(name) for name in first}
         body.inputs = (*index, *inside.values())
         body.outputs = tuple(inner[name] for name in first)
-        place = " > ".join(self.calls[1:])
+        place = " > ".join(self.notes.calls[1:])
         node = Node("prim.Loop", f"{place}: loop" if place else "loop", [trips, *first.values()])
         node.outputs = tuple(last.values())
         node.bodies = (body,)
         node.carried = tuple(Carried(first[n], inside[n], inner[n], last[n]) for n in first)
-        self.nodes.append(node)
+        self.notes.nodes.append(node)
         frame.update(last)
-
-    def flat(self, values: list[Any]) -> list[Ref]:
-        """The values of the graph in nested lists."""
-        found: list[Any] = []
-        for value in values:
-            found += self.flat(value) if isinstance(value, list) else [value]
-        return [v for v in found if isinstance(v, Ref)]
-
-
-_FOLDED: dict[str, Callable[..., Any]] = {
-    "aten.__not__": lambda a: not a,
-    "aten.__is__": lambda a, b: a is b,
-    "aten.__isnot__": lambda a, b: a is not b,
-    "aten.eq": lambda a, b: a == b,
-    "aten.ne": lambda a, b: a != b,
-    "prim.bool": bool,
-    "prim.int": int,
-    "prim.float": float,
-}

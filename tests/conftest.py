@@ -1,4 +1,27 @@
-"""What the tests say at their end: how many deliberate damages were caught."""
+"""Bundles that several files test, and what the tests say at their end."""
+
+import pytest
+
+import rnnbench
+from rnnbench import variants
+
+
+@pytest.fixture(scope="session")
+def variant_bundle(tmp_path_factory):
+    """The name of a variant -> its small model and its bundle, exported once; leave it as it is."""
+    known = {}
+
+    def get(name):
+        if name not in known:
+            ids = variants.reads(name) == "ids"
+            options = variants.Options(5, 4, 2, output_size=4, vocabulary=9 if ids else None)
+            model = variants.model(name, options, bundle_name=name)
+            out = tmp_path_factory.mktemp("variant")
+            formats = ("onnx", "torchscript", "pt2")
+            known[name] = model, rnnbench.export(model, formats=formats, out=out)
+        return known[name]
+
+    return get
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -1,8 +1,11 @@
 """A bundle of one GRU made by hand, so that check is tested apart from the exporter."""
 
+import json
+import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -86,15 +89,30 @@ def make_bundle(
     out: Path, *, edit: Edit | None = None, seed=0, hidden=HIDDEN, scale=1.0, name="made-gru"
 ) -> Bundle:
     """Writes ONNX (edited, where a test wants it damaged) and TorchScript."""
+    with writing(out, name) as folder:
+        files = _sound_files(seed, hidden, scale, name)
+        for file, data in files.items():
+            (folder / file).write_bytes(data)
+        if edit is not None:
+            proto = onnx.load_from_string(files["model.onnx"])
+            edit(proto)
+            onnx.save(proto, str(folder / "model.onnx"))
+            manifest = json.loads(files["manifest.json"])
+            manifest["artifacts"]["onnx"] = describe_file(folder / "model.onnx")
+            write_manifest(folder, manifest)
+    return Bundle.open(out / name)
+
+
+@cache
+def _sound_files(seed: int, hidden: int, scale: float, name: str) -> dict[str, bytes]:
+    """The files of a bundle by name: many tests want the same one, with another damage."""
     model = gru(seed, hidden, name)
     with torch.no_grad():
         for parameter in model.module.parameters():
             parameter.mul_(scale)
-    with writing(out, name) as folder:
-        proto = onnx_gru(model)
-        if edit is not None:
-            edit(proto)
-        onnx.save(proto, str(folder / "model.onnx"))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        onnx.save(onnx_gru(model), str(folder / "model.onnx"))
         script(model, folder / "model.ts")
         manifest = {
             "name": name,
@@ -120,7 +138,7 @@ def make_bundle(
             "cases": write_cases(model, folder, plan_cases(model, TRACED)),
         }
         write_manifest(folder, manifest)
-    return Bundle.open(out / name)
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def initializer(proto: onnx.ModelProto, name: str) -> np.ndarray:

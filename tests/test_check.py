@@ -15,7 +15,6 @@ from rnnbench import variants
 from rnnbench.bundle import Bundle, write_manifest
 from rnnbench.check import check as check_isolated
 from rnnbench.check import format_report, merge
-from rnnbench.compare import compare
 from rnnbench.errors import RnnbenchError, Unavailable
 from tests import handmade
 
@@ -205,13 +204,15 @@ DAMAGES = [
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("seed", range(3))
 def test_damage_is_caught(tmp_path, damage, seed):
-    report = check(handmade.make_bundle(tmp_path, edit=damage, seed=seed))
+    bundle = handmade.make_bundle(tmp_path, edit=damage, seed=seed)
+    report = check(bundle, None if seed == 0 else ["onnxruntime"])
     bad = [row for row in rows_of(report, "onnx") if row.verdict in ("DIFFERS", "failed")]
     assert not report.ok
     assert bad
     assert all(row.reason and "\n" not in row.reason for row in bad)
-    others = [row for row in report.rows if row.format != "onnx"]
-    assert {row.verdict for row in others} == {"same"}
+    if seed == 0:
+        others = [row for row in report.rows if row.format != "onnx"]
+        assert {row.verdict for row in others} == {"same"}
 
 
 def test_reasons_name_what_is_wrong(tmp_path):
@@ -353,48 +354,3 @@ def test_a_pickle_among_the_cases_is_refused(tmp_path):
 def test_a_manifest_can_be_written_again(sound, tmp_path):
     write_manifest(tmp_path, sound.manifest)
     assert json.loads((tmp_path / "manifest.json").read_text()) == sound.manifest
-
-
-EXACT = np.linspace(-1, 1, 12).reshape(3, 4)
-EAGER = EXACT.astype(np.float32)
-
-
-def test_compare_allows_the_noise_and_little_more():
-    floor = np.abs(EAGER - EXACT).max()
-    assert compare(EAGER, EXACT, EAGER).reason == ""
-    assert compare(EAGER, EXACT, EAGER).error == floor
-    assert compare(EAGER + np.float32(5e-7), EXACT, EAGER).reason == ""
-    assert "off by 1.0e-05" in compare(EAGER + np.float32(1e-5), EXACT, EAGER).reason
-    noisy = EAGER + np.float32(2e-6)
-    assert compare(EAGER - np.float32(1e-5), EXACT, noisy).reason == ""
-
-
-def test_compare_gives_the_tolerance_that_allclose_needs():
-    actual = EAGER * np.float32(1.01)
-    needed = compare(actual, EXACT, EAGER).tolerance
-    assert np.allclose(actual, EXACT, rtol=needed * 1.0001, atol=needed * 1.0001)
-    assert not np.allclose(actual, EXACT, rtol=needed * 0.999, atol=needed * 0.999)
-
-
-def with_one(value, array=EXACT):
-    changed = array.copy()
-    changed[1, 2] = value
-    return changed
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_compare_sees_nan_and_infinity_on_both_sides(value):
-    assert compare(with_one(value, EAGER), EXACT, EAGER).reason
-    exact, eager = with_one(value), with_one(value, EAGER)
-    assert "finite where" in compare(EAGER, exact, eager).reason
-    assert compare(eager, exact, eager).reason == ""
-    assert compare(with_one(-value if value == value else 0, EAGER), exact, eager).reason
-
-
-def test_compare_is_exact_for_integers():
-    exact = np.arange(6)
-    assert compare(exact, exact, exact).reason == ""
-    assert compare(exact + 1, exact, exact).reason == "6 of 6 values differ"
-    assert compare(exact.astype(np.int32), exact, exact).reason.startswith("dtype")
-    rounded = exact + np.array([0, 0, 1, 0, 0, 0])
-    assert compare(rounded, exact, rounded).reason == ""

@@ -166,7 +166,7 @@ def test_a_damaged_bundle_does_not_stop_the_others(run, tmp_path):
     (broken / "manifest.json").write_text("{")
     code, out, _ = run("check")
     assert code == 1
-    assert "failed: " in next(line for line in out.splitlines() if line.startswith("broken"))
+    assert "failed: " in next(line for line in out.splitlines() if line.startswith("broken:"))
     assert "same" in out
     code, out, err = run("check", "exports/broken")  # alone it is bad input
     assert (code, out, err.count("\n")) == (2, "", 1)

@@ -1,6 +1,7 @@
 """Damaged ONNX files: the node that was damaged is named, and the failing case made small."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -104,6 +105,8 @@ def test_model_pt2_is_the_reference_where_the_code_is_not_here(exported, tmp_pat
     bundle, _, inputs = exported("RnnReluDeep")  # its manifest does not say where the code is
     reference = find_reference(bundle)
     assert "model.pt2" in reference.origin
+    values = reference.run(inputs)  # in a process: once is enough for both
+    reference = replace(reference, run=lambda _: values)
     assert locate(bundle, inputs, reference=reference).node == ""
     path = damaged(bundle, tmp_path, "layer.W_l1", swap_rows)
     found = locate(bundle, inputs, path=path, reference=reference)

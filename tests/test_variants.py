@@ -106,6 +106,14 @@ def test_the_two_forms_have_the_same_names_and_start(loop):
     assert variants.twin(fused)[0] == loop
 
 
+@pytest.mark.parametrize("name", variants.names())
+def test_the_name_of_the_other_form_is_read_from_the_source(name):
+    other = variants.twin(name)
+    options = variants.Options(3)
+    assert variants.twin_name(name, options) == (other[0] if other else None)
+    assert variants.twin_name(name, replace(options, bidirectional=True)) is None
+
+
 def test_loops_are_made_of_the_cells():
     for loop, cell in (
         ("elman-loop", torch.nn.RNNCell),

@@ -25,8 +25,14 @@ def find(flow: Flow, recurrences: tuple[Recurrence, ...]) -> Iterator[Found]:
             yield node.name, f"drops {given['dropout']:g} between layers at random", ""
         elif _in_training(flow, node):
             yield node.name, "dropout in training mode", ""
-        elif node.op == "BatchNormalization" and node.attributes.get("training_mode"):
-            yield node.name, "a batch norm in training mode", ""
+        elif _own_statistics(node):
+            yield node.name, "a batch norm in training mode: each batch has its own statistics", ""
+
+
+def _own_statistics(node: Node) -> bool:
+    if node.op == "aten.batch_norm":
+        return node.arg(5, "training") is True
+    return node.op == "BatchNormalization" and bool(node.attributes.get("training_mode"))
 
 
 def _true(flow: Flow, value: Any) -> bool:

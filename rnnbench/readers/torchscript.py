@@ -15,7 +15,8 @@ from rnnbench.archives import Archive, entries
 from rnnbench.errors import RnnbenchError
 from rnnbench.pickles import Call, Persistent, describe
 from rnnbench.program import Body, Port, Program, Ref, Tensor, walk
-from rnnbench.script import CONSTANTS, Library, Object, interpret
+from rnnbench.script import interpret
+from rnnbench.script_code import CONSTANTS, Library, Object
 
 _DTYPES = {
     **{"Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16"},

@@ -89,10 +89,9 @@ def twin_of(bundle: Bundle) -> str | None:
 
     try:
         options = variants.Options(**bundle.source["options"])
-        other = variants.twin(bundle.source["variant"], options)
+        return variants.twin_name(bundle.source["variant"], options)
     except (KeyError, TypeError, RnnbenchError):
         return None  # no variant; or loading the module itself says what is wrong with the source
-    return other[0] if other is not None else None
 
 
 def _twin(bundle: Bundle) -> torch.nn.Module:

@@ -7,7 +7,8 @@ A file has the same few names as its neighbours:
 * `STATES`: the name of each state's input -> the output to feed back;
 * `LAYERS`: the number of layers unless one asks for another;
 * `build(form, options)`: the module, with weights from the global random generator;
-* `TWINS`: the name of a form -> the other form and how the state dict converts.
+* `TWINS`: the name of a form -> the other form and how the state dict converts (a dict of pairs
+  whose names are literals: they are read without importing).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import util
 from pathlib import Path
 from types import ModuleType
@@ -166,6 +168,17 @@ def twin(name: str, options: Options | None = None) -> tuple[str, Convert] | Non
     return twins.get(name)
 
 
+def twin_name(name: str, options: Options) -> str | None:
+    """The name of the other form; None where there is none. Does not import torch."""
+    written = _assigned(_find(name)[0], "TWINS")
+    if options.bidirectional or not isinstance(written, ast.Dict):
+        return None
+    for key, pair in zip(written.keys, written.values, strict=True):
+        if isinstance(pair, ast.Tuple) and isinstance(key, ast.Constant) and key.value == name:
+            return str(ast.literal_eval(pair.elts[0]))
+    return None
+
+
 def _plugin(name: str) -> ModuleType:
     return plugins.load("variants", _find(name)[0])
 
@@ -177,20 +190,26 @@ def _find(name: str) -> tuple[str, str]:
     return forms[name]
 
 
+@cache
 def _forms() -> dict[str, tuple[str, str]]:
     """Variant -> its file's stem and its line, read from the source: importing needs torch."""
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for stem in plugins.names("variants"):
-        spec = util.find_spec(f"{__name__}.{stem}")
-        if spec is not None and spec.origin is not None:
-            for name, line in _literal(Path(spec.origin), "FORMS").items():
-                found[name] = (stem, line)
+        written = _assigned(stem, "FORMS")
+        if written is not None:
+            found |= {name: (stem, line) for name, line in ast.literal_eval(written).items()}
     return dict(sorted(found.items()))
 
 
-def _literal(path: Path, name: str) -> dict[str, str]:
-    for node in ast.parse(path.read_text("utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
-            value: dict[str, str] = ast.literal_eval(node.value)
-            return value
-    return {}
+@cache
+def _assigned(stem: str, name: str) -> ast.expr | None:
+    """The expression that a variant's file gives a name, as it is written."""
+    spec = util.find_spec(f"{__name__}.{stem}")
+    if spec is None or spec.origin is None:
+        return None
+    for node in ast.parse(Path(spec.origin).read_text("utf-8")).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            if isinstance(target, ast.Name) and target.id == name:
+                return node.value
+    return None

@@ -1,18 +1,11 @@
-"""Deliberate damage to exported artifacts: each kind returns False where it does not apply."""
-
-import io
-import warnings
+"""Deliberate damage to ONNX files: each kind returns False where it does not apply."""
 
 import numpy as np
 import onnx
-import torch
 from onnx import helper, numpy_helper
-from torch import nn
-
-from rnnbench._quiet import torchscript_deprecation
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
-BIAS, STATE, CELL = 3, 5, 6  # inputs of the recurrent operators
+BIAS, LENGTHS, STATE = 3, 4, 5  # inputs of the recurrent operators
 
 
 def recurrent(proto):
@@ -113,6 +106,27 @@ def clip_cell(proto):
     return True
 
 
+def ignore_lengths(proto):
+    nodes = [node for node in recurrent(proto) if len(node.input) > LENGTHS and node.input[LENGTHS]]
+    for node in nodes:
+        node.input[LENGTHS] = ""
+    return bool(nodes)
+
+
+def lengths_of_other_rows(proto):
+    """The last row's length is the first one's, and so on."""
+    nodes = [node for node in recurrent(proto) if len(node.input) > LENGTHS and node.input[LENGTHS]]
+    for node in nodes:
+        right, node.input[LENGTHS] = node.input[LENGTHS], "lengths~"
+    if nodes:
+        constants = {"last~": [-1], "end~": [-(2**40)], "zero~": [0]}
+        turn = helper.make_node("Slice", [right, "last~", "end~", "zero~", "last~"], ["lengths~"])
+        first = list(proto.graph.node).index(nodes[0])
+        proto.graph.node.insert(first, turn)
+        _add(proto, constants)
+    return bool(nodes)
+
+
 def zero_initial_state(proto):
     node = recurrent(proto)[0]
     if len(node.input) <= STATE or not node.input[STATE]:
@@ -127,10 +141,14 @@ def _between(proto, name, nodes, **constants):
         for i, output in enumerate(node.output):
             if output == name:
                 node.output[i] = f"{name}~"
-    for key, value in constants.items():
-        proto.graph.initializer.append(numpy_helper.from_array(np.array(value, np.int64), key))
+    _add(proto, constants)
     proto.graph.node.extend(nodes)
     return True
+
+
+def _add(proto, constants):
+    for key, value in constants.items():
+        proto.graph.initializer.append(numpy_helper.from_array(np.array(value, np.int64), key))
 
 
 def _first_data(proto):
@@ -191,14 +209,14 @@ def cut_long_sequences(proto):
 def old_state_out(proto):
     """The state that comes out is the one that went in."""
     states = [o.name for o in proto.graph.output[1:]]
-    inputs = [i.name for i in proto.graph.input[1:]]
+    inputs = [i.name for i in proto.graph.input if i.name in ("h0", "c0")]
     if not states:
         return False
     node = helper.make_node("Identity", [inputs[0]], [states[0]])
     return _between(proto, states[0], [node])
 
 
-ONNX = (
+KINDS = (
     swap_gates,
     transpose_recurrence,
     drop_bias,
@@ -209,6 +227,8 @@ ONNX = (
     reverse_direction,
     other_activation,
     clip_cell,
+    ignore_lengths,
+    lengths_of_other_rows,
     zero_initial_state,
     freeze_length,
     freeze_batch,
@@ -218,135 +238,12 @@ ONNX = (
 )
 
 
-def damage_onnx(path, kind, traced):
+def damage(bundle, kind):
     """Whether the kind applies; the file is damaged then."""
+    path, traced = bundle.artifacts["onnx"].path, bundle.traced
     proto = onnx.load(str(path))
     needs = kind in (freeze_length, freeze_batch)
     if not (kind(proto, traced) if needs else kind(proto)):
         return False
     onnx.save(proto, str(path))
     return True
-
-
-class Damaged(nn.Module):
-    """A TorchScript module around a sound one, wrong in one way."""
-
-    def __init__(self, inner, kind, traced, time, batch):
-        super().__init__()
-        self.inner, self.kind, self.traced = inner, kind, traced
-        self.time, self.batch = time, batch
-        self.register_buffer("kept", torch.zeros(1))
-
-    def forward(self, x, *states):
-        kind, time = self.kind, self.time
-        if kind == "reverse_direction":
-            x = x.flip(time)
-        if kind == "zero_initial_state":
-            states = tuple(torch.zeros_like(state) for state in states)
-        if kind == "swap_units_of_the_state":
-            states = tuple(state.flip(-1) for state in states)
-        if kind == "late_input":
-            x = torch.cat([x.narrow(time, 0, 1), x.narrow(time, 0, x.shape[time] - 1)], time)
-        y, *after = self.inner(x, *states)
-        if kind == "freeze_length":
-            y = y.narrow(time, 0, self.traced["time"])
-        if kind == "freeze_batch":
-            y = y.narrow(self.batch, 0, self.traced["batch"])
-        if kind == "late_by_one_step":
-            y = torch.cat([y.narrow(time, 0, 1), y.narrow(time, 0, y.shape[time] - 1)], time)
-        if kind == "old_state_out":
-            after = [states[0], *after[1:]]
-        if kind == "rows_leak":
-            y = y + 1e-3 * y.mean(self.batch, keepdim=True)
-        if kind == "keeps_its_state":
-            y = y + self.kept
-            self.kept += 1e-3
-        if kind == "scale_output":
-            y = y * 1.001
-        if kind == "cut_long_sequences":
-            first = y.transpose(0, time)
-            y = torch.cat([first[:100], first[100:] * 0]).transpose(0, time)
-        if kind == "half_precision":
-            y = y.half().float()
-        return (y, *after)
-
-
-WRAPPED = (
-    "reverse_direction",
-    "zero_initial_state",
-    "late_input",
-    "freeze_length",
-    "freeze_batch",
-    "late_by_one_step",
-    "old_state_out",
-    "rows_leak",
-    "keeps_its_state",
-    "scale_output",
-    "swap_units_of_the_state",
-    "cut_long_sequences",
-    "half_precision",
-)
-WEIGHTS = ("swap_gates", "transpose_recurrence", "drop_bias", "scale_one_weight", "swap_layers")
-TORCHSCRIPT = (*WRAPPED, *WEIGHTS)
-
-
-def damage_torchscript(bundle, kind):
-    """Whether the kind applies; the file is damaged then."""
-    path = bundle.artifacts["torchscript"].path
-    with torchscript_deprecation():
-        module = torch.jit.load(str(path))
-        if kind in WEIGHTS:
-            if not _damage_weights(module, kind):
-                return False
-            torch.jit.save(module, str(path))
-            return True
-        spec = bundle.inputs[0]
-        if (
-            kind in ("zero_initial_state", "old_state_out", "swap_units_of_the_state")
-            and not bundle.states
-        ):
-            return False
-        axes = spec.shape.index("time"), spec.shape.index("batch")
-        wrapped = Damaged(module, kind, bundle.traced, *axes)
-        examples = [
-            torch.zeros(s.resolve(bundle.traced), dtype=getattr(torch, s.dtype))
-            for s in bundle.inputs
-        ]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)
-            traced = torch.jit.trace(wrapped.eval(), tuple(examples), check_trace=False)
-        buffer = io.BytesIO()
-        torch.jit.save(traced, buffer)
-    path.write_bytes(buffer.getvalue())
-    return True
-
-
-@torch.no_grad()
-def _damage_weights(module, kind):
-    """Edits the parameters, or the constants that a frozen file has instead."""
-    named = dict(module.named_parameters()) | dict(module.named_buffers())
-    squares = [t for n, t in named.items() if t.dim() == 2 and t.shape[0] % t.shape[1] == 0]
-    recurrent = [t for n, t in named.items() if "hh" in n and t.dim() == 2] or squares
-    biases = [t for n, t in named.items() if t.dim() == 1 and "bias" in n]
-    if not recurrent or (kind == "drop_bias" and not biases):
-        return False
-    weight, hidden = recurrent[0], recurrent[0].shape[1]
-    before = weight.clone()
-    if kind == "drop_bias":
-        biases[0].zero_()
-        return True
-    if kind == "scale_one_weight":
-        weight.view(-1)[weight.abs().argmax()] *= 1.001
-    elif kind == "transpose_recurrence":
-        weight.copy_(torch.cat([part.T for part in before.split(hidden)]))
-    elif kind == "swap_gates":
-        parts = list(before.split(hidden))
-        if len(parts) < 2:
-            return False
-        weight.copy_(torch.cat([parts[1], parts[0], *parts[2:]]))
-    elif kind == "swap_layers":
-        if len(recurrent) < 2 or recurrent[1].shape != weight.shape:
-            return False
-        weight.copy_(recurrent[1])
-        recurrent[1].copy_(before)
-    return not torch.equal(before, weight)

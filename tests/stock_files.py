@@ -1,0 +1,228 @@
+"""Files for `inspect`: by the stock exporters, and by editing a graph made by hand."""
+
+import warnings
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from rnnbench._quiet import export_warnings, torchscript_deprecation
+from tests import handmade
+
+
+class Layer(nn.Module):
+    def __init__(self, kind="GRU", hidden=4, **options):
+        super().__init__()
+        self.rnn = getattr(nn, kind)(3, hidden, **options)
+
+    def forward(self, x):
+        return self.rnn(x)[0]
+
+
+class Loop(nn.Module):
+    def __init__(self, kind="GRU"):
+        super().__init__()
+        self.lstm = kind == "LSTM"
+        self.cell = getattr(nn, f"{kind}Cell")(3, 4)
+
+    def forward(self, x):
+        h = c = x.new_zeros(x.shape[1], 4)
+        steps = []
+        for t in range(x.shape[0]):
+            if self.lstm:
+                h, c = self.cell(x[t], (h, c))
+            else:
+                h = self.cell(x[t], h)
+            steps.append(h)
+        return torch.stack(steps)
+
+
+class Normed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.rnn = nn.BatchNorm1d(3), nn.GRU(3, 4)
+
+    def forward(self, x):
+        return self.rnn(self.norm(x.transpose(1, 2)).transpose(1, 2))[0]
+
+
+class Kept(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.GRUCell(3, 4)
+        self.h = torch.zeros(1, 4)
+
+    def forward(self, x):
+        self.h = self.cell(x, self.h)
+        return self.h
+
+
+X = torch.zeros(5, 2, 3)
+
+
+def old(module, path, *, dynamic=True, inputs=(X,), names=("x",)):
+    axes = {"x": {0: "time", 1: "batch"}} if dynamic else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(), inputs, path, dynamo=False, input_names=list(names), dynamic_axes=axes
+        )
+    return path
+
+
+def new(module, path, shapes=None):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(), (X,), path, dynamo=True, verbose=False, dynamic_shapes=shapes
+        )
+    return path
+
+
+def declared_dynamic(path):
+    """What the exporter writes where it does not refuse: the length lives on in a Reshape."""
+    proto = onnx.load(path)
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "time"
+    del proto.graph.value_info[:]
+    onnx.save(proto, path)
+    return path
+
+
+def traced(module, path, example=X):
+    with torchscript_deprecation(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        torch.jit.trace(module, (example,), check_trace=False).save(str(path))
+    return path
+
+
+def scripted(module, path):
+    with torchscript_deprecation():
+        torch.jit.script(module).save(str(path))
+    return path
+
+
+def exported(module, path):
+    with export_warnings(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The tensor attributes .* assigned during export")
+        torch.export.save(torch.export.export(module, (X,)), path)
+    return path
+
+
+def edited(path, edit):
+    proto = handmade.onnx_gru(handmade.gru())
+    edit(proto)
+    onnx.save(proto, str(path))
+    return path
+
+
+def attribute(**values):
+    def edit(proto):
+        for name, value in values.items():
+            kept = [a for a in proto.graph.node[0].attribute if a.name != name]
+            del proto.graph.node[0].attribute[:]
+            proto.graph.node[0].attribute.extend([*kept, helper.make_attribute(name, value)])
+
+    return edit
+
+
+def opset(version):
+    def edit(proto):
+        proto.opset_import[0].version = version
+
+    return edit
+
+
+def doubled(proto):
+    for name in "WRB":
+        array = handmade.initializer(proto, name).astype(np.float64)
+        handmade.replace_initializer(proto, name, array)
+
+
+def constant_lengths(proto):
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([5, 5], np.int32), "lens"))
+    proto.graph.node[0].input[4] = "lens"
+
+
+def without_state(proto):
+    del proto.graph.node[0].input[4:]
+
+
+def sequence(proto):
+    proto.graph.node.append(helper.make_node("SequenceConstruct", ["y"], ["steps"]))
+
+
+def dropout(proto):
+    proto.graph.initializer.append(numpy_helper.from_array(np.array(True), "training"))
+    proto.graph.node.append(helper.make_node("Dropout", ["y", "", "training"], ["dropped"]))
+
+
+def stale(proto):
+    """A Scan that adds up its input, with a size that only the exporter knew."""
+    info = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Add", ["s", "xt"], ["n"]), helper.make_node("Identity", ["n"], ["o"])],
+        "body",
+        [info(n, TensorProto.FLOAT, ["s27", 3]) for n in ("s", "xt")],
+        [info(n, TensorProto.FLOAT, ["s27", 3]) for n in ("n", "o")],
+    )
+    scan = helper.make_node("Scan", ["zero", "x"], ["last", "all"], body=body, num_scan_inputs=1)
+    proto.graph.initializer.append(numpy_helper.from_array(np.zeros((2, 3), np.float32), "zero"))
+    proto.graph.node.append(scan)
+
+
+def in_training(module, path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module, (X,), path, dynamo=False, training=torch.onnx.TrainingMode.TRAINING
+        )
+    return path
+
+
+def looped(op):
+    """A GRU cell's linear half as a Scan or a Loop that walks along the time of x."""
+
+    def edit(proto):
+        info = helper.make_tensor_value_info
+        body = [
+            helper.make_node("MatMul", ["xt", "w"], ["a"]),
+            helper.make_node("MatMul", ["h", "r"], ["b"]),
+            helper.make_node("Add", ["a", "b"], ["c"]),
+            helper.make_node("Tanh", ["c"], ["next"]),
+            helper.make_node("Identity", ["next"], ["out"]),
+        ]
+        state = info("h", TensorProto.FLOAT, None)
+        results = [info(n, TensorProto.FLOAT, None) for n in ("next", "out")]
+        if op == "Scan":
+            inputs = [state, info("xt", TensorProto.FLOAT, None)]
+            graph = helper.make_graph(body, "body", inputs, results)
+            node = helper.make_node(
+                op, ["first", "x"], ["last", "all"], body=graph, num_scan_inputs=1
+            )
+        else:
+            body.insert(0, helper.make_node("Gather", ["x", "i"], ["xt"], axis=0))
+            body.append(helper.make_node("Identity", ["go"], ["on"]))
+            inputs = [info("i", TensorProto.INT64, []), info("go", TensorProto.BOOL, []), state]
+            results = [info("on", TensorProto.BOOL, []), *results]
+            graph = helper.make_graph(body, "body", inputs, results)
+            node = helper.make_node(op, ["steps", "yes", "first"], ["last", "all"], body=graph)
+        tensors = {"w": np.ones((3, 4), np.float32), "r": np.eye(4, dtype=np.float32)}
+        tensors |= {"zero": np.array(0), "yes": np.array(True)}
+        for name, array in tensors.items():
+            proto.graph.initializer.append(numpy_helper.from_array(array, name))
+        del proto.graph.node[:], proto.graph.output[:]
+        proto.graph.node.extend(
+            [
+                helper.make_node("Shape", ["x"], ["shape"]),
+                helper.make_node("Gather", ["shape", "zero"], ["steps"]),
+                helper.make_node("Squeeze", ["h0", "axes"], ["first"]),
+                node,
+            ]
+        )
+        handmade.replace_initializer(proto, "axes", np.array([0], np.int64))
+        shapes = {"all": ["time", "batch", 4], "last": ["batch", 4]}
+        proto.graph.output.extend(info(n, TensorProto.FLOAT, s) for n, s in shapes.items())
+
+    return edit
