@@ -58,6 +58,11 @@ def job_of(path: Path) -> Job:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+        if any("data/aotinductor/" in n for n in names):
+            raise RnnbenchError(
+                f"{path} is an AOTInductor package, which does not say what it takes: check it in "
+                "its bundle, or give the .pt2 file that it was compiled from"
+            )
         if any(n.endswith(("archive_format", "serialized_exported_program.json")) for n in names):
             return Job("pt2", "pt2", path, None)
         if any("/code/" in n for n in names):

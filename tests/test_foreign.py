@@ -18,6 +18,7 @@ from rnnbench.foreign import check_pair, format_pair
 from rnnbench.pairing import find_states, job_of
 from rnnbench.signature import Port, Signature
 from tests import handmade
+from tests.stock_files import package
 
 
 class Inside(torch.nn.Module):
@@ -113,6 +114,8 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(RnnbenchError, match=r"no \.onnx, TorchScript or \.pt2 file"):
         job_of(tmp_path / "notes.txt")
+    with pytest.raises(RnnbenchError, match=r"is an AOTInductor package.* in its bundle"):
+        job_of(package(tmp_path / "model.aoti.pt2"))
     with pytest.raises(RnnbenchError, match="is not a file"):
         job_of(tmp_path / "missing.onnx")
 

@@ -9,7 +9,7 @@ from onnx import TensorProto
 import rnnbench
 from rnnbench import cli
 from rnnbench.errors import RnnbenchError
-from tests.stock_files import Layer, edited, exported, old, traced
+from tests.stock_files import Layer, edited, exported, old, package, traced
 
 
 def run(capsys, *arguments):
@@ -39,15 +39,6 @@ def half(write):
 
 def checkpoint(path):
     torch.save(Layer().state_dict(), path)
-    return path
-
-
-def package(path):
-    """What an AOTInductor package holds, as far as names go."""
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("model/archive_format", "pt2")
-        file.writestr("model/data/aotinductor/model/code.wrapper.cpp", "")
-        file.writestr("model/data/aotinductor/model/code.wrapper.so", "")
     return path
 
 
