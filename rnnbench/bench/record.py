@@ -80,7 +80,9 @@ def write_results(path: Path, data: dict[str, Any]) -> None:
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(data, indent=1, default=str) + "\n", encoding="utf-8")
+        partial.write_text(
+            json.dumps(data, separators=(",", ":"), default=str) + "\n", encoding="utf-8"
+        )
         partial.replace(path)
     except OSError as error:
         raise _cannot_write(path.parent, error) from None

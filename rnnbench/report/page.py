@@ -12,7 +12,10 @@ from rnnbench.report.tables import Table, format_table, tables
 
 OPEN_ROWS = 24
 """A table with more rows is folded until the reader opens it."""
-_DARK = ("#4da3e0", "#ff8a3d", "#2fc99a", "#e79bc8", "#8fd0f5", "#e0b23e", "#b39ae0", "#a8a8a8")
+_DARK = (
+    *("#4da3e0", "#ff8a3d", "#2fc99a", "#e79bc8", "#8fd0f5"),
+    *("#e0b23e", "#b39ae0", "#a8a8a8", "#ff7d66", "#6fd6d6"),
+)
 _SERIES = "; ".join(f"--series{n}: {colour}" for n, colour in enumerate(PALETTE))
 _SERIES_DARK = "; ".join(f"--series{n}: {colour}" for n, colour in enumerate(_DARK))
 

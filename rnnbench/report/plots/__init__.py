@@ -18,9 +18,12 @@ from rnnbench.report.names import runtime_name
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#b8860b", "#7b5ea7", "#7f7f7f")
+PALETTE = (
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9"),
+    *("#b8860b", "#7b5ea7", "#7f7f7f", "#8c2d19", "#3d9a9a"),
+)
 """After Okabe and Ito (2008): told apart with any colour vision; markers differ as well."""
-MARKERS = "os^DvPX*"
+MARKERS = "os^DvPX*<h"
 DASHES = {"fused": "-", "model": "-", "loop": (0, (4, 2)), "exported": (0, (1, 1.5))}
 INK, FAINT = "#262729", "#d7d8d9"
 """Of text and grids on paper; in a page, `drawing` puts the page's own in their place."""
@@ -80,7 +83,7 @@ class Looks:
     def runtime(self, runtime: str, mode: str = "") -> dict[str, Any]:
         """Colour and marker."""
         rank = self._rank.get((runtime, mode), 0)
-        again = rank // len(PALETTE)  # the ninth has the first colour, and another marker
+        again = rank // len(PALETTE)  # the eleventh has the first colour, and another marker
         return {
             "color": PALETTE[rank % len(PALETTE)],
             "marker": MARKERS[(rank + again) % len(MARKERS)],
@@ -96,10 +99,15 @@ class Looks:
         ]
         if len(forms) > 1:
             entries += [
-                (_FORM_NAMES.get(form, form), {"color": INK, "linestyle": dashes(form)})
+                (form_name(form), {"color": INK, "linestyle": dashes(form)})
                 for form in sorted(forms)
             ]
         return tuple(entries)
+
+
+def form_name(form: str) -> str:
+    """As a reader knows it."""
+    return _FORM_NAMES.get(form, form)
 
 
 _FORM_NAMES = {"exported": "exported loop"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rnnbench.report.material import Machine, Material
 from rnnbench.report.names import Conditions, Subject, conditions_of, conditions_text, subject_of
-from rnnbench.report.plots import Looks, Plot, dashes
+from rnnbench.report.plots import Looks, Plot, dashes, form_name
 from rnnbench.report.scales import sizes_axis, time_axis
 from rnnbench.results import Latency
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TITLE = "Latency against time, batch and hidden size"
 ORDER = 10
+MOST_LINES = 12
 AXES = {"time": "steps", "batch": "batch", "hidden": "hidden size"}
 
 Lines = dict[Subject, list[tuple[int, Latency]]]
@@ -31,8 +32,19 @@ def plots(material: Material) -> Iterator[Plot]:
                 found = _slice(machine, model, axis)
                 if found is not None:
                     conditions, lines = found
-                    name = f"latency-{axis}-{model}" + (f"-{number}" if where else "")
-                    yield _plot(name, axis, conditions, lines, looks, where)
+                    for form, some in _legible(lines):
+                        parts = ("latency", axis, model, form, str(number) if where else "")
+                        name = "-".join(filter(None, parts))
+                        yield _plot(name, axis, conditions, some, looks, where)
+
+
+def _legible(lines: Lines) -> Iterator[tuple[str, Lines]]:
+    """All lines at once, or those of each form where they would be too many for one picture."""
+    if len(lines) <= MOST_LINES:
+        yield "", lines
+        return
+    for form in dict.fromkeys(subject.form for subject in lines):
+        yield form, {subject: points for subject, points in lines.items() if subject.form == form}
 
 
 def _slice(machine: Machine, model: str, axis: str) -> tuple[Conditions, Lines] | None:
@@ -60,12 +72,14 @@ def _sizes(rows: Sequence[Latency], axis: str) -> int:
 def _plot(
     name: str, axis: str, conditions: Conditions, lines: Lines, looks: Looks, where: str
 ) -> Plot:
+    many = len({subject.form for subject in lines}) > 1
+
     def draw(axes: Axes) -> None:
         for subject, points in lines.items():
             look = looks.runtime(subject.runtime, subject.mode)
             sizes, rows = zip(*points, strict=True)
             seconds = [row.p50 for row in rows]
-            axes.plot(sizes, seconds, linestyle=dashes(subject.form), **look)
+            axes.plot(sizes, seconds, linestyle=dashes(subject.form if many else ""), **look)
             shaky = [(size, row.p50) for size, row in points if not row.stable]
             if shaky:
                 axes.plot(
@@ -79,8 +93,8 @@ def _plot(
     rest = conditions_text(conditions, {"model", axis})
     unstable = any(not row.stable for points in lines.values() for _, row in points)
     rings = "; a ring: unstable" if unstable else ""
-    legend = looks.legend(
-        ((s.runtime, s.mode) for s in lines), list(dict.fromkeys(s.form for s in lines))
-    )
-    title = f"{conditions.model}: latency against {AXES[axis]}"
+    forms = list(dict.fromkeys(s.form for s in lines))
+    legend = looks.legend(((s.runtime, s.mode) for s in lines), forms)
+    alone = f" ({form_name(forms[0])})" if len(forms) == 1 else ""
+    title = f"{conditions.model}{alone}: latency against {AXES[axis]}"
     return Plot(name, title, f"{rest}{where}{rings}", draw, legend=legend)

@@ -1,0 +1,59 @@
+"""One step of a fused layer from zero states, in ONNX Runtime: our file against the stock one.
+
+Batch 1, one thread. The stock exporter makes the zero states in the graph; ours has none to make.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Keep
+
+import rnnbench
+from rnnbench import Model, TensorSpec
+from rnnbench.bench.networks import Network, expected, inputs_for
+from rnnbench.bench.paired import interleave
+from rnnbench.bench.plan import Conditions
+from rnnbench.bench.sampling import Effort
+from rnnbench.bench.stock import export_stock
+from rnnbench.bench.workshop import assert_right
+from rnnbench.timing import Source, onnxruntime
+
+INPUT = 64
+KINDS = {"elman": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
+
+
+class Layer(torch.nn.Module):
+    def __init__(self, kind: str, hidden: int) -> None:
+        super().__init__()
+        self.layer = KINDS[kind](INPUT, hidden)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.layer(x)[0]
+
+
+@pytest.mark.parametrize("hidden", [32, 128])
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_one_step(keep_ratio: Keep, tmp_path: Path, effort: Effort, kind: str, hidden: int) -> None:
+    torch.manual_seed(0)
+    x = TensorSpec("x", ("time", "batch", INPUT))
+    model = Model(Layer(kind, hidden).eval(), (x,), ("y",), name=kind)
+    arrays = inputs_for(model, Conditions(time=1, hidden=hidden))
+    export_stock(model, arrays, tmp_path / "stock.onnx")
+    bundle = rnnbench.export(model, formats=("onnx",), out=tmp_path)
+    right = expected(Network(model), arrays)
+    assert right is not None
+    runs = []
+    for path in (bundle.artifacts["onnx"].path, tmp_path / "stock.onnx"):
+        source = Source(model.inputs, model.outputs, path=path)
+        subject = onnxruntime.prepare(source, arrays, "cpu", 1)
+        assert_right(subject.read(subject.run()), *right, "cpu")
+        runs.append(subject.run)
+    ratio = interleave(runs[0], runs[1], effort)
+    this = {"model": f"{kind}, zero states", "cell": kind, "form": "fused", "layers": 1}
+    this |= {"runtime": "onnxruntime", "time": 1, "hidden": hidden}
+    keep_ratio(ratio, "ours/stock", f"one step of {kind}, H{hidden}", this, "stock")
+    assert ratio.ratio < 1
