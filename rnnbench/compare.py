@@ -77,8 +77,7 @@ def compare(
     exact, given = reference.astype(np.float64), actual.astype(np.float64)
     finite = np.isfinite(exact)
     floor = _floor(exact, eager.astype(np.float64))
-    absolute = ABSOLUTE.get(str(eager.dtype), ABSOLUTE["float32"])
-    allowed = max(factor * floor, absolute * max(1.0, _largest(np.abs(exact[finite]))))
+    allowed = allowed_error(exact, eager, factor=factor)
     apart = _apart(given, exact)
     first = _first(~(apart <= allowed), time_axis)
     share = _same_argmax(given, exact, allowed) if scores else None
@@ -90,6 +89,17 @@ def compare(
     relative = _largest(apart[sizes > 0] / sizes[sizes > 0])
     reason = "" if error <= allowed else f"off by {error:.1e}, {allowed:.1e} is allowed"
     return Difference(error, floor, tolerance, relative, first, share, reason)
+
+
+def allowed_error(reference: Array, eager: Array, *, factor: float = FACTOR) -> float:
+    """The largest absolute error that an output may have; 0 for integers and booleans."""
+    if eager.dtype.kind != "f":
+        return 0.0
+    exact = reference.astype(np.float64)
+    floor = _floor(exact, eager.astype(np.float64))
+    absolute = ABSOLUTE.get(str(eager.dtype), ABSOLUTE["float32"])
+    largest = _largest(np.abs(exact[np.isfinite(exact)]))
+    return float(max(factor * floor, absolute * max(1.0, largest)))
 
 
 def _apart(given: Array, exact: Array) -> Array:

@@ -1,0 +1,65 @@
+"""`embed`: a project in another language that runs a bundle and verifies itself."""
+
+from __future__ import annotations
+
+import click
+
+from rnnbench.commands import as_json
+from rnnbench.console import print_json
+
+
+@click.command(short_help="Write a project in another language.")
+@click.argument("bundle", required=False)
+@click.option("--target", metavar="NAME", help="See --list.")
+@click.option("--out", metavar="DIR", help="The project's folder.  [default: BUNDLE-TARGET]")
+@click.option("--force", is_flag=True, help="Replace a folder that is there.")
+@click.option("--list", "listed", is_flag=True, help="The targets, and what each needs.")
+@as_json
+def command(
+    bundle: str | None,
+    target: str | None,
+    out: str | None,
+    force: bool,
+    listed: bool,
+    as_json: bool,
+) -> int:
+    """Write a small project that loads the BUNDLE's artifact, runs it, streams it step by step, and
+    verifies itself against the bundle's golden cases.
+    """
+    from pathlib import Path
+
+    from rnnbench.bundle import Bundle
+    from rnnbench.embed import embed, find_target
+    from rnnbench.errors import RnnbenchError
+
+    if listed:
+        return _list(as_json)
+    if bundle is None or target is None:
+        raise RnnbenchError("give a bundle and --target NAME, or --list to see the targets")
+    opened, chosen = Bundle.open(bundle), find_target(target)
+    path = embed(opened, chosen, Path(out or f"{opened.name}-{target}"), force=force)
+    steps = [f"cd {path}", *(" ".join(c) for c in (*chosen.build, (*chosen.run, "--verify")))]
+    click.echo(" && ".join(steps))
+    return 0
+
+
+def _list(as_json: bool) -> int:
+    from tabulate import tabulate
+
+    from rnnbench.embed import targets
+
+    rows = [
+        {
+            "target": t.name,
+            "what": t.title,
+            "format": t.format,
+            "needs": t.needs,
+            "here": t.missing() or "can be built and run",
+        }
+        for t in targets().values()
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        click.echo(tabulate(rows, headers="keys"))
+    return 0
