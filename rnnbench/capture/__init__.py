@@ -113,9 +113,10 @@ def _frozen(model: Model) -> Captured:
 def _capture(model: Model, keep_loops: bool) -> Captured:
     dims = traced_sizes(model)
     first = trace_module(model, dims)
+    conditions = first.conditions
     if not first.frozen:
         try:
-            return _finish(model, first.graph, dims, [], first.conditions)
+            return _finish(model, first.graph, dims, [], conditions)
         except Unproved:
             # A size that was computed from a dimension became a constant, as a loop's length does.
             lengths = tuple(d for d in dims if d != model.batch_dim)
@@ -123,7 +124,7 @@ def _capture(model: Model, keep_loops: bool) -> Captured:
                 raise
             first = trace_module(model, dims, lengths)
     try:
-        return _finish(model, *_with_loops(model, first, keep_loops))
+        return _finish(model, *_with_loops(model, first, keep_loops), conditions)
     except Unproved:
         if keep_loops:
             raise
@@ -131,7 +132,7 @@ def _capture(model: Model, keep_loops: bool) -> Captured:
     first = trace_module(model, dims, first.frozen)
     graph, dims, loops = _with_loops(model, first, keep_loops=True)
     note = "its fused form could not be proved to compute the same"
-    return _finish(model, graph, dims, [replace(r, note=note) for r in loops])
+    return _finish(model, graph, dims, [replace(r, note=note) for r in loops], conditions)
 
 
 def _finish(
