@@ -17,7 +17,7 @@ from rnnbench.capture import sizes
 from rnnbench.variants import Options
 
 SECONDS = 3.0
-FORMATS = ("onnx", "torchscript")
+FORMATS = ("onnx", "torchscript", "pt2")
 
 
 def model_of(variant: str, layers: int) -> rnnbench.Model:
@@ -38,7 +38,7 @@ def test_export_of_recurrent_layers(
     benchmark: BenchmarkFixture, tmp_path: Path, variant: str, layers: int
 ) -> None:
     model = model_of(variant, layers)
-    benchmark.group = "export to onnx and torchscript"
+    benchmark.group = "export to onnx, torchscript and pt2"
 
     def export() -> Any:
         return rnnbench.export(model, formats=FORMATS, out=tmp_path)

@@ -96,15 +96,21 @@ def check_declaration(model: Model, plan: Plan) -> None:
     """Runs the module once, in its own precision.
 
     Raises:
-        RnnbenchError: it fails on inputs of its own declaration.
+        RnnbenchError: it fails on inputs of its own declaration, or gives nothing but NaN.
     """
-    _, failed = _run_all(_eager(model), {plan.name: make_inputs(model, plan)})
+    outputs, failed = _run_all(_eager(model), {plan.name: make_inputs(model, plan)})
     if failed:
         raise RnnbenchError(
             f"model {model.name!r} fails on inputs of its own declaration "
             f"({failed[plan.name]}): correct the shapes, dtypes and order of the inputs, "
             "or the model"
         )
+    for name, array in outputs[plan.name].items():
+        if array.dtype.kind == "f" and array.size and np.isnan(array).all():
+            raise RnnbenchError(
+                f"model {model.name!r} gives nothing but NaN as {name!r} for ordinary inputs: "
+                "load its weights, or mend it, before it is exported"
+            )
 
 
 def _eager(model: Model) -> Callable[[Arrays], Arrays]:

@@ -76,9 +76,11 @@ def export(
             path = folder / f"model{writer.SUFFIX}"
             try:
                 details = writer.write(captured, path, metadata=said, **extra)
-            except (RnnbenchError, RuntimeError) as error:
-                path.unlink(missing_ok=True)
-                failed[name] = one_line(error)
+            except Exception as error:  # one format without a form does not stop the others
+                for left in (path, path.with_name(f"{path.name}.data")):
+                    left.unlink(missing_ok=True)
+                known = isinstance(error, RnnbenchError | RuntimeError)
+                failed[name] = one_line(error) if known else f"{type(error).__name__}: {error}"
                 if len(failed) == len(writers):
                     raise RnnbenchError(failed[name]) from error
                 continue

@@ -35,6 +35,21 @@ def compile_package(
         )
 
 
+@contextmanager
+def compiling_here() -> Iterator[None]:
+    """`torch.compile` compiles in this process, not in a pool of others that would outlive it."""
+    from torch._inductor import config
+
+    with config.patch(compile_threads=1):
+        yield
+
+
+def import_compiler() -> None:
+    """What `torch.compile` imports, which would warn in the first call."""
+    with torchscript_deprecation():  # it has scripts of its own
+        from torch._inductor import compile_fx, config  # noqa: F401
+
+
 class Package:
     """A loaded package. It refuses inputs of shapes that it was not compiled for (pitfall 18b)."""
 

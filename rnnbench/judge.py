@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from rnnbench.compare import Difference, compare
 from rnnbench.errors import RnnbenchError
 from rnnbench.feeding import Layout
 from rnnbench.inference import Ran
+from rnnbench.writing import write_file
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,9 @@ class Judge:
             }
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+                whole = io.BytesIO()
+                np.savez_compressed(whole, **arrays)  # type: ignore[arg-type]
+                write_file(path, whole.getvalue())
             except OSError as error:
                 raise RnnbenchError(
                     f"cannot write {path} ({error.strerror}): give another --save-failures"

@@ -70,7 +70,7 @@ def _from_one(sizes: Any) -> Any:
     """The range of a size, from 1.
 
     The trace guards against sizes like 1 that PyTorch could treat specially; that the program is
-    right there as well was proved by running it.
+    right there as well is proved by running it (`rnnbench.capture.prove`).
     """
     return type(sizes)(min(1, sizes.lower), sizes.upper)
 

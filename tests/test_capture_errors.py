@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec
@@ -173,6 +174,26 @@ class LongIsOther(Gru):
         return y, h
 
 
+class VeryLongIsOther(Gru):
+    """Beyond all sizes that are tried, but for the condition that the trace has met."""
+
+    def forward(self, x):
+        y, h = self.gru(x)
+        return (y * 2, h) if x.size(1) > 1234 else (y, h)
+
+
+class LongLoopIsOther(StopsEarly):
+    def forward(self, x):
+        h = c = x.new_zeros(x.size(0), 5)
+        steps = []
+        for t in range(x.size(1)):
+            h, c = self.cell(x[:, t], (h, c))
+            if t == 250:
+                h = h * 0
+            steps.append(h)
+        return torch.stack(steps, 1), h
+
+
 class OneIsOther(Gru):
     def forward(self, x):
         y, h = self.gru(x)
@@ -182,7 +203,34 @@ class OneIsOther(Gru):
 def test_another_way_for_other_sizes_is_named(tmp_path):
     message = refusal(LongIsOther(), tmp_path)
     assert re.search(r"test_capture_errors\.py:\d+ where not \(time <= 10\)", message)
-    assert "treats 'batch' of 1" in refusal(OneIsOther(), tmp_path)
+    assert "where not (time <= 1234)" in refusal(VeryLongIsOther(), tmp_path)
+    assert "time=311" in refusal(LongLoopIsOther(), tmp_path)
+    assert "batch=1" in refusal(OneIsOther(), tmp_path)
+
+
+class TotalLength(Gru):
+    def forward(self, x, lengths):
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        y, h = self.gru(packed)
+        return pad_packed_sequence(y, batch_first=True, total_length=400)[0], h
+
+
+def test_a_refusal_is_one_line_on_stderr_too(tmp_path, capfd):
+    """torch.export prints its graph there when something depends on data."""
+    lengths = TensorSpec("lengths", ("batch",), dtype="int64", role="lengths")
+    message = refusal(TotalLength(), tmp_path, inputs=(X, lengths))
+    assert "total_length must be" in message
+    assert capfd.readouterr().err == ""
+
+
+class NotANumber(Gru):
+    def forward(self, x):
+        y, h = self.gru(x)
+        return y * float("nan"), h
+
+
+def test_nothing_but_nan_is_refused(tmp_path):
+    assert "nothing but NaN as 'y'" in refusal(NotANumber(), tmp_path)
 
 
 class Breaks(nn.Module):

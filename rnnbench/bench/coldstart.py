@@ -120,7 +120,7 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def peak_memory() -> int:
-    """The most bytes that this process had in memory.
+    """The most bytes that this process had in memory; 0 where the system does not say.
 
     Linux hands `ru_maxrss` on from the process that started this one, so its own mark is read.
     """
@@ -130,8 +130,10 @@ def peak_memory() -> int:
         found = None
     if found:
         return 1024 * int(found[1])
-    import resource
-
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from rnnbench.capture.loops import roll_loops
 from rnnbench.capture.memory import check_states
 from rnnbench.capture.paths import explain_unproved
 from rnnbench.capture.places import source_line
-from rnnbench.capture.prove import Unproved, prove_equal
+from rnnbench.capture.prove import Proof, Unproved
 from rnnbench.capture.scan import SCAN, WHILE_LOOP
 from rnnbench.capture.simplify import (
     drop_size_arguments,
@@ -113,9 +113,10 @@ def _frozen(model: Model) -> Captured:
 def _capture(model: Model, keep_loops: bool) -> Captured:
     dims = traced_sizes(model)
     first = trace_module(model, dims)
+    conditions = first.conditions
     if not first.frozen:
         try:
-            return _finish(model, first.graph, dims, [])
+            return _finish(model, first.graph, dims, [], conditions)
         except Unproved:
             # A size that was computed from a dimension became a constant, as a loop's length does.
             lengths = tuple(d for d in dims if d != model.batch_dim)
@@ -123,7 +124,7 @@ def _capture(model: Model, keep_loops: bool) -> Captured:
                 raise
             first = trace_module(model, dims, lengths)
     try:
-        return _finish(model, *_with_loops(model, first, keep_loops))
+        return _finish(model, *_with_loops(model, first, keep_loops), conditions)
     except Unproved:
         if keep_loops:
             raise
@@ -131,22 +132,30 @@ def _capture(model: Model, keep_loops: bool) -> Captured:
     first = trace_module(model, dims, first.frozen)
     graph, dims, loops = _with_loops(model, first, keep_loops=True)
     note = "its fused form could not be proved to compute the same"
-    return _finish(model, graph, dims, [replace(r, note=note) for r in loops])
+    return _finish(model, graph, dims, [replace(r, note=note) for r in loops], conditions)
 
 
 def _finish(
-    model: Model, graph: fx.GraphModule, dims: dict[str, int], loops: list[Recurrence]
+    model: Model,
+    graph: fx.GraphModule,
+    dims: dict[str, int],
+    loops: list[Recurrence],
+    conditions: Sequence[tuple[Any, str]] = (),
 ) -> Captured:
-    """Simplifies the graph, proves it, and exports it for good."""
+    """Simplifies the graph, proves it, exports it for good, and proves what came out."""
     fold_constants(graph)
     drop_zero_states(graph.graph)
-    prove_equal(model, graph, dims)
+    proof = Proof(model, dims, conditions)
+    proof.compare(graph.forward)  # a call would print what it raises
     recurrences = _recurrences(graph) + tuple(loops)
     program = retrace(graph, model, dims)
     drop_size_arguments(program)
     frozen = frozen_dims(model, program)
     if frozen:
         raise RnnbenchError(_still_frozen(model, frozen, dims))
+    from rnnbench.lowering import lower
+
+    proof.compare(lower(program).module(check_guards=False).forward)
     return Captured(model, program, recurrences, dims)
 
 

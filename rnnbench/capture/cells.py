@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -57,7 +57,11 @@ def match_cell(module: fx.GraphModule, block: Block, piece: Piece, needed: set[i
     cell = _match_operator(block, piece) or _match_algebra(module, block, piece)
     if cell is None or (needed & set(piece.positions)) - {cell.hidden}:
         return None
-    return cell
+    like = block.body[cell.hidden].meta["val"]
+    if like.dtype != torch.float32:  # no runtime has the fused operators in another (pitfall 22)
+        return None
+    own = [w if isinstance(w, fx.Node) else w.float().to(like.device) for w in cell.weights]
+    return replace(cell, weights=tuple(own))
 
 
 def _match_operator(block: Block, piece: Piece) -> Cell | None:
@@ -256,4 +260,4 @@ def _cell(
     weights: list[Tensor] = [w_ih, w_hh]
     if b_ih.any() or b_hh.any():
         weights += [b_ih, b_hh]
-    return Cell(kind, tuple(s[1] for s in sources), h, c, tuple(w.float() for w in weights))
+    return Cell(kind, tuple(s[1] for s in sources), h, c, tuple(weights))

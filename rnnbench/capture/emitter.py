@@ -85,7 +85,7 @@ class Emitter:
                 for piece, cell, reads in zip(pieces, cells, needed, strict=True):
                     kinds += self._emit_piece(piece, cell, reads)
             else:
-                why = "its step is not an RNN, GRU or LSTM cell"
+                why = self._no_cell()
         if not kinds:
             everything = [
                 j
@@ -101,6 +101,13 @@ class Emitter:
         self.graph.eliminate_dead_code()
         self.graph.lint()
         return Rolled(place_of(self.body), tuple(kinds), why)
+
+    def _no_cell(self) -> str:
+        values = [self.body[j].meta.get("val") for j in self.block.carried]
+        kinds = {v.dtype for v in values if isinstance(v, torch.Tensor) and v.is_floating_point()}
+        if kinds and kinds != {torch.float32}:
+            return f"it computes in {str(kinds.pop())[6:]}, in which no runtime has a fused layer"
+        return "its step is not an RNN, GRU or LSTM cell"
 
     def _read_outside(self, states: set[int]) -> set[int]:
         """The positions whose values of more than the last step are used after the loop.

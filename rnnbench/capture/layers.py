@@ -135,8 +135,10 @@ class _Packing:
         valid = steps.unsqueeze(1) < lengths.unsqueeze(0)
         valid = valid.reshape(valid.shape + (1,) * (x.dim() - 2))
         x = torch.where(valid, x, padding)
+        if str(total) not in (str(padded), str(batch_sizes.shape[0])):
+            x = torch.cat([x, x.new_full((total, *x.shape[1:]), padding)])
         if total is not padded:
-            x = x[:total] if not _surely_longer(total, padded) else _pad_time(x, total, padding)
+            x = x[:total]
         return (x.transpose(0, 1) if batch_first else x), lengths
 
     def layer(
@@ -170,16 +172,6 @@ class _Packing:
             final = [s.index_select(1, back) for s in final]
         result = PackedSequence(y.flatten(0, 1), batch_sizes, order, back)
         return result, tuple(final) if lstm else final[0]
-
-
-def _surely_longer(total: int, padded: int) -> bool:
-    """Whether a total length is known to exceed the padded one (both may be symbolic)."""
-    return isinstance(total, int) and isinstance(padded, int) and total > padded
-
-
-def _pad_time(x: Tensor, total: int, padding: float) -> Tensor:
-    more = x.new_full((total - x.shape[0], *x.shape[1:]), padding)
-    return torch.cat([x, more])
 
 
 class _Intercept(TorchFunctionMode):

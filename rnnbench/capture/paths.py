@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from rnnbench.capture.places import is_library
-from rnnbench.capture.prove import Unproved
+from rnnbench.capture.prove import Unproved, holds
 from rnnbench.capture.sizes import traced_sizes
 from rnnbench.capture.trace import trace_module
 from rnnbench.errors import RnnbenchError
@@ -27,7 +24,7 @@ def explain_unproved(model: Model, error: Unproved) -> RnnbenchError:
         trace = trace_module(model, traced_sizes(model))
     except RnnbenchError:
         return error
-    broken = [(e, at) for e, at in trace.conditions if not _holds(e, error.sizes)]
+    broken = [(e, at) for e, at in trace.conditions if not holds(e, error.sizes)]
     own = [(e, at) for e, at in broken if at and not is_library(at)]
     if broken:
         expression, place = (own or broken)[0]
@@ -37,15 +34,8 @@ def explain_unproved(model: Model, error: Unproved) -> RnnbenchError:
             "artifact holds one way alone: use tensor operations that are right for both "
             "(torch.where), or export one model for each"
         )
-    ones = [dim for dim, size in error.sizes.items() if size == 1]
-    if ones:
-        return RnnbenchError(
-            f"{error} (a module that treats {' or '.join(map(repr, ones))} of 1 in a way of its "
-            "own has no one form: use tensor operations that are right for any size)"
-        )
-    return RnnbenchError(f"{error}; please report the model")
-
-
-def _holds(expression: Any, sizes: Mapping[str, int]) -> bool:
-    values = {symbol: sizes[symbol.name] for symbol in expression.free_symbols}
-    return bool(expression.subs(values))
+    return RnnbenchError(
+        f"{error}: a module that does something else at some sizes (an `if` on a length, a step of "
+        "its own) has no one form; use tensor operations that are right for any size, or report "
+        "the model where it does not"
+    )

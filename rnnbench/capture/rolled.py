@@ -49,7 +49,8 @@ def run_scan_or_nothing(
 
     A step that changes nothing is put before the others, and its values are left out.
     """
-    live = torch.arange(xs[0].shape[0] + 1, device=xs[0].device) > 0
+    none = torch.zeros(1, dtype=torch.bool, device=xs[0].device)
+    live = torch.cat([none, _true_for_each(xs[0])])
     padded = [torch.cat([x.new_zeros((1, *x.shape[1:])), x]) for x in xs]
 
     def step(*arguments: Any) -> Any:
@@ -59,6 +60,13 @@ def run_scan_or_nothing(
 
     results = run_scan(step, first, [live, *padded], extras)
     return (*results[: len(first)], *(v[1:] for v in results[len(first) :]))
+
+
+def _true_for_each(steps: Tensor) -> Tensor:
+    """(time,) True, made of the values: the size that a trace gives an empty slice is negative."""
+    odd = steps != steps
+    odd = odd.any(tuple(range(1, steps.dim()))) if steps.dim() > 1 else odd
+    return odd | ~odd
 
 
 def _python_loop(step: Callable[..., Any], carry: Any, xs: tuple[Tensor, ...]) -> tuple[Any, Any]:

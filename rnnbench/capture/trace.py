@@ -6,7 +6,11 @@ them and `rnnbench::recurrence`, and its parameters and buffers are attributes.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import io
+import sys
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -181,7 +185,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 @contextmanager
 def _one_line_errors(model: Model) -> Iterator[None]:
     """Turns whatever the module or `torch.export` raises into one line with the model's place."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _without_dumps():
         warnings.simplefilter("ignore")
         try:
             yield
@@ -191,9 +195,25 @@ def _one_line_errors(model: Model) -> Iterator[None]:
             raise RnnbenchError(_explain(model, error)) from error
 
 
+@contextmanager
+def _without_dumps() -> Iterator[None]:
+    """On a refusal torch prints its whole graph to stderr; what the module prints is kept."""
+    printed = io.StringIO()
+    with contextlib.redirect_stderr(printed):
+        yield
+    sys.stderr.write(printed.getvalue())
+
+
 def _explain(model: Model, error: Exception) -> str:
     place = where(error)
     text = one_line(error)
+    calls = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    if "pad_packed_sequence" in calls:
+        text = (
+            "total_length must be a size that the longest row cannot exceed, as x.size(1) is: pad "
+            "to a constant afterwards, with torch.nn.functional.pad"
+        )
+        return f"model {model.name!r} cannot be captured{place}: {text}"
     if "data-dependent" in str(error) or "Could not guard" in str(error):
         text = (
             "what the module does next depends on the values of a tensor "

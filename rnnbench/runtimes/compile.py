@@ -58,13 +58,12 @@ def load(
     import torch
 
     from rnnbench._quiet import torchscript_deprecation
+    from rnnbench.inductor import compiling_here, import_compiler
     from rnnbench.modules import call
     from rnnbench.runtimes.eager import trained
     from rnnbench.threads import torch_threads
 
-    with torchscript_deprecation():  # it has scripts of its own
-        from torch._inductor import compile_fx, config  # tried on torch 2.13
-    assert compile_fx is not None  # imported here, since it would warn in the first call
+    import_compiler()
     if bundle is None:
         raise RnnbenchError("compile runs the module of a bundle: give the bundle")
     module = trained(bundle).module.to(device).eval()
@@ -73,8 +72,7 @@ def load(
     inputs, outputs = bundle.inputs, bundle.outputs
 
     def run(arrays: Arrays) -> Arrays:
-        # In this process, not in a pool of others that would outlive it.
-        with torch_threads(threads), config.patch(compile_threads=1), torchscript_deprecation():
+        with torch_threads(threads), compiling_here(), torchscript_deprecation():
             return call(compiled, inputs, outputs, arrays, device=device)
 
     return run

@@ -44,6 +44,18 @@ class ElmanAfterRelu(ElmanTwoLinears):
         return torch.relu(self.h(h) + self.i(torch.relu(self.before(x))))
 
 
+@entry(X, outputs="y hn", expect="scan")
+class ElmanInFloat64(ElmanTwoLinears):
+    """No runtime has a fused layer in float64."""
+
+    def __init__(self):
+        super().__init__()
+        self.double()
+
+    def forward(self, x):
+        return super().forward(x.double())
+
+
 @entry(X, outputs="y hn")
 class GruSplitGates(Loop):
     def __init__(self):
