@@ -27,7 +27,7 @@ typedef struct {
     char case_name[MAX_TEXT], part[MAX_TEXT], name[MAX_TEXT];
     int stream;
     double allowed;
-    array array;
+    array values;
 } entry;
 
 /* One line that says what is wrong, and exit code 2. */
@@ -125,7 +125,7 @@ static inline int entry_of(const char *line, entry *e, long long *offset) {
     if (!at || *at++ != '[' || !text_of(line, "case", e->case_name) || !text_of(line, "part", e->part) ||
         !text_of(line, "name", e->name) || !text_of(line, "dtype", dtype))
         return 0;
-    array *a = &e->array;
+    array *a = &e->values;
     a->dtype = dtype_of(dtype);
     for (a->rank = 0; *(at += strspn(at, " ,")) && *at != ']'; a->rank++) {
         int used = 0;
@@ -148,7 +148,7 @@ static inline void beside(const char *path, const char *name, char *out, size_t 
     if ((size_t)snprintf(out, size, "%.*s%s", length, path, name) >= size) fail("%s: too long a path", path);
 }
 
-/* Every array of a pair of files; gives how many. Free each `array.data`, then the entries. */
+/* Every array of a pair of files; gives how many. Free each `values.data`, then the entries. */
 static inline int arrays_read(const char *header, entry **entries) {
     char line[MAX_LINE], text[MAX_TEXT], path[4096];
     FILE *file = fopen(header, "r"), *data = NULL;
@@ -169,9 +169,9 @@ static inline int arrays_read(const char *header, entry **entries) {
         long long offset = 0;
         memset(e, 0, sizeof *e);
         if (!entry_of(line, e, &offset)) fail("%s: array %d is damaged: one line says all of it", header, count);
-        e->array.data = malloc(e->array.bytes + 1);
-        if (!e->array.data || fseek(data, (long)offset, SEEK_SET) ||
-            fread(e->array.data, 1, e->array.bytes, data) != e->array.bytes)
+        e->values.data = malloc(e->values.bytes + 1);
+        if (!e->values.data || fseek(data, (long)offset, SEEK_SET) ||
+            fread(e->values.data, 1, e->values.bytes, data) != e->values.bytes)
             fail("%s: array %d (%s) lies beyond the end of %s", header, count, e->name, path);
     }
     if (!data) fail("%s is empty", header);

@@ -8,12 +8,12 @@
 #include <stdlib.h>
 
 #ifdef __APPLE__
-#define ORT_FILE "libonnxruntime.dylib"
+#define ORT_SONAME "libonnxruntime.dylib"
 #else
-#define ORT_FILE "libonnxruntime.so"
+#define ORT_SONAME "libonnxruntime.so"
 #endif
 #ifndef ORT_LIBRARY /* CMake says where it found one */
-#define ORT_LIBRARY ORT_FILE
+#define ORT_LIBRARY ORT_SONAME
 #endif
 
 /* The API of at least version `needed` (N came with ONNX Runtime 1.N), and the library's version.
@@ -22,10 +22,10 @@ static inline const OrtApi *ort_load(unsigned needed, const char **version, char
     char folder[2][4096] = {"", ""};
     const char *root = getenv("ONNXRUNTIME_ROOT");
     if (root && *root) {
-        snprintf(folder[0], sizeof folder[0], "%s/lib/" ORT_FILE, root);
-        snprintf(folder[1], sizeof folder[1], "%s/lib64/" ORT_FILE, root);
+        snprintf(folder[0], sizeof folder[0], "%s/lib/" ORT_SONAME, root);
+        snprintf(folder[1], sizeof folder[1], "%s/lib64/" ORT_SONAME, root);
     }
-    const char *places[] = {folder[0], folder[1], ORT_LIBRARY, ORT_FILE ".1", ORT_FILE};
+    const char *places[] = {folder[0], folder[1], ORT_LIBRARY, ORT_SONAME ".1", ORT_SONAME};
     void *library = NULL;
     for (size_t i = 0; !library && i < sizeof places / sizeof *places; i++)
         if (*places[i]) library = dlopen(places[i], RTLD_NOW | RTLD_LOCAL);

@@ -52,7 +52,7 @@ static inline void find_inputs(const entry *entries, int count, const char *name
                 (!name || !strcmp(entries[k].case_name, name)))
                 found = &entries[k];
         if (!found) fail("input %s is missing: see golden/cases.json for all of them", model_inputs[i].name);
-        in[i] = found->array;
+        in[i] = found->values;
         check_input(&in[i], &model_inputs[i], &batch, &steps);
     }
 }
@@ -170,7 +170,7 @@ static inline void verify_case(const program *p, const entry *entries, int count
         if (strcmp(e->part, "out") || strcmp(e->case_name, first->case_name)) continue;
         double error = NAN;
         for (int o = 0; o < MODEL_OUTPUTS; o++)
-            if (!strcmp(model_outputs[o].name, e->name)) error = error_of(&out[o], &e->array);
+            if (!strcmp(model_outputs[o].name, e->name)) error = error_of(&out[o], &e->values);
         int ok = error <= e->allowed;
         *right += ok;
         if (error > *worst) *worst = error;
@@ -212,7 +212,7 @@ static inline int verify(const program *p, const char *golden, const char *path)
     }
     if (result && (fputs("\n]}\n", result) < 0) | (fclose(result) != 0)) fail("cannot write all of %s", path);
     printf("%d of %d right, worst error %.1e\n", right, rows, worst);
-    for (int k = 0; k < count; k++) free(entries[k].array.data);
+    for (int k = 0; k < count; k++) free(entries[k].values.data);
     free(entries);
     return right < rows || !rows;
 }
@@ -240,7 +240,7 @@ static inline int program_main(const program *p, int argc, char **argv) {
     for (int o = 0; o < MODEL_OUTPUTS; o++) names[o] = model_outputs[o].name;
     arrays_write(argv[2], names, out, MODEL_OUTPUTS);
     free_outputs(out);
-    for (int k = 0; k < count; k++) free(entries[k].array.data);
+    for (int k = 0; k < count; k++) free(entries[k].values.data);
     free(entries);
     return 0;
 }
