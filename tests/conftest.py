@@ -1,6 +1,7 @@
 """Bundles that several files test, and what the tests say at their end."""
 
 import pytest
+from onnxruntime_headers import headers
 
 import rnnbench
 from rnnbench import variants
@@ -22,6 +23,18 @@ def variant_bundle(tmp_path_factory):
         return known[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def onnxruntime_root():
+    """The folder with the headers, in ONNXRUNTIME_ROOT meanwhile; skips where they are not to be had."""
+    try:
+        root = headers()
+    except OSError as error:
+        pytest.skip(f"no headers of ONNX Runtime: {error}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ONNXRUNTIME_ROOT", str(root))
+        yield root
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -5,6 +5,7 @@
 /* What is called here came with the first version of the C API; whether the library knows the
  * operators in the file, it says itself when it loads the file. */
 enum { API_NEEDED = 1 };
+#define REMEDY ": copy it from its bundle again, or install a newer ONNX Runtime"
 
 static const ONNXTensorElementDataType types[DTYPES] = {
     ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
@@ -53,7 +54,10 @@ static int find_used(engine *e) {
 static int open_session(engine *e, OrtSessionOptions *options, const char *file, int threads) {
     TRY(SetIntraOpNumThreads(options, threads));
     TRY(SetInterOpNumThreads(options, 1));
-    TRY(CreateSession(e->env, file, options, &e->session));
+    if (said(e, e->api->CreateSession(e->env, file, options, &e->session))) {
+        strncat(e->error, REMEDY, sizeof e->error - strlen(e->error) - 1);
+        return -1;
+    }
     return find_used(e);
 }
 

@@ -162,7 +162,7 @@ static inline int arrays_read(const char *header, entry **entries) {
             beside(header, text, path, sizeof path);
             if (!(data = fopen(path, "rb"))) fail("cannot read %s, the data file of %s", path, header);
         }
-        if (!value_of(line, "offset")) continue;
+        if (!value_of(line, "case")) continue;
         *entries = (entry *)realloc(*entries, (size_t)(count + 1) * sizeof **entries);
         if (!*entries) fail("%s: no memory for its arrays", header);
         entry *e = &(*entries)[count++];

@@ -4,8 +4,10 @@
 #define ORT_API_MANUAL_INIT
 #include <onnxruntime_cxx_api.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "arrays.h"
@@ -32,6 +34,20 @@ struct Tensor {
     const T *data() const { return reinterpret_cast<const T *>(bytes.data()); }
 };
 
+// Loads ONNX Runtime. What the classes used here call came with 1.5; whether the library knows the
+// operators in the file, it says itself when it loads the file.
+struct Library {
+    static constexpr unsigned api_needed = 5;
+    const char *version = "";
+
+    Library() {
+        char error[1024];
+        const OrtApi *api = ort_load(api_needed, &version, error, sizeof error);
+        if (!api) throw std::runtime_error(error);
+        Ort::InitApi(api);
+    }
+};
+
 // Every call throws a std::exception that says in a line why it failed.
 class Model {
   public:
@@ -50,13 +66,13 @@ class Model {
 
     // Zeros of the right dtypes and shapes (another dynamic size than batch and time is 1).
     static std::vector<Tensor> zeros(int64_t batch, int64_t steps);
-    const char *version() const { return version_; }
+    const char *version() const { return library_.version; }
 
   private:
     Ort::Value wrap(Tensor &tensor) const;
     std::vector<Ort::Value> wrap_used(std::vector<Tensor> &tensors) const;
 
-    const char *version_ = "";
+    Library library_;  // first: the others are nothing without it
     Ort::Env env_{nullptr};
     Ort::Session session_{nullptr};
     Ort::MemoryInfo memory_{nullptr};
@@ -73,18 +89,15 @@ inline constexpr ONNXTensorElementDataType onnx_types[DTYPES] = {
 };
 
 inline Model::Model(const std::string &file, int threads) {
-    // What the classes used here call came with 1.5; whether the library knows the operators in
-    // the file, it says itself when it loads the file.
-    constexpr unsigned api_needed = 5;
-    char error[1024];
-    const OrtApi *api = ort_load(api_needed, &version_, error, sizeof error);
-    if (!api) throw std::runtime_error(error);
-    Ort::InitApi(api);
     env_ = Ort::Env(ORT_LOGGING_LEVEL_FATAL, "model");
     memory_ = Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(threads).SetInterOpNumThreads(1);
-    session_ = Ort::Session(env_, file.c_str(), options);
+    try {
+        session_ = Ort::Session(env_, file.c_str(), options);
+    } catch (const Ort::Exception &error) {
+        throw std::runtime_error(error.what() + std::string(": copy it from its bundle again, or install a newer ONNX Runtime"));
+    }
 
     for (const std::string &name : session_.GetInputNames()) {
         int found = 0;
