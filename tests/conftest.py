@@ -1,7 +1,7 @@
 """Bundles that several files test, and what the tests say at their end."""
 
 import pytest
-from onnxruntime_headers import headers
+from tests.onnxruntime_headers import headers
 
 import rnnbench
 from rnnbench import variants
