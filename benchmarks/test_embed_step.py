@@ -6,6 +6,7 @@ a session and buffers of its own, and hands no states on.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -41,9 +42,10 @@ def test_embed_step(
     configured = (project / "CMakeLists.txt").read_text("utf-8")
     sources = configured.replace(f"main{Path(PROGRAMS[name][0]).suffix}", PROGRAMS[name][0])
     (project / "CMakeLists.txt").write_text(sources, encoding="utf-8")
-    path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     for command in (*target.build, ("./model",)):
-        done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+        environment = os.environ | {"PATH": path}
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, env=environment)
         assert not done.returncode, done.stdout + done.stderr
     rounds = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
     ratio = compared([ours for ours, _ in rounds], [bare for _, bare in rounds])

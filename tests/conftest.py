@@ -1,10 +1,10 @@
 """Bundles that several files test, and what the tests say at their end."""
 
 import pytest
-from tests.onnxruntime_headers import headers
 
 import rnnbench
 from rnnbench import variants
+from tests.onnxruntime_headers import headers
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ def variant_bundle(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def onnxruntime_root():
-    """The folder with the headers, in ONNXRUNTIME_ROOT meanwhile; skips where they are not to be had."""
+    """The folder with the headers, named by ONNXRUNTIME_ROOT meanwhile; skips where there is none."""
     try:
         root = headers()
     except OSError as error:

@@ -14,7 +14,10 @@ import tempfile
 from pathlib import Path
 
 PACKAGE, VERSION = "com.github.asus4.onnxruntime", "0.4.9"  # API 29
-SHA512 = "064cf176e499f4891e0cfe90f25cf64c553689eee1492bd2ed921fccca28131a2ad02373267bae19a509ec8b288c182a3b8a2e0f58d76a1f0e63225b08ddbd16"
+SHA512 = (
+    "064cf176e499f4891e0cfe90f25cf64c553689eee1492bd2ed921fccca28131a"
+    "2ad02373267bae19a509ec8b288c182a3b8a2e0f58d76a1f0e63225b08ddbd16"
+)
 INSIDE = "/ios-arm64/onnxruntime.framework/Headers/"
 
 
