@@ -27,7 +27,7 @@ def variant_bundle(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def onnxruntime_root():
-    """The folder with the headers, named by ONNXRUNTIME_ROOT meanwhile; skips where there is none."""
+    """The folder with the headers, named by ONNXRUNTIME_ROOT; skips where there is none."""
     try:
         root = headers()
     except OSError as error:
