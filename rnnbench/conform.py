@@ -113,6 +113,9 @@ def _run(command: Sequence[str], folder: Path, limit: float, wrong: int = 0) -> 
     """Why a command failed; empty where it did not (`wrong` is an exit code that is an answer)."""
     words = [sys.executable if word == "python" else word for word in command]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    # A build that asks python3 for a package asks this Python.
+    python = str(Path(sys.executable).parent)
+    environment["PATH"] = os.pathsep.join((python, environment.get("PATH", os.defpath)))
     try:
         done = subprocess.run(
             words, cwd=folder, timeout=limit, capture_output=True, text=True, env=environment

@@ -4,6 +4,7 @@ import pytest
 
 import rnnbench
 from rnnbench import variants
+from tests.onnxruntime_headers import headers
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +23,18 @@ def variant_bundle(tmp_path_factory):
         return known[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def onnxruntime_root():
+    """The folder with the headers, named by ONNXRUNTIME_ROOT; skips where there is none."""
+    try:
+        root = headers()
+    except OSError as error:
+        pytest.skip(f"no headers of ONNX Runtime: {error}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ONNXRUNTIME_ROOT", str(root))
+        yield root
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -8,6 +8,7 @@ target asks for it, and `golden/` (cases with their outputs, see exports/README.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tomllib
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ class Target:
         needs: in words, what whoever builds it has to install.
         tools: programs that must be on the path.
         modules: Python packages that must be installed here.
+        files: of which one must be there; environment variables are replaced.
         build: the commands that build it, in its folder.
         run: the command that runs it; `--verify RESULT.json` follows.
         header: whether it wants `model.h`.
@@ -50,6 +52,7 @@ class Target:
     build: tuple[tuple[str, ...], ...] = ()
     tools: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     header: bool = False
     shared: tuple[str, ...] = ()
     not_run: str = ""
@@ -66,6 +69,8 @@ class Target:
         tools = [tool for tool in self.tools if not shutil.which(tool)]
         if tools:
             return f"{tools[0]} is not on the path: install {self.needs}"
+        if self.files and not any(Path(os.path.expandvars(file)).is_file() for file in self.files):
+            return f"there is no {self.files[0]}: install {self.needs}"
         modules = [module for module in self.modules if not find_spec(module)]
         return f"{modules[0]} is not installed: pip install {modules[0]}" if modules else ""
 
@@ -182,6 +187,7 @@ def _read(path: Path) -> Target:
         build=tuple(map(tuple, said.get("build", ()))),
         tools=tuple(said.get("tools", ())),
         modules=tuple(said.get("modules", ())),
+        files=tuple(said.get("files", ())),
         header=said.get("header", False),
         shared=tuple(said.get("shared", ())),
         not_run=said.get("not_run", ""),

@@ -1,0 +1,248 @@
+/* --verify [RESULT.json] | INPUT.json OUTPUT.json [--stream], for any model behind five functions. */
+#ifndef PROGRAM_H
+#define PROGRAM_H
+
+#include <math.h>
+#include <time.h>
+
+#include "arrays.h"
+#include "model.h"
+
+/* Every function ends the program where it fails. */
+typedef struct {
+    const char *target, *runtime, *version;
+    double load_s;
+    void *model;
+    void (*run)(void *model, const array *in, array *out);      /* whole sequences; allocates the outputs */
+    void (*start)(void *model, const array *in);                /* shapes of a step, what to start from */
+    void (*step)(void *model);                                  /* hands the states on */
+    array *(*input)(void *model, int i);                        /* of a step: to be written before it */
+    const array *(*output)(void *model, int i);                 /* of a step: to be read after it */
+} program;
+
+static inline double seconds(void) {
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* ---- Inputs and outputs of a call ---- */
+
+/* Ends the program where an array is not what `model.h` says. */
+static inline void check_input(const array *a, const model_port *port, long long *batch, long long *steps) {
+    if (a->dtype != dtype_of(port->dtype))
+        fail("input %s is %s: it must be %s", port->name, dtype_names[a->dtype], port->dtype);
+    if (a->rank != port->rank) fail("input %s has %d dimensions: it must have %d", port->name, a->rank, port->rank);
+    for (int i = 0; i < a->rank; i++) {
+        long long want = port->shape[i], *same = want == -1 ? batch : want == -2 ? steps : NULL;
+        if (same && *same < 0) *same = a->shape[i];
+        if (same) want = *same;
+        if (want >= 0 && a->shape[i] != want)
+            fail("input %s: dimension %d is %lld, and must be %lld", port->name, i, a->shape[i], want);
+    }
+}
+
+/* The inputs of a case in the order of `model.h`; of any case where `name` is NULL. */
+static inline void find_inputs(const entry *entries, int count, const char *name, array *in) {
+    long long batch = -1, steps = -1;
+    for (int i = 0; i < MODEL_INPUTS; i++) {
+        const entry *found = NULL;
+        for (int k = 0; k < count; k++)
+            if (!strcmp(entries[k].part, "in") && !strcmp(entries[k].name, model_inputs[i].name) &&
+                (!name || !strcmp(entries[k].case_name, name)))
+                found = &entries[k];
+        if (!found) fail("input %s is missing: see golden/cases.json for all of them", model_inputs[i].name);
+        in[i] = found->values;
+        check_input(&in[i], &model_inputs[i], &batch, &steps);
+    }
+}
+
+/* Copies a part of the steps out of the whole (or back into it), along an axis, from step `at` on. */
+static inline void copy_steps(const array *whole, const array *part, int axis, long long at, int back) {
+    size_t each = (size_t)count_of(whole, axis + 1, whole->rank) * dtype_sizes[whole->dtype];
+    size_t row = each * (size_t)whole->shape[axis], chunk = each * (size_t)part->shape[axis];
+    char *big = (char *)whole->data + each * (size_t)at, *small = (char *)part->data;
+    for (long long i = count_of(whole, 0, axis); i > 0; i--, big += row, small += chunk)
+        memcpy(back ? big : small, back ? small : big, chunk);
+}
+
+/* A step after the other, the states handed on; the outputs as one call gives them. */
+static inline void run_stream(const program *p, const array *in, array *out) {
+    array first[MODEL_INPUTS];
+    long long steps = -1;
+    for (int i = 0; i < MODEL_INPUTS; i++) {
+        int axis = model_inputs[i].time_axis;
+        first[i] = in[i];
+        if (axis >= 0) steps = in[i].shape[axis], first[i].shape[axis] = 1, first[i].data = NULL;
+        if (model_inputs[i].role == ROLE_LENGTHS) first[i].data = NULL; /* each as long as the step */
+        first[i].bytes = bytes_of(&first[i]);
+    }
+    if (steps < 1) fail("there are no steps to stream: run it without --stream");
+    p->start(p->model, first);
+    for (int o = 0; o < MODEL_OUTPUTS; o++) {
+        int axis = model_outputs[o].time_axis;
+        out[o] = *p->output(p->model, o);
+        if (axis >= 0) out[o].shape[axis] *= steps;
+        out[o].bytes = bytes_of(&out[o]);
+        if (!(out[o].data = malloc(out[o].bytes + 1))) fail("no memory for output %s", model_outputs[o].name);
+    }
+    for (long long t = 0; t < steps; t++) {
+        for (int i = 0; i < MODEL_INPUTS; i++)
+            if (model_inputs[i].time_axis >= 0)
+                copy_steps(&in[i], p->input(p->model, i), model_inputs[i].time_axis, t, 0);
+        p->step(p->model);
+        for (int o = 0; o < MODEL_OUTPUTS; o++) {
+            const array *made = p->output(p->model, o);
+            int axis = model_outputs[o].time_axis;
+            if (axis >= 0)
+                copy_steps(&out[o], made, axis, t * made->shape[axis], 1);
+            else if (t == steps - 1)
+                memcpy(out[o].data, made->data, made->bytes);
+        }
+    }
+}
+
+static inline void free_outputs(array *out) {
+    for (int o = 0; o < MODEL_OUTPUTS; o++) free(out[o].data);
+}
+
+/* ---- Verification ---- */
+
+static inline double number_at(const array *a, long long i) {
+    switch (a->dtype) {
+        case FLOAT32: return ((const float *)a->data)[i];
+        case FLOAT64: return ((const double *)a->data)[i];
+        case INT64: return (double)((const long long *)a->data)[i];
+        case INT32: return ((const int *)a->data)[i];
+        case BOOL: return ((const unsigned char *)a->data)[i];
+        default: break;
+    }
+    unsigned half = ((const unsigned short *)a->data)[i], exponent = half >> 10 & 31, fraction = half & 1023;
+    double size = exponent == 31 ? (fraction ? (double)NAN : (double)INFINITY)
+                  : exponent     ? ldexp(1024 + fraction, (int)exponent - 25)
+                                 : ldexp(fraction, -24);
+    return half >> 15 ? -size : size;
+}
+
+/* The largest absolute error; NAN for another shape or dtype, or where a number is none. */
+static inline double error_of(const array *made, const array *exact) {
+    double worst = 0;
+    if (made->dtype != exact->dtype || made->rank != exact->rank) return (double)NAN;
+    for (int i = 0; i < made->rank; i++)
+        if (made->shape[i] != exact->shape[i]) return (double)NAN;
+    for (long long i = count_of(made, 0, made->rank) - 1; i >= 0; i--) {
+        double error = fabs(number_at(made, i) - number_at(exact, i));
+        if (!isfinite(error)) return (double)NAN;
+        if (error > worst) worst = error;
+    }
+    return worst;
+}
+
+/* The time of the smallest call, the best of 200. */
+static inline double step_seconds(const program *p, const entry *entries, int count) {
+    array in[MODEL_INPUTS];
+    const char *name = NULL;
+    double best = INFINITY;
+    for (int k = 0; k < count; k++)
+        if (!name || !strcmp(entries[k].case_name, "batch-1-time-1")) name = entries[k].case_name;
+    find_inputs(entries, count, name, in);
+    p->start(p->model, in);
+    for (int i = 0; i < 200; i++) {
+        double start = seconds();
+        p->step(p->model);
+        double took = seconds() - start;
+        if (took < best) best = took;
+    }
+    return best;
+}
+
+/* Compares one case, once or also streamed; counts what is right, and writes rows where asked. */
+static inline void verify_case(const program *p, const entry *entries, int count, const entry *first, int stream,
+                               FILE *result, int *rows, int *right, double *worst) {
+    array in[MODEL_INPUTS], out[MODEL_OUTPUTS];
+    const char *how = stream ? "stream" : "whole";
+    find_inputs(entries, count, first->case_name, in);
+    if (stream)
+        run_stream(p, in, out);
+    else
+        p->run(p->model, in, out);
+    for (const entry *e = entries; e < entries + count; e++) {
+        if (strcmp(e->part, "out") || strcmp(e->case_name, first->case_name)) continue;
+        double error = NAN;
+        for (int o = 0; o < MODEL_OUTPUTS; o++)
+            if (!strcmp(model_outputs[o].name, e->name)) error = error_of(&out[o], &e->values);
+        int ok = error <= e->allowed;
+        *right += ok;
+        if (error > *worst) *worst = error;
+        if (!ok) printf("WRONG %s %s %s: off by %.3g, allowed %.3g\n", e->case_name, how, e->name, error, e->allowed);
+        if (result) {
+            fprintf(result, "%s\n  {\"case\": ", *rows ? "," : "");
+            put_text(result, e->case_name);
+            fprintf(result, ", \"how\": \"%s\", \"output\": ", how);
+            put_text(result, e->name);
+            fputs(", \"error\": ", result);
+            isfinite(error) ? fprintf(result, "%.17g", error) : fprintf(result, "null");
+            fprintf(result, ", \"allowed\": %.17g, \"ok\": %s}", e->allowed, ok ? "true" : "false");
+        }
+        ++*rows;
+    }
+    free_outputs(out);
+}
+
+/* Every golden case at once and, where it may be, step by step. */
+static inline int verify(const program *p, const char *golden, const char *path) {
+    entry *entries;
+    int count = arrays_read(golden, &entries), rows = 0, right = 0;
+    double worst = 0;
+    if (!count) fail("%s has no cases", golden);
+    double step_s = step_seconds(p, entries, count);
+    FILE *result = path ? fopen(path, "w") : NULL;
+    if (path && !result) fail("cannot write %s: give another result file", path);
+    if (result) {
+        fprintf(result, "{\"format\": \"rnnbench-result-1\", \"target\": \"%s\",\n", p->target);
+        fprintf(result, " \"versions\": {\"%s\": ", p->runtime);
+        put_text(result, p->version);
+        fprintf(result, "},\n \"load_s\": %.9f, \"step_s\": %.9f, \"rows\": [", p->load_s, step_s);
+    }
+    for (int k = 0; k < count; k++) {
+        int seen = 0;
+        for (int i = 0; i < k; i++) seen |= !strcmp(entries[i].case_name, entries[k].case_name);
+        for (int stream = 0; !seen && stream <= (MODEL_STREAMS && entries[k].stream); stream++)
+            verify_case(p, entries, count, &entries[k], stream, result, &rows, &right, &worst);
+    }
+    if (result && (fputs("\n]}\n", result) < 0) | (fclose(result) != 0)) fail("cannot write all of %s", path);
+    printf("%d of %d right, worst error %.1e\n", right, rows, worst);
+    for (int k = 0; k < count; k++) free(entries[k].values.data);
+    free(entries);
+    return right < rows || !rows;
+}
+
+/* ---- The command line ---- */
+
+static inline int program_main(const program *p, int argc, char **argv) {
+    char golden[4096];
+    int stream = argc == 4 && !strcmp(argv[3], "--stream");
+    if (argc > 1 && argc < 4 && !strcmp(argv[1], "--verify")) {
+        beside(argv[0], "golden/cases.json", golden, sizeof golden);
+        return verify(p, golden, argc > 2 ? argv[2] : NULL);
+    }
+    if (argc != 3 + stream || argv[1][0] == '-')
+        fail("give --verify [RESULT.json], or INPUT.json OUTPUT.json [--stream]");
+    entry *entries;
+    array in[MODEL_INPUTS], out[MODEL_OUTPUTS];
+    const char *names[MODEL_OUTPUTS];
+    int count = arrays_read(argv[1], &entries);
+    find_inputs(entries, count, NULL, in);
+    if (stream)
+        run_stream(p, in, out);
+    else
+        p->run(p->model, in, out);
+    for (int o = 0; o < MODEL_OUTPUTS; o++) names[o] = model_outputs[o].name;
+    arrays_write(argv[2], names, out, MODEL_OUTPUTS);
+    free_outputs(out);
+    for (int k = 0; k < count; k++) free(entries[k].values.data);
+    free(entries);
+    return 0;
+}
+
+#endif
