@@ -72,3 +72,114 @@ def test_a_damaged_artifact_fails(bundles, target, tmp_path):
         pytest.skip(f"{target}: {row.reason}")
     assert row.verdict == "DIFFERS", format_conformed([row])
     assert "are off" in row.reason
+
+
+# -- the command line -----------------------------------------------------------------------------
+
+
+def run(command, *words):
+    """The exit code and what was printed; an error of ours is raised."""
+    done = CliRunner().invoke(command, list(map(str, words)), standalone_mode=False)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.return_value, done.stdout
+
+
+def test_the_targets_are_listed_with_what_they_need():
+    code, out = run(embed_command, "--list")
+    assert code == 0
+    for name, target in TARGETS.items():
+        line = next(line for line in out.splitlines() if line.startswith(f"{name} "))
+        assert target.needs in line
+    _, text = run(embed_command, "--list", "--json")
+    assert [row["target"] for row in json.loads(text)] == list(TARGETS)
+
+
+def test_a_project_is_complete_and_is_not_overwritten(bundles, tmp_path):
+    out = tmp_path / "project"
+    words = (bundles["text-gru"].path, "--target", "python-onnxruntime", "--out", out)
+    code, said = run(embed_command, *words)
+    assert code == 0
+    assert "python main.py --verify" in said
+    assert {"README.md", "model.onnx", "model.json", "golden"} <= {p.name for p in out.iterdir()}
+    assert "@" not in (out / "README.md").read_text("utf-8")
+    (out / "mine.txt").write_text("kept")
+    with pytest.raises(RnnbenchError, match="is there already: give another --out, or --force"):
+        run(embed_command, *words)
+    assert (out / "mine.txt").read_text() == "kept"
+    assert run(embed_command, *words, "--force")[0] == 0
+    assert not (out / "mine.txt").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["project"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("{bundle}", "--target", "abacus"), "unknown target 'abacus': choose from "),
+        (("{bundle}",), "give a bundle and --target NAME, or --list"),
+        (("nowhere", "--target", "python-onnxruntime"), "nowhere is not a folder"),
+        (("{bundle}", "--target", "python-onnxruntime", "--out", "/proc/x"), "cannot write"),
+    ],
+)
+def test_bad_input_is_one_line(bundles, words, said):
+    given = [word.format(bundle=bundles["text-gru"].path) for word in words]
+    with pytest.raises(RnnbenchError, match=said) as caught:
+        run(embed_command, *given)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bundle_without_the_format_is_one_line(tmp_path):
+    model = variants.model("gru", Options(3, 4, 1), bundle_name="gru")
+    bundle = rnnbench.export(model, ("torchscript",), tmp_path)
+    with pytest.raises(RnnbenchError, match="has no onnx file, which python-onnxruntime needs"):
+        embed(bundle, find_target("python-onnxruntime"), tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
+# -- what travels ---------------------------------------------------------------------------------
+
+
+def test_golden_files_are_read_as_they_were_written(bundles, tmp_path):
+    out = embed(bundles["weather-lstm"], find_target("python-onnxruntime"), tmp_path / "p")
+    written = list(golden_records(bundles["weather-lstm"]))
+    read = read_arrays(out / "golden/cases.json")
+    assert [(r.case, r.part, r.name, r.allowed, r.stream) for r in read] == [
+        (r.case, r.part, r.name, r.allowed, r.stream) for r in written
+    ]
+    for a, b in zip(written, read, strict=True):
+        assert a.array.dtype == b.array.dtype
+        np.testing.assert_array_equal(a.array, b.array)
+    assert any(record.stream for record in read)
+    text = (out / "golden/cases.json").read_text("utf-8")
+    assert all(len(line) < 500 for line in text.splitlines()), "a line per array"
+    (out / "golden/cases.bin").write_bytes(b"short")
+    with pytest.raises(RnnbenchError, match="is no file of arrays"):
+        read_arrays(out / "golden/cases.json")
+
+
+@pytest.mark.parametrize(
+    "name", ['a"; system("x"); "', "\\", "???/", "line\nfeed", "\u00e9\u4e2d", "a%sb\0c"]
+)
+def test_a_name_never_becomes_code(name):
+    literal = c_string(name)
+    assert literal[0] == literal[-1] == '"'
+    inside = literal[1:-1]
+    assert all(c.isascii() and (c.isalnum() or c in " _-.,:/()[]\\") for c in inside)
+    assert inside.encode().decode("unicode_escape").encode("latin-1").decode("utf-8") == name
+
+
+def test_a_result_of_another_runtime_joins_the_table(bundles, tmp_path):
+    row = {"case": "traced", "how": "whole", "output": "y", "error": 2e-7, "allowed": 1e-6}
+    said = {"format": "rnnbench-result-1", "target": "mine", "versions": {"mine": "1.0"}}
+    file = tmp_path / "result.json"
+    file.write_text(json.dumps(said | {"rows": [row]}))
+    code, out = run(conform_command, bundles["text-gru"].path, "--result", file)
+    assert code == 0
+    assert "mine 1.0" in out
+    file.write_text(json.dumps(said | {"rows": [row | {"error": None}]}))
+    code, out = run(conform_command, bundles["text-gru"].path, "--result", file, "--json")
+    assert code == 1
+    assert json.loads(out)[0]["worst_error"] == "inf"
+    file.write_text("{}")
+    with pytest.raises(RnnbenchError, match="is no result file"):
+        run(conform_command, bundles["text-gru"].path, "--result", file)

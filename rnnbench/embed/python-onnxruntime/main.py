@@ -73,9 +73,8 @@ def main(words):
         for row in wrong:
             print(f"WRONG {row['case']} {row['how']} {row['output']}: off by {row['error']}")
         worst = max((row["error"] or 0.0 for row in result["rows"]), default=0.0)
-        print(
-            f"{len(result['rows']) - len(wrong)} of {len(result['rows'])} right, worst error {worst:.1e}"
-        )
+        total = len(result["rows"])
+        print(f"{total - len(wrong)} of {total} right, worst error {worst:.1e}")
         return 1 if wrong else 0
     if len(words) not in (2, 3) or (len(words) == 3 and words[2] != "--stream"):
         print(__doc__, file=sys.stderr)
