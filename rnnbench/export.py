@@ -53,6 +53,12 @@ def export(
     from rnnbench.modules import save_weights, training_notes
     from rnnbench.threads import torch_threads
 
+    if not isinstance(model, Model):
+        raise RnnbenchError(
+            f"export takes a rnnbench.Model, not a {type(model).__name__}: declare its inputs and "
+            "outputs, as `rnnbench init` drafts them"
+        )
+    formats = (formats,) if isinstance(formats, str) else formats
     writers = {name: plugins.load("formats", name) for name in dict.fromkeys(formats)}
     if not writers:
         raise RnnbenchError(f"no format given: choose from {', '.join(plugins.names('formats'))}")
@@ -60,6 +66,8 @@ def export(
         missing = writer.available()
         if missing:
             raise Unavailable(f"format {name!r}: {missing}")
+    if "onnx" in writers:
+        writers["onnx"].check_opset(opset)
     with writing(out, model.name) as folder, torch_threads(1):
         plans = plan_cases(model, traced_sizes(model))
         check_declaration(model, plans[0])

@@ -43,6 +43,10 @@ class TensorSpec:
     high: int | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.shape, str | int):
+            raise RnnbenchError(
+                f"input {self.name!r}: shape {self.shape!r} must be a tuple: ({self.shape!r},)"
+            )
         object.__setattr__(self, "shape", tuple(self.shape))
         if not _IDENTIFIER.fullmatch(self.name):
             raise RnnbenchError(
@@ -110,6 +114,9 @@ class Model:
     frames_per_second: float | None = None
 
     def __post_init__(self) -> None:
+        for what, given in (("inputs", self.inputs), ("outputs", self.outputs)):
+            if isinstance(given, str | TensorSpec):
+                raise RnnbenchError(f"{what}={given!r} must be a tuple: ({given!r},)")
         object.__setattr__(self, "inputs", tuple(self.inputs))
         object.__setattr__(self, "outputs", tuple(self.outputs))
         object.__setattr__(self, "states", dict(self.states))
@@ -145,6 +152,12 @@ class Model:
                     f"model {self.name!r}: states={{{source!r}: {target!r}}} must map one of the "
                     f"inputs ({', '.join(names)}) to one of the outputs ({', '.join(self.outputs)})"
                 )
+        others = [dim for dim in self.dims if dim != self.batch_dim]
+        if self.states and others and self.time_dim not in others:
+            raise RnnbenchError(
+                f"model {self.name!r} has states, and no dimension is called {self.time_dim!r}, "
+                f"along which it is streamed: give time_dim={others[0]!r}, or rename one"
+            )
 
     @property
     def dims(self) -> tuple[str, ...]:

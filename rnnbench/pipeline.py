@@ -60,11 +60,13 @@ class Exporting:
         formats: plugins in `rnnbench/formats/`.
         out: the folder that the bundles go to.
         options: further arguments of `rnnbench.export`.
+        written: the names of the models so far, with the targets that they came from.
     """
 
     formats: tuple[str, ...] = ("torchscript", "onnx")
     out: Path = Path("exports")
     options: dict[str, Any] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)
 
 
 def find_targets(given: Sequence[str]) -> tuple[str, ...]:
@@ -137,6 +139,12 @@ def export_one(target: str, training: Training, exporting: Exporting, tell: Tell
     from rnnbench.check import check
 
     model, metadata, source = _make(target, training, tell)
+    first = exporting.written.setdefault(model.name, target)
+    if first != target:
+        raise RnnbenchError(
+            f"{first} and {target} are both called {model.name!r}, as which the first is written: "
+            "give one of them another Model(..., name=...)"
+        )
     tell("exporting")
     bundle = _export(model, metadata, source, exporting)
     for recurrence in bundle.manifest["recurrences"]:

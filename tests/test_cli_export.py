@@ -126,3 +126,18 @@ def test_loops_are_kept_on_request(run, tmp_path):
         ops[bool(flags)] = {node.op_type for node in graph.node}
     assert "GRU" in ops[False]
     assert "GRU" not in ops[True]
+
+
+def test_two_models_of_one_name_are_not_written_over_one_another(run, tmp_path):
+    text = (
+        "import torch\nfrom rnnbench import Model, TensorSpec\n"
+        "def build():\n"
+        "    x = TensorSpec('x', ('time', 'batch', 3))\n"
+        "    return Model(torch.nn.GRU(3, {size}), (x,), ('y', 'hn'))\n"
+    )
+    for name, size in (("a.py", 4), ("b.py", 5)):
+        (tmp_path / name).write_text(text.format(size=size))
+    code, out, _ = run("export", "a.py", "b.py", "--format", "torchscript")
+    assert code == 1
+    assert "a.py and b.py are both called 'GRU'" in out
+    assert "same" in out

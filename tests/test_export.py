@@ -258,3 +258,37 @@ def test_formats_are_named(tmp_path):
         exported(Net(nn.GRU(3, 4)), tmp_path, formats=("onnyx",))
     with pytest.raises(RnnbenchError, match="no format given"):
         exported(Net(nn.GRU(3, 4)), tmp_path, formats=())
+
+
+def test_bad_options_leave_the_bundle_and_take_no_time(tmp_path):
+    net = Net(nn.GRU(3, 4))
+    exported(net, tmp_path)
+    before = sorted(p.name for p in (tmp_path / "net").iterdir())
+    with pytest.raises(RnnbenchError, match="opset 22: choose from 17 to 21"):
+        exported(net, tmp_path, formats=("torchscript", "onnx"), opset=22)
+    assert sorted(p.name for p in (tmp_path / "net").iterdir()) == before
+    with pytest.raises(RnnbenchError, match=r"takes a rnnbench\.Model, not a Net"):
+        rnnbench.export(net)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: TensorSpec("x", "batch"), "must be a tuple"),
+        (lambda: Model(nn.Linear(1, 1), (X,), "y"), "outputs='y' must be a tuple"),
+        (lambda: Model(nn.Linear(1, 1), X, ("y",)), "must be a tuple"),
+        (
+            lambda: Model(
+                nn.GRU(3, 4),
+                (TensorSpec("x", ("frames", "batch", 3)), TensorSpec("h", (1, "batch", 4))),
+                ("y", "hn"),
+                states={"h": "hn"},
+            ),
+            "give time_dim='frames'",
+        ),
+    ],
+)
+def test_a_declaration_that_cannot_be_meant(make, words):
+    with pytest.raises(RnnbenchError) as caught:
+        make()
+    assert words in str(caught.value)

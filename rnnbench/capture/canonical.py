@@ -25,7 +25,16 @@ def canonicalise(graph: fx.Graph) -> None:
     Afterwards one step of a sequence is `select(x, dim, index)` with an index of 0 or more, made
     right before its one user, and one written step is `select_scatter(...)`.
     """
-    for rule in (_no_ops, _add_zero, _take_apart, _slices, _undone, _copies, _forward_reads):
+    for rule in (
+        _views,
+        _no_ops,
+        _add_zero,
+        _take_apart,
+        _slices,
+        _undone,
+        _copies,
+        _forward_reads,
+    ):
         for node in list(graph.nodes):
             if node.op == "call_function":
                 rule(graph, node)
@@ -101,6 +110,12 @@ def _dim(node: fx.Node, position: int = 1) -> int:
     assert isinstance(dim, int)
     assert shape is not None
     return dim % len(shape)
+
+
+def _views(graph: fx.Graph, node: fx.Node) -> None:
+    """A view needs what a copy before it has laid out, and copies are taken out here."""
+    if node.target in (aten.view.default, aten._unsafe_view.default):
+        node.target = aten.reshape.default
 
 
 def _no_ops(graph: fx.Graph, node: fx.Node) -> None:

@@ -71,9 +71,7 @@ class Emitter:
         pieces = split_body(self.block)
         read = self._read_outside({j for p in pieces for j in carried_in(self.block, p.positions)})
         kinds, why = [], ""
-        if self.may_be_empty:
-            why = "it has no steps where its input has one, and a fused layer must have one"
-        elif not self.keep:
+        if not self.keep:
             needed = [
                 read.union(*(o.reads(self.block) for o in pieces if o is not p)) for p in pieces
             ]
@@ -81,11 +79,13 @@ class Emitter:
                 match_cell(self.module, self.block, p, n) if p.recurs else None
                 for p, n in zip(pieces, needed, strict=True)
             ]
-            if any(cells):
+            if not any(cells):
+                why = self._no_cell()
+            elif self.may_be_empty:
+                why = "it has no steps where its input has one, and a fused layer must have one"
+            else:
                 for piece, cell, reads in zip(pieces, cells, needed, strict=True):
                     kinds += self._emit_piece(piece, cell, reads)
-            else:
-                why = self._no_cell()
         if not kinds:
             everything = [
                 j

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
+import logging
 import sys
 import traceback
 import warnings
@@ -30,6 +31,8 @@ from rnnbench.capture.scripted import Wrapped
 from rnnbench.errors import RnnbenchError, one_line
 from rnnbench.model import Model, sample_inputs
 from rnnbench.modules import device_of, undisturbed
+
+aten = torch.ops.aten
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,17 @@ def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = 
         program = _functional(program)
     _refuse_hidden_state(model, program)
     graph = unlift(program)
-    for node in graph.graph.find_nodes(
-        op="call_function", target=torch.ops.aten._assert_tensor_metadata.default
-    ):
-        graph.graph.erase_node(node)  # what a cast leaves, and what tracing has asserted
+    _plain_assertions(graph.graph)
     settle_squeezes(graph.graph)
     return Trace(graph, dict(dims), frozen_dims(model, program), _conditions(model, program))
+
+
+def _plain_assertions(graph: fx.Graph) -> None:
+    """Takes out what a cast leaves, which tracing has asserted, and the sizes in messages."""
+    for node in graph.find_nodes(op="call_function", target=aten._assert_tensor_metadata.default):
+        graph.erase_node(node)
+    for node in graph.find_nodes(op="call_function", target=aten._assert_scalar.default):
+        node.args = (node.args[0], "a length is out of range")
 
 
 def _conditions(model: Model, program: ExportedProgram) -> tuple[tuple[Any, str], ...]:
@@ -199,8 +207,17 @@ def _one_line_errors(model: Model) -> Iterator[None]:
 def _without_dumps() -> Iterator[None]:
     """On a refusal torch prints its whole graph to stderr; what the module prints is kept."""
     printed = io.StringIO()
-    with contextlib.redirect_stderr(printed):
-        yield
+    names = ("torch.fx.experimental.symbolic_shapes", "torch.export", "torch._dynamo")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        with contextlib.redirect_stderr(printed):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
     sys.stderr.write(printed.getvalue())
 
 

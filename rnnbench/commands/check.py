@@ -81,6 +81,8 @@ def command(
             f"{files[0]} is a file, and check compares the artifacts of a bundle: "
             "give a folder that `rnnbench export` wrote, or another file with --against"
         )
+    if junit is not None and not Path(junit).absolute().parent.is_dir():
+        raise RnnbenchError(f"--junit {junit}: {Path(junit).parent} is not there: make it first")
     how = _how(options)
     paths = find_bundles(targets, Path(out))
     report = merge(_check_all(paths, runtimes or None, how))

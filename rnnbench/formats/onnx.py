@@ -50,12 +50,8 @@ def write(
     Raises:
         RnnbenchError: the opset is out of range, or an operator has no ONNX form.
     """
+    check_opset(opset)
     opset = DEFAULT_OPSET if opset is None else opset
-    if opset not in OPSETS:
-        raise RnnbenchError(
-            f"opset {opset}: choose from {OPSETS[0]} to {OPSETS[-1]} "
-            "(later ones have no CUDA kernels for RNN, GRU and LSTM)"
-        )
     import onnx_ir as ir
 
     from rnnbench.onnx_graph import finish, replace_recurrences
@@ -72,6 +68,15 @@ def write(
     _check(path)
     nodes = sum(1 for _ in ir.traversal.RecursiveGraphIterator(model.graph))
     return {"opset": opset, "nodes": nodes} | ({"external_data": external} if external else {})
+
+
+def check_opset(opset: int | None) -> None:
+    """Raises where an operator set is not one of those that can be written."""
+    if opset is not None and opset not in OPSETS:
+        raise RnnbenchError(
+            f"opset {opset}: choose from {OPSETS[0]} to {OPSETS[-1]} "
+            "(later ones have no CUDA kernels for RNN, GRU and LSTM)"
+        )
 
 
 def translate(captured: Captured, opset: int = DEFAULT_OPSET) -> torch.onnx.ONNXProgram:

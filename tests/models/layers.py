@@ -209,3 +209,40 @@ class PackedProjected(nn.Module):
     def forward(self, x, lengths):
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         return pad_packed_sequence(self.rnn(packed)[0], batch_first=True)[0]
+
+
+class PackedEncoder(nn.Module):
+    """A packed encoder, then a loop of cells over another sequence."""
+
+    batch_first = True
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.LSTM(3, 4, batch_first=self.batch_first)
+        self.cell = nn.GRUCell(2, 4)
+
+    def forward(self, x, lengths, y):
+        packed = pack_padded_sequence(
+            x, lengths.cpu(), batch_first=self.batch_first, enforce_sorted=False
+        )
+        out, (h, _) = self.encoder(packed)
+        memory, _ = pad_packed_sequence(out, batch_first=self.batch_first)
+        h = h[0] + memory.sum(1 if self.batch_first else 0)
+        steps = []
+        for t in range(y.size(1)):
+            h = self.cell(y[:, t], h)
+            steps.append(h)
+        return torch.stack(steps, 1)
+
+
+TARGETS = TensorSpec("y", ("batch", "steps", 2))
+
+
+@entry(XB, LENGTHS, TARGETS, outputs="z", expect="fused fused")
+class PackedThenLoop(PackedEncoder):
+    pass
+
+
+@entry(X, LENGTHS, TensorSpec("y", ("batch", "time", 2)), outputs="z", expect="fused fused")
+class PackedThenLoopOverTheSameTime(PackedEncoder):
+    batch_first = False
