@@ -17,8 +17,11 @@ class Model:
         core = openvino.Core()
         # OpenVINO computes in bfloat16 on CPUs that have it, unless it is asked not to.
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
-        graph = core.read_model(HERE / self.about["artifact"])
-        self._compiled = core.compile_model(graph, "CPU", settings)
+        file = HERE / self.about["artifact"]
+        try:
+            self._compiled = core.compile_model(core.read_model(file), "CPU", settings)
+        except RuntimeError as error:
+            raise ValueError(f"{file} is not ONNX that OpenVINO runs: {error}") from None
         precision = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if precision != "f32":
             raise ValueError(f"OpenVINO computes in {precision} here, and f32 was asked for")
