@@ -83,7 +83,11 @@ class Model {
   void load(const std::string& file) {
     if (std::filesystem::path(file).extension() == ".pt2") {
       // A package reads this at its first call, and then refuses shapes that it was not made for.
+#ifdef _WIN32
+      _putenv_s("AOTI_RUNTIME_CHECK_INPUTS", "1");
+#else
       setenv("AOTI_RUNTIME_CHECK_INPUTS", "1", 1);
+#endif
       package_ = std::make_unique<torch::inductor::AOTIModelPackageLoader>(file);
     } else {
       torch::jit::Module module = torch::jit::load(file, at::kCPU);
