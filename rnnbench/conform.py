@@ -6,15 +6,18 @@ exports/README.md.
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,21 +95,42 @@ def _conform(bundle: Bundle, target: Target) -> Conformed:
         return Conformed(target.name, "not run", reason=missing)
     if target.format not in bundle.artifacts:
         return Conformed(target.name, "not run", reason=f"the bundle has no {target.format} file")
-    with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
-        project = embed(bundle, target, Path(folder) / "project")
-        start = time.perf_counter()
-        for command in target.build:
-            failed = _run(command, project, BUILD_S)
-            if failed:
-                return Conformed(target.name, "failed", reason=f"{' '.join(command)}: {failed}")
-        build_s = time.perf_counter() - start if target.build else 0.0
-        result = project / "result.json"
-        failed = _run((*target.run, "--verify", "result.json"), project, RUN_S, wrong=1)
-        if not result.is_file():
-            why = failed or "it wrote no result"
-            return Conformed(target.name, "failed", build_s=build_s, reason=why)
-        row = _read_result(result)
+    project = _project(bundle, target)
+    start = time.perf_counter()
+    for command in target.build:
+        failed = _run(command, project, BUILD_S)
+        if failed:
+            return Conformed(target.name, "failed", reason=f"{' '.join(command)}: {failed}")
+    build_s = time.perf_counter() - start if target.build else 0.0
+    result = project / "result.json"
+    failed = _run((*target.run, "--verify", "result.json"), project, RUN_S, wrong=1)
+    if not result.is_file():
+        why = failed or "it wrote no result"
+        return Conformed(target.name, "failed", build_s=build_s, reason=why)
+    row = _read_result(result)
     return Conformed(**asdict(row) | {"target": target.name, "build_s": build_s})
+
+
+@cache
+def _workshop() -> Path:
+    """Where projects are built; it goes when the process ends."""
+    folder = tempfile.mkdtemp(prefix="rnnbench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _project(bundle: Bundle, target: Target) -> Path:
+    """The project, with the `build` folder of the last bundle: sources that are the same, which
+    keep the time of their last change, are not compiled again.
+    """
+    project = _workshop() / target.name
+    kept = project.with_suffix(".build")
+    if (project / "build").is_dir():
+        (project / "build").rename(kept)
+    embed(bundle, target, project, force=True)
+    if kept.is_dir():
+        kept.rename(project / "build")
+    return project
 
 
 def _run(command: Sequence[str], folder: Path, limit: float, wrong: int = 0) -> str:

@@ -150,7 +150,7 @@ def _fill(bundle: Bundle, target: Target, folder: Path) -> None:
                 text = text.replace(f"@{key}@", value)
             destination.with_suffix("").write_text(text, encoding="utf-8")
         else:
-            shutil.copyfile(source, destination)
+            shutil.copy2(source, destination)  # with its time, for `make`
     artifact = bundle.artifacts[target.format]
     shutil.copyfile(artifact.path, folder / artifact.path.name)
     external = artifact.details.get("external_data")

@@ -1,0 +1,65 @@
+package rnn
+
+import java.io.File
+import kotlin.math.abs
+import org.json.JSONArray
+import org.json.JSONObject
+
+/** One output of one case; an error of null is another shape or dtype, or a NaN. */
+class Row(val case: String, val how: String, val output: String, val error: Double?, val allowed: Double) {
+    val ok: Boolean get() = error != null && error <= allowed
+}
+
+class Result(val rows: List<Row>, val stepSeconds: Double) {
+    val ok: Boolean get() = rows.isNotEmpty() && rows.all { it.ok }
+
+    fun text(): String {
+        val wrong = rows.filterNot { it.ok }
+        val lines = wrong.map { "WRONG ${it.case} ${it.how} ${it.output}: off by ${it.error}" }
+        val worst = rows.mapNotNull { it.error }.maxOrNull() ?: 0.0
+        return (lines + "${rows.size - wrong.size} of ${rows.size} right, worst error $worst").joinToString("\n")
+    }
+
+    fun json(loadSeconds: Double): String {
+        val list = rows.map { row ->
+            JSONObject().put("case", row.case).put("how", row.how).put("output", row.output)
+                .put("error", row.error ?: JSONObject.NULL).put("allowed", row.allowed).put("ok", row.ok)
+        }
+        val version = ai.onnxruntime.OrtEnvironment.getEnvironment().version
+        return JSONObject().put("format", "rnnbench-result-1").put("target", "android")
+            .put("versions", JSONObject().put("onnxruntime", version))
+            .put("load_s", loadSeconds).put("step_s", stepSeconds).put("rows", JSONArray(list)).toString(1)
+    }
+}
+
+/** The inputs of each case, in the order of the file. */
+fun casesOf(entries: List<Entry>): Map<String, Map<String, Tensor>> =
+    entries.filter { it.part == "in" }.groupBy { it.case }.mapValues { (_, all) -> all.associate { it.name to it.tensor } }
+
+/** Every golden case at once and, where it may be, step by step. */
+fun verify(model: Model, folder: File): Result {
+    val golden = readArrays(File(folder, "golden/cases.json"))
+    val cases = casesOf(golden)
+    val rows = cases.flatMap { (case, inputs) ->
+        val wanted = golden.filter { it.part == "out" && it.case == case }
+        val hows = if (model.streams && wanted.any { it.stream }) listOf("whole", "stream") else listOf("whole")
+        hows.flatMap { how ->
+            val outputs = if (how == "whole") model(inputs) else model.streamed(inputs)
+            wanted.map { Row(case, how, it.name, errorOf(outputs[it.name], it.tensor), it.allowed) }
+        }
+    }
+    val smallest = cases["batch-1-time-1"] ?: cases.values.first()
+    val best = (1..200).minOf {
+        val start = System.nanoTime()
+        model(smallest)
+        System.nanoTime() - start
+    }
+    return Result(rows, best * 1e-9)
+}
+
+private fun errorOf(given: Tensor?, exact: Tensor): Double? {
+    if (given == null || given.dtype != exact.dtype || !given.shape.contentEquals(exact.shape)) return null
+    val wanted = exact.doubles()
+    val errors = given.doubles().mapIndexed { i, value -> abs(value - wanted[i]) }
+    return if (errors.all { it.isFinite() }) errors.maxOrNull() ?: 0.0 else null
+}

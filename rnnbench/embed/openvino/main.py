@@ -1,0 +1,101 @@
+"""python main.py --verify [RESULT.json] | INPUT.json OUTPUT.json [--stream]"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import arrays
+import numpy as np
+import openvino
+from model import Model
+
+HERE = Path(__file__).parent
+
+
+def verify(model, load_s):
+    """Every golden case at once and, where it may be, step by step."""
+    cases, wanted, streams = {}, {}, set()
+    for entry, array in arrays.read(HERE / "golden" / "cases.json"):
+        if entry["part"] == "in":
+            cases.setdefault(entry["case"], {})[entry["name"]] = array
+        else:
+            wanted.setdefault(entry["case"], []).append((entry, array))
+        if entry["stream"] and model.about["streams"]:
+            streams.add(entry["case"])
+    rows = []
+    for case, inputs in cases.items():
+        for how in ("whole", "stream") if case in streams else ("whole",):
+            outputs = model(inputs) if how == "whole" else model.streamed(inputs)
+            for entry, exact in wanted[case]:
+                rows.append(compared(case, how, entry, outputs.get(entry["name"]), exact))
+    return {
+        "format": "rnnbench-result-1",
+        "target": "openvino",
+        "versions": {"openvino": openvino.__version__.split("-")[0], "numpy": np.__version__},
+        "load_s": load_s,
+        "step_s": step_seconds(model, cases),
+        "rows": rows,
+    }
+
+
+def compared(case, how, entry, given, exact):
+    row = {"case": case, "how": how, "output": entry["name"], "allowed": entry["allowed"]}
+    if given is None or given.shape != exact.shape or given.dtype != exact.dtype:
+        return dict(row, error=None, ok=False)
+    apart = np.abs(given.astype(np.float64) - exact.astype(np.float64))
+    error = float(apart.max()) if apart.size else 0.0
+    if not np.isfinite(error):
+        return dict(row, error=None, ok=False)
+    return dict(row, error=error, ok=error <= entry["allowed"])
+
+
+def step_seconds(model, cases):
+    """The time of the smallest call, the best of 200."""
+    inputs = cases.get("batch-1-time-1") or next(iter(cases.values()))
+    best = float("inf")
+    for _ in range(200):
+        start = time.perf_counter()
+        model(inputs)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def report(result):
+    """Prints what is off; whether nothing is."""
+    rows = result["rows"]
+    wrong = [row for row in rows if not row["ok"]]
+    for row in wrong:
+        print(f"WRONG {row['case']} {row['how']} {row['output']}: off by {row['error']}")
+    worst = max((row["error"] or 0.0 for row in rows), default=0.0)
+    print(f"{len(rows) - len(wrong)} of {len(rows)} right, worst error {worst:.1e}")
+    return bool(rows) and not wrong
+
+
+def main(words):
+    verifies = words[:1] == ["--verify"] and len(words) <= 2
+    runs = len(words) == 2 or (len(words) == 3 and words[2] == "--stream")
+    if not verifies and (not runs or words[0].startswith("-")):
+        print(__doc__, file=sys.stderr)
+        return 2
+    start = time.perf_counter()
+    model = Model()
+    load_s = time.perf_counter() - start
+    if verifies:
+        result = verify(model, load_s)
+        if len(words) > 1:
+            Path(words[1]).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        return 0 if report(result) else 1
+    given = [(entry, array) for entry, array in arrays.read(words[0]) if entry["part"] == "in"]
+    inputs = {e["name"]: array for e, array in given if e["case"] == given[0][0]["case"]}
+    outputs = model.streamed(inputs) if len(words) == 3 else model(inputs)
+    arrays.write(words[1], outputs)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (OSError, ValueError, RuntimeError) as problem:  # OpenVINO's are RuntimeErrors
+        print(" ".join(str(problem).split())[:500], file=sys.stderr)
+        sys.exit(2)
