@@ -1,0 +1,185 @@
+// Any model: a golden case or a file of one's own, at once or streamed, plotted as it comes.
+
+import { inputsOf, numbers, readArrays, writeArrays } from "./arrays.mjs";
+import { alone, dropZone, duration, el, fail, frame, halt, labelled, say } from "./dom.mjs";
+import { bytesOf, textOf } from "./files.mjs";
+import { errorOf } from "./model.mjs";
+import { Plot } from "./plot.mjs";
+import { verify } from "./verify.mjs";
+
+const MOST = 8; // lines in a plot
+
+export async function goldenCases() {
+  return readArrays(JSON.parse(await textOf("golden/cases.json")), await bytesOf("golden/cases.bin"));
+}
+
+export function casesPanel(model, golden) {
+  let entries = golden, outputs = null;
+  const choice = el("select", {}), port = el("select", { onchange: draw });
+  const row = el("input", { type: "number", min: 1, value: 1, onchange: draw });
+  const plot = new Plot(), note = el("output", { className: "facts" });
+  const save = el("button", { type: "button", disabled: true, onclick: download }, "Save the outputs");
+  for (const { name } of model.about.outputs) port.append(new Option(name, name));
+  const run = el("button", { type: "button", className: "main", onclick: () => work(whole) }, "Run");
+  const live = el("button", { type: "button", disabled: !model.timed.length, onclick: () => work(stream) }, "Stream it live");
+  const stop = el("button", { type: "button", onclick: halt }, "Stop");
+
+  function list(own) {
+    entries = own;
+    choice.replaceChildren(...[...new Set(entries.map((entry) => entry.case))].map((name) => {
+      const shapes = Object.values(inputsOf(entries, name)).slice(0, 1).map((a) => a.shape.join(" × "));
+      return new Option(`${name} (${shapes})`, name);
+    }));
+    const longest = entries.find((entry) => entry.case === "longer");
+    if (longest) choice.value = "longer";
+  }
+
+  async function work(how) {
+    try {
+      await alone((signal) => how(inputsOf(entries, choice.value), signal));
+    } catch (error) {
+      fail(note, error);
+    }
+  }
+
+  async function whole(inputs) {
+    const start = performance.now();
+    outputs = await model.run(inputs);
+    const seconds = (performance.now() - start) / 1000;
+    draw();
+    const steps = lengthOf(inputs);
+    say(note, `${steps ? `${steps} steps in ` : ""}${duration(seconds)}${steps ? `, ${duration(seconds / steps)} per step` : ""}${against(outputs)}`);
+  }
+
+  async function stream(inputs, signal) {
+    const parts = [], steps = lengthOf(inputs);
+    let start = performance.now(), seconds = 0;
+    for await (const part of model.stream(inputs)) {
+      seconds += (performance.now() - start) / 1000;
+      parts.push(part);
+      history(parts, steps);
+      say(note, `step ${parts.length} of ${steps}, ${duration(seconds / parts.length)} per step`);
+      await frame();
+      if (signal.aborted) return;
+      start = performance.now();
+    }
+    outputs = model.together(parts);
+    save.disabled = false;
+    const matched = model.about.streams ? against(outputs) : "; a stream of this model is not the same as one call";
+    say(note, `${steps} steps, one at a time: ${duration(seconds / steps)} per step${matched}`);
+  }
+
+  function against(given) {
+    const wanted = entries.filter((entry) => entry.case === choice.value && entry.part === "out" && entry.allowed > 0);
+    if (wanted.length === 0) return "";
+    const errors = wanted.map((exact) => errorOf(given[exact.name], exact));
+    if (errors.includes(null)) return "; not what it should be";
+    const right = wanted.every((exact, i) => errors[i] <= exact.allowed);
+    return `; off by ${Math.max(...errors).toExponential(1)}, ${right ? "as good as allowed" : "more than allowed"}`;
+  }
+
+  // An output over time; one without time over its values.
+  function draw() {
+    if (!outputs) return;
+    save.disabled = false;
+    const chosen = model.about.outputs.find(({ name }) => name === port.value);
+    const { lines, steps } = linesOf(outputs[chosen.name], chosen);
+    plot.show({ title: `Output ${chosen.name}`, lines, labels: steps });
+  }
+
+  // The same while it comes: outputs without time are kept at every step.
+  function history(parts, length) {
+    const chosen = model.about.outputs.find(({ name }) => name === port.value);
+    const lines = parts.map((part) => picked(part[chosen.name], chosen, 0));
+    const names = (lines[0] ?? []).map((_, f) => `${chosen.name}[${f}]`);
+    plot.show({ title: `Output ${chosen.name}`, length, lines: names.map((name, f) => ({ name, values: lines.map((values) => values[f]) })) });
+  }
+
+  function linesOf(array, { name, time_axis, ...rest }) {
+    if (time_axis < 0) {
+      const values = [...picked(array, { time_axis, ...rest }, 0, Infinity)];
+      return { lines: [{ name, values }], steps: values.map((_, i) => `[${i}]`) };
+    }
+    const steps = Array.from({ length: array.shape[time_axis] }, (_, t) => picked(array, { time_axis, ...rest }, t));
+    return { lines: (steps[0] ?? []).map((_, f) => ({ name: `${name}[${f}]`, values: steps.map((values) => values[f]) })) };
+  }
+
+  // The values of one step of the chosen sequence.
+  function picked(array, { time_axis, batch_axis }, t, most = MOST) {
+    const values = numbers(array), found = [];
+    const b = Math.max(0, Math.min((array.shape[batch_axis] ?? 1) - 1, Number(row.value) - 1));
+    for (let i = 0; i < values.length && found.length < most; i++) {
+      let rest = i, fits = true;
+      for (let axis = array.shape.length - 1; axis >= 0; axis--) {
+        const at = rest % array.shape[axis];
+        rest = (rest - at) / array.shape[axis];
+        if ((axis === time_axis && at !== t) || (axis === batch_axis && at !== b)) fits = false;
+      }
+      if (fits) found.push(values[i]);
+    }
+    return found;
+  }
+
+  function lengthOf(inputs) {
+    const [first] = model.timed;
+    return first ? inputs[first.name].shape[first.time_axis] : 0;
+  }
+
+  async function open(files) {
+    try {
+      const header = files.find((file) => file.name.endsWith(".json")), data = files.find((file) => !file.name.endsWith(".json"));
+      if (!header || !data) throw new Error("give two files: the header (.json) and its data (.bin)");
+      list(readArrays(JSON.parse(await header.text()), await data.arrayBuffer()));
+      say(note, `${header.name}: ${choice.options.length} case(s), ready to run`);
+    } catch (error) {
+      fail(note, error);
+    }
+  }
+
+  function download() {
+    const { header, raw } = writeArrays(outputs, "output.bin");
+    for (const [name, part] of [["output.json", header], ["output.bin", raw]]) {
+      const url = URL.createObjectURL(new Blob([part]));
+      el("a", { href: url, download: name }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 10000);
+    }
+  }
+
+  list(golden);
+  return el("section", {}, el("h2", {}, "Any input"),
+    el("p", { className: "hint" }, "A golden case, or arrays from a file of your own; streamed, the states are handed on from step to step."),
+    el("div", { className: "row" }, labelled("Case", choice), labelled("Output", port), labelled("Sequence", row), run, live, stop, save),
+    plot.element, note,
+    el("details", {}, el("summary", {}, "Your own arrays"), dropZone("Drop both files here, the header (.json) and its data (.bin)", ".json,.bin", true, open)));
+}
+
+export function verifyPanel(model, golden) {
+  const note = el("output"), table = el("div", { className: "scroll", hidden: true, tabIndex: 0, role: "region", ariaLabel: "Results" });
+  const bar = el("progress", { max: 1, value: 0, hidden: true, ariaLabel: "Verifying" });
+  async function check() {
+    bar.hidden = false;
+    try {
+      await alone(async () => {
+        const rows = await verify(model, golden, async (done, all) => {
+          bar.value = done / all;
+          await frame();
+        });
+        const wrong = rows.filter((line) => !line.ok).length;
+        note.className = wrong ? "error" : "good";
+        note.textContent = wrong ? `${wrong} of ${rows.length} outputs are off` : `All ${rows.length} outputs are right`;
+        const head = ["", "case", "how", "output", "error", "allowed"].map((text) => el("th", { scope: "col" }, text));
+        const shown = (value) => (value === null ? "none" : value.toExponential(1));
+        table.replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows.map((line) => el("tr", {},
+          ...[line.ok ? "✓" : "✗ off", line.case, line.how, line.output, shown(line.error), shown(line.allowed)].map((text) => el("td", {}, text)))))));
+        table.hidden = false;
+      });
+    } catch (error) {
+      fail(note, error);
+    }
+    bar.hidden = true;
+  }
+  const section = el("section", {}, el("h2", {}, "Is it right?"),
+    el("p", { className: "hint" }, "Every golden case, at once and streamed, against what PyTorch computes in double precision."),
+    el("div", { className: "row" }, el("button", { type: "button", className: "main", onclick: check }, "Verify"), bar), note, table);
+  return { section, check };
+}
