@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from rnnbench.errors import RnnbenchError, one_line
 
 RESULT = "rnnbench-result-1"
 BUILD_S, RUN_S = 600.0, 120.0
+CACHE = "RNNBENCH_CACHE"  # a folder for what targets keep from one build to the next, if wanted
 
 Verdict = Literal["same", "DIFFERS", "failed", "not run"]
 
@@ -94,19 +96,40 @@ def _conform(bundle: Bundle, target: Target) -> Conformed:
         return Conformed(target.name, "not run", reason=f"the bundle has no {target.format} file")
     with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
         project = embed(bundle, target, Path(folder) / "project")
-        start = time.perf_counter()
-        for command in target.build:
-            failed = _run(command, project, BUILD_S)
-            if failed:
-                return Conformed(target.name, "failed", reason=f"{' '.join(command)}: {failed}")
-        build_s = time.perf_counter() - start if target.build else 0.0
-        result = project / "result.json"
-        failed = _run((*target.run, "--verify", "result.json"), project, RUN_S, wrong=1)
+        with _kept(target, project):
+            start = time.perf_counter()
+            for command in target.build:
+                failed = _run(command, project, BUILD_S)
+                if failed:
+                    return Conformed(target.name, "failed", reason=f"{' '.join(command)}: {failed}")
+            build_s = time.perf_counter() - start if target.build else 0.0
+            result = project / "result.json"
+            failed = _run((*target.run, "--verify", "result.json"), project, RUN_S, wrong=1)
         if not result.is_file():
             why = failed or "it wrote no result"
             return Conformed(target.name, "failed", build_s=build_s, reason=why)
         row = _read_result(result)
     return Conformed(**asdict(row) | {"target": target.name, "build_s": build_s})
+
+
+@contextmanager
+def _kept(target: Target, project: Path) -> Iterator[None]:
+    """Lends the project what an earlier build left; two at once do not share it."""
+    folder = os.environ.get(CACHE)
+    if not folder or not target.keep:
+        yield
+        return
+    store = Path(folder).absolute() / target.name
+    store.mkdir(parents=True, exist_ok=True)
+    _move(target.keep, store, project)
+    yield
+    _move(target.keep, project, store)
+
+
+def _move(names: Sequence[str], source: Path, destination: Path) -> None:
+    for name in names:
+        with suppress(OSError):  # it is not there, or another took or brought it
+            (source / name).rename(destination / name)
 
 
 def _run(command: Sequence[str], folder: Path, limit: float, wrong: int = 0) -> str:

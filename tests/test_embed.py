@@ -1,6 +1,7 @@
 """Every target that can be built here, over three bundles: right, and not right when damaged."""
 
 import json
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from rnnbench import RnnbenchError, variants
 from rnnbench.bundle import Bundle
 from rnnbench.commands.conform import command as conform_command
 from rnnbench.commands.embed import command as embed_command
-from rnnbench.conform import conform, format_conformed
+from rnnbench.conform import CACHE, conform, format_conformed
 from rnnbench.embed import embed, find_target, targets
 from rnnbench.embed.header import c_string
 from rnnbench.golden import golden_records, read_arrays
@@ -35,6 +36,14 @@ def bundles(tmp_path_factory):
         name: rnnbench.export(variants.model(v, options, bundle_name=name), FORMATS, out)
         for name, (v, options) in MODELS.items()
     }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept():
+    """What one build downloads is there for the next."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE, folder)
+        yield
 
 
 @pytest.mark.parametrize("target", TARGETS)

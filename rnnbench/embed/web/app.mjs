@@ -39,9 +39,12 @@ async function show({ model, version, bytes, load_s }) {
   status.textContent = `${variant}${size} · loaded in ${duration(load_s)} · ONNX Runtime Web ${version}`;
   const golden = await goldenCases();
   const { section, check } = verifyPanel(model, golden);
-  const demo = await demoFor(model);
-  main.append(...[demo, casesPanel(model, golden), section, aboutPanel(model)].filter(Boolean));
-  if (location.hash === "#verify") await check();
+  const cases = casesPanel(model, golden), demo = await demoFor(model);
+  main.append(...[demo, cases.section, section, aboutPanel(model)].filter(Boolean));
+  if (location.hash === "#verify") {
+    section.scrollIntoView();
+    await check();
+  } else if (!demo) await cases.run();
 }
 
 const loading = load();

@@ -16,20 +16,26 @@ const names = [
   "model.json", about.artifact, about.external_data, "golden/cases.json", "golden/cases.bin",
 ].filter(Boolean);
 
-// Modules in the order in which they need each other; their imports become one scope.
+// Modules in the order in which they need each other, each a scope of its own: its imports become
+// constants, and its exports what it returns.
 function modules(entry, seen = new Set()) {
   if (seen.has(entry)) return "";
   seen.add(entry);
   const text = readFileSync(entry, "utf8");
-  const imports = [...text.matchAll(/^import [^;]*? from "\.\/([\w.-]+)";\n/gm)];
-  const before = imports.map(([, name]) => modules(name, seen)).join("");
-  const own = imports.reduce((rest, [statement]) => rest.replace(statement, ""), text);
-  return `${before}${own.replace(/^export /gm, "")}\n`;
+  const needed = [...text.matchAll(/^import .* from "\.\/(\w+)\.mjs";$/gm)].map(([, name]) => name);
+  const before = needed.map((name) => modules(`${name}.mjs`, seen)).join("");
+  const exports = [...text.matchAll(/^export (?:async )?(?:function\*?|class|const) (\w+)/gm)].map(([, name]) => name);
+  const body = text
+    .replace(/^import (.*) from "\.\/(\w+)\.mjs";$/gm, "const $1 = $2_mjs;")
+    .replace(/^export /gm, "");
+  if (exports.length === 0) return `${before}${body}`;
+  const name = entry.replace(".", "_");
+  return `${before}const ${name} = (() => {\n${body}return { ${exports.join(", ")} };\n})();\n`;
 }
 
 const quoted = (text) => text.replace(/&/g, "&amp;").replace(/"/g, "&quot;");
 const held = names.map((name) => {
-  const text = gzipSync(readFileSync(name), { level: 9 }).toString("base64");
+  const text = gzipSync(readFileSync(name)).toString("base64");
   return `<script type="text/plain" data-file="${quoted(name)}">${text}</script>\n`;
 });
 const page = readFileSync("index.html", "utf8")

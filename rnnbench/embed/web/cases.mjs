@@ -16,13 +16,13 @@ export async function goldenCases() {
 export function casesPanel(model, golden) {
   let entries = golden, outputs = null;
   const choice = el("select", {}), port = el("select", { onchange: draw });
-  const row = el("input", { type: "number", min: 1, value: 1, onchange: draw });
+  const row = el("input", { type: "number", className: "short", min: 1, value: 1, onchange: draw });
   const plot = new Plot(), note = el("output", { className: "facts" });
   const save = el("button", { type: "button", disabled: true, onclick: download }, "Save the outputs");
   for (const { name } of model.about.outputs) port.append(new Option(name, name));
   const run = el("button", { type: "button", className: "main", onclick: () => work(whole) }, "Run");
   const live = el("button", { type: "button", disabled: !model.timed.length, onclick: () => work(stream) }, "Stream it live");
-  const stop = el("button", { type: "button", onclick: halt }, "Stop");
+  const stop = el("button", { type: "button", disabled: true, onclick: halt }, "Stop");
 
   function list(own) {
     entries = own;
@@ -36,10 +36,14 @@ export function casesPanel(model, golden) {
 
   async function work(how) {
     try {
-      await alone((signal) => how(inputsOf(entries, choice.value), signal));
+      await alone((signal) => {
+        stop.disabled = false;
+        return how(inputsOf(entries, choice.value), signal);
+      });
     } catch (error) {
       fail(note, error);
     }
+    stop.disabled = true;
   }
 
   async function whole(inputs) {
@@ -84,7 +88,7 @@ export function casesPanel(model, golden) {
     save.disabled = false;
     const chosen = model.about.outputs.find(({ name }) => name === port.value);
     const { lines, steps } = linesOf(outputs[chosen.name], chosen);
-    plot.show({ title: `Output ${chosen.name}`, lines, labels: steps });
+    plot.show({ title: `Output ${chosen.name}`, lines, labels: steps, more: more(outputs[chosen.name], chosen) });
   }
 
   // The same while it comes: outputs without time are kept at every step.
@@ -92,7 +96,13 @@ export function casesPanel(model, golden) {
     const chosen = model.about.outputs.find(({ name }) => name === port.value);
     const lines = parts.map((part) => picked(part[chosen.name], chosen, 0));
     const names = (lines[0] ?? []).map((_, f) => `${chosen.name}[${f}]`);
-    plot.show({ title: `Output ${chosen.name}`, length, lines: names.map((name, f) => ({ name, values: lines.map((values) => values[f]) })) });
+    plot.show({ title: `Output ${chosen.name}`, length, more: more(parts[0][chosen.name], chosen, true), lines: names.map((name, f) => ({ name, values: lines.map((values) => values[f]) })) });
+  }
+
+  // That the plot has the first of many lines only.
+  function more({ shape }, { time_axis, batch_axis }, streaming = false) {
+    const size = shape.reduce((product, n, axis) => (axis === time_axis || axis === batch_axis ? product : product * n), 1);
+    return size > MOST && (streaming || time_axis >= 0) ? `the first ${MOST} of ${size}` : "";
   }
 
   function linesOf(array, { name, time_axis, ...rest }) {
@@ -146,15 +156,17 @@ export function casesPanel(model, golden) {
   }
 
   list(golden);
-  return el("section", {}, el("h2", {}, "Any input"),
+  const section = el("section", {}, el("h2", {}, "Any input"),
     el("p", { className: "hint" }, "A golden case, or arrays from a file of your own; streamed, the states are handed on from step to step."),
     el("div", { className: "row" }, labelled("Case", choice), labelled("Output", port), labelled("Sequence", row), run, live, stop, save),
     plot.element, note,
     el("details", {}, el("summary", {}, "Your own arrays"), dropZone("Drop both files here, the header (.json) and its data (.bin)", ".json,.bin", true, open)));
+  return { section, run: () => work(whole) };
 }
 
 export function verifyPanel(model, golden) {
-  const note = el("output"), table = el("div", { className: "scroll", hidden: true, tabIndex: 0, role: "region", ariaLabel: "Results" });
+  const note = el("output"), table = el("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Results" });
+  const all = el("details", { hidden: true }, el("summary", {}, "Every result"), table);
   const bar = el("progress", { max: 1, value: 0, hidden: true, ariaLabel: "Verifying" });
   async function check() {
     bar.hidden = false;
@@ -165,13 +177,15 @@ export function verifyPanel(model, golden) {
           await frame();
         });
         const wrong = rows.filter((line) => !line.ok).length;
+        const worst = Math.max(0, ...rows.map((line) => line.error ?? 0)).toExponential(1);
         note.className = wrong ? "error" : "good";
-        note.textContent = wrong ? `${wrong} of ${rows.length} outputs are off` : `All ${rows.length} outputs are right`;
+        note.textContent = wrong ? `${wrong} of ${rows.length} outputs are off` : `All ${rows.length} outputs are right; the largest error is ${worst}`;
         const head = ["", "case", "how", "output", "error", "allowed"].map((text) => el("th", { scope: "col" }, text));
-        const shown = (value) => (value === null ? "none" : value.toExponential(1));
+        const shown = (value) => (value === null ? "none" : value === 0 ? "0" : value.toExponential(1));
         table.replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows.map((line) => el("tr", {},
           ...[line.ok ? "✓" : "✗ off", line.case, line.how, line.output, shown(line.error), shown(line.allowed)].map((text) => el("td", {}, text)))))));
-        table.hidden = false;
+        all.hidden = false;
+        all.open = wrong > 0;
       });
     } catch (error) {
       fail(note, error);
@@ -180,6 +194,6 @@ export function verifyPanel(model, golden) {
   }
   const section = el("section", {}, el("h2", {}, "Is it right?"),
     el("p", { className: "hint" }, "Every golden case, at once and streamed, against what PyTorch computes in double precision."),
-    el("div", { className: "row" }, el("button", { type: "button", className: "main", onclick: check }, "Verify"), bar), note, table);
+    el("div", { className: "row" }, el("button", { type: "button", className: "main", onclick: check }, "Verify"), bar), note, all);
   return { section, check };
 }

@@ -56,7 +56,11 @@ export async function columnsDemo(model) {
   function use(text, from) {
     try {
       const rows = readCsv(text);
-      all = Map.groupBy ? Map.groupBy(rows, (row) => row.symbol ?? "") : new Map([["", rows]]);
+      all = new Map();
+      for (const row of rows) {
+        const name = row.symbol ?? "";
+        all.set(name, [...(all.get(name) ?? []), row]);
+      }
       series.replaceChildren(...[...all.keys()].map((name) => new Option(name, name)));
       series.parentElement.hidden = all.size < 2;
       source.textContent = from;
@@ -133,7 +137,7 @@ export async function columnsDemo(model) {
     }).catch((error) => fail(note, error));
   }
 
-  range.value = "180";
+  range.value = innerWidth < 600 ? "60" : "180";
   const own = el("details", {}, el("summary", {}, "Your own data"),
     el("p", { className: "hint" }, `A CSV with the columns ${about.columns.join(", ")}; a column date labels the rows. ${about.window} rows before each forecast are read.`),
     labelled("Paste it here", paste, true),

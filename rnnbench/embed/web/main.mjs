@@ -18,13 +18,13 @@ const TYPES = {
   ".mjs": "text/javascript", ".json": "application/json", ".wasm": "application/wasm",
 };
 
-// The page's answer to a job.
-async function ask(job) {
+// A page's answer to a job.
+async function ask(job, file = "index.html") {
   const answered = Promise.withResolvers?.() ?? withResolvers();
   const server = createServer((request, response) => serve(request, response, job, answered.resolve));
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const profile = mkdtempSync(join(tmpdir(), "page-"));
-  const page = `http://127.0.0.1:${server.address().port}/index.html#drive`;
+  const page = `http://127.0.0.1:${server.address().port}/${file}#drive`;
   const browser = spawn(BROWSER, [
     "--headless", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     `--user-data-dir=${profile}`, ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
@@ -34,7 +34,9 @@ async function ask(job) {
   browser.on("exit", (code) => answered.reject(new Error(`${BROWSER} ended with code ${code} before the page answered`)));
   const limit = setTimeout(() => answered.reject(new Error(`the page did not answer in ${LIMIT_S} s`)), 1000 * LIMIT_S);
   try {
-    return await answered.promise;
+    const answer = await answered.promise;
+    if (answer.error) throw new Error(answer.error);
+    return answer;
   } finally {
     clearTimeout(limit);
     await end(browser);
@@ -89,8 +91,9 @@ function withResolvers() {
 
 async function main(words) {
   if (words[0] === "--verify") {
-    const { result, error } = await ask({ how: "verify" });
-    if (error) throw new Error(error);
+    const { result } = await ask({ how: "verify" });
+    const standalone = await ask({ how: "verify" }, "standalone.html");
+    result.rows.push(...standalone.result.rows.filter((row) => !row.ok));
     if (words[1]) writeFileSync(words[1], JSON.stringify(result, null, 1) + "\n");
     console.log(summary(result.rows).join("\n"));
     return result.rows.every((row) => row.ok) ? 0 : 1;
@@ -100,7 +103,6 @@ async function main(words) {
   const data = words[1].replace(/(\.json)?$/, ".bin");
   const name = data.split(/[\\/]/).at(-1);
   const answer = await ask({ how: words[2] ? "stream" : "run", header, raw, data: name });
-  if (answer.error) throw new Error(answer.error);
   writeFileSync(data, Buffer.from(answer.raw, "base64"));
   writeFileSync(words[1], answer.header);
   return 0;

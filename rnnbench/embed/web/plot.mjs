@@ -17,7 +17,7 @@ export class Plot {
     this.svg = svg("svg", { height: HEIGHT, role: "img", tabindex: 0 });
     this.legend = el("ul", { className: "legend" });
     this.readout = el("output", { className: "facts" });
-    this.element = el("div", { className: "plot" }, this.svg, this.legend, this.readout);
+    this.element = el("div", { className: "plot", hidden: true }, this.svg, this.legend, this.readout);
     this.at = null;
     new ResizeObserver(() => this.draw()).observe(this.element);
     this.svg.addEventListener("pointermove", (event) => this.point(event));
@@ -26,18 +26,19 @@ export class Plot {
   }
 
   // lines: [{name, values}], a value may be null; labels: of the steps; unit: of the values;
-  // length: of the axis, where more is to come.
-  show({ title, lines, labels, unit = "", length }) {
-    this.said = { title, lines, labels, unit };
+  // length: of the axis, where more is to come; more: a remark in the legend.
+  show({ title, lines, labels, unit = "", length, more = "" }) {
+    this.said = { title, lines, labels, unit, more };
     this.length = length ?? Math.max(1, ...lines.map((line) => line.values.length));
     if (this.at !== null) this.at = Math.min(this.at, this.length - 1);
+    this.element.hidden = false;
     this.draw();
   }
 
   draw() {
     const width = this.element.clientWidth;
     if (!this.said || width === 0) return;
-    const { title, lines, labels, unit } = this.said;
+    const { title, lines, labels, unit, more } = this.said;
     const values = lines.flatMap((line) => line.values).filter(Number.isFinite);
     const ticks = ticksOf(values);
     const [low, high] = [ticks[0], ticks.at(-1)];
@@ -52,7 +53,7 @@ export class Plot {
       ...lines.map((line, k) => svg("path", { class: `k${k % 8}`, d: this.path(line.values) })),
       ...lines.filter((line) => this.length === 1 || line.values.length === 1).map((line, k) => svg("circle", { class: `k${k % 8}`, fill: "currentColor", r: 3, cx: this.x(0), cy: this.y(line.values[0] ?? low) })),
     );
-    this.legend.replaceChildren(...lines.map((line, k) => el("li", {}, el("i", { className: `k${k % 8}` }), line.name)));
+    this.legend.replaceChildren(...lines.map((line, k) => el("li", {}, el("i", { className: `k${k % 8}` }), line.name)), more);
     if (this.at !== null) {
       this.svg.append(svg("path", { class: "cross", d: `M${this.x(this.at)} ${TOP}V${HEIGHT - BOTTOM}` }));
       const parts = lines.filter((line) => Number.isFinite(line.values[this.at]));

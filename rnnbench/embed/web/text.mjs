@@ -2,6 +2,7 @@
 
 import { alone, duration, el, fail, frame, halt, labelled, say } from "./dom.mjs";
 import { bestOf, chances, dataPort, fed, valuesAt } from "./feed.mjs";
+import { callSeconds } from "./model.mjs";
 
 // Ids of a text; a character that is not in the alphabet becomes the stand-in, where there is one.
 function encode({ alphabet, unknown }, text) {
@@ -15,11 +16,11 @@ function encode({ alphabet, unknown }, text) {
   });
 }
 
-// The outputs for a text that follows a state.
-async function read(model, ids, state) {
+// What feeds a text that follows a state.
+function inputsFor(model, ids, state) {
   const whole = dataPort(model).dtype.startsWith("int");
   const x = fed(model, ids.length, 1, (t, b, f) => (whole ? ids[t] : Number(ids[t] === f)));
-  return model.run({ ...model.start(1, ids.length), ...state, ...x });
+  return { ...model.start(1, ids.length), ...state, ...x };
 }
 
 function following(model, outputs) {
@@ -43,11 +44,10 @@ export function answerDemo(model) {
         table.replaceChildren();
         return say(note, `Type some of ${letters.join(", ")}.`);
       }
-      const ids = encode(about, input.value);
+      const inputs = inputsFor(model, encode(about, input.value), {});
       await alone(async () => {
-        const start = performance.now();
-        const outputs = await read(model, ids, {});
-        const seconds = (performance.now() - start) / 1000;
+        const outputs = await model.run(inputs);
+        const seconds = await callSeconds(model, inputs, 3, 5);
         show(text, text.map((_, t) => chances(valuesAt(model, outputs, t))));
         say(note, `${text.length} steps in ${duration(seconds)}, ${duration(seconds / text.length)} per step`);
       });
@@ -104,7 +104,7 @@ export function continueDemo(model) {
     const added = el("mark");
     said.replaceChildren(prompt.value, added);
     stop.disabled = false;
-    let outputs = await read(model, ids, {}), seconds = 0, count = 0, text = "";
+    let outputs = await model.run(inputsFor(model, ids, {})), seconds = 0, count = 0, text = "";
     const states = Object.keys(model.about.states).length > 0;
     while (count < Number(length.value) && !signal.aborted) {
       const scores = valuesAt(model, outputs, -1);
@@ -113,7 +113,7 @@ export function continueDemo(model) {
       ids.push(id);
       const start = performance.now();
       // Without states the whole text is read again: the network has to see it from the start.
-      outputs = await read(model, states ? [id] : ids, states ? following(model, outputs) : {});
+      outputs = await model.run(inputsFor(model, states ? [id] : ids, states ? following(model, outputs) : {}));
       seconds += (performance.now() - start) / 1000;
       count += 1;
       if (count % 3 === 0) {
