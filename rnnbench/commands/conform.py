@@ -19,6 +19,7 @@ def command(bundle: str, names: tuple[str, ...], results: tuple[str, ...], as_js
     """Build and run every target that this machine can over the golden cases of BUNDLE.
 
     What it cannot is a row with its reason. See embed --list, and exports/README.md for the files.
+    RNNBENCH_CACHE=DIR keeps there what builds download, for the next one.
     """
     from rnnbench.bundle import Bundle
     from rnnbench.conform import conform, format_conformed

@@ -39,7 +39,8 @@ const held = names.map((name) => {
   return `<script type="text/plain" data-file="${quoted(name)}">${text}</script>\n`;
 });
 const page = readFileSync("index.html", "utf8")
-  .replace(/<meta http-equiv="Content-Security-Policy"[^>]*>\n/, "")
+  .replace("script-src 'self'", "script-src 'unsafe-inline'")
+  .replace("style-src 'self'", "style-src 'unsafe-inline'")
   .replace(/<link rel="stylesheet"[^>]*>/, () => `<style>\n${readFileSync("style.css", "utf8")}</style>`)
   .replace(/<script src="start.js"><\/script>\n/, "")
   .replace(/<script type="module"[^>]*><\/script>\n/, () => `${held.join("")}<script type="module">\n${modules("app.mjs")}</script>\n`);

@@ -18,7 +18,7 @@ export function casesPanel(model, golden) {
   const choice = el("select", {}), port = el("select", { onchange: draw });
   const row = el("input", { type: "number", className: "short", min: 1, value: 1, onchange: draw });
   const plot = new Plot(), note = el("output", { className: "facts" });
-  const save = el("button", { type: "button", disabled: true, onclick: download }, "Save the outputs");
+  const save = el("button", { type: "button", hidden: true, onclick: download }, "Save the outputs");
   for (const { name } of model.about.outputs) port.append(new Option(name, name));
   const run = el("button", { type: "button", className: "main", onclick: () => work(whole) }, "Run");
   const live = el("button", { type: "button", disabled: !model.timed.length, onclick: () => work(stream) }, "Stream it live");
@@ -68,7 +68,7 @@ export function casesPanel(model, golden) {
       start = performance.now();
     }
     outputs = model.together(parts);
-    save.disabled = false;
+    save.hidden = false;
     const matched = model.about.streams ? against(outputs) : "; a stream of this model is not the same as one call";
     say(note, `${steps} steps, one at a time: ${duration(seconds / steps)} per step${matched}`);
   }
@@ -85,7 +85,7 @@ export function casesPanel(model, golden) {
   // An output over time; one without time over its values.
   function draw() {
     if (!outputs) return;
-    save.disabled = false;
+    save.hidden = false;
     const chosen = model.about.outputs.find(({ name }) => name === port.value);
     const { lines, steps } = linesOf(outputs[chosen.name], chosen);
     plot.show({ title: `Output ${chosen.name}`, lines, labels: steps, more: more(outputs[chosen.name], chosen) });
@@ -158,8 +158,8 @@ export function casesPanel(model, golden) {
   list(golden);
   const section = el("section", {}, el("h2", {}, "Any input"),
     el("p", { className: "hint" }, "A golden case, or arrays from a file of your own; streamed, the states are handed on from step to step."),
-    el("div", { className: "row" }, labelled("Case", choice), labelled("Output", port), labelled("Sequence", row), run, live, stop, save),
-    plot.element, note,
+    el("div", { className: "row" }, labelled("Case", choice), labelled("Output", port), labelled("Sequence", row), run, live, stop),
+    plot.element, note, save,
     el("details", {}, el("summary", {}, "Your own arrays"), dropZone("Drop both files here, the header (.json) and its data (.bin)", ".json,.bin", true, open)));
   return { section, run: () => work(whole) };
 }

@@ -149,7 +149,7 @@ export async function columnsDemo(model) {
     plot.element, note, own);
   series.parentElement.hidden = true;
   const sample = await fitting(about.columns);
-  if (sample) use(sample, "Seattle's weather in 2015, which the model did not see in training.");
+  if (sample) use(sample, `Seattle's weather in 2015${about.task === "weather" ? ", which the model did not see in training" : ""}.`);
   else {
     own.open = true;
     say(note, "Paste or drop a CSV to see a forecast.");

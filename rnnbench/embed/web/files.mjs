@@ -22,7 +22,11 @@ export async function textOf(name) {
 
 // A module, loaded when it is wanted.
 export async function moduleOf(name) {
-  if (!standalone()) return import(new URL(name, document.baseURI));
+  if (!standalone()) {
+    return import(new URL(name, document.baseURI)).catch(() => {
+      throw new Error(`cannot load ${name}: run npm install and node build.mjs first`);
+    });
+  }
   const url = URL.createObjectURL(new Blob([await bytesOf(name)], { type: "text/javascript" }));
   return import(url);
 }
