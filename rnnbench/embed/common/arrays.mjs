@@ -5,8 +5,15 @@ export const FORMAT = "rnnbench-cases-1";
 
 // float16 has no typed array of its own everywhere: its bits are kept.
 export const TYPES = {
-  float32: Float32Array, float64: Float64Array, float16: Uint16Array, int64: BigInt64Array,
-  int32: Int32Array, int16: Int16Array, int8: Int8Array, uint8: Uint8Array, bool: Uint8Array,
+  float32: Float32Array,
+  float64: Float64Array,
+  float16: Uint16Array,
+  int64: BigInt64Array,
+  int32: Int32Array,
+  int16: Int16Array,
+  int8: Int8Array,
+  uint8: Uint8Array,
+  bool: Uint8Array,
 };
 
 export function typeOf(dtype, name) {
@@ -22,7 +29,10 @@ export function readArrays(header, raw) {
   return header.arrays.map((entry) => {
     const Type = typeOf(entry.dtype, entry.name);
     const size = count(entry.shape);
-    if (size * Type.BYTES_PER_ELEMENT !== entry.bytes || entry.offset + entry.bytes > raw.byteLength) {
+    if (
+      size * Type.BYTES_PER_ELEMENT !== entry.bytes ||
+      entry.offset + entry.bytes > raw.byteLength
+    ) {
       throw new Error(`${entry.name}: ${entry.dtype}[${entry.shape}] does not fit the data file`);
     }
     return { ...entry, data: new Type(raw.slice(entry.offset, entry.offset + entry.bytes)) };
@@ -31,7 +41,8 @@ export function readArrays(header, raw) {
 
 // {header, raw}: both files for arrays by name, as the outputs of one case.
 export function writeArrays(arrays, dataName, caseName = "result") {
-  const lines = [], parts = [];
+  const lines = [],
+    parts = [];
   let offset = 0;
   for (const [name, { dtype, shape, data }] of Object.entries(arrays)) {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -67,7 +78,8 @@ export function zeros(dtype, shape, name) {
 
 // Steps start..stop-1 of an axis.
 export function cut({ dtype, shape, data }, axis, start, stop) {
-  const inner = count(shape.slice(axis + 1)), outer = count(shape.slice(0, axis));
+  const inner = count(shape.slice(axis + 1)),
+    outer = count(shape.slice(0, axis));
   const end = Math.min(stop, shape[axis]);
   const width = (end - start) * inner;
   const part = new data.constructor(outer * width);
@@ -81,7 +93,8 @@ export function cut({ dtype, shape, data }, axis, start, stop) {
 // The reverse: arrays one after the other along an axis.
 export function join(arrays, axis) {
   const [{ dtype, shape, data }] = arrays;
-  const inner = count(shape.slice(axis + 1)), outer = count(shape.slice(0, axis));
+  const inner = count(shape.slice(axis + 1)),
+    outer = count(shape.slice(0, axis));
   const length = arrays.reduce((sum, array) => sum + array.shape[axis], 0);
   const whole = new data.constructor(outer * length * inner);
   let before = 0;
@@ -102,11 +115,15 @@ export function count(shape) {
 // As Python writes it, for readers that go by sscanf.
 function line(entry) {
   const value = (v) => (Array.isArray(v) ? `[${v.join(", ")}]` : JSON.stringify(v));
-  return `{${Object.entries(entry).map(([key, v]) => `"${key}": ${value(v)}`).join(", ")}}`;
+  return `{${Object.entries(entry)
+    .map(([key, v]) => `"${key}": ${value(v)}`)
+    .join(", ")}}`;
 }
 
 function half(bits) {
-  const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
+  const sign = bits & 0x8000 ? -1 : 1,
+    exponent = (bits >> 10) & 31,
+    fraction = bits & 1023;
   if (exponent === 31) return fraction ? NaN : sign * Infinity;
   if (exponent === 0) return sign * fraction * 2 ** -24;
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);

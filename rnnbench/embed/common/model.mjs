@@ -30,18 +30,21 @@ export class Model {
     const [first] = this.timed;
     if (!first) throw new Error("no input has a time axis: there is nothing to stream");
     for (const port of this.about.inputs) {
-      if (!Object.hasOwn(inputs, port.name)) throw new Error(`no input ${port.name}: give ${this.names()}`);
+      if (!Object.hasOwn(inputs, port.name))
+        throw new Error(`no input ${port.name}: give ${this.names()}`);
     }
     const length = inputs[first.name].shape[first.time_axis];
     const part = { ...inputs };
     for (let start = 0; start < length; start += steps) {
       const stop = Math.min(start + steps, length);
-      for (const { name, time_axis } of this.timed) part[name] = cut(inputs[name], time_axis, start, stop);
+      for (const { name, time_axis } of this.timed)
+        part[name] = cut(inputs[name], time_axis, start, stop);
       for (const { name, role } of this.about.inputs) {
         if (role === "lengths") part[name] = filled(inputs[name], stop - start);
       }
       const outputs = await this.run(part);
-      for (const [input, output] of Object.entries(this.about.states)) part[input] = outputs[output];
+      for (const [input, output] of Object.entries(this.about.states))
+        part[input] = outputs[output];
       yield outputs;
     }
   }
@@ -55,10 +58,20 @@ export class Model {
 
   together(parts) {
     const axes = new Map(this.about.outputs.map((port) => [port.name, port.time_axis]));
-    return Object.fromEntries(Object.keys(parts.at(-1) ?? {}).map((name) => {
-      const axis = axes.get(name) ?? -1;
-      return [name, axis >= 0 ? join(parts.map((part) => part[name]), axis) : parts.at(-1)[name]];
-    }));
+    return Object.fromEntries(
+      Object.keys(parts.at(-1) ?? {}).map((name) => {
+        const axis = axes.get(name) ?? -1;
+        return [
+          name,
+          axis >= 0
+            ? join(
+                parts.map((part) => part[name]),
+                axis,
+              )
+            : parts.at(-1)[name],
+        ];
+      }),
+    );
   }
 
   // The states that a sequence starts from, for so many at a time; and whole lengths.
@@ -92,7 +105,8 @@ export async function callSeconds(model, inputs, rounds = 20, calls = 10) {
 
 // How far an output is from what it should be; null where it is none, or has NaN.
 export function errorOf(given, exact) {
-  if (!given || given.dtype !== exact.dtype || String(given.shape) !== String(exact.shape)) return null;
+  if (!given || given.dtype !== exact.dtype || String(given.shape) !== String(exact.shape))
+    return null;
   const [a, b] = [numbers(given), numbers(exact)];
   let worst = 0;
   for (let i = 0; i < a.length; i++) {

@@ -28,7 +28,9 @@ export async function verify(model, entries, tell = () => {}) {
 // What --verify writes.
 export async function resultOf(target, versions, load_s, model, entries) {
   const rows = await verify(model, entries);
-  const small = entries.some((entry) => entry.case === "batch-1-time-1") ? "batch-1-time-1" : undefined;
+  const small = entries.some((entry) => entry.case === "batch-1-time-1")
+    ? "batch-1-time-1"
+    : undefined;
   const step_s = await callSeconds(model, inputsOf(entries, small));
   return { format: "rnnbench-result-1", target, versions, load_s, step_s, rows };
 }

@@ -37,7 +37,10 @@ async function main(words) {
 }
 
 const words = process.argv.slice(2);
-const known = words[0] === "--verify" ? words.length <= 2 : words.length === 2 || (words.length === 3 && words[2] === "--stream");
+const known =
+  words[0] === "--verify"
+    ? words.length <= 2
+    : words.length === 2 || (words.length === 3 && words[2] === "--stream");
 if (!known) {
   console.error(USAGE);
   process.exitCode = 2;

@@ -7,13 +7,19 @@ import { gzipSync } from "node:zlib";
 const RUNTIME = ["ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"];
 
 mkdirSync("vendor", { recursive: true });
-for (const name of RUNTIME) copyFileSync(`node_modules/onnxruntime-web/dist/${name}`, `vendor/${name}`);
+for (const name of RUNTIME)
+  copyFileSync(`node_modules/onnxruntime-web/dist/${name}`, `vendor/${name}`);
 
 const about = JSON.parse(readFileSync("model.json", "utf8"));
 const samples = readdirSync("samples").map((name) => `samples/${name}`);
 const names = [
-  ...RUNTIME.map((name) => `vendor/${name}`), ...samples,
-  "model.json", about.artifact, about.external_data, "golden/cases.json", "golden/cases.bin",
+  ...RUNTIME.map((name) => `vendor/${name}`),
+  ...samples,
+  "model.json",
+  about.artifact,
+  about.external_data,
+  "golden/cases.json",
+  "golden/cases.bin",
 ].filter(Boolean);
 
 // Modules in the order in which they need each other, each a scope of its own: its imports become
@@ -22,11 +28,15 @@ function modules(entry, seen = new Set()) {
   if (seen.has(entry)) return "";
   seen.add(entry);
   const text = readFileSync(entry, "utf8");
-  const needed = [...text.matchAll(/^import .* from "\.\/(\w+)\.mjs";$/gm)].map(([, name]) => name);
+  const needed = [...text.matchAll(/^import [^;]*? from "\.\/(\w+)\.mjs";$/gm)].map(
+    ([, name]) => name,
+  );
   const before = needed.map((name) => modules(`${name}.mjs`, seen)).join("");
-  const exports = [...text.matchAll(/^export (?:async )?(?:function\*?|class|const) (\w+)/gm)].map(([, name]) => name);
+  const exports = [...text.matchAll(/^export (?:async )?(?:function\*?|class|const) (\w+)/gm)].map(
+    ([, name]) => name,
+  );
   const body = text
-    .replace(/^import (.*) from "\.\/(\w+)\.mjs";$/gm, "const $1 = $2_mjs;")
+    .replace(/^import ([^;]*?) from "\.\/(\w+)\.mjs";$/gm, "const $1 = $2_mjs;")
     .replace(/^export /gm, "");
   if (exports.length === 0) return `${before}${body}`;
   const name = entry.replace(".", "_");
@@ -41,8 +51,14 @@ const held = names.map((name) => {
 const page = readFileSync("index.html", "utf8")
   .replace("script-src 'self'", "script-src 'unsafe-inline'")
   .replace("style-src 'self'", "style-src 'unsafe-inline'")
-  .replace(/<link rel="stylesheet"[^>]*>/, () => `<style>\n${readFileSync("style.css", "utf8")}</style>`)
+  .replace(
+    /<link rel="stylesheet"[^>]*>/,
+    () => `<style>\n${readFileSync("style.css", "utf8")}</style>`,
+  )
   .replace(/<script src="start.js"><\/script>\n/, "")
-  .replace(/<script type="module"[^>]*><\/script>\n/, () => `${held.join("")}<script type="module">\n${modules("app.mjs")}</script>\n`);
+  .replace(
+    /<script type="module"[^>]*><\/script>\n/,
+    () => `${held.join("")}<script type="module">\n${modules("app.mjs")}</script>\n`,
+  );
 writeFileSync("standalone.html", page);
 console.log(`standalone.html: ${(page.length / 2 ** 20).toFixed(1)} MiB`);

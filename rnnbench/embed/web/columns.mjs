@@ -9,10 +9,17 @@ const SAMPLES = ["samples/weather.csv"];
 
 // Rows of a CSV with a header, as objects; quoted fields may hold commas.
 export function readCsv(text) {
-  const lines = text.replace(/^\ufeff/, "").split(/\r?\n/).filter((line) => line.trim() !== "");
-  const fields = (line) => [...line.matchAll(/("(?:[^"]|"")*"|[^,]*)(?:,|$)/g)]
-    .map((match) => match[1]).slice(0, line.endsWith(",") ? undefined : -1)
-    .map((field) => (field.startsWith('"') ? field.slice(1, -1).replace(/""/g, '"') : field.trim()));
+  const lines = text
+    .replace(/^\ufeff/, "")
+    .split(/\r?\n/)
+    .filter((line) => line.trim() !== "");
+  const fields = (line) =>
+    [...line.matchAll(/("(?:[^"]|"")*"|[^,]*)(?:,|$)/g)]
+      .map((match) => match[1])
+      .slice(0, line.endsWith(",") ? undefined : -1)
+      .map((field) =>
+        field.startsWith('"') ? field.slice(1, -1).replace(/""/g, '"') : field.trim(),
+      );
   const header = fields(lines[0] ?? "");
   const rows = lines.slice(1).map((line) => {
     const values = fields(line);
@@ -29,29 +36,54 @@ function encode(about, rows) {
   const lost = returns ? 1 : 0;
   const value = (column, i) => (returns ? 100 * (column[i + 1] / column[i] - 1) : column[i]);
   const steps = Array.from({ length: Math.max(0, rows.length - lost) }, (_, i) => i);
-  const features = steps.map((i) => columns.map((column, f) => (value(column, i) - about.mean[f]) / about.std[f]));
-  const target = returns ? columns[0] : columns[Math.max(0, about.columns.indexOf(about.target.column))];
-  if (features.length === 0) throw new Error(`${rows.length} rows are too few: give ${lost + 1} or more`);
+  const features = steps.map((i) =>
+    columns.map((column, f) => (value(column, i) - about.mean[f]) / about.std[f]),
+  );
+  const target = returns
+    ? columns[0]
+    : columns[Math.max(0, about.columns.indexOf(about.target.column))];
+  if (features.length === 0)
+    throw new Error(`${rows.length} rows are too few: give ${lost + 1} or more`);
   return { features, actual: steps.map((i) => value(target, i)), lost };
 }
 
 function number(row, name, i) {
-  if (!Object.hasOwn(row, name)) throw new Error(`no column ${name}: there are ${Object.keys(row).join(", ")}`);
+  if (!Object.hasOwn(row, name))
+    throw new Error(`no column ${name}: there are ${Object.keys(row).join(", ")}`);
   const value = row[name] === "" ? NaN : Number(row[name]);
-  if (!Number.isFinite(value)) throw new Error(`row ${i + 1}, column ${name}: “${row[name]}” is not a number`);
+  if (!Number.isFinite(value))
+    throw new Error(`row ${i + 1}, column ${name}: “${row[name]}” is not a number`);
   return value;
 }
 
 export async function columnsDemo(model) {
-  const about = model.about.metadata, unit = about.target.unit ?? "";
-  const plot = new Plot(), note = el("output", { className: "facts" });
-  const next = el("output", { className: "big" }), nextLabel = el("p", { className: "hint" });
-  const series = el("select", { onchange: update }), range = el("select", { onchange: draw });
-  for (const [text, value] of [["the last 60", 60], ["the last 180", 180], ["all", 0]]) range.append(new Option(text, value));
-  const paste = el("textarea", { rows: 6, spellcheck: false, placeholder: `${["date", ...about.columns].join(",")}\n…` });
-  const replay = el("button", { type: "button", className: "main", onclick: live }, "Replay, step by step");
+  const about = model.about.metadata,
+    unit = about.target.unit ?? "";
+  const plot = new Plot(),
+    note = el("output", { className: "facts" });
+  const next = el("output", { className: "big" }),
+    nextLabel = el("p", { className: "hint" });
+  const series = el("select", { onchange: update }),
+    range = el("select", { onchange: draw });
+  for (const [text, value] of [
+    ["the last 60", 60],
+    ["the last 180", 180],
+    ["all", 0],
+  ])
+    range.append(new Option(text, value));
+  const paste = el("textarea", {
+    rows: 6,
+    spellcheck: false,
+    placeholder: `${["date", ...about.columns].join(",")}\n…`,
+  });
+  const replay = el(
+    "button",
+    { type: "button", className: "main", onclick: live },
+    "Replay, step by step",
+  );
   const source = el("p", { className: "hint" });
-  let all = new Map(), done = null;
+  let all = new Map(),
+    done = null;
 
   function use(text, from) {
     try {
@@ -75,7 +107,9 @@ export async function columnsDemo(model) {
     const window = Math.min(about.window, features.length);
     const x = fed(model, window, ends.length, (t, b, f) => features[ends[b] - window + t][f]);
     const outputs = await model.run({ ...model.start(ends.length, window), ...x });
-    return ends.map((_, b) => valuesAt(model, outputs, -1, b)[0] * about.target.std + about.target.mean);
+    return ends.map(
+      (_, b) => valuesAt(model, outputs, -1, b)[0] * about.target.std + about.target.mean,
+    );
   }
 
   async function update() {
@@ -100,11 +134,16 @@ export async function columnsDemo(model) {
     const { rows, data, ends, values } = done;
     const wanted = Number(range.value) || ends.length;
     const first = Math.max(0, ends.length - wanted);
-    const own = ends.slice(first), end = Number.isFinite(count) ? count : own.length;
-    const label = (step) => rows[step + data.lost]?.date || (step < data.features.length ? `row ${step + data.lost + 1}` : "next");
+    const own = ends.slice(first),
+      end = Number.isFinite(count) ? count : own.length;
+    const label = (step) =>
+      rows[step + data.lost]?.date ||
+      (step < data.features.length ? `row ${step + data.lost + 1}` : "next");
     plot.show({
-      title: `Forecast and actual ${about.target.column}`, unit,
-      labels: own.map(label), length: own.length,
+      title: `Forecast and actual ${about.target.column}`,
+      unit,
+      labels: own.map(label),
+      length: own.length,
       lines: [
         { name: "forecast", values: own.slice(0, end).map((_, i) => values[first + i]) },
         { name: "what it was", values: own.slice(0, end).map((step) => data.actual[step] ?? null) },
@@ -113,11 +152,30 @@ export async function columnsDemo(model) {
     next.textContent = `${values.at(-1).toFixed(1)} ${unit}`;
     const last = rows.at(-1).date;
     nextLabel.textContent = `${about.target.column} forecast for the step after ${last || "the last row"}`;
-    const known = own.slice(0, end).flatMap((step, i) => (step < data.actual.length ? [[values[first + i], data.actual[step], about.transform === "return" ? 0 : data.actual[step - 1]]] : []));
+    const known = own
+      .slice(0, end)
+      .flatMap((step, i) =>
+        step < data.actual.length
+          ? [
+              [
+                values[first + i],
+                data.actual[step],
+                about.transform === "return" ? 0 : data.actual[step - 1],
+              ],
+            ]
+          : [],
+      );
     const mean = (pick) => known.reduce((sum, row) => sum + Math.abs(pick(row)), 0) / known.length;
-    const simple = about.baseline ? `; forecasting “${about.baseline}” ${mean(([, was, before]) => before - was).toFixed(2)} ${unit}` : "";
-    const off = known.length ? `Off by ${mean(([said, was]) => said - was).toFixed(2)} ${unit} on average${simple}. ` : "";
-    say(note, `${off}${duration((seconds ?? done.seconds) / (seconds === null ? ends.length : end) / about.window)} per step`);
+    const simple = about.baseline
+      ? `; forecasting “${about.baseline}” ${mean(([, was, before]) => before - was).toFixed(2)} ${unit}`
+      : "";
+    const off = known.length
+      ? `Off by ${mean(([said, was]) => said - was).toFixed(2)} ${unit} on average${simple}. `
+      : "";
+    say(
+      note,
+      `${off}${duration((seconds ?? done.seconds) / (seconds === null ? ends.length : end) / about.window)} per step`,
+    );
   }
 
   async function live() {
@@ -138,18 +196,46 @@ export async function columnsDemo(model) {
   }
 
   range.value = innerWidth < 600 ? "60" : "180";
-  const own = el("details", {}, el("summary", {}, "Your own data"),
-    el("p", { className: "hint" }, `A CSV with the columns ${about.columns.join(", ")}; a column date labels the rows. ${about.window} rows before each forecast are read.`),
+  const own = el(
+    "details",
+    {},
+    el("summary", {}, "Your own data"),
+    el(
+      "p",
+      { className: "hint" },
+      `A CSV with the columns ${about.columns.join(", ")}; a column date labels the rows. ${about.window} rows before each forecast are read.`,
+    ),
     labelled("Paste it here", paste, true),
-    el("button", { type: "button", onclick: () => use(paste.value, "The rows that you pasted.") }, "Forecast these rows"),
-    dropZone("or drop a CSV file here", ".csv,text/csv", false, async ([file]) => file && use(await file.text(), `From ${file.name}.`)));
-  const section = el("section", {}, el("h2", {}, "Forecast against what came"), source,
+    el(
+      "button",
+      { type: "button", onclick: () => use(paste.value, "The rows that you pasted.") },
+      "Forecast these rows",
+    ),
+    dropZone(
+      "or drop a CSV file here",
+      ".csv,text/csv",
+      false,
+      async ([file]) => file && use(await file.text(), `From ${file.name}.`),
+    ),
+  );
+  const section = el(
+    "section",
+    {},
+    el("h2", {}, "Forecast against what came"),
+    source,
     el("div", {}, next, nextLabel),
     el("div", { className: "row" }, labelled("Series", series), labelled("Show", range), replay),
-    plot.element, note, own);
+    plot.element,
+    note,
+    own,
+  );
   series.parentElement.hidden = true;
   const sample = await fitting(about.columns);
-  if (sample) use(sample, `Seattle's weather in 2015${about.task === "weather" ? ", which the model did not see in training" : ""}.`);
+  if (sample)
+    use(
+      sample,
+      `Seattle's weather in 2015${about.task === "weather" ? ", which the model did not see in training" : ""}.`,
+    );
   else {
     own.open = true;
     say(note, "Paste or drop a CSV to see a forecast.");

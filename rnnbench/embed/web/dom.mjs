@@ -54,7 +54,12 @@ export function halt() {
 
 // Calls `use` with the files that are dropped on the element, or chosen.
 export function dropZone(text, accept, multiple, use) {
-  const input = el("input", { type: "file", accept, multiple, onchange: () => use([...input.files]) });
+  const input = el("input", {
+    type: "file",
+    accept,
+    multiple,
+    onchange: () => use([...input.files]),
+  });
   const zone = el("div", { className: "drop" }, labelled(text, input));
   zone.addEventListener("dragover", (event) => {
     event.preventDefault();

@@ -15,7 +15,9 @@ export function readsSequences(model) {
 // Inputs for `batch` sequences of `time` steps; value(t, b, f) is a feature, or an id.
 export function fed(model, time, batch, value) {
   const port = dataPort(model);
-  const shape = port.shape.map((size, axis) => (axis === port.time_axis ? time : axis === port.batch_axis ? batch : size));
+  const shape = port.shape.map((size, axis) =>
+    axis === port.time_axis ? time : axis === port.batch_axis ? batch : size,
+  );
   const array = zeros(port.dtype, shape, port.name);
   const place = placeOf(shape, port);
   const features = array.data.length / (time * (port.batch_axis >= 0 ? batch : 1));

@@ -3,7 +3,11 @@
 import { el } from "./dom.mjs";
 
 const SVG = "http://www.w3.org/2000/svg";
-const HEIGHT = 260, LEFT = 52, RIGHT = 12, TOP = 12, BOTTOM = 28;
+const HEIGHT = 260,
+  LEFT = 52,
+  RIGHT = 12,
+  TOP = 12,
+  BOTTOM = 28;
 
 function svg(tag, attributes, ...children) {
   const element = document.createElementNS(SVG, tag);
@@ -17,7 +21,13 @@ export class Plot {
     this.svg = svg("svg", { height: HEIGHT, role: "img", tabindex: 0 });
     this.legend = el("ul", { className: "legend" });
     this.readout = el("output", { className: "facts" });
-    this.element = el("div", { className: "plot", hidden: true }, this.svg, this.legend, this.readout);
+    this.element = el(
+      "div",
+      { className: "plot", hidden: true },
+      this.svg,
+      this.legend,
+      this.readout,
+    );
     this.at = null;
     new ResizeObserver(() => this.draw()).observe(this.element);
     this.svg.addEventListener("pointermove", (event) => this.point(event));
@@ -47,27 +57,57 @@ export class Plot {
     this.svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     this.svg.setAttribute("aria-label", `${title}. Arrow keys move along it.`);
     this.svg.replaceChildren(
-      ...ticks.map((tick) => svg("path", { class: "axis", d: `M${LEFT} ${this.y(tick)}H${width - RIGHT}` })),
-      ...ticks.map((tick) => svg("text", { x: LEFT - 6, y: this.y(tick) + 4, "text-anchor": "end" }, shown(tick))),
-      ...this.steps(width).map(({ i, anchor }) => svg("text", { x: this.x(i), y: HEIGHT - 8, "text-anchor": anchor }, labels?.[i] ?? String(i + 1))),
+      ...ticks.map((tick) =>
+        svg("path", { class: "axis", d: `M${LEFT} ${this.y(tick)}H${width - RIGHT}` }),
+      ),
+      ...ticks.map((tick) =>
+        svg("text", { x: LEFT - 6, y: this.y(tick) + 4, "text-anchor": "end" }, shown(tick)),
+      ),
+      ...this.steps(width).map(({ i, anchor }) =>
+        svg(
+          "text",
+          { x: this.x(i), y: HEIGHT - 8, "text-anchor": anchor },
+          labels?.[i] ?? String(i + 1),
+        ),
+      ),
       ...lines.map((line, k) => svg("path", { class: `k${k % 8}`, d: this.path(line.values) })),
-      ...lines.filter((line) => this.length === 1 || line.values.length === 1).map((line, k) => svg("circle", { class: `k${k % 8}`, fill: "currentColor", r: 3, cx: this.x(0), cy: this.y(line.values[0] ?? low) })),
+      ...lines
+        .filter((line) => this.length === 1 || line.values.length === 1)
+        .map((line, k) =>
+          svg("circle", {
+            class: `k${k % 8}`,
+            fill: "currentColor",
+            r: 3,
+            cx: this.x(0),
+            cy: this.y(line.values[0] ?? low),
+          }),
+        ),
     );
-    this.legend.replaceChildren(...lines.map((line, k) => el("li", {}, el("i", { className: `k${k % 8}` }), line.name)), more);
+    this.legend.replaceChildren(
+      ...lines.map((line, k) => el("li", {}, el("i", { className: `k${k % 8}` }), line.name)),
+      more,
+    );
     if (this.at !== null) {
-      this.svg.append(svg("path", { class: "cross", d: `M${this.x(this.at)} ${TOP}V${HEIGHT - BOTTOM}` }));
+      this.svg.append(
+        svg("path", { class: "cross", d: `M${this.x(this.at)} ${TOP}V${HEIGHT - BOTTOM}` }),
+      );
       const parts = lines.filter((line) => Number.isFinite(line.values[this.at]));
-      const text = parts.map((line) => `${line.name} ${line.values[this.at].toPrecision(4)} ${unit}`.trim()).join(", ");
+      const text = parts
+        .map((line) => `${line.name} ${line.values[this.at].toPrecision(4)} ${unit}`.trim())
+        .join(", ");
       this.readout.textContent = `${labels?.[this.at] ?? `step ${this.at + 1}`}: ${text || "nothing"}`;
     } else {
-      this.readout.textContent = "Point at the plot, or focus it and use the arrow keys, to read values.";
+      this.readout.textContent =
+        "Point at the plot, or focus it and use the arrow keys, to read values.";
     }
   }
 
   path(values) {
-    let pen = "M", path = "";
+    let pen = "M",
+      path = "";
     values.forEach((value, i) => {
-      if (Number.isFinite(value)) path += `${pen}${this.x(i).toFixed(1)} ${this.y(value).toFixed(1)}`;
+      if (Number.isFinite(value))
+        path += `${pen}${this.x(i).toFixed(1)} ${this.y(value).toFixed(1)}`;
       pen = Number.isFinite(value) ? "L" : "M";
     });
     return path;
@@ -75,9 +115,14 @@ export class Plot {
 
   steps(width) {
     const wanted = Math.max(2, Math.min(this.length, Math.floor(width / 130)));
-    const places = Array.from({ length: wanted }, (_, k) => Math.round((k * (this.length - 1)) / Math.max(1, wanted - 1)));
+    const places = Array.from({ length: wanted }, (_, k) =>
+      Math.round((k * (this.length - 1)) / Math.max(1, wanted - 1)),
+    );
     const last = this.length - 1;
-    return [...new Set(places)].map((i) => ({ i, anchor: last === 0 ? "middle" : i === 0 ? "start" : i === last ? "end" : "middle" }));
+    return [...new Set(places)].map((i) => ({
+      i,
+      anchor: last === 0 ? "middle" : i === 0 ? "start" : i === last ? "end" : "middle",
+    }));
   }
 
   point(event) {
@@ -88,7 +133,9 @@ export class Plot {
 
   key(event) {
     const from = this.at ?? this.length - 1;
-    const to = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: this.length - 1 }[event.key];
+    const to = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: this.length - 1 }[
+      event.key
+    ];
     if (to === undefined) return;
     event.preventDefault();
     this.move(to);
@@ -104,9 +151,11 @@ function ticksOf(values) {
   let low = values.reduce((a, b) => Math.min(a, b), Infinity);
   let high = values.reduce((a, b) => Math.max(a, b), -Infinity);
   if (!(low < high)) [low, high] = Number.isFinite(low) ? [low - 1, high + 1] : [0, 1];
-  const rough = (high - low) / 4, power = 10 ** Math.floor(Math.log10(rough));
+  const rough = (high - low) / 4,
+    power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
-  const first = Math.floor(low / step), last = Math.ceil(high / step);
+  const first = Math.floor(low / step),
+    last = Math.ceil(high / step);
   return Array.from({ length: last - first + 1 }, (_, k) => (first + k) * step);
 }
 

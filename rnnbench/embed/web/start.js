@@ -2,6 +2,10 @@
 // page with everything in it takes over.
 const standalone = () => location.replace(`standalone.html${location.hash}`);
 if (location.protocol === "file:") standalone();
-addEventListener("error", (event) => {
-  if (event.target instanceof HTMLScriptElement) standalone();
-}, true);
+addEventListener(
+  "error",
+  (event) => {
+    if (event.target instanceof HTMLScriptElement) standalone();
+  },
+  true,
+);
