@@ -62,6 +62,9 @@ async function ask(job, ...pages) {
     () => answered.reject(new Error(`the page did not answer in ${LIMIT_S} s`)),
     1000 * LIMIT_S,
   );
+  for (const signal of ["SIGINT", "SIGTERM"]) {
+    process.once(signal, () => answered.reject(new Error(`stopped by ${signal}`)));
+  }
   try {
     return await answered.promise;
   } finally {
