@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	$(RUN) -m rnnbench export
 
 test: $(VENV)/.installed-dev
-	$(RUN) -m pytest -n auto
+	$(RUN) -m pytest -n auto --dist loadgroup
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .

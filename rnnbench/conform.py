@@ -120,17 +120,24 @@ def _workshop() -> Path:
 
 
 def _project(bundle: Bundle, target: Target) -> Path:
-    """The project, with the `build` folder of the last bundle: sources that are the same, which
-    keep the time of their last change, are not compiled again.
+    """The project, with what the build for the last bundle left: sources that are the same, which
+    keep the time of their last change, are not compiled again, nor is anything downloaded.
     """
     project = _workshop() / target.name
-    kept = project.with_suffix(".build")
-    if (project / "build").is_dir():
-        (project / "build").rename(kept)
+    kept = project.with_suffix(".kept")
+    names = ("build", *target.keep)
+    if project.is_dir():
+        _move(names, project, kept)
     embed(bundle, target, project, force=True)
-    if kept.is_dir():
-        kept.rename(project / "build")
+    _move(names, kept, project)
     return project
+
+
+def _move(names: Sequence[str], source: Path, destination: Path) -> None:
+    destination.mkdir(exist_ok=True)
+    for name in names:
+        if (source / name).exists() and not (destination / name).exists():
+            (source / name).rename(destination / name)
 
 
 def _run(command: Sequence[str], folder: Path, limit: float, wrong: int = 0) -> str:

@@ -139,7 +139,7 @@ def describe_model(bundle: Bundle, format: str) -> dict[str, Any]:
     """
     cases = [case for case in read_cases(bundle) if not case.empty]
     layout = layout_of(bundle, cases)
-    first = cases[0]
+    first, artifact = cases[0], bundle.artifacts[format]
 
     def axis(shape: tuple[int | str, ...], dim: str) -> int:
         return shape.index(dim) if dim in shape else -1
@@ -167,7 +167,8 @@ def describe_model(bundle: Bundle, format: str) -> dict[str, Any]:
     ]
     return {
         "name": bundle.name,
-        "artifact": bundle.artifacts[format].path.name,
+        "artifact": artifact.path.name,
+        "external_data": str(artifact.details.get("external_data", "")),
         "format": format,
         "inputs": inputs,
         "outputs": outputs,

@@ -45,7 +45,11 @@ def _headers(request):
         request.getfixturevalue("onnxruntime_root")
 
 
-@pytest.mark.parametrize("target", TARGETS)
+# One process builds a target for all bundles: what it compiles or downloads is there the next time.
+EACH = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in TARGETS]
+
+
+@pytest.mark.parametrize("target", EACH)
 @pytest.mark.parametrize("name", MODELS)
 def test_a_project_verifies_itself(bundles, target, name):
     (row,) = conform(bundles[name], [target])
@@ -57,7 +61,7 @@ def test_a_project_verifies_itself(bundles, target, name):
     assert row.worst_error <= row.allowed
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", EACH)
 def test_a_damaged_artifact_fails(bundles, target, tmp_path):
     """The artifact of another model with the same names and shapes."""
     sound = bundles["weather-lstm"]

@@ -41,6 +41,7 @@ class Target:
         run: the command that runs it; `--verify RESULT.json` follows.
         header: whether it wants `model.h`.
         shared: files of `common/` that it wants as well.
+        keep: what a build makes that the next one may use, of whatever model.
         not_run: why it is never run here; empty where it can be.
     """
 
@@ -55,6 +56,7 @@ class Target:
     files: tuple[str, ...] = ()
     header: bool = False
     shared: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
     not_run: str = ""
 
     @property
@@ -190,5 +192,6 @@ def _read(path: Path) -> Target:
         files=tuple(said.get("files", ())),
         header=said.get("header", False),
         shared=tuple(said.get("shared", ())),
+        keep=tuple(said.get("keep", ())),
         not_run=said.get("not_run", ""),
     )

@@ -1,0 +1,32 @@
+// The files of the page: beside it on the server, or inside it in standalone.html.
+
+const standalone = () => document.querySelector("script[data-file]") !== null;
+
+export async function bytesOf(name) {
+  if (!standalone()) {
+    const answer = await fetch(name.split("/").map(encodeURIComponent).join("/"));
+    if (!answer.ok) throw new Error(`cannot load ${name}: ${answer.status} ${answer.statusText}`);
+    return answer.arrayBuffer();
+  }
+  const held = [...document.querySelectorAll("script[data-file]")];
+  const text = held.find((element) => element.dataset.file === name)?.textContent;
+  if (!text) throw new Error(`standalone.html lacks ${name}: build it again`);
+  const packed = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).arrayBuffer();
+}
+
+export async function textOf(name) {
+  return new TextDecoder().decode(await bytesOf(name));
+}
+
+// A module, loaded when it is wanted.
+export async function moduleOf(name) {
+  if (!standalone()) {
+    return import(new URL(name, document.baseURI)).catch(() => {
+      throw new Error(`cannot load ${name}: run npm install and node build.mjs first`);
+    });
+  }
+  const url = URL.createObjectURL(new Blob([await bytesOf(name)], { type: "text/javascript" }));
+  return import(url);
+}
