@@ -18,6 +18,7 @@ from rnnbench.cases import layout_of
 from rnnbench.compare import FACTOR
 from rnnbench.inference import Isolation, Ran, Task, cases_for, find_tasks, run_tasks
 from rnnbench.judge import Judge, Result
+from rnnbench.runtimes import pins
 from rnnbench.sweep import Sweep, gather
 
 __all__ = ["CheckReport", "Checking", "Isolation", "Row", "check", "format_report", "merge"]
@@ -45,6 +46,7 @@ class Row:
         relative_error: the largest difference as a share of the reference.
         first_step: the first time step that is off, where one is.
         same_argmax: the share of equal argmax along the last axis, where it may hold scores.
+        pinned: the runtime got a file for each shape, with that shape fixed.
     """
 
     model: str
@@ -61,6 +63,7 @@ class Row:
     relative_error: float | None = None
     first_step: int | None = None
     same_argmax: float | None = None
+    pinned: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,10 @@ def check(
     results: dict[Task, list[Result]] = {}
     for ran in run_tasks(bundle, tasks, found.cases, layout, how.isolation, how.tell):
         results[ran.task] = judge.judge(ran)
-        rows[ran.task] = _rows(bundle, ran, results[ran.task])
+        pinned = pins(ran.task.runtime, ran.task.mode) if not ran.task.missing else False
+        rows[ran.task] = [
+            replace(row, pinned=pinned) for row in _rows(bundle, ran, results[ran.task])
+        ]
         if how.save_failures is not None:
             judge.save_failures(ran, results[ran.task], how.save_failures)
         how.done(rows[ran.task])
