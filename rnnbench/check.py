@@ -147,7 +147,7 @@ def check(
     found = gather(bundle, how.sweep)
     layout = layout_of(bundle, found.cases)
     judge = Judge(bundle, {case.name: case for case in found.cases}, layout, how.factor)
-    how.begin(sum(len(cases_for(task, found.cases)) for task in tasks))
+    how.begin(sum(len(cases_for(task, found.cases, layout)) for task in tasks))
     rows: dict[Task, list[Row]] = {}
     results: dict[Task, list[Result]] = {}
     for ran in run_tasks(bundle, tasks, found.cases, layout, how.isolation, how.tell):
@@ -198,7 +198,8 @@ def format_report(report: CheckReport) -> str:
     headers += ["same argmax", "verdict"]
     table = [
         [
-            *(row.model, row.format, row.runtime, row.output, row.cases),
+            *(row.model, row.format, row.runtime + (" (pinned)" if row.pinned else "")),
+            *(row.output, row.cases),
             *map(_number, (row.worst_error, row.relative_error, row.tolerance_needed, row.floor)),
             row.worst_case,
             "" if row.first_step is None else row.first_step,

@@ -113,29 +113,29 @@ def find_tasks(bundle: Bundle, wanted: Sequence[str] | None, *, full: bool) -> l
     return tasks
 
 
-def cases_for(task: Task, cases: Sequence[Case]) -> list[Case]:
+def cases_for(task: Task, cases: Sequence[Case], layout: Layout) -> list[Case]:
     """The cases of a task: all, or a few short ones where each new shape is compiled.
 
     A file with fixed sizes gets those of these sizes, and those whose chunks have them.
     """
     if task.sizes:
-        cases = [case for case in cases if _fits(case, dict(task.sizes))]
+        cases = [case for case in cases if _fits(case, dict(task.sizes), layout)]
     if task.missing or not runtimes.is_slow(task.runtime):
         return list(cases)
     short = [c for c in cases if not c.how.chunks and not c.empty]
     return [c for c in short if max(c.dims.values(), default=0) <= _SHORT][:_FEW]
 
 
-def _fits(case: Case, sizes: Mapping[str, int]) -> bool:
+def _fits(case: Case, sizes: Mapping[str, int], layout: Layout) -> bool:
     """Whether every call of a case has the fixed sizes."""
     how = case.how
     called = dict(case.dims)
     if how.interleaved or how.chunks:
-        if len(set(how.chunks)) != 1 or case.dims.get("time", 0) % how.chunks[0]:
+        if len(set(how.chunks)) != 1 or case.dims.get(layout.time_dim, 0) % how.chunks[0]:
             return False
-        called["time"] = how.chunks[0]
+        called[layout.time_dim] = how.chunks[0]
     if how.interleaved:
-        called["batch"] = 1
+        called[layout.batch_dim] = 1
     return sizes.items() <= called.items()
 
 
@@ -161,7 +161,7 @@ def run_tasks(
     if isolation is None:
         cases = [case for case in cases if not case.empty]
         for task in tasks:
-            yield _run(bundle, task, cases_for(task, cases), layout, None, tell)
+            yield _run(bundle, task, cases_for(task, cases, layout), layout, None, tell)
         return
     ordered = sorted(cases, key=lambda case: case.empty)  # last: a death costs a new start
     workers = [
@@ -173,7 +173,7 @@ def run_tasks(
     count = isolation.workers or os.cpu_count() or 1
     with ThreadPoolExecutor(count) as pool:
         waiting = [
-            pool.submit(_run, bundle, task, cases_for(task, ordered), layout, worker, tell)
+            pool.submit(_run, bundle, task, cases_for(task, ordered, layout), layout, worker, tell)
             for task, worker in zip(tasks, workers, strict=True)
         ]
         try:

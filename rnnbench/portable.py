@@ -98,6 +98,27 @@ def turn_forward(model: ir.Model) -> None:
         _replace(y, turned, but=after.made)
 
 
+def gather_backward_slices(model: ir.Model) -> None:
+    """A slice that goes backwards picks its elements by number, where their count is known.
+
+    emx-onnx-cgen has no such slices, and tract none along a dynamic dimension.
+    """
+    for node in list(_nodes(model)):
+        x = node.inputs[0] if node.inputs else None
+        if node.op_type != "Slice" or x is None or x.shape is None or len(node.inputs) < 5:
+            continue
+        given = [_constant(value) for value in node.inputs[1:5]]
+        if any(array is None or array.size != 1 for array in given):
+            continue
+        start, end, axis, step = (int(array.item()) for array in given if array is not None)
+        size = x.shape[axis]
+        if step < 0 and isinstance(size, int):
+            add = _Adder(node)
+            index = add.constant(np.array(range(size)[start:end:step], np.int64))
+            _replace(node.outputs[0], add("Gather", [x, index], axis=axis))
+            node.graph.remove(node, safe=True)  # type: ignore[union-attr]
+
+
 def drop_default_direction(model: ir.Model) -> None:
     """`forward` is not written down: emx-onnx-cgen refuses an RNN or GRU that says it."""
     for node in _recurrent(model):
@@ -134,19 +155,19 @@ _ALWAYS: tuple[Rewrite, ...] = (make_explicit_states, make_explicit_values)
 _SINGLE: tuple[Rewrite, ...] = (split_directions, turn_forward)
 
 PROFILES: dict[str, tuple[Rewrite, ...]] = {
-    "portable": _ALWAYS,
+    "portable": (*_ALWAYS, turn_forward),
     "emx": (make_explicit_values,),
     "iree": (make_explicit_values,),
     "openvino": (make_explicit_values,),
-    "tract": _ALWAYS,
+    "tract": (*_ALWAYS, turn_forward),
 }
 """What each engine needs; `portable` is what all of them run."""
 
 ONCE_PINNED: dict[str, tuple[Rewrite, ...]] = {
-    "portable": (*_SINGLE, unroll_scans, drop_default_direction),
-    "emx": (*_SINGLE, drop_default_direction),
+    "portable": (*_SINGLE, unroll_scans, gather_backward_slices, drop_default_direction),
+    "emx": (*_SINGLE, gather_backward_slices, drop_default_direction),
     "iree": _SINGLE,
-    "tract": (turn_forward,),
+    "tract": (*_SINGLE, gather_backward_slices),
 }
 """What it needs besides, as soon as the sizes are known."""
 
@@ -316,6 +337,11 @@ def _reversed(
         return add("Gather", [value, add.constant(np.arange(steps)[::-1].copy())], axis=0)
     slices = [add.constant(np.array([n])) for n in (-1, _BACKWARDS, 0, -1)]
     return add("Slice", [value, *slices])
+
+
+def _constant(value: ir.Value | None) -> np.ndarray[Any, Any] | None:
+    tensor = value.const_value if value is not None else None
+    return None if tensor is None else tensor.numpy()
 
 
 def _steps(node: ir.Node) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,9 +21,6 @@ MODES: tuple[str, ...] = ("pinned",)
 EXTRA = True
 ACCURACY = 4e-6
 """Its tanh and sigmoid are rational approximations: up to 2.6e-6 was seen."""
-
-_TYPES = {"float32": "f32", "float64": "f64", "float16": "f16", "int64": "i64", "int32": "i32"}
-_TYPES |= {"bool": "bool", "uint8": "u8", "int8": "i8"}
 
 
 def available() -> str | None:
@@ -52,40 +50,39 @@ def load(
         raise RnnbenchError(f"device {device!r}: tract is run on cpu here")
     assert path is not None
     if mode != "pinned":
-        return _Loaded(path, None)
+        return _Loaded(path)
     known: dict[Any, _Loaded] = {}
 
     def run(arrays: Arrays) -> Arrays:
-        shapes = {name: array.shape for name, array in arrays.items()}
-        key = tuple(sorted(shapes.items()))
+        key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
         if key not in known:
-            known[key] = _Loaded(path, arrays)
+            known[key] = _pinned(path, {name: array.shape for name, array in arrays.items()})
         return known[key](arrays)
 
     return run
 
 
+def _pinned(path: Path, shapes: dict[str, tuple[int, ...]]) -> _Loaded:
+    import onnx
+
+    from rnnbench.portable import pinned
+
+    with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
+        file = Path(folder) / path.name
+        onnx.save(pinned(path, shapes), file)
+        return _Loaded(file)
+
+
 class _Loaded:
-    """A graph that is ready to run.
+    """A graph that is ready to run."""
 
-    Args:
-        path: the file.
-        like: arrays whose shapes are the only ones; None: any shapes.
-    """
-
-    def __init__(self, path: Path, like: Arrays | None) -> None:
+    def __init__(self, path: Path) -> None:
         import tract
 
         try:
             model = tract.onnx().load(path)
             self.inputs = [model.input_name(i) for i in range(model.input_count())]
-            for i, name in enumerate(self.inputs if like is not None else ()):
-                array = like[name]  # type: ignore[index]
-                sizes = ",".join(map(str, (*array.shape, _TYPES[str(array.dtype)])))
-                model.set_input_fact(i, sizes)
             self.outputs = _output_names(path)
-            for i in range(model.output_count() if like is not None else 0):
-                model.set_output_fact(i, None)
             self.run = model.into_model().into_runnable()
         except Exception as error:
             raise RnnbenchError(
