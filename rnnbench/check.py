@@ -18,6 +18,7 @@ from rnnbench.cases import layout_of
 from rnnbench.compare import FACTOR
 from rnnbench.inference import Isolation, Ran, Task, cases_for, find_tasks, run_tasks
 from rnnbench.judge import Judge, Result
+from rnnbench.runtimes import pins
 from rnnbench.sweep import Sweep, gather
 
 __all__ = ["CheckReport", "Checking", "Isolation", "Row", "check", "format_report", "merge"]
@@ -45,6 +46,7 @@ class Row:
         relative_error: the largest difference as a share of the reference.
         first_step: the first time step that is off, where one is.
         same_argmax: the share of equal argmax along the last axis, where it may hold scores.
+        pinned: the runtime got a file for each shape, with that shape fixed.
     """
 
     model: str
@@ -61,6 +63,7 @@ class Row:
     relative_error: float | None = None
     first_step: int | None = None
     same_argmax: float | None = None
+    pinned: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,12 +147,15 @@ def check(
     found = gather(bundle, how.sweep)
     layout = layout_of(bundle, found.cases)
     judge = Judge(bundle, {case.name: case for case in found.cases}, layout, how.factor)
-    how.begin(sum(len(cases_for(task, found.cases)) for task in tasks))
+    how.begin(sum(len(cases_for(task, found.cases, layout)) for task in tasks))
     rows: dict[Task, list[Row]] = {}
     results: dict[Task, list[Result]] = {}
     for ran in run_tasks(bundle, tasks, found.cases, layout, how.isolation, how.tell):
         results[ran.task] = judge.judge(ran)
-        rows[ran.task] = _rows(bundle, ran, results[ran.task])
+        pinned = pins(ran.task.runtime, ran.task.mode) if not ran.task.missing else False
+        rows[ran.task] = [
+            replace(row, pinned=pinned) for row in _rows(bundle, ran, results[ran.task])
+        ]
         if how.save_failures is not None:
             judge.save_failures(ran, results[ran.task], how.save_failures)
         how.done(rows[ran.task])
@@ -192,7 +198,8 @@ def format_report(report: CheckReport) -> str:
     headers += ["same argmax", "verdict"]
     table = [
         [
-            *(row.model, row.format, row.runtime, row.output, row.cases),
+            *(row.model, row.format, row.runtime + (" (pinned)" if row.pinned else "")),
+            *(row.output, row.cases),
             *map(_number, (row.worst_error, row.relative_error, row.tolerance_needed, row.floor)),
             row.worst_case,
             "" if row.first_step is None else row.first_step,

@@ -54,6 +54,7 @@ def compare(
     factor: float = FACTOR,
     time_axis: int | None = None,
     scores: bool = False,
+    absolute: float = 0.0,
 ) -> Difference:
     """Compares one output with the float64 reference, given the module's own output.
 
@@ -64,6 +65,7 @@ def compare(
         factor: how many times the noise floor the error may be.
         time_axis: of the output, to name the first step that is off.
         scores: whether the last axis holds one score per class.
+        absolute: what is always allowed, where that is more than `ABSOLUTE`.
     """
     if actual.shape != reference.shape:
         return _unequal(f"shape {list(actual.shape)} instead of {list(reference.shape)}")
@@ -71,13 +73,13 @@ def compare(
         return _unequal(f"dtype {actual.dtype} instead of {eager.dtype}")
     if actual.dtype.kind == "c":  # the real and the imaginary part of each number
         parts = (np.stack([array.real, array.imag], -1) for array in (actual, reference, eager))
-        return compare(*parts, factor=factor, time_axis=time_axis)
+        return compare(*parts, factor=factor, time_axis=time_axis, absolute=absolute)
     if actual.dtype.kind != "f":
         return _compare_exactly(actual, reference, eager, time_axis)
     exact, given = reference.astype(np.float64), actual.astype(np.float64)
     finite = np.isfinite(exact)
     floor = _floor(exact, eager.astype(np.float64))
-    allowed = allowed_error(exact, eager, factor=factor)
+    allowed = allowed_error(exact, eager, factor=factor, absolute=absolute)
     apart = _apart(given, exact)
     first = _first(~(apart <= allowed), time_axis)
     share = _same_argmax(given, exact, allowed) if scores else None
@@ -91,13 +93,15 @@ def compare(
     return Difference(error, floor, tolerance, relative, first, share, reason)
 
 
-def allowed_error(reference: Array, eager: Array, *, factor: float = FACTOR) -> float:
+def allowed_error(
+    reference: Array, eager: Array, *, factor: float = FACTOR, absolute: float = 0.0
+) -> float:
     """The largest absolute error that an output may have; 0 for integers and booleans."""
     if eager.dtype.kind != "f":
         return 0.0
     exact = reference.astype(np.float64)
     floor = _floor(exact, eager.astype(np.float64))
-    absolute = ABSOLUTE.get(str(eager.dtype), ABSOLUTE["float32"])
+    absolute = max(absolute, ABSOLUTE.get(str(eager.dtype), ABSOLUTE["float32"]))
     largest = _largest(np.abs(exact[np.isfinite(exact)]))
     return float(max(factor * floor, absolute * max(1.0, largest)))
 

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata as packages
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnnbench import plugins
 from rnnbench.bundle import Bundle, describe_file, describe_spec, write_manifest
-from rnnbench.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.errors import RnnbenchError, Unavailable, choices, one_line
 from rnnbench.model import Model
 from rnnbench.writing import writing
+
+if TYPE_CHECKING:
+    from rnnbench.plans import Plan
 
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
@@ -27,6 +30,8 @@ def export(
     opset: int | None = None,
     keep_loops: bool = False,
     allow_frozen: bool = False,
+    profile: str | None = None,
+    pin: Mapping[str, int] | None = None,
 ) -> Bundle:
     """Writes the bundle `out/<model.name>/`, whole or not at all.
 
@@ -39,6 +44,9 @@ def export(
         opset: of ONNX, 17 to 21.
         keep_loops: leave a loop a scan where a fused layer could stand (for comparison).
         allow_frozen: accept a model whose length cannot be dynamic; the manifest says so.
+        profile: also write ONNX for other engines, the format `portable`: `portable` is for all,
+            or name one (see rnnbench.portable).
+        pin: dimensions that are fixed in that file, with their sizes.
 
     Returns:
         The bundle. A format that the model has no form in is in its manifest with the reason.
@@ -59,6 +67,9 @@ def export(
             "outputs, as `rnnbench init` drafts them"
         )
     formats = (formats,) if isinstance(formats, str) else formats
+    if profile is not None or pin:
+        formats = (*formats, "portable")
+    _check_profile(model, profile, pin)
     writers = {name: plugins.load("formats", name) for name in dict.fromkeys(formats)}
     if not writers:
         raise RnnbenchError(f"no format given: choose from {', '.join(plugins.names('formats'))}")
@@ -69,7 +80,7 @@ def export(
     if "onnx" in writers:
         writers["onnx"].check_opset(opset)
     with writing(out, model.name) as folder, torch_threads(1):
-        plans = plan_cases(model, traced_sizes(model))
+        plans = _with_pinned(plan_cases(model, traced_sizes(model)), pin or {})
         check_declaration(model, plans[0])
         captured = capture(model, keep_loops=keep_loops, allow_frozen=allow_frozen)
         # After the capture, which refuses loops whose end depends on data: some have none.
@@ -80,7 +91,9 @@ def export(
         artifacts: dict[str, Any] = {}
         failed: dict[str, str] = {}
         for name, writer in writers.items():
-            extra = {"opset": opset} if name == "onnx" else {}
+            extra: dict[str, Any] = {"opset": opset} if name in ("onnx", "portable") else {}
+            if name == "portable":
+                extra |= {"profile": profile or "portable", "pin": pin}
             path = folder / f"model{writer.SUFFIX}"
             try:
                 details = writer.write(captured, path, metadata=said, **extra)
@@ -118,6 +131,28 @@ def export(
             },
         )
     return Bundle.open(Path(out) / model.name)
+
+
+def _check_profile(model: Model, profile: str | None, pin: Mapping[str, int] | None) -> None:
+    from rnnbench.portable import PROFILES
+
+    if profile is not None and profile not in PROFILES:
+        raise choices("profile", profile, PROFILES)
+    for dim, size in (pin or {}).items():
+        if dim not in model.dims:
+            raise choices("dimension", dim, model.dims)
+        if size < 1:
+            raise RnnbenchError(f"dimension {dim}={size}: give 1 or more")
+
+
+def _with_pinned(plans: Sequence[Plan], pin: Mapping[str, int]) -> tuple[Plan, ...]:
+    """The plans, and one with the sizes that a file has fixed."""
+    from rnnbench.plans import Plan
+
+    if any(pin.items() <= plan.dims.items() for plan in plans):
+        return tuple(plans)
+    dims = plans[0].dims | dict(pin)
+    return (*plans, Plan("pinned", dims, len(plans), "the sizes that a file has fixed"))
 
 
 def _metadata(model: Model, given: Mapping[str, Any], digest: str) -> dict[str, str]:

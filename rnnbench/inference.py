@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -35,6 +35,7 @@ class Task:
         mode: one of its MODES, or empty.
         device: where it runs.
         missing: why it cannot run, where that is known before.
+        sizes: the dimensions that the artifact has fixed.
     """
 
     format: str
@@ -42,6 +43,7 @@ class Task:
     mode: str = ""
     device: str = "cpu"
     missing: str = ""
+    sizes: tuple[tuple[str, int], ...] = ()
 
     @property
     def label(self) -> str:
@@ -100,7 +102,7 @@ def find_tasks(bundle: Bundle, wanted: Sequence[str] | None, *, full: bool) -> l
     tasks = []
     for name in runtimes.names():
         plugin = plugins.load("runtimes", name)
-        if full or not runtimes.is_slow(name):
+        if full or runtimes.is_usual(name):
             tasks += _tasks(bundle, name, modes=("", *plugin.MODES) if full else ("",), full=full)
     for format in bundle.artifacts:
         if not runtimes.running(format):
@@ -111,12 +113,30 @@ def find_tasks(bundle: Bundle, wanted: Sequence[str] | None, *, full: bool) -> l
     return tasks
 
 
-def cases_for(task: Task, cases: Sequence[Case]) -> list[Case]:
-    """The cases of a task: all, or a few short ones where each new shape is compiled."""
+def cases_for(task: Task, cases: Sequence[Case], layout: Layout) -> list[Case]:
+    """The cases of a task: all, or a few short ones where each new shape is compiled.
+
+    A file with fixed sizes gets those of these sizes, and those whose chunks have them.
+    """
+    if task.sizes:
+        cases = [case for case in cases if _fits(case, dict(task.sizes), layout)]
     if task.missing or not runtimes.is_slow(task.runtime):
         return list(cases)
     short = [c for c in cases if not c.how.chunks and not c.empty]
     return [c for c in short if max(c.dims.values(), default=0) <= _SHORT][:_FEW]
+
+
+def _fits(case: Case, sizes: Mapping[str, int], layout: Layout) -> bool:
+    """Whether every call of a case has the fixed sizes."""
+    how = case.how
+    called = dict(case.dims)
+    if how.interleaved or how.chunks:
+        if len(set(how.chunks)) != 1 or case.dims.get(layout.time_dim, 0) % how.chunks[0]:
+            return False
+        called[layout.time_dim] = how.chunks[0]
+    if how.interleaved:
+        called[layout.batch_dim] = 1
+    return sizes.items() <= called.items()
 
 
 def run_tasks(
@@ -141,7 +161,7 @@ def run_tasks(
     if isolation is None:
         cases = [case for case in cases if not case.empty]
         for task in tasks:
-            yield _run(bundle, task, cases_for(task, cases), layout, None, tell)
+            yield _run(bundle, task, cases_for(task, cases, layout), layout, None, tell)
         return
     ordered = sorted(cases, key=lambda case: case.empty)  # last: a death costs a new start
     workers = [
@@ -153,7 +173,7 @@ def run_tasks(
     count = isolation.workers or os.cpu_count() or 1
     with ThreadPoolExecutor(count) as pool:
         waiting = [
-            pool.submit(_run, bundle, task, cases_for(task, ordered), layout, worker, tell)
+            pool.submit(_run, bundle, task, cases_for(task, ordered, layout), layout, worker, tell)
             for task, worker in zip(tasks, workers, strict=True)
         ]
         try:
@@ -232,7 +252,10 @@ def _named(bundle: Bundle, name: str, *, full: bool) -> list[Task]:
     if how in plugin.MODES:
         return _tasks(bundle, runtime, modes=(how,), full=False)
     if how.partition(":")[0] in ("cpu", "cuda"):
-        return [Task(f, runtime, device=how) for f in _formats(bundle, plugin)]
+        return [
+            Task(f, runtime, device=how, sizes=_sizes(bundle, f))
+            for f in _formats(bundle, plugin, runtime)
+        ]
     raise choices(f"mode of {runtime}", how, (*plugin.MODES, "cpu", "cuda"))
 
 
@@ -246,14 +269,35 @@ def _tasks(bundle: Bundle, runtime: str, *, modes: tuple[str, ...], full: bool) 
     if "twin" in modes and twin_of(bundle) is None:
         modes = tuple(mode for mode in modes if mode != "twin")
     tasks = [
-        Task(format, runtime, mode, missing=missing)
-        for format in _formats(bundle, plugin)
+        Task(format, runtime, mode, missing=missing, sizes=_sizes(bundle, format))
+        for format in _formats(bundle, plugin, runtime)
         for mode in modes
     ]
     if full and not missing and "cuda" in plugin.devices():
-        tasks += [Task(format, runtime, device="cuda") for format in _formats(bundle, plugin)]
+        tasks += [
+            Task(format, runtime, device="cuda", sizes=_sizes(bundle, format))
+            for format in _formats(bundle, plugin, runtime)
+        ]
     return tasks
 
 
-def _formats(bundle: Bundle, plugin: ModuleType) -> list[str]:
-    return [f for f in plugin.FORMATS if f == "eager" or f in bundle.artifacts]
+def _formats(bundle: Bundle, plugin: ModuleType, runtime: str) -> list[str]:
+    """What a runtime runs of a bundle: not what was written for another one."""
+    artifacts = bundle.artifacts
+    found = [f for f in plugin.FORMATS if f == "eager" or f in artifacts]
+    everyone = ("portable", runtime)
+    return [
+        f
+        for f in found
+        if f != "portable"
+        or runtime == "onnxruntime"
+        or artifacts[f].details.get("profile", "portable") in everyone
+    ]
+
+
+def _sizes(bundle: Bundle, format: str) -> tuple[tuple[str, int], ...]:
+    """The dimensions that an artifact has fixed."""
+    if format not in bundle.artifacts:
+        return ()
+    fixed = bundle.artifacts[format].details.get("pinned") or {}
+    return tuple(sorted((str(dim), int(size)) for dim, size in fixed.items()))

@@ -18,6 +18,7 @@ from rnnbench.errors import RnnbenchError, one_line
 
 SCHEMA = 1
 FOLDER = Path("benchmarks/results")
+MATRIX = "portability.json"  # what runs where: no timings in it
 VERDICTS = ("faster", "slower", "cannot tell")
 
 
@@ -229,7 +230,7 @@ def read_results(paths: Iterable[str | Path] = ()) -> list[Results]:
     found: list[Path] = []
     for path in given:
         if path.is_dir():
-            found += sorted(path.glob("**/*.json"))
+            found += sorted(f for f in path.glob("**/*.json") if f.name != MATRIX)
         elif path.is_file():
             found.append(path)
         elif path != FOLDER:

@@ -10,6 +10,7 @@ import click
 
 from rnnbench.commands import as_json, finish, training_options
 from rnnbench.console import Progress, note
+from rnnbench.errors import RnnbenchError, choices
 
 if TYPE_CHECKING:
     from rnnbench.check import CheckReport
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 @click.option("--opset", type=int, help="Of ONNX.")
 @click.option("--keep-loops", is_flag=True, help="Do not turn loops into fused layers.")
 @click.option("--allow-frozen", is_flag=True, help="Export what works at one shape only.")
+@click.option("--profile", metavar="NAME", help="portable: also ONNX that other engines run right.")
+@click.option("--for", "engine", metavar="RUNTIME", help="The same for one: tract, iree, emx ...")
+@click.option("--pin", "pins", metavar="DIM=N,...", help="Sizes fixed in it: batch=1,time=10.")
 @click.option("--explain", is_flag=True, help="Where it fails: the line, why, what to change.")
 @as_json
 def command(
@@ -38,6 +42,9 @@ def command(
     opset: int | None,
     keep_loops: bool,
     allow_frozen: bool,
+    profile: str | None,
+    engine: str | None,
+    pins: str | None,
     explain: bool,
     **options: Any,
 ) -> int:
@@ -49,7 +56,8 @@ def command(
     from rnnbench.pipeline import Exporting, Training, check_task, find_formats, find_targets
 
     names = find_targets(targets)
-    flags = {"keep_loops": keep_loops, "allow_frozen": allow_frozen, "opset": opset}
+    flags: dict[str, Any] = {"keep_loops": keep_loops, "allow_frozen": allow_frozen, "opset": opset}
+    flags |= _portable(profile, engine, pins)
     exporting = Exporting(find_formats(formats), Path(out), {k: v for k, v in flags.items() if v})
     check_task(options["task"])
     training = Training(
@@ -58,6 +66,24 @@ def command(
         progress=sys.stderr.isatty() and len(names) == 1,
     )
     return finish(_export_all(names, training, exporting, explain), as_json)
+
+
+def _portable(profile: str | None, engine: str | None, pins: str | None) -> dict[str, Any]:
+    """What --profile, --for and --pin ask `rnnbench.export` for."""
+    from rnnbench.portable import PROFILES
+
+    if profile is not None and engine is not None:
+        raise RnnbenchError(f"--profile {profile} and --for {engine}: give one of them")
+    wanted = profile or engine
+    if wanted is not None and wanted not in PROFILES:
+        raise choices("profile" if profile else "runtime for --for", wanted, PROFILES)
+    sizes: dict[str, int] = {}
+    for part in filter(None, (p.strip() for p in (pins or "").split(","))):
+        dim, _, size = part.partition("=")
+        if not size.isdecimal() or int(size) < 1:
+            raise RnnbenchError(f"--pin {part!r}: give a dimension and its size, as batch=1")
+        sizes[dim] = int(size)
+    return {"profile": wanted, "pin": sizes}
 
 
 def _export_all(

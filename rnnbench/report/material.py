@@ -14,7 +14,17 @@ from typing import Any, TypeVar
 
 from rnnbench.errors import RnnbenchError, one_line
 from rnnbench.report.checks import Checked, Drift, is_check, read_checks
-from rnnbench.results import FOLDER, Cost, Entry, Latency, Ratio, Results, Skipped, read_results
+from rnnbench.results import (
+    FOLDER,
+    MATRIX,
+    Cost,
+    Entry,
+    Latency,
+    Ratio,
+    Results,
+    Skipped,
+    read_results,
+)
 
 E = TypeVar("E", bound=Entry)
 
@@ -95,7 +105,7 @@ def newest(folder: Path = FOLDER) -> Results:
         RnnbenchError: there are none.
     """
     last: dict[Path, Path] = {}  # a machine has a folder, and its files are numbered
-    for path in sorted(folder.glob("**/*.json")):
+    for path in sorted(f for f in folder.glob("**/*.json") if f.name != MATRIX):
         last[path.parent] = path
     if not last:
         raise RnnbenchError(

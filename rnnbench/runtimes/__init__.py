@@ -8,6 +8,9 @@
   a runtime that runs files which rnnbench did not write takes None for their bundle;
 * `SLOW`, where it is True: each new shape costs seconds, so that it gets few and short cases, and
   runs in a full check or where it is asked for;
+* `EXTRA`, where it is True: it runs in a full check or where it is asked for, over every case;
+* `PINS`, where it is True: the file is compiled again for each shape, with that shape fixed;
+* `ACCURACY`, where its functions are coarser than others': the error for a value of size 1;
 * `JUDGE`, where it is False: its results are shown and decide nothing; `caveats(path)` says why;
 * `signature(path)`, where files say it: the inputs and outputs that one declares.
 """
@@ -28,9 +31,20 @@ def formats() -> dict[str, tuple[str, ...]]:
 
 
 def running(format: str) -> tuple[str, ...]:
-    """The runtimes that run a format, installed or not; those that are slow to start come last."""
+    """The runtimes that run a format, installed or not; the usual ones come first."""
     able = [name for name, runs in formats().items() if format in runs]
-    return tuple(sorted(able, key=is_slow))
+    return tuple(sorted(able, key=lambda name: (is_slow(name), not is_usual(name))))
+
+
+def is_usual(name: str) -> bool:
+    """Whether a quick check includes a runtime."""
+    plugin = plugins.load("runtimes", name)
+    return not (getattr(plugin, "SLOW", False) or getattr(plugin, "EXTRA", False))
+
+
+def pins(name: str, mode: str = "") -> bool:
+    """Whether a runtime fixes the shapes in a file as they come."""
+    return mode == "pinned" or bool(getattr(plugins.load("runtimes", name), "PINS", False))
 
 
 def is_slow(name: str) -> bool:

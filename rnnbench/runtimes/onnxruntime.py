@@ -14,7 +14,7 @@ from rnnbench.signature import Port, Signature
 if TYPE_CHECKING:
     from rnnbench.bundle import Bundle
 
-FORMATS: tuple[str, ...] = ("onnx",)
+FORMATS: tuple[str, ...] = ("onnx", "portable")
 MODES: tuple[str, ...] = ("disabled", "basic", "extended")
 """Levels of graph optimisation; the default, as ONNX Runtime's own, is all of it."""
 

@@ -13,7 +13,7 @@ from rnnbench.model import Arrays
 if TYPE_CHECKING:
     from rnnbench.bundle import Bundle
 
-FORMATS: tuple[str, ...] = ("onnx",)
+FORMATS: tuple[str, ...] = ("onnx", "portable")
 MODES: tuple[str, ...] = ()
 SLOW = True
 
