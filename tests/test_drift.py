@@ -36,7 +36,7 @@ def verdicts(report):
 
 
 def test_sound_artifacts_stay_at_the_floor(sound):
-    report = drift(sound, 3000, chunk=128)
+    report = drift(sound, 3000, ["onnxruntime", "torchscript"], chunk=128)
     assert report.ok, format_drift(report)
     assert verdicts(report) == {
         ("eager", "float32"): "floor",

@@ -1,0 +1,156 @@
+"""Small rewrites of an ONNX graph that do not change what it computes.
+
+The numbers are those of the pitfalls that each is for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from rnnbench.onnx_adder import Adder, all_nodes, direction_of, recurrent_nodes, replace
+
+_STATES = {"RNN": (5,), "GRU": (5,), "LSTM": (5, 6)}
+"""Which inputs are initial states."""
+
+_BACKWARDS = -(2**63)
+"""The end of a slice that goes backwards to the first element."""
+
+
+def make_explicit_states(model: ir.Model) -> None:
+    """Zeros where a layer has no initial state: tract panics without (pitfall 30d)."""
+    for node in recurrent_nodes(model):
+        hidden = node.attributes["hidden_size"].as_int()
+        directions = 2 if direction_of(node) == "bidirectional" else 1
+        absent = [i for i in _STATES[node.op_type] if i >= len(node.inputs) or not node.inputs[i]]
+        if not absent:
+            continue
+        add = Adder(node)
+        rows = add("Shape", [node.inputs[0]], start=1, end=2)
+        ends = [add.constant(np.array([size])) for size in (directions, hidden)]
+        shape = add("Concat", [ends[0], rows, ends[1]], axis=0)
+        dtype = node.inputs[0].dtype if node.inputs[0] is not None else None
+        zero = np.zeros((1, 1, 1), (dtype or ir.DataType.FLOAT).numpy())
+        zeros = add("Expand", [add.constant(zero), shape])
+        if max(absent) >= len(node.inputs):
+            node.resize_inputs(max(absent) + 1)
+        for i in absent:
+            node.replace_input_with(i, zeros)
+
+
+def make_explicit_values(model: ir.Model) -> None:
+    """The value of each ConstantOfShape is written down, also where it is 0 (pitfall 30d)."""
+    for node in all_nodes(model):
+        if node.op_type == "ConstantOfShape" and "value" not in node.attributes:
+            node.attributes["value"] = ir.AttrTensor("value", ir.tensor(np.zeros(1, np.float32)))
+
+
+def split_directions(model: ir.Model) -> None:
+    """A bidirectional layer becomes two: some engines get the second half wrong (pitfall 30b)."""
+    for node in recurrent_nodes(model):
+        if direction_of(node) != "bidirectional":
+            continue
+        add = Adder(node)
+        halves = [_half(node, add, i) for i in (0, 1)]
+        for i, output in enumerate(node.outputs):
+            both = [half.outputs[i] for half in halves]
+            replace(output, add("Concat", both, axis=1 if i == 0 else 0))
+        node.graph.remove(node, safe=True)  # type: ignore[union-attr]
+
+
+def turn_forward(model: ir.Model) -> None:
+    """A backward layer becomes a forward one between two reversals (pitfall 30b).
+
+    tract and emx-onnx-cgen return its output in the wrong order, silently.
+    """
+    for node in recurrent_nodes(model):
+        if direction_of(node) != "reverse":
+            continue
+        add, x = Adder(node), node.inputs[0]
+        lengths = node.inputs[4] if len(node.inputs) > 4 else None
+        steps = x.shape[0] if x is not None and x.shape is not None else None
+        node.replace_input_with(0, _reversed(add, x, lengths, steps))
+        node.attributes["direction"] = ir.AttrString("direction", "forward")
+        y, after = node.outputs[0], Adder(node, after=True)
+        if not y.uses() and not y.is_graph_output():
+            continue
+        # (time, 1, batch, hidden) has its rows in axis 2, and ReverseSequence takes 0 and 1 only
+        axis = after.constant(np.array([1]))
+        turned = y if lengths is None else after("Squeeze", [y, axis])
+        turned = _reversed(after, turned, lengths, steps)
+        turned = turned if lengths is None else after("Unsqueeze", [turned, axis])
+        replace(y, turned, but=after.made)
+
+
+def gather_backward_slices(model: ir.Model) -> None:
+    """A slice that goes backwards picks its elements by number, where their count is known.
+
+    emx-onnx-cgen has no such slices, and tract none along a dynamic dimension.
+    """
+    for node in list(all_nodes(model)):
+        x = node.inputs[0] if node.inputs else None
+        if node.op_type != "Slice" or x is None or x.shape is None or len(node.inputs) < 5:
+            continue
+        given = [_constant(value) for value in node.inputs[1:5]]
+        if any(array is None or array.size != 1 for array in given):
+            continue
+        start, end, axis, step = (int(array.item()) for array in given if array is not None)
+        size = x.shape[axis]
+        if step < 0 and isinstance(size, int):
+            add = Adder(node)
+            index = add.constant(np.array(range(size)[start:end:step], np.int64))
+            replace(node.outputs[0], add("Gather", [x, index], axis=axis))
+            node.graph.remove(node, safe=True)  # type: ignore[union-attr]
+
+
+def drop_default_direction(model: ir.Model) -> None:
+    """`forward` is not written down: emx-onnx-cgen refuses an RNN or GRU that says it."""
+    for node in recurrent_nodes(model):
+        if direction_of(node) == "forward":
+            node.attributes.pop("direction", None)
+
+
+def forget_shapes(model: ir.Model) -> None:
+    """No shapes but those of inputs and outputs: stale ones stop engines (pitfall 30d)."""
+    own = {*model.graph.inputs, *model.graph.outputs}
+    for node in all_nodes(model):
+        for value in node.outputs:
+            if value not in own:
+                value.shape = None
+
+
+def _half(node: ir.Node, add: Adder, index: int) -> ir.Node:
+    """One direction of a bidirectional layer."""
+    inputs: list[ir.Value | None] = list(node.inputs)
+    for i, value in enumerate(inputs):
+        if i not in (0, 4) and value is not None:  # the sequence and its lengths are for both
+            inputs[i] = add.part(value, index)
+    attributes = dict(node.attributes)
+    attributes["direction"] = ir.AttrString("direction", ("forward", "reverse")[index])
+    for name in ("activations", "activation_alpha", "activation_beta"):
+        if name in attributes:
+            values = list(attributes[name].value)
+            half = values[index * len(values) // 2 : (index + 1) * len(values) // 2]
+            attributes[name] = ir.Attr(name, attributes[name].type, half)
+    return add.node(node.op_type, inputs, len(node.outputs), list(attributes.values()))
+
+
+def _reversed(add: Adder, value: ir.Value | None, lengths: ir.Value | None, steps: Any) -> ir.Value:
+    """A sequence (time first) from its end to its beginning; each row's own end with `lengths`.
+
+    Not a slice that goes backwards, where the length is known: emx-onnx-cgen has none.
+    """
+    if lengths is not None:
+        wide = add("Cast", [lengths], to=ir.DataType.INT64)
+        return add("ReverseSequence", [value, wide], time_axis=0, batch_axis=1)
+    if isinstance(steps, int):
+        return add("Gather", [value, add.constant(np.arange(steps)[::-1].copy())], axis=0)
+    slices = [add.constant(np.array([n])) for n in (-1, _BACKWARDS, 0, -1)]
+    return add("Slice", [value, *slices])
+
+
+def _constant(value: ir.Value | None) -> np.ndarray[Any, Any] | None:
+    tensor = value.const_value if value is not None else None
+    return None if tensor is None else tensor.numpy()
