@@ -9,7 +9,17 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper
 
 import rnnbench
-from rnnbench import Model, RnnbenchError, TensorSpec, plugins, portable, runtimes, variants
+from rnnbench import (
+    Model,
+    RnnbenchError,
+    TensorSpec,
+    onnx_rewrites,
+    onnx_unroll,
+    plugins,
+    portable,
+    runtimes,
+    variants,
+)
 from rnnbench.check import Checking
 from rnnbench.commands.export import command as export_command
 from rnnbench.job import Job
@@ -110,8 +120,8 @@ def test_a_rewritten_layer_computes_the_same(tmp_path, kind, direction, given, p
 def test_split_and_turned_with_dynamic_sizes(direction, lengths):
     proto = layer("LSTM", direction, lengths=lengths)
     model = ir.from_proto(proto)
-    portable.split_directions(model)
-    portable.turn_forward(model)
+    onnx_rewrites.split_directions(model)
+    onnx_rewrites.turn_forward(model)
     layers = [node for node in model.graph if node.op_type == "LSTM"]
     assert {node.attributes["direction"].as_string() for node in layers} == {"forward"}
     same(proto, ir.to_proto(model), feeds(proto))
@@ -173,7 +183,7 @@ def test_an_unrolled_scan_computes_the_same(tmp_path, axis, directions, out):
 
 
 def test_a_scan_that_is_too_long_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(portable, "_MOST_NODES", 10)
+    monkeypatch.setattr(onnx_unroll, "_MOST_NODES", 10)
     onnx.save(scanned(), tmp_path / "plain.onnx")
     with pytest.raises(
         RnnbenchError, match="nodes each are too many to unroll: pin a shorter time"
@@ -190,7 +200,7 @@ def test_values_are_explicit():
     node = helper.make_node("ConstantOfShape", ["shape"], ["y"])
     out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 3])
     model = ir.from_proto(helper.make_model(helper.make_graph([node], "made", [], [out], [shape])))
-    portable.make_explicit_values(model)
+    onnx_rewrites.make_explicit_values(model)
     assert model.graph[0].attributes["value"].as_tensor().numpy() == 0
 
 
