@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensor
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torch.overrides import TorchFunctionMode
 
 from rnnbench.capture import ops
@@ -231,6 +231,27 @@ def _padded_call(
     return (y.transpose(0, 1) if batch_first else y, *final)
 
 
+def _pad_packed_sequence(
+    sequence: PackedSequence,
+    batch_first: bool = False,
+    padding_value: float = 0.0,
+    total_length: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Its code stands in for that of `pad_packed_sequence`, wherever that was imported to.
+
+    It does not compare `total_length` with the longest row, which a trace does not know.
+    """
+    from torch import _pad_packed_sequence as pad
+
+    sizes = sequence.batch_sizes
+    total = sizes.size(0) if total_length is None else total_length
+    x, lengths = pad(sequence.data, sizes, batch_first, padding_value, total)
+    order = sequence.unsorted_indices
+    if order is None:
+        return x, lengths
+    return x.index_select(0 if batch_first else 1, order), lengths.index_select(0, order)
+
+
 def _listed(x: Tensor) -> Listed:
     return Listed(x)
 
@@ -245,6 +266,7 @@ def standing_in(root: nn.Module) -> Iterator[None]:
     packing = _Packing()
     originals = {layer: layer.forward for layer in _LAYERS}
     tolist = FakeTensor.tolist
+    unpacking = pad_packed_sequence.__code__
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         def forward(module: nn.RNNBase, input: Any, hx: Any = None) -> Any:
@@ -258,9 +280,11 @@ def standing_in(root: nn.Module) -> Iterator[None]:
         for layer, original in originals.items():
             layer.forward = wrap(original)
         FakeTensor.tolist = _listed  # type: ignore[method-assign, assignment]
+        pad_packed_sequence.__code__ = _pad_packed_sequence.__code__
         with _Intercept(packing), scripts_standing_in(root):
             yield
     finally:
+        pad_packed_sequence.__code__ = unpacking
         FakeTensor.tolist = tolist  # type: ignore[method-assign]
         for layer, original in originals.items():
             layer.forward = original

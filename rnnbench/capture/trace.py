@@ -11,7 +11,6 @@ import inspect
 import io
 import logging
 import sys
-import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -224,13 +223,6 @@ def _without_dumps() -> Iterator[None]:
 def _explain(model: Model, error: Exception) -> str:
     place = where(error)
     text = one_line(error)
-    calls = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
-    if "pad_packed_sequence" in calls:
-        text = (
-            "total_length must be a size that the longest row cannot exceed, as x.size(1) is: pad "
-            "to a constant afterwards, with torch.nn.functional.pad"
-        )
-        return f"model {model.name!r} cannot be captured{place}: {text}"
     if "data-dependent" in str(error) or "Could not guard" in str(error):
         text = (
             "what the module does next depends on the values of a tensor "

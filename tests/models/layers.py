@@ -166,6 +166,20 @@ class PackedTotalLength(Packed):
         super().__init__(nn.GRU(3, 4))
 
 
+@entry(XB, LENGTHS, outputs="y hn")
+class PackedToAConstant(nn.Module):
+    """Every output has as many steps as the longest that there can be."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, 4, batch_first=True)
+
+    def forward(self, x, lengths):
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        out, h = self.rnn(packed)
+        return pad_packed_sequence(out, batch_first=True, total_length=400)[0], h
+
+
 @entry(XB, LENGTHS, outputs="y n hn cn", expect="fused fused")
 class PackedBidirectional(Packed):
     def __init__(self):
