@@ -1,6 +1,9 @@
 """Every target that can be built here, over three bundles: right, and not right when damaged."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -46,7 +49,17 @@ def _headers(request):
 
 
 # One process builds a target for all bundles: what it compiles or downloads is there the next time.
-EACH = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in TARGETS]
+EACH = [
+    pytest.param(name, marks=pytest.mark.xdist_group(name))
+    for name, target in TARGETS.items()
+    if target.format in FORMATS and not target.not_run  # cpp-aoti has a file of its own
+]
+
+
+def skip(target, row):
+    """A missing tool is told; where all have to be there (in CI), it is a failure."""
+    assert not os.environ.get("RNNBENCH_EVERY_TARGET"), f"{target}: {row.reason}"
+    pytest.skip(f"{target}: {row.reason}")
 
 
 @pytest.mark.parametrize("target", EACH)
@@ -54,7 +67,7 @@ EACH = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in TARG
 def test_a_project_verifies_itself(bundles, target, name):
     (row,) = conform(bundles[name], [target])
     if row.verdict == "not run":
-        pytest.skip(f"{target}: {row.reason}")
+        skip(target, row)
     assert row.verdict == "same", format_conformed([row])
     whole = sum("skipped" not in c and "of" not in c for c in bundles[name].manifest["cases"]) - 2
     assert row.cases > whole, "nothing was streamed"
@@ -73,7 +86,7 @@ def test_a_damaged_artifact_fails(bundles, target, tmp_path):
         assert (damaged.path / artifact.path.name).is_file()
     (row,) = conform(Bundle.open(damaged.path), [target])
     if row.verdict == "not run":
-        pytest.skip(f"{target}: {row.reason}")
+        skip(target, row)
     assert row.verdict == "DIFFERS", format_conformed([row])
     assert "are off" in row.reason
 
@@ -187,3 +200,38 @@ def test_a_result_of_another_runtime_joins_the_table(bundles, tmp_path):
     file.write_text("{}")
     with pytest.raises(RnnbenchError, match="is no result file"):
         run(conform_command, bundles["text-gru"].path, "--result", file)
+
+
+@pytest.mark.parametrize("target", [n for n, t in TARGETS.items() if t.not_run])
+def test_what_is_not_run_is_written_and_says_so(bundles, target, tmp_path):
+    out = embed(bundles["text-gru"], find_target(target), tmp_path / "p")
+    assert "not run" in (out / "README.md").read_text("utf-8").lower()
+    (row,) = conform(bundles["text-gru"], [target])
+    assert (row.verdict, row.reason[:12]) == ("not run", "not run here")
+
+
+@pytest.mark.parametrize("target", ["python-onnxruntime", "openvino"])
+def test_bad_input_of_a_python_project_is_one_line(bundles, target, tmp_path):
+    project = embed(bundles["text-gru"], find_target(target), tmp_path / "p")
+    (project / "none.json").write_text("{}")
+
+    def call(*words):
+        done = subprocess.run(
+            [sys.executable, "main.py", *words], cwd=project, capture_output=True, text=True
+        )
+        return done.returncode, done.stderr.strip().splitlines()
+
+    for words, said in (
+        (("none.json", "out.json"), "is no file of arrays"),
+        (("nowhere.json", "out.json"), "nowhere.json"),
+        (("--stream",), "main.py --verify"),
+    ):
+        code, lines = call(*words)
+        assert code == 2
+        assert len(lines) == 1
+        assert said in lines[0]
+    (project / "model.onnx").write_bytes(b"no model")
+    code, lines = call("--verify")
+    assert code == 2
+    assert "is not ONNX that" in lines[-1]
+    assert "Traceback" not in "".join(lines)

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { inputsOf, readArrays, writeArrays } from "./arrays.mjs";
 import { load, version } from "./load.mjs";
+import { program } from "./program.mjs";
 import { resultOf, summary } from "./verify.mjs";
 
 const USAGE = "node main.mjs --verify [RESULT.json] | INPUT.json OUTPUT.json [--stream]";
@@ -36,19 +37,4 @@ async function main(words) {
   return 0;
 }
 
-const words = process.argv.slice(2);
-const known =
-  words[0] === "--verify"
-    ? words.length <= 2
-    : words.length === 2 || (words.length === 3 && words[2] === "--stream");
-if (!known) {
-  console.error(USAGE);
-  process.exitCode = 2;
-} else {
-  try {
-    process.exitCode = await main(words);
-  } catch (error) {
-    console.error(`error: ${String(error.message ?? error).split("\n")[0]}`);
-    process.exitCode = 2;
-  }
-}
+await program(USAGE, main);

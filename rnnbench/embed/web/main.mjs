@@ -7,6 +7,7 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, extname, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
+import { program } from "./program.mjs";
 import { summary } from "./verify.mjs";
 
 const USAGE = "node main.mjs --verify [RESULT.json] | INPUT.json OUTPUT.json [--stream]";
@@ -137,19 +138,4 @@ async function main(words) {
   return 0;
 }
 
-const words = process.argv.slice(2);
-const known =
-  words[0] === "--verify"
-    ? words.length <= 2
-    : words.length === 2 || (words.length === 3 && words[2] === "--stream");
-if (!known) {
-  console.error(USAGE);
-  process.exitCode = 2;
-} else {
-  try {
-    process.exitCode = await main(words);
-  } catch (error) {
-    console.error(`error: ${String(error.message ?? error).split("\n")[0]}`);
-    process.exitCode = 2;
-  }
-}
+await program(USAGE, main);

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import arrays
 import numpy as np
-import onnxruntime
-from model import Model
+from model import TARGET, Model, versions
 
 HERE = Path(__file__).parent
 
@@ -31,8 +30,8 @@ def verify(model, load_s):
                 rows.append(compared(case, how, entry, outputs.get(entry["name"]), exact))
     return {
         "format": "rnnbench-result-1",
-        "target": "python-onnxruntime",
-        "versions": {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__},
+        "target": TARGET,
+        "versions": dict(versions(), numpy=np.__version__),
         "load_s": load_s,
         "step_s": step_seconds(model, cases),
         "rows": rows,
@@ -61,29 +60,41 @@ def step_seconds(model, cases):
     return best
 
 
+def report(result):
+    """Prints what is off; whether nothing is."""
+    rows = result["rows"]
+    wrong = [row for row in rows if not row["ok"]]
+    for row in wrong:
+        print(f"WRONG {row['case']} {row['how']} {row['output']}: off by {row['error']}")
+    worst = max((row["error"] or 0.0 for row in rows), default=0.0)
+    print(f"{len(rows) - len(wrong)} of {len(rows)} right, worst error {worst:.1e}")
+    return bool(rows) and not wrong
+
+
 def main(words):
+    verifies = words[:1] == ["--verify"] and len(words) <= 2
+    runs = len(words) == 2 or (len(words) == 3 and words[2] == "--stream")
+    if not verifies and (not runs or words[0].startswith("-")):
+        print(__doc__, file=sys.stderr)
+        return 2
     start = time.perf_counter()
     model = Model()
     load_s = time.perf_counter() - start
-    if words[:1] == ["--verify"]:
+    if verifies:
         result = verify(model, load_s)
         if len(words) > 1:
-            Path(words[1]).write_text(json.dumps(result, indent=1) + "\n")
-        wrong = [row for row in result["rows"] if not row["ok"]]
-        for row in wrong:
-            print(f"WRONG {row['case']} {row['how']} {row['output']}: off by {row['error']}")
-        worst = max((row["error"] or 0.0 for row in result["rows"]), default=0.0)
-        total = len(result["rows"])
-        print(f"{total - len(wrong)} of {total} right, worst error {worst:.1e}")
-        return 1 if wrong else 0
-    if len(words) not in (2, 3) or (len(words) == 3 and words[2] != "--stream"):
-        print(__doc__, file=sys.stderr)
-        return 2
-    inputs = {e["name"]: a for e, a in arrays.read(words[0]) if e["part"] == "in"}
+            Path(words[1]).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        return 0 if report(result) else 1
+    given = [(entry, array) for entry, array in arrays.read(words[0]) if entry["part"] == "in"]
+    inputs = {e["name"]: array for e, array in given if e["case"] == given[0][0]["case"]}
     outputs = model.streamed(inputs) if len(words) == 3 else model(inputs)
     arrays.write(words[1], outputs)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (OSError, ValueError, RuntimeError) as problem:
+        print(" ".join(str(problem).split())[:500], file=sys.stderr)
+        sys.exit(2)
