@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from rnnbench.drift import DriftReport
 from rnnbench.errors import RnnbenchError, Unavailable, one_line
 
 _KINDS = (".png", ".svg", ".pdf")
 _LOWEST = 1e-12  # an error of 0 has no place on a logarithmic axis
+_NEAR = 1e-3  # of the size of the values
 
 
 def check_plot(path: Path) -> None:
@@ -42,6 +44,7 @@ def plot_drift(report: DriftReport, path: Path) -> None:
     figure = Figure(figsize=(8, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    markers = iter("os^DvPX<>hp" * len(report.lines))
     for line in report.lines:
         if not line.errors:
             continue
@@ -49,8 +52,11 @@ def plot_drift(report: DriftReport, path: Path) -> None:
         label = "noise floor: the module in float32" if floor else f"{line.format}, {line.runtime}"
         label += " (DIFFERS)" if line.verdict == "DIFFERS" else ""
         errors = [max(e, _LOWEST) for e in line.errors]
-        axes.plot(report.ends, errors, "k--" if floor else "-", label=label)
-    axes.plot(report.ends, report.sizes, color="0.7", label="size of the values")
+        look: Any = {"marker": next(markers), "markevery": (len(axes.lines), 7), "markersize": 4}
+        axes.plot(report.ends, errors, "k--" if floor else "-", label=label, **look)
+    worst = max((max(line.errors) for line in report.lines if line.errors), default=0.0)
+    if worst > _NEAR * max(report.sizes):  # where it is far away, it would only press the rest flat
+        axes.plot(report.ends, report.sizes, color="0.7", label="size of the values")
     axes.set(xscale="log", yscale="log", xlabel="time step", ylabel="largest absolute error")
     axes.set_title(f"{report.model}: error against {report.reference}", fontsize=10, wrap=True)
     axes.grid(alpha=0.3)

@@ -61,10 +61,11 @@ def _plot(
         axes.set_xlim(low, high)
         axes.set_ylim(min(y for _, y in places) / 2, roof)
         axes.annotate(
-            f"{best:.0f} GFLOP/s",
-            (high, best),
-            xytext=(-3, 3),
+            f"limit: {best:.0f} GFLOP/s",
+            (high, roof),
+            xytext=(-3, -3),
             ha="right",
+            va="top",
             textcoords="offset points",
             size=8,
         )
@@ -72,6 +73,7 @@ def _plot(
         axes.set_ylabel("speed (GFLOP/s)")
 
     said = f"{device}, threads: {threads}; reading {slope_text(top)}; hollow: cell loops"
+    said += "; above the line: weights that stay in a cache, or steps that are done at once"
     legend = looks.legend((row.runtime, row.mode) for row in rows)
     title = f"Speed and its limit ({device}, threads: {threads})"
     return Plot(name, title, f"{machine.name}, {said}", draw, legend=legend)
