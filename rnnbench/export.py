@@ -8,6 +8,7 @@ from importlib import metadata as packages
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import rnnbench
 from rnnbench import plugins
 from rnnbench.bundle import Bundle, describe_file, describe_spec, write_manifest
 from rnnbench.errors import RnnbenchError, Unavailable, choices, one_line
@@ -58,7 +59,7 @@ def export(
     from rnnbench.capture import capture
     from rnnbench.capture.sizes import traced_sizes
     from rnnbench.cases import check_declaration, plan_cases, write_cases
-    from rnnbench.modules import save_weights, training_notes
+    from rnnbench.modules import on_cpu, save_weights, training_notes
     from rnnbench.threads import torch_threads
 
     if not isinstance(model, Model):
@@ -79,7 +80,7 @@ def export(
             raise Unavailable(f"format {name!r}: {missing}")
     if "onnx" in writers:
         writers["onnx"].check_opset(opset)
-    with writing(out, model.name) as folder, torch_threads(1):
+    with writing(out, model.name) as folder, torch_threads(1), on_cpu(model.module):
         plans = _with_pinned(plan_cases(model, traced_sizes(model)), pin or {})
         check_declaration(model, plans[0])
         captured = capture(model, keep_loops=keep_loops, allow_frozen=allow_frozen)
@@ -157,7 +158,7 @@ def _with_pinned(plans: Sequence[Plan], pin: Mapping[str, int]) -> tuple[Plan, .
 
 def _metadata(model: Model, given: Mapping[str, Any], digest: str) -> dict[str, str]:
     """What every file says of itself."""
-    said = {"producer": "rnnbench", "version": packages.version("rnnbench"), "name": model.name}
+    said = {"producer": "rnnbench", "version": rnnbench.__version__, "name": model.name}
     said |= {key: str(given[key]) for key in ("task", "variant") if key in given}
     return said | {"weights_sha256": digest}
 

@@ -44,7 +44,7 @@ def call(
     import torch
 
     tensors = [torch.from_numpy(np.array(arrays[spec.name])).to(device) for spec in specs]
-    with torch.no_grad():
+    with torch.no_grad(), _without_tf32(device):
         returned = module(*tensors)
     leaves = _tensors(returned)
     if len(leaves) != len(outputs):
@@ -53,6 +53,29 @@ def call(
             f"({', '.join(outputs)}): name each tensor, nested ones in reading order"
         )
     return {name: to_array(name, leaf) for name, leaf in zip(outputs, leaves, strict=True)}
+
+
+@contextmanager
+def _without_tf32(device: str) -> Iterator[None]:
+    """Float32 that is float32 on CUDA: cuDNN rounds factors to 10 bits unless told not to.
+
+    A precision that somebody set for single operators stays (torch then refuses to say the whole).
+    """
+    import torch
+
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    try:
+        before = cudnn.allow_tf32, matmul.allow_tf32
+    except RuntimeError:
+        before = None
+    if before is None or not device.startswith("cuda"):
+        yield
+        return
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
 
 
 def call_float64(
@@ -109,6 +132,22 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
                 now.update(before)
         for part, training in modes:
             part.training = training
+
+
+@contextmanager
+def on_cpu(module: torch.nn.Module) -> Iterator[None]:
+    """Puts a module on the CPU, where files are made and judged, and back at the end.
+
+    Each tensor object stays the same and gets other data meanwhile.
+    """
+    saved = [(t, t.data) for t in _every_tensor(module) if t.device.type not in ("cpu", "meta")]
+    try:
+        for tensor, data in saved:
+            tensor.data = data.cpu()
+        yield
+    finally:
+        for tensor, data in saved:
+            tensor.data = data
 
 
 def training_notes(module: torch.nn.Module) -> list[str]:

@@ -185,7 +185,8 @@ class Worker:
         return WorkerError(_name_of(code), lines[-1].strip()[:200] if lines else "")
 
     def _out_of_memory(self) -> WorkerError:
-        return WorkerError(f"out of memory (limit {self._memory / 2**30:.1f} GB)")
+        limit = f" (limit {self._memory / 2**30:.1f} GB)" if self.job.device == "cpu" else ""
+        return WorkerError(f"out of memory{limit}")
 
 
 _Answer = tuple[dict[str, Any], Arrays]
@@ -236,7 +237,8 @@ def main(words: list[str]) -> None:
     raw = json.loads(words[0])
     paths = {k: None if raw[k] is None else Path(raw[k]) for k in ("path", "bundle")}
     job = Job(**(raw | paths))
-    _limit_memory(int(words[1]))
+    if job.device == "cpu":  # a driver reserves far more than it uses
+        _limit_memory(int(words[1]))
     loaded: list[Callable[[Arrays], Arrays]] = []
 
     def start() -> _Answer:

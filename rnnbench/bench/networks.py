@@ -10,7 +10,7 @@ from rnnbench.bench.plan import CELLS, Conditions
 from rnnbench.bundle import Bundle
 from rnnbench.errors import Unavailable
 from rnnbench.model import Arrays, Model, sample_inputs
-from rnnbench.modules import call, call_float64, device_of, read_weights, undisturbed
+from rnnbench.modules import call, call_float64, device_of, on_cpu, read_weights, undisturbed
 from rnnbench.threads import torch_threads
 
 INPUT_SIZE = 40  # a frame of a usual mel spectrogram
@@ -67,9 +67,9 @@ def expected(network: Network, arrays: Arrays) -> tuple[Arrays, Arrays] | None:
         return None
     model = network.twin or network.model
     module = model.module
-    with torch_threads(1):
+    with torch_threads(1), on_cpu(module):
         with undisturbed(module):
-            eager = call(module, model.inputs, model.outputs, arrays, device=device_of(module))
+            eager = call(module, model.inputs, model.outputs, arrays)
         with undisturbed(module, double=True):
             return call_float64(module, model.inputs, model.outputs, arrays), eager
 

@@ -131,12 +131,29 @@ def _no_ops(graph: fx.Graph, node: fx.Node) -> None:
     if not isinstance(x, fx.Node) or not node.users:
         return
     off = node.target is aten.dropout.default and node.args[2] is False
-    cast = node.target in (aten.to.dtype, aten._to_copy.default, aten.to.dtype_layout)
-    before: Any = x.meta.get("val")
-    after: Any = node.meta.get("val")
-    same = cast and before is not None and before.dtype == after.dtype
-    if node.target in always or off or (same and before.device == after.device):
+    if node.target in always or off or _casts_to_the_same(node):
         replace(graph, node, x)
+
+
+def drop_casts(graph: fx.Graph) -> None:
+    """Takes out what casts to the dtype and device that is there, each time over the last result.
+
+    `x.to(y)` in a loop returns its own result of the step before, where that is the same tensor.
+    """
+    for node in list(graph.nodes):
+        if node.op == "call_function" and _casts_to_the_same(node):
+            replace(graph, node, node.args[0])
+
+
+def _casts_to_the_same(node: fx.Node) -> bool:
+    if node.target not in (aten.to.dtype, aten._to_copy.default, aten.to.dtype_layout):
+        return False
+    x = node.args[0]
+    before: Any = x.meta.get("val") if isinstance(x, fx.Node) else None
+    after: Any = node.meta.get("val")
+    if before is None or after is None:
+        return False
+    return bool(before.dtype == after.dtype and before.device == after.device)
 
 
 def _add_zero(graph: fx.Graph, node: fx.Node) -> None:

@@ -22,7 +22,7 @@ from torch import fx, nn
 from torch.export import Dim, ExportedProgram
 
 from rnnbench.capture import places
-from rnnbench.capture.canonical import number, settle_squeezes
+from rnnbench.capture.canonical import drop_casts, number, settle_squeezes
 from rnnbench.capture.layers import standing_in
 from rnnbench.capture.memory import hidden_state
 from rnnbench.capture.places import is_library
@@ -73,6 +73,7 @@ def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = 
     _refuse_hidden_state(model, program)
     graph = unlift(program)
     _plain_assertions(graph.graph)
+    drop_casts(graph.graph)
     settle_squeezes(graph.graph)
     return Trace(graph, dict(dims), frozen_dims(model, program), _conditions(model, program))
 

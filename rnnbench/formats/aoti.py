@@ -54,11 +54,8 @@ def write(captured: Captured, path: Path, *, metadata: Mapping[str, str]) -> dic
     """
     from rnnbench.inductor import Package, compile_package
     from rnnbench.lowering import lower
-    from rnnbench.modules import device_of
 
-    name, device = captured.model.name, device_of(captured.model.module)
-    if device != "cpu":
-        raise RnnbenchError(f"model {name!r} is on {device}: move it to the CPU for a package")
+    name = captured.model.name
     program, stepwise = _prepare(captured)
     try:
         lowered = lower(program)

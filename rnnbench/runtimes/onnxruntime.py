@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import cache
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,18 +108,42 @@ def _session(path: Path | None, device: str, threads: int | None, mode: str) -> 
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[mode])
     if threads is not None:
         options.intra_op_num_threads = threads
-    settings = {"device_id": index} if index else {}
+    settings = {"use_tf32": "0"} if kind == "cuda" else {}  # float32 that is float32
     try:
-        session = onnxruntime.InferenceSession(str(path), options, [(provider, settings)])
+        session = start_session(path, options, kind, index, settings)
     # Its exceptions have no common class of their own; a damaged protobuf raises several.
     except Exception as error:
         raise RnnbenchError(
             f"{path} is not ONNX that onnxruntime {onnxruntime.__version__} loads "
             f"({one_line(error)}): export it again"
         ) from None
-    if provider not in session.get_providers():  # it falls back to the CPU without a word
+    if session is None:
         raise Unavailable(f"onnxruntime could not start on device {device!r}: use --device cpu")
     return session
+
+
+def start_session(
+    path: Path | None, options: Any, kind: str, index: str, settings: dict[str, str]
+) -> Any:
+    """A session on one device; None where it fell back to the CPU, which it does without a word."""
+    import onnxruntime
+
+    if kind == "cuda":
+        _load_cuda()
+    chosen = settings | ({"device_id": index} if index else {})
+    session = onnxruntime.InferenceSession(str(path), options, [(_PROVIDERS[kind], chosen)])
+    return session if _PROVIDERS[kind] in session.get_providers() else None
+
+
+@cache
+def _load_cuda() -> None:
+    """ONNX Runtime finds CUDA's libraries where they are loaded: PyTorch's own, or pip's."""
+    import onnxruntime
+    import torch  # noqa: F401  (loads its own)
+
+    if hasattr(onnxruntime, "preload_dlls"):
+        with redirect_stdout(StringIO()):  # what is not there, and may not be needed
+            onnxruntime.preload_dlls()
 
 
 def _port(value: Any) -> Port:

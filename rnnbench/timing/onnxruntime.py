@@ -7,7 +7,7 @@ from typing import Any
 
 from rnnbench.errors import Unavailable
 from rnnbench.model import Arrays
-from rnnbench.runtimes.onnxruntime import available, devices
+from rnnbench.runtimes.onnxruntime import available, devices, start_session
 from rnnbench.timing import Source, Subject, path_of
 
 __all__ = ["FORMAT", "MODES", "PLANS", "RECOMPILES", "available", "devices", "prepare"]
@@ -16,7 +16,6 @@ FORMAT = "onnx"
 MODES = {"": ("cpu", "cuda"), "bound": ("cpu", "cuda")}
 RECOMPILES = False
 PLANS = ("quick", "full")
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> Subject:
@@ -48,9 +47,8 @@ def open_session(path: Path, device: str, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # its warnings are about its own optimiser
-    provider = (_PROVIDERS[kind], {"device_id": index} if index else {})
-    session = onnxruntime.InferenceSession(str(path), options, [provider])
-    if provider[0] not in session.get_providers():
+    session = start_session(path, options, kind, index, {})
+    if session is None:
         raise Unavailable(f"onnxruntime could not start on device {device!r}: use --device cpu")
     return session
 

@@ -34,6 +34,24 @@ class RangeOverTime(OneCell):
         return torch.stack(steps), h
 
 
+@entry(X)
+class ConstantToTheDevice(OneCell):
+    """Who writes for any device and dtype casts in each step, mostly to what is there."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("scale", torch.linspace(0.5, 2.0, H))
+        self.shift = torch.ones(H)
+
+    def forward(self, x):
+        h = torch.zeros(x.size(1), H).to(x)
+        steps = []
+        for x_t in x:
+            h = self.cell(x_t.to(h.device), h)
+            steps.append(h * self.scale.to(h.dtype) + self.shift.to(h.device))
+        return torch.stack(steps)
+
+
 @entry(XB)
 class Unbind(OneCell):
     def forward(self, x):
