@@ -39,6 +39,8 @@ def export_warnings() -> Iterator[None]:
     """Silences what `torch.export` says of its own code, and nothing else, in its block."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+        # torch 2.11 reads constants from the file's own bytes, and changes none of them.
+        warnings.filterwarnings("ignore", r"The given buffer is not writable", UserWarning)
         # "Unsure how to serialize the given empty list": of a scan without extras, and it is right.
         serializer = logging.getLogger("torch._export.serde.serialize")
         level = serializer.level

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import re
 import tomllib
 from pathlib import Path
 
@@ -58,8 +59,12 @@ def test_importing_is_light():
 
 
 def test_the_version_is_the_project_s():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["version"] == rnnbench.__version__
+    """Said once: a plain copy, which is not installed, has no other to ask."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    said = project["tool"]["setuptools"]["dynamic"]["version"]
+    assert said == {"attr": "rnnbench.__version__"}
+    assert re.fullmatch(r"\d+\.\d+\.\d+", rnnbench.__version__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = rnnbench.nothing
 

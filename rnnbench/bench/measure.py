@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rnnbench import plugins
+from rnnbench._quiet import torchscript_deprecation
 from rnnbench.bench import coldstart
 from rnnbench.bench.cuda import event_seconds
 from rnnbench.bench.networks import expected, inputs_for, work_of
@@ -62,7 +63,8 @@ def measure(item: Item, workshop: Workshop, effort: Effort) -> Measured:
         ):  # its caches are for each function, and give up when full
             import torch
 
-            torch.compiler.reset()
+            with torchscript_deprecation():  # torch 2.11 uses it where this imports
+                torch.compiler.reset()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import traceback
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -150,5 +151,12 @@ def _compiler() -> str | None:
 
 
 def _cause(error: Exception) -> str:
-    """What Inductor says went wrong; the first line may be but a headline."""
-    return one_line(error.__cause__ or error)[:200]
+    """What Inductor says went wrong; where it says nothing, the function that stopped."""
+    import torch
+
+    cause = error.__cause__ or error
+    said = one_line(cause)[:200]
+    frames = traceback.extract_tb(cause.__traceback__)
+    if said.rstrip(": ").endswith("Error") and frames:
+        return f"{said.rstrip(': ')} in {frames[-1].name} of torch {torch.__version__}"
+    return said
