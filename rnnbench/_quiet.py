@@ -49,3 +49,15 @@ def export_warnings() -> Iterator[None]:
             yield
         finally:
             serializer.setLevel(level)
+
+
+@contextmanager
+def scattered_weights() -> Iterator[None]:
+    """Silences "RNN module weights are not part of single contiguous chunk", in its block.
+
+    cuDNN copies the weights of a scripted layer together in each call; a benchmark shows what that
+    takes, and need not say it again for each.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"RNN module weights are not part of", UserWarning)
+        yield

@@ -13,7 +13,11 @@ from rnnbench.bench import driver
 from rnnbench.bench.plan import Plan
 from rnnbench.results import read_file
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    # PyTorch's own, of any scripted layer: cuDNN copies the weights together in each call
+    pytest.mark.filterwarnings("ignore:RNN module weights are not part of"),
+]
 
 
 class Loop(torch.nn.Module):
@@ -83,8 +87,6 @@ def test_check_there_is_as_strict_as_on_the_cpu(name, tmp_path):
     assert {row.verdict for row in rows} <= {"same", "limit"}, said
 
 
-# PyTorch's own, of any scripted layer: cuDNN copies the weights together in each call
-@pytest.mark.filterwarnings("ignore:RNN module weights are not part of single contiguous chunk")
 def test_a_session_there_answers_with_arrays(variant_bundle):
     _, bundle = variant_bundle("lstm")
     here, there = (rnnbench.load(bundle, "torchscript", device=d) for d in ("cpu", "cuda"))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rnnbench import plugins
-from rnnbench._quiet import torchscript_deprecation
+from rnnbench._quiet import scattered_weights, torchscript_deprecation
 from rnnbench.bench import coldstart
 from rnnbench.bench.cuda import event_seconds
 from rnnbench.bench.networks import expected, inputs_for, work_of
@@ -72,7 +72,7 @@ def inference(threads: int) -> Iterator[None]:
     """The same thread count for everybody, and no gradients (entering it would else be timed)."""
     import torch
 
-    with torch_threads(threads), torch.inference_mode():
+    with torch_threads(threads), torch.inference_mode(), scattered_weights():
         yield
 
 

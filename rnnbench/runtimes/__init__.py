@@ -11,6 +11,7 @@
 * `EXTRA`, where it is True: it runs in a full check or where it is asked for, over every case;
 * `PINS`, where it is True: the file is compiled again for each shape, with that shape fixed;
 * `ACCURACY`, where its functions are coarser than others': the error for a value of size 1;
+* `CUDA_ACCURACY`: the same on CUDA;
 * `JUDGE`, where it is False: its results are shown and decide nothing; `caveats(path)` says why;
 * `signature(path)`, where files say it: the inputs and outputs that one declares.
 """
@@ -50,3 +51,9 @@ def pins(name: str, mode: str = "") -> bool:
 def is_slow(name: str) -> bool:
     """Whether each new shape costs seconds in a runtime."""
     return bool(getattr(plugins.load("runtimes", name), "SLOW", False))
+
+
+def accuracy(name: str, device: str = "cpu") -> float:
+    """The error that a runtime's own functions have for a value of size 1; 0 for the usual one."""
+    known = "ACCURACY" if device == "cpu" else "CUDA_ACCURACY"
+    return float(getattr(plugins.load("runtimes", name), known, 0.0))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rnnbench.errors import RnnbenchError
 from rnnbench.model import Arrays
+from rnnbench.runtimes import eager
 
 if TYPE_CHECKING:
     from rnnbench.bundle import Bundle
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 FORMATS: tuple[str, ...] = ("eager",)
 MODES: tuple[str, ...] = ()
 SLOW = True
+
+CUDA_ACCURACY = eager.CUDA_ACCURACY
 
 
 def available() -> str | None:
@@ -36,8 +39,6 @@ def available() -> str | None:
 
 def devices() -> tuple[str, ...]:
     """Where PyTorch can run on this machine."""
-    from rnnbench.runtimes import eager
-
     return eager.devices()
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.errors import RnnbenchError, one_line
 from rnnbench.model import Arrays
+from rnnbench.runtimes import eager
 from rnnbench.signature import Port, Signature
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ FORMATS: tuple[str, ...] = ("torchscript",)
 MODES: tuple[str, ...] = ("first", "third")
 """`first`: each call is the first of a module; `third`: each input is run three times."""
 
+CUDA_ACCURACY = eager.CUDA_ACCURACY
+
 
 def available() -> str | None:
     """Why PyTorch is not here; None where it is."""
@@ -30,8 +33,6 @@ def available() -> str | None:
 
 def devices() -> tuple[str, ...]:
     """Where PyTorch can run on this machine."""
-    from rnnbench.runtimes import eager
-
     return eager.devices()
 
 
