@@ -10,12 +10,17 @@
   runs in a full check or where it is asked for;
 * `EXTRA`, where it is True: it runs in a full check or where it is asked for, over every case;
 * `PINS`, where it is True: the file is compiled again for each shape, with that shape fixed;
+* `ENGINE`, where it is True: it runs files that other tools read too, so that `conform` has it run
+  every form of them: see rnnbench/engines.py;
+* `PACKAGES`: the distributions whose versions say which engine that is, as pip names them;
 * `ACCURACY`, where its functions are coarser than others': the error for a value of size 1;
 * `JUDGE`, where it is False: its results are shown and decide nothing; `caveats(path)` says why;
 * `signature(path)`, where files say it: the inputs and outputs that one declares.
 """
 
 from __future__ import annotations
+
+from importlib import metadata
 
 from rnnbench import plugins
 
@@ -50,3 +55,19 @@ def pins(name: str, mode: str = "") -> bool:
 def is_slow(name: str) -> bool:
     """Whether each new shape costs seconds in a runtime."""
     return bool(getattr(plugins.load("runtimes", name), "SLOW", False))
+
+
+def engines() -> tuple[str, ...]:
+    """The runtimes whose files other tools read too, installed or not, sorted."""
+    return tuple(n for n in names() if getattr(plugins.load("runtimes", n), "ENGINE", False))
+
+
+def versions(name: str) -> dict[str, str]:
+    """Distribution -> its version, of those that a runtime is made of and that are installed."""
+    found = {}
+    for package in getattr(plugins.load("runtimes", name), "PACKAGES", ()):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
