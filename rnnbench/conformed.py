@@ -119,7 +119,7 @@ def is_fine(rows: Sequence[Conformed]) -> bool:
     if any(row.verdict in ("DIFFERS", "failed") for row in rows):
         return False
     right = {row.model for row in rows if row.verdict == "same"}
-    return right == {row.model for row in rows} and not never_right(rows)
+    return bool(right) and right == {row.model for row in rows} and not never_right(rows)
 
 
 def never_right(rows: Sequence[Conformed]) -> list[tuple[str, str]]:

@@ -88,11 +88,12 @@ def _as_text(
     """As many tables one below the other as it takes, each no wider than `WIDTH`."""
     from tabulate import tabulate
 
-    room = WIDTH - max(map(len, ("model", *models)))
+    room = WIDTH - 2 - max(map(len, ("model", *models)))
     blocks: list[list[int]] = [[]]
     left = room
     for i, column in enumerate(columns):
-        wide = 2 + max(map(len, (*column, *(row[i] for row in body))))
+        title = 2 + max(map(len, column))  # tabulate leaves two behind a title
+        wide = 2 + max(title, *(len(row[i]) for row in body))
         if wide > left and blocks[-1]:
             blocks.append([])
             left = room
