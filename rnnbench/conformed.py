@@ -146,16 +146,22 @@ def format_conformed(rows: Sequence[Conformed]) -> str:
         "load ms": ["" if r.load_s is None else f"{1e3 * r.load_s:.1f}" for r in rows],
         "call us": ["" if r.step_s is None else f"{1e6 * r.step_s:.1f}" for r in rows],
     }
-    columns = {title: column for title, column in columns.items() if any(column)}
     words = ("target", "profile", "runtime", "verdict")
-    sides = ["left" if title in words else "right" for title in columns]
-    table = tabulate(columns, headers="keys", disable_numparse=True, colalign=sides)
+    used = {title: column for title, column in columns.items() if any(column)}
+    body = []
+    for title, column in used.items():  # not as tabulate's headers, which are wider
+        body.append([title, "-" * max(map(len, (title, *column))), *column])
+    sides = ["left" if title in words else "right" for title in used]
+    table = tabulate(
+        zip(*body, strict=True), tablefmt="plain", disable_numparse=True, colalign=sides
+    )
     others = [version for version in versions_of(rows) if version not in shown]
     below = [f"with {', '.join(others)}"] if others else []
-    below += [f"{name_of(r)}: {r.verdict}: {r.reason}" for r in rows if r.reason]
+    below += [f"{name_of(r)}: {r.reason}" for r in rows if r.reason]
     never = ", ".join(engine for _, engine in never_right(rows))
     below += [f"right under no profile: {never}"] if never else []
-    return "\n".join([table, *(["", *below] if below else [])])
+    lines = [line.rstrip() for line in table.splitlines()]
+    return "\n".join([*lines, *(["", *below] if below else [])])
 
 
 def versions_of(rows: Sequence[Conformed]) -> list[str]:
