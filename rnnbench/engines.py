@@ -8,14 +8,14 @@ for those that run `portable`; any other format, as `pt2`, is a form of its own.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rnnbench import plugins, runtimes
 from rnnbench.bundle import Bundle
@@ -121,47 +121,73 @@ def run_engines(
         trials: what `find_trials` found.
         tell: gets a line as each ends.
     """
+    engines = dict.fromkeys(trial.engine for trial in trials)
+    missing = {name: plugins.load("runtimes", name).available() for name in engines}
+    here = [trial for trial in trials if not missing[trial.engine]]
     golden, layout = golden_cases(bundle), layout_of(bundle, read_cases(bundle))
-    rows: dict[int, Conformed] = {}
-    missing = {name: plugins.load("runtimes", name).available() for name in _engines(trials)}
     with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
-        waiting: dict[Any, int] = {}
-        workers: list[Worker] = []
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            try:
-                for i, trial in enumerate(trials):
-                    if missing[trial.engine]:
-                        continue
-                    try:
-                        path, sizes = _file(bundle, trial, Path(folder))
-                    except Unavailable as error:
-                        rows[i] = _row(bundle, trial, "not run", one_line(error))
-                        continue
-                    except RnnbenchError as error:
-                        rows[i] = _row(bundle, trial, "refused", one_line(error))
-                        continue
-                    job = Job(trial.engine, trial.format, path, bundle.path, trial.mode)
-                    workers.append(Worker(job, seconds=LIMIT_S))
-                    cases = _cases(trial, golden, layout, sizes)
-                    waiting[pool.submit(_run, bundle, trial, workers[-1], cases, layout)] = i
-                for future in as_completed(waiting):
-                    rows[waiting[future]] = row = future.result()
-                    tell(f"{name_of(row)}: {row.verdict} {row.reason}".rstrip())
-            finally:  # also on Ctrl-C: nothing is left running, and nothing starts any more
-                for future in waiting:
-                    future.cancel()
-                for worker in workers:
-                    worker.kill()
+        prepared = [_prepare(bundle, trial, golden, layout, Path(folder)) for trial in here]
+        rows = _run_all(bundle, prepared, layout, tell)
     absent = [
         Conformed(name, "not run", reason=why, model=bundle.name)
         for name, why in missing.items()
         if why
     ]
-    return [rows[i] for i in sorted(rows)] + absent
+    return rows + absent
 
 
-def _engines(trials: Sequence[Trial]) -> list[str]:
-    return list(dict.fromkeys(trial.engine for trial in trials))
+@dataclass(frozen=True)
+class _Ready:
+    """A trial, the process that it runs in, and over which cases."""
+
+    trial: Trial
+    worker: Worker
+    cases: list[Case]
+
+
+def _prepare(
+    bundle: Bundle, trial: Trial, golden: Sequence[Case], layout: Layout, folder: Path
+) -> _Ready | Conformed:
+    """What is to run; or the row, where nothing is."""
+    if trial.format not in bundle.artifacts:
+        why = f"the bundle has no {trial.format} file: export it with --format {trial.format}"
+        return _row(bundle, trial, "not run", why)
+    try:
+        path, sizes = _file(bundle, trial, folder)
+    except RnnbenchError as error:
+        return _row(bundle, trial, "refused", one_line(error))
+    cases = _cases(trial, golden, layout, sizes)
+    if not cases:
+        fixed = ", ".join(f"{dim}={size}" for dim, size in sizes.items())
+        return _row(bundle, trial, "not run", f"no golden case has the sizes of the file ({fixed})")
+    job = Job(trial.engine, trial.format, path, bundle.path, trial.mode)
+    return _Ready(trial, Worker(job, seconds=LIMIT_S), cases)
+
+
+def _run_all(
+    bundle: Bundle,
+    prepared: Sequence[_Ready | Conformed],
+    layout: Layout,
+    tell: Callable[[str], None],
+) -> list[Conformed]:
+    """The rows in the same order; as many processes at a time as there are cores."""
+    rows = {i: known for i, known in enumerate(prepared) if isinstance(known, Conformed)}
+    waiting: dict[Future[Conformed], int] = {}
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        try:
+            for i, ready in enumerate(prepared):
+                if isinstance(ready, _Ready):
+                    waiting[pool.submit(_run, bundle, ready, layout)] = i
+            for future in as_completed(waiting):
+                rows[waiting[future]] = row = future.result()
+                tell(f"{name_of(row)}: {row.verdict} {row.reason}".rstrip())
+        finally:  # also on Ctrl-C: nothing is left running, and nothing starts any more
+            for future in waiting:
+                future.cancel()
+            for ready in prepared:
+                if isinstance(ready, _Ready):
+                    ready.worker.kill()
+    return [rows[i] for i in sorted(rows)]
 
 
 def _file(bundle: Bundle, trial: Trial, folder: Path) -> tuple[Path, dict[str, int]]:
@@ -170,22 +196,17 @@ def _file(bundle: Bundle, trial: Trial, folder: Path) -> tuple[Path, dict[str, i
     A form that the bundle holds is that file; another is made of `model.onnx`, once.
 
     Raises:
-        RnnbenchError: the model has no such form. Unavailable: the bundle has not what it takes.
+        RnnbenchError: the model has no such form.
     """
     from rnnbench.portable import rewrite
 
-    made = trial.profile != PLAIN and trial.format == "onnx"
-    if made and PORTABLE in bundle.artifacts:
+    path = bundle.artifacts[trial.format].path
+    if trial.format != "onnx" or trial.profile == PLAIN:
+        return path, {}
+    if PORTABLE in bundle.artifacts:
         artifact = bundle.artifacts[PORTABLE]
         if artifact.details.get("profile", PORTABLE) == trial.profile:
             return artifact.path, dict(artifact.details.get("pinned") or {})
-    if trial.format not in bundle.artifacts:
-        raise Unavailable(
-            f"the bundle has no {trial.format} file: export it with --format {trial.format}"
-        )
-    path = bundle.artifacts[trial.format].path
-    if not made:
-        return path, {}
     target = folder / f"{trial.profile}.onnx"
     if not target.is_file():
         rewrite(path, target, trial.profile)
@@ -212,11 +233,10 @@ def _cases(
     return short + [case for case in fitting if case.how.chunks][:1]
 
 
-def _run(
-    bundle: Bundle, trial: Trial, worker: Worker, cases: Sequence[Case], layout: Layout
-) -> Conformed:
-    if not cases:
-        return _row(bundle, trial, "not run", "no golden case has the sizes that are fixed in it")
+def _run(bundle: Bundle, ready: _Ready, layout: Layout) -> Conformed:
+    trial, worker = ready.trial, ready.worker
+    compared: list[Compared] = []
+    problems: dict[Verdict, list[str]] = {"died": [], "refused": []}
     asked: list[RnnbenchError] = []  # what the engine itself said
 
     def run(arrays: Arrays) -> Arrays:
@@ -226,11 +246,9 @@ def _run(
             asked.append(error)
             raise
 
-    compared: list[Compared] = []
-    problems: dict[Verdict, list[str]] = {"died": [], "refused": []}
     try:
         with worker:
-            for case in cases:
+            for case in ready.cases:
                 how = "stream" if case.how.chunks else "whole"
                 try:
                     outputs = feed(run, case.inputs, case.how, layout)
@@ -239,9 +257,8 @@ def _run(
                         said = f"{case.name} ({how}): {_cause(error, worker)}"
                         problems[_kind(error)].append(said)
                     else:  # there were results, which do not fit together
-                        name = bundle.outputs[0]
                         why = one_line(error)
-                        compared.append(Compared(case.name, how, name, float("inf"), 0.0, why))
+                        compared.append(Compared(case.name, how, "all", math.inf, 0.0, why))
                 else:
                     compared += _compared(trial.engine, bundle, case, how, outputs)
                 if len(problems["died"]) == _DEATHS:
@@ -251,17 +268,11 @@ def _run(
     except RnnbenchError as error:  # while it was loaded
         problems[_kind(error)].append(_cause(error, worker))
     row = judged(trial.label, compared) if compared else Conformed(trial.label, "refused")
-    if row.verdict != "DIFFERS":  # of several things the one to fear most
-        for verdict, reasons in problems.items():
-            if reasons:
-                row = replace(row, verdict=verdict, reason=reasons[0])
-                break
-    return replace(
-        row,
-        model=bundle.name,
-        profile=trial.profile,
-        versions=runtimes.versions(trial.engine),
-    )
+    worst = next(((v, reasons[0]) for v, reasons in problems.items() if reasons), None)
+    if worst and row.verdict != "DIFFERS":  # of several things the one to fear most
+        row = replace(row, verdict=worst[0], reason=worst[1])
+    versions = runtimes.versions(trial.engine)
+    return replace(row, model=bundle.name, profile=trial.profile, versions=versions)
 
 
 def _compared(engine: str, bundle: Bundle, case: Case, how: str, outputs: Arrays) -> list[Compared]:
@@ -274,8 +285,10 @@ def _compared(engine: str, bundle: Bundle, case: Case, how: str, outputs: Arrays
         if name in outputs:
             difference = compare(outputs[name], exact, eager, absolute=accuracy)
             error, why = difference.error, difference.reason
+            if not why:  # integers may be those of the module instead, where rounding decides
+                error = min(error, allowed)
         else:
-            error, why = float("inf"), "there is no such output"
+            error, why = math.inf, "there is no such output"
         found.append(Compared(case.name, how, name, error, allowed, why))
     return found
 

@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -13,11 +14,11 @@ from click.testing import CliRunner
 import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec, plugins, runtimes, variants
 from rnnbench.bundle import Bundle
-from rnnbench.cases import layout_of, read_cases
+from rnnbench.cases import Case, layout_of, read_cases
 from rnnbench.commands.conform import command
 from rnnbench.conform import conform
 from rnnbench.conformed import Compared, Conformed, format_conformed, is_fine, judged
-from rnnbench.engines import _cases, find_trials, forms
+from rnnbench.engines import _cases, _compared, find_trials, forms
 from rnnbench.golden import golden_cases
 from rnnbench.matrix import WIDTH, format_matrix
 from rnnbench.variants import Options
@@ -113,6 +114,16 @@ def test_what_is_run_is_streamed_as_well(task_bundles):
         if slow and pins:
             shapes = {tuple(case.dims.values()) for case in chosen if not case.how.chunks}
             assert len(shapes) == 3
+
+
+def test_an_integer_may_be_the_modules_own(ragged):
+    """Where two scores are as good as equal, rounding decides which is the larger."""
+    exact, eager = np.array([3, 4, 5]), np.array([3, 4, 6])
+    case = Case("traced", {}, {}, {"y": exact, "hn": exact}, {"y": eager, "hn": eager})
+    for given, wrong in ((exact, False), (eager, False), (np.array([3, 5, 6]), True)):
+        found = _compared("tract", ragged, case, "whole", {"y": given})
+        assert [c.wrong for c in found] == [wrong, True]
+        assert str(found[1]) == "traced (whole), hn: there is no such output"
 
 
 @pytest.mark.parametrize("engine", IN_TEST_EXTRA)
