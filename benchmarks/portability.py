@@ -23,6 +23,7 @@ from rnnbench import Model, TensorSpec, plugins, runtimes, variants
 from rnnbench.bundle import Bundle
 from rnnbench.conformed import Conformed, name_of, versions_of
 from rnnbench.engines import ALL, Trial, find_trials, run_engines
+from rnnbench.errors import RnnbenchError
 from rnnbench.matrix import format_matrix
 
 RESULTS = Path(__file__).parent / "results"
@@ -106,7 +107,10 @@ def main() -> None:
     parser.add_argument("--model", action="append", choices=list(models()))
     parser.add_argument("--out", type=Path, default=RESULTS / "portability.json")
     given = parser.parse_args()
-    trials = wanted(given.engine)
+    try:
+        trials = wanted(given.engine)
+    except RnnbenchError as error:
+        parser.error(str(error))
     formats = tuple(dict.fromkeys(trial.format for trial in trials))
     done: dict[tuple[str, str, str], Conformed] = {}
     if given.out.is_file():
@@ -117,7 +121,8 @@ def main() -> None:
             bundle = export(name, Path(folder), formats)
             for row in run_engines(bundle, trials):
                 print(name, name_of(row), row.verdict, row.reason, sep=" | ", flush=True)
-                done[name, row.target, row.profile] = replace(row, model=name)
+                if row.profile:  # else it is not installed
+                    done[name, row.target, row.profile] = replace(row, model=name)
     rows = sorted(done.values(), key=order)
     date = datetime.now(UTC).date().isoformat()
     said = {"schema": SCHEMA, "date": date, "rows": [row.to_json() for row in rows]}
