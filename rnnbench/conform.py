@@ -1,5 +1,7 @@
 """Builds and runs the targets of `embed` over a bundle's golden cases, and tells what they said.
 
+The engines of rnnbench/engines.py run over the same cases.
+
 A runtime that nobody here thought of joins with a result file of the same form: see
 exports/README.md.
 """
@@ -16,53 +18,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
 
 from rnnbench.bundle import Bundle
+from rnnbench.conformed import Compared, Conformed, format_conformed, judged
 from rnnbench.embed import Target, embed, find_target, targets
+from rnnbench.engines import ALL, find_trials, run_engines
 from rnnbench.errors import RnnbenchError, one_line
+
+__all__ = ["Conformed", "conform", "format_conformed"]
 
 RESULT = "rnnbench-result-1"
 BUILD_S, RUN_S = 600.0, 120.0
-
-Verdict = Literal["same", "DIFFERS", "failed", "not run"]
-
-
-@dataclass(frozen=True)
-class Conformed:
-    """What one target said.
-
-    Attributes:
-        target: its name, or that of a result file.
-        verdict: `same`, `DIFFERS`, `failed` (to build or to run) or `not run`.
-        versions: of the runtime, as it says itself.
-        cases: how many were compared, at once and streamed.
-        worst_error: the largest absolute error; None where there is none.
-        allowed: for that output of that case.
-        build_s: seconds to build; 0 where nothing is built.
-        load_s: seconds to load the model.
-        step_s: seconds for the smallest call.
-        reason: why it was not run, failed or differs.
-    """
-
-    target: str
-    verdict: Verdict
-    versions: dict[str, str] = field(default_factory=dict)
-    cases: int = 0
-    worst_error: float | None = None
-    allowed: float | None = None
-    build_s: float = 0.0
-    load_s: float | None = None
-    step_s: float | None = None
-    reason: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values; an infinite error is the string "inf"."""
-        inf = self.worst_error == math.inf
-        return asdict(self) | ({"worst_error": "inf"} if inf else {})
 
 
 def conform(
@@ -70,23 +39,35 @@ def conform(
     names: Sequence[str] = (),
     *,
     results: Sequence[str | Path] = (),
+    engines: Sequence[str] = (),
+    profiles: Sequence[str] = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[Conformed]:
     """Embeds, builds, runs and compares; every failure is a row.
 
+    Only what is asked for; everything where nothing is.
+
     Args:
         bundle: what `export` wrote.
-        names: targets; every one unless given.
+        names: targets of `embed`.
         results: result files of other runtimes.
-        tell: gets a line as each target ends.
+        engines: runtimes that read such files, as `NAME`, `NAME:MODE` or `all`.
+        profiles: the forms of the file that engines run; every one unless given.
+        tell: gets a line as each ends.
+
+    Raises:
+        RnnbenchError: a name is unknown, or a file is no result file; nothing has been run then.
     """
+    every = not (names or results or engines or profiles)
+    chosen = [*targets().values()] if every else [find_target(name) for name in names]
+    trials = find_trials(engines or (ALL,), profiles) if every or engines or profiles else []
+    read = [replace(_read_result(Path(path)), model=bundle.name) for path in results]
     rows = []
-    chosen = [find_target(name) for name in names] if names else [*targets().values()]
-    for target in chosen if names or not results else []:
-        row = _conform(bundle, target)
+    for target in chosen:
+        row = replace(_conform(bundle, target), model=bundle.name)
         tell(f"{target.name}: {row.verdict} {row.reason}".rstrip())
         rows.append(row)
-    return rows + [_read_result(Path(path)) for path in results]
+    return rows + (run_engines(bundle, trials, tell) if trials else []) + read
 
 
 def _conform(bundle: Bundle, target: Target) -> Conformed:
@@ -108,7 +89,7 @@ def _conform(bundle: Bundle, target: Target) -> Conformed:
         why = failed or "it wrote no result"
         return Conformed(target.name, "failed", build_s=build_s, reason=why)
     row = _read_result(result)
-    return Conformed(**asdict(row) | {"target": target.name, "build_s": build_s})
+    return replace(row, target=target.name, build_s=build_s)
 
 
 @cache
@@ -165,13 +146,15 @@ def _read_result(path: Path) -> Conformed:
         said = json.loads(path.read_text("utf-8"))
         if said["format"] != RESULT:
             raise ValueError(f"format {said['format']!r}")
-        rows = [dict(row) for row in said["rows"]]
-        errors = [math.inf if r["error"] is None else float(r["error"]) for r in rows]
-        allowed = [float(row["allowed"]) for row in rows]
-        wrong = [
-            f"{r['case']} ({r['how']}), {r['output']}"
-            for r, error, limit in zip(rows, errors, allowed, strict=True)
-            if not error <= limit
+        compared = [
+            Compared(
+                str(row["case"]),
+                str(row["how"]),
+                str(row["output"]),
+                math.inf if row["error"] is None else float(row["error"]),
+                float(row["allowed"]),
+            )
+            for row in said["rows"]
         ]
         load_s, step_s = (said.get(key) for key in ("load_s", "step_s"))
         versions = {str(k): str(v) for k, v in said.get("versions", {}).items()}
@@ -180,41 +163,6 @@ def _read_result(path: Path) -> Conformed:
         raise RnnbenchError(
             f"{path} is no result file ({one_line(error)}): see exports/README.md"
         ) from None
-    if not rows:
+    if not compared:
         return Conformed(name, "failed", versions, reason="it compared nothing")
-    worst = max(
-        range(len(rows)), key=lambda i: (errors[i] / allowed[i]) if allowed[i] else errors[i]
-    )
-    return Conformed(
-        name,
-        "DIFFERS" if wrong else "same",
-        versions,
-        len({(row["case"], row["how"]) for row in rows}),
-        errors[worst],
-        allowed[worst],
-        0.0,
-        load_s,
-        step_s,
-        f"{len(wrong)} of {len(rows)} are off, first {wrong[0]}" if wrong else "",
-    )
-
-
-def format_conformed(rows: Sequence[Conformed]) -> str:
-    """One table; reasons below it."""
-    from tabulate import tabulate
-
-    columns = {
-        "target": [r.target for r in rows],
-        "runtime": [", ".join(f"{k} {v}" for k, v in r.versions.items()) for r in rows],
-        "cases": [r.cases or "" for r in rows],
-        "worst error": ["" if r.worst_error is None else f"{r.worst_error:.1e}" for r in rows],
-        "allowed": ["" if r.allowed is None else f"{r.allowed:.1e}" for r in rows],
-        "verdict": [r.verdict for r in rows],
-        "build s": [f"{r.build_s:.1f}" if r.build_s else "" for r in rows],
-        "load ms": ["" if r.load_s is None else f"{1e3 * r.load_s:.1f}" for r in rows],
-        "call us": ["" if r.step_s is None else f"{1e6 * r.step_s:.1f}" for r in rows],
-    }
-    right = ("left", "left", "right", "right", "right", "left", "right", "right", "right")
-    table = tabulate(columns, headers="keys", disable_numparse=True, colalign=right)
-    reasons = [f"{r.target}: {r.reason}" for r in rows if r.reason]
-    return "\n".join([table, *(["", *reasons] if reasons else [])])
+    return judged(name, compared, versions=versions, load_s=load_s, step_s=step_s)

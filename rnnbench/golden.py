@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rnnbench.bundle import Bundle
 from rnnbench.cases import Case, layout_of, read_cases
 from rnnbench.compare import allowed_error
 from rnnbench.errors import RnnbenchError, one_line
+from rnnbench.feeding import Feed
 from rnnbench.model import Arrays
 
 FORMAT = "rnnbench-cases-1"
@@ -50,9 +51,7 @@ def golden_records(bundle: Bundle) -> Iterator[Record]:
     Outputs are the float64 reference in the output's own dtype, with the error that `check` allows.
     """
     streamed = streamed_cases(bundle)
-    for case in read_cases(bundle):
-        if case.empty or case.how.chunks or case.how.reset or not _finite(case):
-            continue
+    for case in whole_cases(bundle):
         stream = case.name in streamed
         for name, array in case.inputs.items():
             yield Record(case.name, "in", name, array, stream=stream)
@@ -60,6 +59,23 @@ def golden_records(bundle: Bundle) -> Iterator[Record]:
             eager = case.eager[name]
             allowed = allowed_error(exact, eager)
             yield Record(case.name, "out", name, exact.astype(eager.dtype), allowed, stream)
+
+
+def whole_cases(bundle: Bundle) -> list[Case]:
+    """The cases that are fed at once: not the empty ones, nor any NaN."""
+    return [
+        case
+        for case in read_cases(bundle)
+        if not (case.empty or case.how.chunks or case.how.reset) and _finite(case)
+    ]
+
+
+def golden_cases(bundle: Bundle) -> list[Case]:
+    """Those, and once more those that a model with states streams, one step after the other."""
+    whole, streamed = whole_cases(bundle), streamed_cases(bundle)
+    if not bundle.states:
+        return whole
+    return whole + [replace(c, how=Feed((1,))) for c in whole if c.name in streamed]
 
 
 def streamed_cases(bundle: Bundle) -> set[str]:

@@ -119,14 +119,14 @@ def cases_for(task: Task, cases: Sequence[Case], layout: Layout) -> list[Case]:
     A file with fixed sizes gets those of these sizes, and those whose chunks have them.
     """
     if task.sizes:
-        cases = [case for case in cases if _fits(case, dict(task.sizes), layout)]
+        cases = [case for case in cases if fits(case, dict(task.sizes), layout)]
     if task.missing or not runtimes.is_slow(task.runtime):
         return list(cases)
     short = [c for c in cases if not c.how.chunks and not c.empty]
     return [c for c in short if max(c.dims.values(), default=0) <= _SHORT][:_FEW]
 
 
-def _fits(case: Case, sizes: Mapping[str, int], layout: Layout) -> bool:
+def fits(case: Case, sizes: Mapping[str, int], layout: Layout) -> bool:
     """Whether every call of a case has the fixed sizes."""
     how = case.how
     called = dict(case.dims)

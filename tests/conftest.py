@@ -4,6 +4,7 @@ import pytest
 
 import rnnbench
 from rnnbench import variants
+from tests import task_models
 from tests.onnxruntime_headers import headers
 
 
@@ -23,6 +24,13 @@ def variant_bundle(tmp_path_factory):
         return known[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def task_bundles(tmp_path_factory):
+    """The models of tests/task_models.py by name; leave them as they are."""
+    out = tmp_path_factory.mktemp("tasks")
+    return {name: task_models.export(name, out) for name in task_models.MODELS}
 
 
 @pytest.fixture(scope="session")

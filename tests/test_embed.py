@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from click.testing import CliRunner
 
 import rnnbench
 from rnnbench import RnnbenchError, variants
-from rnnbench.bundle import Bundle
 from rnnbench.commands.conform import command as conform_command
 from rnnbench.commands.embed import command as embed_command
 from rnnbench.conform import conform, format_conformed
@@ -20,24 +18,9 @@ from rnnbench.embed import embed, find_target, targets
 from rnnbench.embed.header import c_string
 from rnnbench.golden import golden_records, read_arrays
 from rnnbench.variants import Options
+from tests.task_models import FORMATS, MODELS, with_other_weights
 
-FORMATS = ("onnx", "torchscript")
 TARGETS = targets()
-# As `rnnbench export --task` makes them, without the training.
-MODELS = {
-    "hello-elman": ("elman", Options(5, 8, 1, output_size=5)),
-    "weather-lstm": ("lstm", Options(4, 8, 2, output_size=1)),
-    "text-gru": ("gru", Options(6, 8, 1, output_size=9)),
-}
-
-
-@pytest.fixture(scope="session")
-def bundles(tmp_path_factory):
-    out = tmp_path_factory.mktemp("bundles")
-    return {
-        name: rnnbench.export(variants.model(v, options, bundle_name=name), FORMATS, out)
-        for name, (v, options) in MODELS.items()
-    }
 
 
 @pytest.fixture(autouse=True)
@@ -64,27 +47,22 @@ def skip(target, row):
 
 @pytest.mark.parametrize("target", EACH)
 @pytest.mark.parametrize("name", MODELS)
-def test_a_project_verifies_itself(bundles, target, name):
-    (row,) = conform(bundles[name], [target])
+def test_a_project_verifies_itself(task_bundles, target, name):
+    (row,) = conform(task_bundles[name], [target])
     if row.verdict == "not run":
         skip(target, row)
     assert row.verdict == "same", format_conformed([row])
-    whole = sum("skipped" not in c and "of" not in c for c in bundles[name].manifest["cases"]) - 2
+    whole = (
+        sum("skipped" not in c and "of" not in c for c in task_bundles[name].manifest["cases"]) - 2
+    )
     assert row.cases > whole, "nothing was streamed"
     assert row.worst_error <= row.allowed
 
 
 @pytest.mark.parametrize("target", EACH)
-def test_a_damaged_artifact_fails(bundles, target, tmp_path):
-    """The artifact of another model with the same names and shapes."""
-    sound = bundles["weather-lstm"]
-    variant, options = MODELS["weather-lstm"]
-    other = variants.model(variant, replace(options, seed=7), bundle_name="weather-lstm")
-    damaged = rnnbench.export(other, FORMATS, tmp_path)
-    for artifact in sound.artifacts.values():
-        (damaged.path / "cases.npz").write_bytes((sound.path / "cases.npz").read_bytes())
-        assert (damaged.path / artifact.path.name).is_file()
-    (row,) = conform(Bundle.open(damaged.path), [target])
+def test_a_damaged_artifact_fails(task_bundles, target, tmp_path):
+    damaged = with_other_weights(task_bundles["weather-lstm"], tmp_path)
+    (row,) = conform(damaged, [target])
     if row.verdict == "not run":
         skip(target, row)
     assert row.verdict == "DIFFERS", format_conformed([row])
@@ -112,9 +90,9 @@ def test_the_targets_are_listed_with_what_they_need():
     assert [row["target"] for row in json.loads(text)] == list(TARGETS)
 
 
-def test_a_project_is_complete_and_is_not_overwritten(bundles, tmp_path):
+def test_a_project_is_complete_and_is_not_overwritten(task_bundles, tmp_path):
     out = tmp_path / "project"
-    words = (bundles["text-gru"].path, "--target", "python-onnxruntime", "--out", out)
+    words = (task_bundles["text-gru"].path, "--target", "python-onnxruntime", "--out", out)
     code, said = run(embed_command, *words)
     assert code == 0
     assert "python main.py --verify" in said
@@ -138,8 +116,8 @@ def test_a_project_is_complete_and_is_not_overwritten(bundles, tmp_path):
         (("{bundle}", "--target", "python-onnxruntime", "--out", "/proc/x"), "cannot write"),
     ],
 )
-def test_bad_input_is_one_line(bundles, words, said):
-    given = [word.format(bundle=bundles["text-gru"].path) for word in words]
+def test_bad_input_is_one_line(task_bundles, words, said):
+    given = [word.format(bundle=task_bundles["text-gru"].path) for word in words]
     with pytest.raises(RnnbenchError, match=said) as caught:
         run(embed_command, *given)
     assert "\n" not in str(caught.value)
@@ -156,9 +134,9 @@ def test_a_bundle_without_the_format_is_one_line(tmp_path):
 # -- what travels ---------------------------------------------------------------------------------
 
 
-def test_golden_files_are_read_as_they_were_written(bundles, tmp_path):
-    out = embed(bundles["weather-lstm"], find_target("python-onnxruntime"), tmp_path / "p")
-    written = list(golden_records(bundles["weather-lstm"]))
+def test_golden_files_are_read_as_they_were_written(task_bundles, tmp_path):
+    out = embed(task_bundles["weather-lstm"], find_target("python-onnxruntime"), tmp_path / "p")
+    written = list(golden_records(task_bundles["weather-lstm"]))
     read = read_arrays(out / "golden/cases.json")
     assert [(r.case, r.part, r.name, r.allowed, r.stream) for r in read] == [
         (r.case, r.part, r.name, r.allowed, r.stream) for r in written
@@ -185,37 +163,37 @@ def test_a_name_never_becomes_code(name):
     assert inside.encode().decode("unicode_escape").encode("latin-1").decode("utf-8") == name
 
 
-def test_a_result_of_another_runtime_joins_the_table(bundles, tmp_path):
+def test_a_result_of_another_runtime_joins_the_table(task_bundles, tmp_path):
     row = {"case": "traced", "how": "whole", "output": "y", "error": 2e-7, "allowed": 1e-6}
     said = {"format": "rnnbench-result-1", "target": "mine", "versions": {"mine": "1.0"}}
     file = tmp_path / "result.json"
     file.write_text(json.dumps(said | {"rows": [row]}))
-    code, out = run(conform_command, bundles["text-gru"].path, "--result", file)
+    code, out = run(conform_command, task_bundles["text-gru"].path, "--result", file)
     assert code == 0
     assert "mine 1.0" in out
     file.write_text(json.dumps(said | {"rows": [row | {"error": None}]}))
-    code, out = run(conform_command, bundles["text-gru"].path, "--result", file, "--json")
+    code, out = run(conform_command, task_bundles["text-gru"].path, "--result", file, "--json")
     assert code == 1
     assert json.loads(out)[0]["worst_error"] == "inf"
     file.write_text("{}")
     with pytest.raises(RnnbenchError, match="is no result file"):
-        run(conform_command, bundles["text-gru"].path, "--result", file)
+        run(conform_command, task_bundles["text-gru"].path, "--result", file)
 
 
 @pytest.mark.parametrize("target", [n for n, t in TARGETS.items() if t.not_run])
-def test_what_is_not_run_is_written_and_says_so(bundles, target, tmp_path):
-    out = embed(bundles["text-gru"], find_target(target), tmp_path / "p")
+def test_what_is_not_run_is_written_and_says_so(task_bundles, target, tmp_path):
+    out = embed(task_bundles["text-gru"], find_target(target), tmp_path / "p")
     assert "not run" in (out / "README.md").read_text("utf-8").lower()
-    (row,) = conform(bundles["text-gru"], [target])
+    (row,) = conform(task_bundles["text-gru"], [target])
     assert (row.verdict, row.reason[:12]) == ("not run", "not run here")
 
 
 @pytest.mark.parametrize("target", ["python-onnxruntime", "openvino"])
-def test_bad_input_of_a_python_project_is_one_line(bundles, target, tmp_path):
+def test_bad_input_of_a_python_project_is_one_line(task_bundles, target, tmp_path):
     missing = find_target(target).missing()
     if missing:
         pytest.skip(missing)
-    project = embed(bundles["text-gru"], find_target(target), tmp_path / "p")
+    project = embed(task_bundles["text-gru"], find_target(target), tmp_path / "p")
     (project / "none.json").write_text("{}")
 
     def call(*words):

@@ -10,6 +10,9 @@
   runs in a full check or where it is asked for;
 * `EXTRA`, where it is True: it runs in a full check or where it is asked for, over every case;
 * `PINS`, where it is True: the file is compiled again for each shape, with that shape fixed;
+* `ENGINE`, where it is True: it runs files that other tools read too, so that `conform` has it run
+  every form of them: see rnnbench/engines.py;
+* `PACKAGES`: the distributions whose versions say which engine that is, as pip names them;
 * `ACCURACY`, where its functions are coarser than others': the error for a value of size 1;
 * `CUDA_ACCURACY`: the same on CUDA;
 * `JUDGE`, where it is False: its results are shown and decide nothing; `caveats(path)` says why;
@@ -17,6 +20,8 @@
 """
 
 from __future__ import annotations
+
+from importlib import metadata
 
 from rnnbench import plugins
 
@@ -57,3 +62,19 @@ def accuracy(name: str, device: str = "cpu") -> float:
     """The error that a runtime's own functions have for a value of size 1; 0 for the usual one."""
     known = "ACCURACY" if device == "cpu" else "CUDA_ACCURACY"
     return float(getattr(plugins.load("runtimes", name), known, 0.0))
+
+
+def engines() -> tuple[str, ...]:
+    """The runtimes whose files other tools read too, installed or not, sorted."""
+    return tuple(n for n in names() if getattr(plugins.load("runtimes", n), "ENGINE", False))
+
+
+def versions(name: str) -> dict[str, str]:
+    """Distribution -> its version, of those that a runtime is made of and that are installed."""
+    found = {}
+    for package in getattr(plugins.load("runtimes", name), "PACKAGES", ()):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rnnbench.bundle import Bundle
 
 FORMATS: tuple[str, ...] = ("onnx", "portable")
+ENGINE = True
+PACKAGES: tuple[str, ...] = ("emx-onnx-cgen",)
 MODES: tuple[str, ...] = ()
 SLOW = True
 PINS = True

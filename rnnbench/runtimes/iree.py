@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rnnbench.bundle import Bundle
 
 FORMATS: tuple[str, ...] = ("onnx", "portable")
+ENGINE = True
+PACKAGES: tuple[str, ...] = ("iree-base-compiler", "iree-base-runtime")
 MODES: tuple[str, ...] = ()
 SLOW = True
 PINS = True

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rnnbench.bundle import Bundle
 
 FORMATS: tuple[str, ...] = ("onnx", "portable")
+ENGINE = True
+PACKAGES: tuple[str, ...] = ("openvino",)
 MODES: tuple[str, ...] = ()
 SLOW = True
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rnnbench.bundle import Bundle
 
 FORMATS: tuple[str, ...] = ("onnx", "portable")
+ENGINE = True
+PACKAGES: tuple[str, ...] = ("tract",)
 MODES: tuple[str, ...] = ("pinned",)
 """`pinned`: the file is loaded again for each shape of the inputs, with that shape fixed."""
 EXTRA = True

@@ -1,0 +1,174 @@
+"""What one target of `embed`, or one engine under one profile, said to the golden cases."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Verdict = Literal["same", "DIFFERS", "failed", "refused", "died", "not run"]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One output of one case.
+
+    Attributes:
+        case: its name.
+        how: `whole`, or `stream` for one step after the other.
+        output: its name.
+        error: the largest absolute one; infinite where a value, a shape or the output is missing.
+        allowed: how large it may be.
+        why: what is wrong, where the error does not say it.
+    """
+
+    case: str
+    how: str
+    output: str
+    error: float
+    allowed: float
+    why: str = ""
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the error is larger than is allowed, or is NaN."""
+        return bool(self.why) or not self.error <= self.allowed
+
+    def __str__(self) -> str:
+        why = self.why or f"off by {self.error:.1e}, {self.allowed:.1e} is allowed"
+        return f"{self.case} ({self.how}), {self.output}: {why}"
+
+
+@dataclass(frozen=True)
+class Conformed:
+    """What one target or engine said.
+
+    Attributes:
+        target: its name, with an engine's mode; or that of a result file.
+        verdict: `same`, `DIFFERS`, `failed` (to build or to run) or `not run`; of an engine also
+            `refused` (with an error) and `died` (with its process, or without an answer).
+        versions: of the runtime, as it says itself.
+        cases: how many were compared, at once and streamed.
+        worst_error: the largest absolute error; None where there is none.
+        allowed: for that output of that case.
+        build_s: seconds to build; 0 where nothing is built.
+        load_s: seconds to load the model.
+        step_s: seconds for the smallest call.
+        reason: why it was not run, failed or differs.
+        model: the bundle's name.
+        profile: the form of the file that an engine ran; empty for a target.
+    """
+
+    target: str
+    verdict: Verdict
+    versions: dict[str, str] = field(default_factory=dict)
+    cases: int = 0
+    worst_error: float | None = None
+    allowed: float | None = None
+    build_s: float = 0.0
+    load_s: float | None = None
+    step_s: float | None = None
+    reason: str = ""
+    model: str = ""
+    profile: str = ""
+
+    @property
+    def engine(self) -> str:
+        """The engine without its mode; empty for a target."""
+        return self.target.partition(":")[0] if self.profile else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; an infinite error is the string "inf"."""
+        inf = self.worst_error == math.inf
+        return asdict(self) | ({"worst_error": "inf"} if inf else {})
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> Conformed:
+        """The inverse of `to_json`."""
+        inf = said.get("worst_error") == "inf"
+        return cls(**said | ({"worst_error": math.inf} if inf else {}))
+
+
+def judged(target: str, compared: Sequence[Compared], **known: Any) -> Conformed:
+    """`same` or `DIFFERS`, with the output that is the worst for what it is allowed.
+
+    Args:
+        target: who said it.
+        compared: one at least.
+        known: further attributes of the row.
+    """
+    wrong = [c for c in compared if c.wrong]
+    worst = max(compared, key=lambda c: c.error / c.allowed if c.allowed else c.error)
+    reason = f"{len(wrong)} of {len(compared)} are off, first {wrong[0]}" if wrong else ""
+    return Conformed(
+        target,
+        "DIFFERS" if wrong else "same",
+        cases=len({(c.case, c.how) for c in compared}),
+        worst_error=worst.error,
+        allowed=worst.allowed,
+        **{"reason": reason} | known,
+    )
+
+
+def is_fine(rows: Sequence[Conformed]) -> bool:
+    """Whether nothing differs or failed, and each model and engine is right once at least.
+
+    An engine may refuse a form of a file, or die of it, where it runs another form right.
+    """
+    if any(row.verdict in ("DIFFERS", "failed") for row in rows):
+        return False
+    right = {row.model for row in rows if row.verdict == "same"}
+    return bool(right) and right == {row.model for row in rows} and not never_right(rows)
+
+
+def never_right(rows: Sequence[Conformed]) -> list[tuple[str, str]]:
+    """The models that an engine ran right in no form and no mode, as (model, engine)."""
+    ran = [row for row in rows if row.engine and row.verdict != "not run"]
+    right = {(row.model, row.engine) for row in ran if row.verdict == "same"}
+    return [p for p in dict.fromkeys((row.model, row.engine) for row in ran) if p not in right]
+
+
+def format_conformed(rows: Sequence[Conformed]) -> str:
+    """One table; what did not fit in it, and reasons, below."""
+    from tabulate import tabulate
+
+    shown = [next(iter(versions_of([row])), "") for row in rows]
+    columns: dict[str, list[str]] = {
+        "target": [r.target for r in rows],
+        "profile": [r.profile for r in rows],
+        "runtime": shown,
+        "cases": [str(r.cases or "") for r in rows],
+        "error": ["" if r.worst_error is None else f"{r.worst_error:.1e}" for r in rows],
+        "allowed": ["" if r.allowed is None else f"{r.allowed:.1e}" for r in rows],
+        "verdict": [r.verdict for r in rows],
+        "build s": [f"{r.build_s:.1f}" if r.build_s else "" for r in rows],
+        "load ms": ["" if r.load_s is None else f"{1e3 * r.load_s:.1f}" for r in rows],
+        "call us": ["" if r.step_s is None else f"{1e6 * r.step_s:.1f}" for r in rows],
+    }
+    words = ("target", "profile", "runtime", "verdict")
+    used = {title: column for title, column in columns.items() if any(column)}
+    body = []
+    for title, column in used.items():  # not as tabulate's headers, which are wider
+        body.append([title, "-" * max(map(len, (title, *column))), *column])
+    sides = ["left" if title in words else "right" for title in used]
+    table = tabulate(
+        zip(*body, strict=True), tablefmt="plain", disable_numparse=True, colalign=sides
+    )
+    others = [version for version in versions_of(rows) if version not in shown]
+    below = [f"with {', '.join(others)}"] if others else []
+    below += [f"{name_of(r)}: {r.reason}" for r in rows if r.reason]
+    never = ", ".join(engine for _, engine in never_right(rows))
+    below += [f"right under no profile: {never}"] if never else []
+    lines = [line.rstrip() for line in table.splitlines()]
+    return "\n".join([*lines, *(["", *below] if below else [])])
+
+
+def versions_of(rows: Sequence[Conformed]) -> list[str]:
+    """`onnxruntime 1.32.0`, ...: each once."""
+    return list(dict.fromkeys(f"{k} {v}" for row in rows for k, v in row.versions.items()))
+
+
+def name_of(row: Conformed) -> str:
+    """`tract:pinned, plain`; the target's name alone where it has no profile."""
+    return ", ".join(filter(None, (row.target, row.profile)))
