@@ -41,6 +41,11 @@ class Artifact:
     path: Path
     details: dict[str, Any]
 
+    @property
+    def replaced(self) -> bool:
+        """Whether the file is another than the manifest describes."""
+        return self.details.get("sha256") not in (None, describe_file(self.path)["sha256"])
+
 
 @dataclass(frozen=True)
 class Bundle:

@@ -7,7 +7,7 @@ a process of its own. Nothing is printed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -167,7 +167,7 @@ def check(
         _ok(every),
         found.skipped,
         tuple(result for task in tasks for result in results[task]),
-        found.notes,
+        (*_replaced(bundle, {task.format for task in tasks}), *found.notes),
     )
 
 
@@ -214,6 +214,16 @@ def format_report(report: CheckReport) -> str:
     notes = reasons(report.rows)
     notes += [f"not compared at {case}: {why}" for case, why in report.skipped.items()]
     return "\n".join([text, *notes, *report.notes])
+
+
+def _replaced(bundle: Bundle, formats: Collection[str]) -> list[str]:
+    """A line for each artifact that is no longer the exported one; the verdicts decide still."""
+    return [
+        f"warning: {bundle.name}: {artifact.path.name} is not the file that was exported (its "
+        "sha256 is not the one in manifest.json): the verdicts are of the file that is there"
+        for name, artifact in bundle.artifacts.items()
+        if name in formats and artifact.replaced
+    ]
 
 
 def _rows(bundle: Bundle, ran: Ran, results: Sequence[Result]) -> list[Row]:

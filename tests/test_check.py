@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -129,6 +130,21 @@ def test_a_damaged_file_is_a_row(tmp_path):
         (row,) = rows_of(report, format)
         assert (row.verdict, row.output) == ("failed", "*")
         assert "export it again" in row.reason
+
+
+def test_a_file_that_was_replaced_is_said(tmp_path):
+    bundle = handmade.make_bundle(tmp_path)
+    assert check(bundle).notes == ()
+    proto = onnx.load(bundle.path / "model.onnx")
+    proto.doc_string = "right, and another file"
+    onnx.save(proto, str(bundle.path / "model.onnx"))
+    report = check(bundle)
+    assert report.ok, "the results decide"
+    (line,) = report.notes
+    assert line.startswith("warning: made-gru: model.onnx is not the file that was exported")
+    assert report.to_json()["notes"] == [line]
+    assert format_report(report).endswith(line)
+    assert check(bundle, ["torchscript"]).notes == (), "only of what was run"
 
 
 def test_other_weights_beside_the_module_are_caught(tmp_path):
