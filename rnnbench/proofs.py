@@ -185,11 +185,13 @@ def _pairs(texts: Sequence[str], option: str) -> Iterator[tuple[str, str]]:
 def _arrays(file: str | None) -> dict[str, Any]:
     import numpy as np
 
+    from rnnbench.feeding import inputs_of
+
     if file is None:
         return {}
     try:
         with np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+            return inputs_of(stored)
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise RnnbenchError(
             f"--inputs {file} is no .npz that can be read ({one_line(error)})"

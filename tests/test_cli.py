@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rnnbench
@@ -221,6 +222,25 @@ def test_the_runtimes_of_run(run, tmp_path):
         "error: made-gru has no alphabet: give --npz\n"
     )
     assert run("run", "made-gru")[2].startswith("error: nothing given: give exactly one of")
+
+
+def test_what_check_saved_can_be_run_again(run, tmp_path):
+    make_bundle(tmp_path, edit=damage)
+    words = ("--runtime", "onnxruntime", "--only", "longer", "--save-failures", "bad")
+    assert run("check", "made-gru", *words)[0] == 1
+    file = tmp_path / "bad" / "made-gru-onnx-onnxruntime-longer.npz"
+    code, out, err = run("run", "made-gru", "--npz", file, "--save", "again.npz")
+    assert code == 0, err
+    with np.load(file) as saved, np.load(tmp_path / "again.npz") as again:
+        assert set(again) == {"y", "hn"}
+        for name, array in again.items():
+            np.testing.assert_array_equal(array, saved[f"out/{name}"])
+    code, out, _ = run(
+        *("check", "made-gru/model.onnx", "--against", "made-gru/model.ts"),
+        *("--inputs", file, "--json"),
+    )
+    assert code == 1, out
+    assert {row["verdict"] for row in json.loads(out)["rows"]} == {"DIFFERS"}
 
 
 def test_a_bug_is_one_line_unless_the_traceback_is_asked_for(run, monkeypatch):
