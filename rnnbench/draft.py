@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.errors import RnnbenchError, one_line
 from rnnbench.model import TensorSpec
+from rnnbench.sources import import_module, importing_from
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,7 +50,7 @@ def draft(spec: str, folder: Path | None = None) -> Draft:
 
     from rnnbench.guess import guess, require_forward
 
-    with _importing_from(folder or Path()):
+    with importing_from(folder or Path(), Path()):
         cls = _find_class(spec)
         require_forward(cls, spec)
         blanks = _required(cls)
@@ -94,13 +93,7 @@ def _find_class(spec: str) -> type[nn.Module]:
     where, _, name = spec.rpartition(":")
     if not where or not name.isidentifier() or not all(p.isidentifier() for p in where.split(".")):
         raise RnnbenchError(f"{spec!r} names no class: give package.module:Class")
-    try:
-        module = importlib.import_module(where)
-    except Exception as error:  # somebody's module may raise anything
-        raise RnnbenchError(
-            f"module {where!r} cannot be imported ({one_line(error)}): install it, or run from "
-            "the folder that holds it"
-        ) from error
+    module = import_module(where)
     found = getattr(module, name, None)
     if isinstance(found, type) and issubclass(found, nn.Module):
         return found
@@ -225,15 +218,3 @@ def _is_local(cls: type[nn.Module], folder: Path) -> bool:
         return False
     top = Path(file).resolve().parents[cls.__module__.count(".")]
     return top in (folder.resolve(), Path.cwd())
-
-
-@contextmanager
-def _importing_from(folder: Path) -> Iterator[None]:
-    """The folder and the current one on the path, as they are when the declaration is loaded."""
-    added = [str(folder.resolve()), str(Path.cwd())]
-    sys.path[:0] = added
-    try:
-        yield
-    finally:
-        for path in added:
-            sys.path.remove(path)
