@@ -224,6 +224,23 @@ def test_the_runtimes_of_run(run, tmp_path):
     assert run("run", "made-gru")[2].startswith("error: nothing given: give exactly one of")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", "made-gru"),
+        ("run", "made-gru", "--npz", "x.npz"),
+        ("conform", "made-gru"),
+        ("embed", "made-gru", "--target", "web"),
+        ("bench", "made-gru"),
+    ],
+)
+def test_a_bundle_in_exports_is_suggested(run, tmp_path, words):
+    make_bundle(tmp_path / "exports")
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].endswith("(did you mean exports/made-gru?)")
+
+
 def test_what_check_saved_can_be_run_again(run, tmp_path):
     make_bundle(tmp_path, edit=damage)
     words = ("--runtime", "onnxruntime", "--only", "longer", "--save-failures", "bad")
