@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.errors import RnnbenchError, one_line
 from rnnbench.model import TensorSpec
 from rnnbench.sources import import_module, importing_from
+from rnnbench.untied import TIME
 
 if TYPE_CHECKING:
     from torch import nn
@@ -122,6 +123,8 @@ def _notes(cls: type[nn.Module], blanks: tuple[str, ...], why: str, found: Guess
         yield f"correct the inputs: {cls.__name__} did not run with them ({found.why})"
     elif not found.ran:
         yield "check the inputs' sizes and name the outputs: the module could not be run"
+    if len(lengths := _lengths(found)) > 1:
+        yield f"it ran with unequal {' and '.join(lengths)}: give them one name where they agree"
     if found.left_out:
         yield f"these arguments of forward keep their defaults: {', '.join(found.left_out)}"
 
@@ -174,6 +177,8 @@ def _construction(name: str, blanks: tuple[str, ...], why: str) -> list[str]:
 
 def _inputs(found: Guess) -> list[str]:
     doubt = [] if found.ran else ["            # FILL IN: sizes and dtypes were not tried out."]
+    if len(lengths := _lengths(found)) > 1:
+        doubt = [f"            # Give {' and '.join(lengths)} one name where they always agree."]
     specs = [_spec(spec) for spec in found.inputs]
     one = f"        inputs=({specs[0]},),"
     if len(specs) == 1 and not doubt and len(one) <= _WIDTH:
@@ -184,6 +189,12 @@ def _inputs(found: Guess) -> list[str]:
         *(line for text in specs for line in _wrapped(text)),
         "        ),",
     ]
+
+
+def _lengths(found: Guess) -> list[str]:
+    """The dimensions along which sequences have lengths of their own."""
+    dims = dict.fromkeys(d for spec in found.inputs for d in spec.shape if isinstance(d, str))
+    return [d for d in dims if d == TIME or d.endswith(f"_{TIME}")]
 
 
 def _wrapped(text: str) -> list[str]:
