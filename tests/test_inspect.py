@@ -5,12 +5,15 @@ import json
 import pytest
 
 import rnnbench
-from rnnbench import cli, plugins, variants
+from rnnbench import Model, TensorSpec, cli, plugins, variants
 from tests.stock_files import (
     Kept,
     Layer,
     Loop,
+    MixedGru,
     Normed,
+    PeepholeLstm,
+    Stepped,
     attribute,
     constant_lengths,
     declared_dynamic,
@@ -27,6 +30,7 @@ from tests.stock_files import (
     sequence,
     stale,
     traced,
+    traced_onnx,
     without_state,
 )
 
@@ -111,6 +115,58 @@ def test_nothing_is_reported_on_clean_files(variant_bundle, name):
             assert (found.form, found.hidden_size, found.direction) == ("fused", 4, "forward")
             assert "input " in found.state_in
             assert "output " in found.state_out
+
+
+@pytest.fixture(scope="module")
+def own_cells(tmp_path_factory):
+    """Loops over cells that have the products and activations of a GRU, an LSTM, an RNN."""
+
+    def export(cell):
+        states = ("h0", "c0") if cell is not MixedGru else ("h0",)
+        inputs = (
+            TensorSpec("x", ("time", "batch", 8)),
+            *(TensorSpec(name, ("batch", 16), role="state") for name in states),
+        )
+        finals = {name: f"{name}_last" for name in states}
+        model = Model(Stepped(cell()), inputs, ("y", *finals.values()), finals, cell.__name__)
+        out = tmp_path_factory.mktemp("own")
+        return rnnbench.export(model, ("onnx", "torchscript", "pt2"), out)
+
+    return [export(cell) for cell in (MixedGru, PeepholeLstm)]
+
+
+def test_a_cell_of_ones_own_is_no_gru_or_lstm(own_cells, tmp_path):
+    for bundle in own_cells:
+        for format, artifact in bundle.artifacts.items():
+            (found,) = rnnbench.inspect(artifact.path).recurrences
+            assert found.form == ("loop" if format == "torchscript" else "scan")
+            assert found.kind == "unknown"
+            size = None if format == "torchscript" else 16  # which says no shapes
+            assert found.hidden_size == size
+        stock = traced_onnx(bundle, tmp_path / "stock.onnx")
+        (found,) = rnnbench.inspect(stock).recurrences
+        assert (found.form, found.kind) == ("unrolled", "unknown")
+
+
+@pytest.mark.parametrize("name", ["elman-loop", "gru-loop", "lstm-loop", "linear-loop"])
+def test_a_loop_is_proved_to_be_its_cell(tmp_path, name):
+    options = variants.Options(5, 4, 2, output_size=4)
+    model = variants.model(name, options, bundle_name=name)
+    formats = ("onnx", "torchscript", "pt2")
+    bundle = rnnbench.export(model, formats, tmp_path, keep_loops=True)
+    kind = name.removesuffix("-loop")
+    for artifact in bundle.artifacts.values():
+        found = rnnbench.inspect(artifact.path).recurrences
+        assert [r.kind for r in found] == [kind if kind in ("gru", "lstm") else "rnn_tanh"] * 2
+        assert [(r.input_size, r.hidden_size) for r in found] == [(5, 4), (4, 4)]
+
+
+def test_dimensions_have_their_declared_names(own_cells, tmp_path):
+    for bundle in own_cells:
+        report = rnnbench.inspect(bundle.artifacts["pt2"].path)
+        assert report.dynamic == ("time", "batch")
+        assert report.inputs[0].shape == ("time", "batch", 8)
+    assert rnnbench.inspect(exported(Layer(), tmp_path / "plain.pt2")).dynamic == ()
 
 
 @pytest.mark.parametrize("kind", KINDS)
