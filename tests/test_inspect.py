@@ -6,6 +6,8 @@ import pytest
 
 import rnnbench
 from rnnbench import Model, TensorSpec, cli, plugins, variants
+from rnnbench.inspect import differences
+from tests import handmade
 from tests.stock_files import (
     Kept,
     Layer,
@@ -207,3 +209,46 @@ def test_on_the_command_line(tmp_path, capsys):
     code, text = run(capsys, clean, damaged, "--diff")
     assert code == 1
     assert "layout (error)" in text.out
+
+
+def test_the_difference_of_weights(tmp_path, capsys):
+    def moved(proto):
+        for name, by in (("R", 0.25), ("B", 0.5)):
+            array = handmade.initializer(proto, name).copy()
+            array[0, 1] += by
+            handmade.replace_initializer(proto, name, array)
+
+    def renamed(proto):
+        moved(proto)
+        for tensor in proto.graph.initializer:
+            tensor.name += "_other"
+        for node in proto.graph.node:
+            node.input[:] = [
+                f"{n}_other" if n in ("W", "R", "B", "axes") else n for n in node.input
+            ]
+
+    sound = edited(tmp_path / "a.onnx", lambda m: None)
+    code, text = run(capsys, sound, edited(tmp_path / "b.onnx", moved), "--diff", "--json")
+    assert code == 1
+    assert json.loads(text.out) == [
+        {"what": "weights: 2 of 4, by 5.0e-01 at most", "a": "R, B", "b": "R, B"}
+    ]
+    (row,) = differences(
+        rnnbench.inspect(sound), rnnbench.inspect(edited(tmp_path / "c.onnx", renamed))
+    )
+    assert row == ("weights: 2 of 4, by 5.0e-01 at most", "R, B", "R_other, B_other")
+    nan = edited(tmp_path / "d.onnx", initializer_nan)
+    assert differences(rnnbench.inspect(nan), rnnbench.inspect(nan)) == []
+    assert differences(rnnbench.inspect(sound), rnnbench.inspect(nan))[0][0].startswith(
+        "weights: 1 of 4, by inf"
+    )
+    scripts = scripted(Layer(), tmp_path / "a.ts"), scripted(Layer(), tmp_path / "b.ts")
+    code, text = run(capsys, *scripts, "--diff")
+    assert (code, text.out.splitlines()[2:]) == (0, [])
+    assert text.err == "the weights are not compared: that is done where both files are ONNX\n"
+
+
+def initializer_nan(proto):
+    array = handmade.initializer(proto, "W").copy()
+    array[0, 0, 0] = float("nan")
+    handmade.replace_initializer(proto, "W", array)
