@@ -72,6 +72,26 @@ def test_each_hazard_is_found_by_name(tmp_path, name):
 
 
 @pytest.mark.parametrize(
+    ("write", "severity"),
+    [
+        (old, "error"),  # declared dynamic, and computes five steps
+        (traced, "error"),  # takes any length, and computes five steps
+        (
+            lambda m, p: old(m, p, dynamic=False),
+            "warning",
+        ),  # declares five steps: others are refused
+        (exported, "warning"),
+    ],
+)
+def test_a_frozen_length_is_an_error_where_nothing_refuses_others(tmp_path, write, severity):
+    report = rnnbench.inspect(write(Loop().eval(), tmp_path / "file"))
+    (found,) = [h for h in report.hazards if h.name == "frozen_length"]
+    silent = "computes 5 steps, whatever the length of its input"
+    what = silent if severity == "error" else "takes 5 steps and no other number"
+    assert (found.severity, found.what) == (severity, what)
+
+
+@pytest.mark.parametrize(
     "make",
     [
         lambda p: edited(p, dropout),
