@@ -10,20 +10,36 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench import plugins
 from rnnbench.bundle import Bundle
 from rnnbench.cases import layout_of
 from rnnbench.compare import FACTOR
-from rnnbench.inference import Isolation, Ran, Task, cases_for, find_tasks, run_tasks
+from rnnbench.inference import (
+    Isolation,
+    Ran,
+    Task,
+    cases_for,
+    find_tasks,
+    live_module,
+    run_tasks,
+)
 from rnnbench.judge import Judge, Result
 from rnnbench.runtimes import pins
 from rnnbench.sweep import Sweep, gather
 
+if TYPE_CHECKING:
+    from rnnbench.model import Model
+
 __all__ = ["CheckReport", "Checking", "Isolation", "Row", "check", "format_report", "merge"]
 
 Verdict = Literal["same", "DIFFERS", "failed", "limit", "shown", "not run"]
+
+_NO_CODE = (
+    "the bundle does not say where the code of its model is: give check(bundle, model=...) what "
+    "was exported, or export a FILE.py or package.module:function"
+)
 
 
 @dataclass(frozen=True)
@@ -125,6 +141,7 @@ def check(
     cases: str = "quick",
     isolate: bool = True,
     how: Checking | None = None,
+    model: Model | None = None,
 ) -> CheckReport:
     """Compares each artifact in each runtime with the module in float64.
 
@@ -136,21 +153,27 @@ def check(
         isolate: each artifact in each runtime in a process of its own. Otherwise all in this one,
             which is faster, and ends where a runtime aborts.
         how: everything else; it overrides `cases` and `isolate`.
+        model: what was exported, where the bundle does not say where its code is: its module takes
+            part, in this process.
 
     Raises:
-        RnnbenchError: the bundle is damaged, or a runtime is unknown or missing.
+        RnnbenchError: the bundle is damaged, a runtime is unknown or missing, or the model is
+            another than the exported one.
     """
     if how is None:
         how = Checking(Sweep(cases), isolation=Isolation() if isolate else None)
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    live = None if model is None else live_module(bundle, model)
     tasks = find_tasks(bundle, runtimes, full=how.sweep.kind == "full")
-    found = gather(bundle, how.sweep)
+    if live is None and not bundle.source:
+        tasks = [replace(t, missing=_NO_CODE) if t.format == "eager" else t for t in tasks]
+    found = gather(bundle, how.sweep, model)
     layout = layout_of(bundle, found.cases)
     judge = Judge(bundle, {case.name: case for case in found.cases}, layout, how.factor)
     how.begin(sum(len(cases_for(task, found.cases, layout)) for task in tasks))
     rows: dict[Task, list[Row]] = {}
     results: dict[Task, list[Result]] = {}
-    for ran in run_tasks(bundle, tasks, found.cases, layout, how.isolation, how.tell):
+    for ran in run_tasks(bundle, tasks, found.cases, layout, how.isolation, how.tell, live):
         results[ran.task] = judge.judge(ran)
         pinned = pins(ran.task.runtime, ran.task.mode) if not ran.task.missing else False
         rows[ran.task] = [

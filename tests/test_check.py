@@ -174,6 +174,30 @@ def test_code_that_is_not_here_is_not_a_failure(sound):
     assert not check(bundle, ["eager"]).ok, "nothing was compared"
 
 
+def test_the_module_at_hand_takes_part(tmp_path):
+    model = handmade.gru()
+    exported = rnnbench.export(model, ("onnx",), tmp_path)  # nothing says where its code is
+    (row,) = rows_of(rnnbench.check(exported, ["eager"]), "eager")
+    assert (row.verdict, row.output) == ("not run", "*")
+    assert "give check(bundle, model=...) what was exported" in row.reason
+    for isolate in (True, False):
+        report = rnnbench.check(exported, model=model.module.train() and model, isolate=isolate)
+        assert {(row.format, row.verdict) for row in report.rows if row.verdict != "limit"} == {
+            ("eager", "same"),
+            ("onnx", "same"),
+        }
+    assert model.module.training
+    full = rnnbench.check(exported, ["eager"], cases="full", model=model, isolate=False)
+    assert full.ok
+    assert full.rows[0].cases > 20
+    with torch.no_grad():
+        next(model.module.parameters()).mul_(2)
+    with pytest.raises(RnnbenchError, match="weights of the model are not those in"):
+        rnnbench.check(exported, model=model)
+    with pytest.raises(RnnbenchError, match=r"model=GRU.*: give the rnnbench.Model"):
+        rnnbench.check(exported, model=torch.nn.GRU(3, 4))
+
+
 def test_a_source_that_cannot_be_read_is_a_row(sound):
     source = {"kind": "variant", "variant": "gru", "task": "t", "options": {"size": 3}}
     report = check(Bundle(sound.path, sound.manifest | {"source": source}))
