@@ -212,31 +212,29 @@ def merge(reports: Sequence[CheckReport]) -> CheckReport:
 
 def format_report(report: CheckReport) -> str:
     """The report as a table, then the reasons, and the cases that could not be compared."""
-    from tabulate import tabulate
-
-    from rnnbench.console import SHORT, reasons
+    from rnnbench.console import narrow_table, reasons
 
     headers = ["model", "format", "runtime", "output", "cases", "max abs", "max rel"]
     headers += ["tolerance needed", "noise floor", "worst case", "first step off"]
     headers += ["same argmax", "verdict"]
+    models = {row.model for row in report.rows}
     table = [
         [
-            *(row.model, row.format, row.runtime + (" (pinned)" if row.pinned else "")),
-            *(row.output, row.cases),
+            "" if len(models) == 1 else row.model,
+            *(row.format, row.runtime + (" (pinned)" if row.pinned else "")),
+            *(row.output, str(row.cases)),
             *map(_number, (row.worst_error, row.relative_error, row.tolerance_needed, row.floor)),
             row.worst_case,
-            "" if row.first_step is None else row.first_step,
+            "" if row.first_step is None else str(row.first_step),
             "" if row.same_argmax is None else f"{100 * row.same_argmax:.5g} %",
-            row.verdict + (f": {row.reason}" if 0 < len(row.reason) <= SHORT else ""),
+            row.verdict,
         ]
         for row in report.rows
     ]
-    used = [i for i in range(len(headers)) if any(line[i] != "" for line in table)]
-    shown = [[line[i] for i in used] for line in table]
-    text = tabulate(shown, headers=[headers[i] for i in used], disable_numparse=True)
-    notes = reasons(report.rows)
+    title = [f"model {models.pop()}"] if len(models) == 1 else []
+    notes = reasons(report.rows, fitting=0)
     notes += [f"not compared at {case}: {why}" for case, why in report.skipped.items()]
-    return "\n".join([text, *notes, *report.notes])
+    return "\n".join([*title, narrow_table(headers, table), *notes, *report.notes])
 
 
 def _replaced(bundle: Bundle, formats: Collection[str]) -> list[str]:

@@ -24,6 +24,8 @@ from tests.damages import (
     outputs_without_squeeze,
 )
 
+NEEDED = ("tolerance", "needed")  # a word a line
+
 
 def check(bundle, runtimes=None):
     """In this process: what is compared is the same, and tests/test_isolation.py has the rest."""
@@ -226,8 +228,10 @@ def test_unknown_and_missing_runtimes_are_errors(sound, monkeypatch):
 def test_the_report_as_text_and_json(sound):
     report = check(sound)
     lines = format_report(report).splitlines()
-    assert len(lines) == 2 + len(report.rows)
-    assert "tolerance needed" in lines[0]
+    assert lines[0] == "model made-gru"
+    assert [word for line in lines[1:3] for word in line.split() if word in NEEDED] == [*NEEDED]
+    assert len(lines) == 4 + len(report.rows)
+    assert max(map(len, lines)) <= 120
     worst = replace(report.rows[0], worst_error=math.inf)
     text = json.dumps(replace(report, rows=(worst,)).to_json(), allow_nan=False)
     assert json.loads(text)["rows"][0]["worst_error"] == "inf"
