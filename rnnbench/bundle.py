@@ -41,6 +41,11 @@ class Artifact:
     path: Path
     details: dict[str, Any]
 
+    @property
+    def replaced(self) -> bool:
+        """Whether the file is another than the manifest describes."""
+        return self.details.get("sha256") not in (None, describe_file(self.path)["sha256"])
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -169,11 +174,19 @@ def is_bundle(path: Path) -> bool:
     return isinstance(manifest, dict) and manifest.get("producer") == PRODUCER
 
 
+def did_you_mean(given: str | Path) -> str:
+    """The bundle of that name where `export` puts them, for the end of an error; empty if none."""
+    there = Path("exports") / given
+    return f" (did you mean {there}?)" if is_bundle(there) else ""
+
+
 def _read_manifest(path: Path) -> dict[str, Any]:
     file = path / MANIFEST
     if not file.is_file():
         what = "has no manifest.json" if path.is_dir() else "is not a folder"
-        raise RnnbenchError(f"{path} {what}: give a folder that `rnnbench export` wrote")
+        raise RnnbenchError(
+            f"{path} {what}: give a folder that `rnnbench export` wrote{did_you_mean(path)}"
+        )
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -7,23 +7,39 @@ a process of its own. Nothing is printed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench import plugins
 from rnnbench.bundle import Bundle
 from rnnbench.cases import layout_of
 from rnnbench.compare import FACTOR
-from rnnbench.inference import Isolation, Ran, Task, cases_for, find_tasks, run_tasks
+from rnnbench.inference import (
+    Isolation,
+    Ran,
+    Task,
+    cases_for,
+    find_tasks,
+    live_module,
+    run_tasks,
+)
 from rnnbench.judge import Judge, Result
 from rnnbench.runtimes import pins
 from rnnbench.sweep import Sweep, gather
 
+if TYPE_CHECKING:
+    from rnnbench.model import Model
+
 __all__ = ["CheckReport", "Checking", "Isolation", "Row", "check", "format_report", "merge"]
 
 Verdict = Literal["same", "DIFFERS", "failed", "limit", "shown", "not run"]
+
+_NO_CODE = (
+    "the bundle does not say where the code of its model is: give check(bundle, model=...) what "
+    "was exported, or export a FILE.py or package.module:function"
+)
 
 
 @dataclass(frozen=True)
@@ -125,6 +141,7 @@ def check(
     cases: str = "quick",
     isolate: bool = True,
     how: Checking | None = None,
+    model: Model | None = None,
 ) -> CheckReport:
     """Compares each artifact in each runtime with the module in float64.
 
@@ -136,21 +153,27 @@ def check(
         isolate: each artifact in each runtime in a process of its own. Otherwise all in this one,
             which is faster, and ends where a runtime aborts.
         how: everything else; it overrides `cases` and `isolate`.
+        model: what was exported, where the bundle does not say where its code is: its module takes
+            part, in this process.
 
     Raises:
-        RnnbenchError: the bundle is damaged, or a runtime is unknown or missing.
+        RnnbenchError: the bundle is damaged, a runtime is unknown or missing, or the model is
+            another than the exported one.
     """
     if how is None:
         how = Checking(Sweep(cases), isolation=Isolation() if isolate else None)
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    live = None if model is None else live_module(bundle, model)
     tasks = find_tasks(bundle, runtimes, full=how.sweep.kind == "full")
-    found = gather(bundle, how.sweep)
+    if live is None and not bundle.source:
+        tasks = [replace(t, missing=_NO_CODE) if t.format == "eager" else t for t in tasks]
+    found = gather(bundle, how.sweep, model)
     layout = layout_of(bundle, found.cases)
     judge = Judge(bundle, {case.name: case for case in found.cases}, layout, how.factor)
     how.begin(sum(len(cases_for(task, found.cases, layout)) for task in tasks))
     rows: dict[Task, list[Row]] = {}
     results: dict[Task, list[Result]] = {}
-    for ran in run_tasks(bundle, tasks, found.cases, layout, how.isolation, how.tell):
+    for ran in run_tasks(bundle, tasks, found.cases, layout, how.isolation, how.tell, live):
         results[ran.task] = judge.judge(ran)
         pinned = pins(ran.task.runtime, ran.task.mode) if not ran.task.missing else False
         rows[ran.task] = [
@@ -167,7 +190,7 @@ def check(
         _ok(every),
         found.skipped,
         tuple(result for task in tasks for result in results[task]),
-        found.notes,
+        (*_replaced(bundle, {task.format for task in tasks}), *found.notes),
     )
 
 
@@ -189,31 +212,39 @@ def merge(reports: Sequence[CheckReport]) -> CheckReport:
 
 def format_report(report: CheckReport) -> str:
     """The report as a table, then the reasons, and the cases that could not be compared."""
-    from tabulate import tabulate
-
-    from rnnbench.console import SHORT, reasons
+    from rnnbench.console import narrow_table, reasons
 
     headers = ["model", "format", "runtime", "output", "cases", "max abs", "max rel"]
     headers += ["tolerance needed", "noise floor", "worst case", "first step off"]
     headers += ["same argmax", "verdict"]
+    models = {row.model for row in report.rows}
     table = [
         [
-            *(row.model, row.format, row.runtime + (" (pinned)" if row.pinned else "")),
-            *(row.output, row.cases),
+            "" if len(models) == 1 else row.model,
+            *(row.format, row.runtime + (" (pinned)" if row.pinned else "")),
+            *(row.output, str(row.cases)),
             *map(_number, (row.worst_error, row.relative_error, row.tolerance_needed, row.floor)),
             row.worst_case,
-            "" if row.first_step is None else row.first_step,
+            "" if row.first_step is None else str(row.first_step),
             "" if row.same_argmax is None else f"{100 * row.same_argmax:.5g} %",
-            row.verdict + (f": {row.reason}" if 0 < len(row.reason) <= SHORT else ""),
+            row.verdict,
         ]
         for row in report.rows
     ]
-    used = [i for i in range(len(headers)) if any(line[i] != "" for line in table)]
-    shown = [[line[i] for i in used] for line in table]
-    text = tabulate(shown, headers=[headers[i] for i in used], disable_numparse=True)
-    notes = reasons(report.rows)
+    title = [f"model {models.pop()}"] if len(models) == 1 else []
+    notes = reasons(report.rows, fitting=0)
     notes += [f"not compared at {case}: {why}" for case, why in report.skipped.items()]
-    return "\n".join([text, *notes, *report.notes])
+    return "\n".join([*title, narrow_table(headers, table), *notes, *report.notes])
+
+
+def _replaced(bundle: Bundle, formats: Collection[str]) -> list[str]:
+    """A line for each artifact that is no longer the exported one; the verdicts decide still."""
+    return [
+        f"warning: {bundle.name}: {artifact.path.name} is not the file that was exported (its "
+        "sha256 is not the one in manifest.json): the verdicts are of the file that is there"
+        for name, artifact in bundle.artifacts.items()
+        if name in formats and artifact.replaced
+    ]
 
 
 def _rows(bundle: Bundle, ran: Ran, results: Sequence[Result]) -> list[Row]:

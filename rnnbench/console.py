@@ -34,6 +34,19 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     click.echo(tabulate(list(rows), headers=headers, disable_numparse=True), color=_colour())
 
 
+def narrow_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as narrow as its cells; a header is a word a line, and empty columns are left out."""
+    kept = [i for i in range(len(headers)) if any(row[i] for row in rows)]
+    columns = [([*headers[i].split()], [row[i] for row in rows]) for i in kept]
+    widths = [max(map(len, (*head, *cells))) for head, cells in columns]
+    height = max(len(head) for head, _ in columns)
+    lines = [[(head[k : k + 1] or [""])[0] for head, _ in columns] for k in range(height)]
+    lines.append(["-" * width for width in widths])
+    lines += [list(line) for line in zip(*(cells for _, cells in columns), strict=True)]
+    pairs = (zip(line, widths, strict=True) for line in lines)
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in p).rstrip() for p in pairs)
+
+
 def print_json(value: Any) -> None:
     """JSON on stdout."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
@@ -48,14 +61,14 @@ def print_verdicts(rows: Iterable[Row]) -> None:
         click.echo(line)
 
 
-def reasons(rows: Iterable[Row]) -> list[str]:
+def reasons(rows: Iterable[Row], fitting: int = SHORT) -> list[str]:
     """A line for each row whose reason is too long for a table."""
     return [
         f"{row.model}: {row.format} in {row.runtime}"
         + (f", {row.output}" if row.output != "*" else "")
         + f": {row.verdict}: {row.reason}"
         for row in rows
-        if len(row.reason) > SHORT
+        if len(row.reason) > fitting
     ]
 
 

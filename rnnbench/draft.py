@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.errors import RnnbenchError, one_line
 from rnnbench.model import TensorSpec
+from rnnbench.sources import import_module, importing_from
+from rnnbench.untied import TIME
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,7 +51,7 @@ def draft(spec: str, folder: Path | None = None) -> Draft:
 
     from rnnbench.guess import guess, require_forward
 
-    with _importing_from(folder or Path()):
+    with importing_from(folder or Path(), Path()):
         cls = _find_class(spec)
         require_forward(cls, spec)
         blanks = _required(cls)
@@ -94,13 +94,7 @@ def _find_class(spec: str) -> type[nn.Module]:
     where, _, name = spec.rpartition(":")
     if not where or not name.isidentifier() or not all(p.isidentifier() for p in where.split(".")):
         raise RnnbenchError(f"{spec!r} names no class: give package.module:Class")
-    try:
-        module = importlib.import_module(where)
-    except Exception as error:  # somebody's module may raise anything
-        raise RnnbenchError(
-            f"module {where!r} cannot be imported ({one_line(error)}): install it, or run from "
-            "the folder that holds it"
-        ) from error
+    module = import_module(where)
     found = getattr(module, name, None)
     if isinstance(found, type) and issubclass(found, nn.Module):
         return found
@@ -129,6 +123,8 @@ def _notes(cls: type[nn.Module], blanks: tuple[str, ...], why: str, found: Guess
         yield f"correct the inputs: {cls.__name__} did not run with them ({found.why})"
     elif not found.ran:
         yield "check the inputs' sizes and name the outputs: the module could not be run"
+    if len(lengths := _lengths(found)) > 1:
+        yield f"it ran with unequal {' and '.join(lengths)}: give them one name where they agree"
     if found.left_out:
         yield f"these arguments of forward keep their defaults: {', '.join(found.left_out)}"
 
@@ -181,6 +177,8 @@ def _construction(name: str, blanks: tuple[str, ...], why: str) -> list[str]:
 
 def _inputs(found: Guess) -> list[str]:
     doubt = [] if found.ran else ["            # FILL IN: sizes and dtypes were not tried out."]
+    if len(lengths := _lengths(found)) > 1:
+        doubt = [f"            # Give {' and '.join(lengths)} one name where they always agree."]
     specs = [_spec(spec) for spec in found.inputs]
     one = f"        inputs=({specs[0]},),"
     if len(specs) == 1 and not doubt and len(one) <= _WIDTH:
@@ -191,6 +189,12 @@ def _inputs(found: Guess) -> list[str]:
         *(line for text in specs for line in _wrapped(text)),
         "        ),",
     ]
+
+
+def _lengths(found: Guess) -> list[str]:
+    """The dimensions along which sequences have lengths of their own."""
+    dims = dict.fromkeys(d for spec in found.inputs for d in spec.shape if isinstance(d, str))
+    return [d for d in dims if d == TIME or d.endswith(f"_{TIME}")]
 
 
 def _wrapped(text: str) -> list[str]:
@@ -225,15 +229,3 @@ def _is_local(cls: type[nn.Module], folder: Path) -> bool:
         return False
     top = Path(file).resolve().parents[cls.__module__.count(".")]
     return top in (folder.resolve(), Path.cwd())
-
-
-@contextmanager
-def _importing_from(folder: Path) -> Iterator[None]:
-    """The folder and the current one on the path, as they are when the declaration is loaded."""
-    added = [str(folder.resolve()), str(Path.cwd())]
-    sys.path[:0] = added
-    try:
-        yield
-    finally:
-        for path in added:
-            sys.path.remove(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,12 @@ CHUNKS: dict[str, tuple[int, ...]] = {
     "stream-random": (3, 41, 1, 19, 8, 64, 2),
 }
 """Steps per call; the sequence begins with the first, and they are repeated to its end."""
+
+
+def inputs_of(stored: Mapping[str, Any]) -> Arrays:
+    """The inputs in an .npz: all that it holds, or the `in/NAME` of what --save-failures wrote."""
+    saved = [name for name in stored if name.startswith("in/")]
+    return {name.removeprefix("in/"): stored[name] for name in saved or stored}
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from rnnbench.operators import COLLECT, MAKERS, PASS
-from rnnbench.program import Body, Node, Program, Ref, refs_in, walk
+from rnnbench.program import Body, Dim, Node, Program, Ref, refs_in, walk
+
+_DEEPEST = 8  # bodies in one another, through which a weight is handed
 
 Origin = tuple[str, str]
 """`input`, `constant`, `state` (a tensor that the module keeps) or `computed`, and a name."""
@@ -149,19 +152,42 @@ class Flow:
                     waiting += node.outputs
         return found
 
+    def outer(self, value: Ref) -> Ref:
+        """What a value of a body is called outside, where it is handed in as it is."""
+        for _ in range(_DEEPEST):
+            handed = set(refs_in(self.same.get(value, [])))
+            if value in self.program.constants or len(handed) != 1:
+                break
+            value = handed.pop()
+        return value
+
+    def weight_shape(self, value: Any) -> tuple[Dim, ...] | None:
+        """The sizes of a weight, or of what is worked out from weights alone; None of others."""
+        if not isinstance(value, Ref):
+            return None
+        value = self.outer(value)
+        return self.program.shape(value) if self.constant_only(value) else None
+
     def constant_only(self, value: Any) -> bool:
         """Whether a value is worked out from constants alone: it could be one itself."""
-        waiting, seen = [value], set()
+        known = value in self.program.constants or value in self.makers
+        return known and value not in self._varying
+
+    @cached_property
+    def _varying(self) -> set[str]:
+        """The values that depend on something that no node makes, or that a body makes."""
+        constants = self.program.constants
+        waiting = [v for v in self.readers if v not in self.makers and v not in constants]
+        for nodes in self.makers.values():
+            waiting += [o for n in nodes if not n.refs or n.bodies for o in n.outputs]
+        varying: set[str] = set()
         while waiting:
-            item = waiting.pop()
-            if item in seen or item in self.program.constants:
+            value = waiting.pop()
+            if value in varying or value in constants:
                 continue
-            seen.add(item)
-            nodes = self.makers.get(item, ())
-            if not nodes or any(not n.refs or n.bodies for n in nodes):
-                return False
-            waiting += [r for n in nodes for r in n.refs]
-        return True
+            varying.add(value)
+            waiting += [o for node in self.readers.get(value, ()) for o in node.outputs]
+        return varying
 
 
 def data_of(node: Node) -> list[Any]:

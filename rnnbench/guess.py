@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.errors import RnnbenchError, one_line
 from rnnbench.model import Model, Role, TensorSpec
+from rnnbench.untied import untie
 
 if TYPE_CHECKING:
     import torch
@@ -106,6 +107,7 @@ def _try(cls: type[nn.Module], module: nn.Module, arguments: Sequence[_Argument]
             continue
         if returned is not None:
             outputs, states = _outputs(returned, specs)
+            specs = untie(specs, lambda tried, dims: _shapes(module, tried, dims))
             return Guess(specs, outputs, states, ran=True)
     return Guess(tuple(c[0] for c in candidates), why=why)
 
@@ -113,27 +115,42 @@ def _try(cls: type[nn.Module], module: nn.Module, arguments: Sequence[_Argument]
 def _run(module: nn.Module, specs: tuple[TensorSpec, ...]) -> Any:
     """What it returns at two sizes of batch and time; None where that is no tensor."""
     import torch
-    from torch.utils import _pytree
+
+    returned = None
+    for dims in ({"batch": 2, "time": 9}, {"batch": 3, "time": 12}):
+        returned = _call(module, specs, dims)
+    leaves = _leaves(returned)
+    return returned if leaves and all(isinstance(v, torch.Tensor) for v in leaves) else None
+
+
+def _call(module: nn.Module, specs: tuple[TensorSpec, ...], dims: Mapping[str, int]) -> Any:
+    """What it returns at some sizes, 16 where none is given."""
+    import torch
 
     from rnnbench.model import sample_inputs
     from rnnbench.modules import undisturbed
 
     model = Model(module, specs, ("_",), name="draft")
-    returned = None
-    for dims in ({"batch": 2, "time": 9}, {"batch": 3, "time": 12}):
-        sizes = {d: dims.get(d, 16) for d in model.dims}
-        arrays = sample_inputs(model, sizes, 0)
-        with undisturbed(module), torch.no_grad():
-            returned = module(*(torch.from_numpy(arrays[s.name]) for s in specs))
-    leaves = [leaf for leaf in _pytree.tree_leaves(returned) if leaf is not None]
-    return returned if leaves and all(isinstance(v, torch.Tensor) for v in leaves) else None
+    arrays = sample_inputs(model, {d: dims.get(d, 16) for d in model.dims}, 0)
+    with undisturbed(module), torch.no_grad():
+        return module(*(torch.from_numpy(arrays[s.name]) for s in specs))
+
+
+def _shapes(
+    module: nn.Module, specs: tuple[TensorSpec, ...], dims: Mapping[str, int]
+) -> list[tuple[int, ...]]:
+    return [tuple(leaf.shape) for leaf in _leaves(_call(module, specs, dims))]
+
+
+def _leaves(returned: Any) -> list[Any]:
+    from torch.utils import _pytree
+
+    return [leaf for leaf in _pytree.tree_leaves(returned) if leaf is not None]
 
 
 def _outputs(returned: Any, specs: Sequence[TensorSpec]) -> tuple[tuple[str, ...], dict[str, str]]:
     """Names of the outputs; one that has the shape of a state is what the state becomes."""
-    from torch.utils import _pytree
-
-    leaves = [leaf for leaf in _pytree.tree_leaves(returned) if leaf is not None]
+    leaves = _leaves(returned)
     taken = {spec.name for spec in specs}
     if isinstance(returned, dict) and len(returned) == len(leaves):
         keys = tuple(map(str, returned))

@@ -15,7 +15,7 @@ from rnnbench.cases import Case
 from rnnbench.errors import RnnbenchError, Unavailable, choices, one_line
 from rnnbench.feeding import Layout, Run, feed
 from rnnbench.job import Job, load
-from rnnbench.model import Arrays
+from rnnbench.model import Arrays, Model
 from rnnbench.worker import Worker, WorkerError
 
 THREADS = 1
@@ -146,6 +146,7 @@ def run_tasks(
     layout: Layout,
     isolation: Isolation | None,
     tell: Callable[[int], object] = lambda _: None,
+    live: Run | None = None,
 ) -> Iterator[Ran]:
     """Runs each task over its cases, and yields as they are done.
 
@@ -157,7 +158,14 @@ def run_tasks(
         isolation: the limits of the processes; None: all in this process, and no empty cases,
             which abort some runtimes.
         tell: gets the number of cases that have been run, again and again; from any thread.
+        live: the module itself, where it is in this process.
     """
+    if live is not None:
+        empty = isolation is not None
+        for task in filter(_is_the_module, tasks):
+            chosen = [c for c in cases_for(task, cases, layout) if empty or not c.empty]
+            yield _run_cases(task, live, chosen, layout, tell)
+        tasks = [task for task in tasks if not _is_the_module(task)]
     if isolation is None:
         cases = [case for case in cases if not case.empty]
         for task in tasks:
@@ -227,6 +235,36 @@ def _run_cases(
             errors[case.name] = one_line(error)
         tell(1)
     return Ran(task, outputs, errors, deaths=frozenset(deaths))
+
+
+def _is_the_module(task: Task) -> bool:
+    return (task.format, task.mode, task.device) == ("eager", "", "cpu")
+
+
+def live_module(bundle: Bundle, model: Model) -> Run:
+    """The module of a model that was exported, to be run in this process and left as it is.
+
+    Raises:
+        RnnbenchError: it is no Model, or not the exported one.
+    """
+    from rnnbench.modules import call, device_of, undisturbed, weights_digest
+    from rnnbench.threads import torch_threads
+
+    if not isinstance(model, Model):
+        raise RnnbenchError(f"model={type(model).__name__}: give the rnnbench.Model, as to export")
+    if (tuple(model.inputs), tuple(model.outputs)) != (bundle.inputs, bundle.outputs):
+        raise RnnbenchError(f"the model declares other inputs or outputs than {bundle.path}")
+    if weights_digest(model.module) != bundle.manifest.get("sha256"):
+        raise RnnbenchError(
+            f"the weights of the model are not those in {bundle.path}: export it again"
+        )
+    module = model.module
+
+    def run(arrays: Arrays) -> Arrays:
+        with torch_threads(THREADS), undisturbed(module):
+            return call(module, bundle.inputs, bundle.outputs, arrays, device=device_of(module))
+
+    return run
 
 
 def _job(bundle: Bundle, task: Task) -> Job:

@@ -129,7 +129,8 @@ def differences(a: Inspection, b: Inspection) -> list[tuple[str, str, str]]:
     """What differs and matters: (what, in a, in b).
 
     Names of nodes and dimensions do not matter; nor does what only one of the formats knows, as
-    the opset, or the shapes that a TorchScript file does not declare.
+    the opset, or the shapes that a TorchScript file does not declare. Weights are compared where
+    both are ONNX.
     """
     pairs = {}
     if a.format != b.format:
@@ -147,7 +148,12 @@ def differences(a: Inspection, b: Inspection) -> list[tuple[str, str, str]]:
         ", ".join(sorted({f"{h.name} ({h.severity})" for h in i.hazards})) for i in (a, b)
     )
     pairs["hazards"] = left, right
-    return [(name, *pair) for name, pair in pairs.items() if pair[0] != pair[1]]
+    rows = [(name, *pair) for name, pair in pairs.items() if pair[0] != pair[1]]
+    if a.format == b.format == "onnx":
+        from rnnbench.weights import weight_differences
+
+        rows += weight_differences(a.path, b.path)
+    return rows
 
 
 def _sizes(shape: tuple[int | str | None, ...] | None) -> str:

@@ -89,16 +89,12 @@ class _Lowering:
         directions = ops.num_directions(str(direction))
         bias = len(weights) == 4 * directions  # type: ignore[arg-type]
         states = [self._state(x, s, weights, directions) for s in (h0, c0)[: 1 + (kind == "lstm")]]
-        if direction == "reverse":
-            x = self._call(aten.flip.default, x, [0])
         flags = (bias, 1, 0.0, False, directions == 2)
         if lengths is None:
             hx = states if kind == "lstm" else states[0]
             outs = self._layer(_PADDED[str(kind)], (x, hx, weights, *flags, False), len(states))
         else:
             outs = self._ragged(str(kind), x, lengths, states, weights, flags)
-        if direction == "reverse":
-            outs[0] = self._call(aten.flip.default, outs[0], [0])
         for user in list(self.node.users):
             assert user.target is operator.getitem
             if not user.users:  # the cell state, which a GRU has not

@@ -185,8 +185,23 @@ def save_weights(module: torch.nn.Module, folder: Path) -> str:
     """
     import torch
 
-    state = {k: v.detach().cpu() for k, v in module.state_dict().items() if _is_tensor(v)}
+    state = _state(module)
     torch.save({name: _compact(tensor) for name, tensor in state.items()}, folder / WEIGHTS)
+    return _digest(state)
+
+
+def weights_digest(module: torch.nn.Module) -> str:
+    """What `save_weights` would return."""
+    return _digest(_state(module))
+
+
+def _state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {k: v.detach().cpu() for k, v in module.state_dict().items() if _is_tensor(v)}
+
+
+def _digest(state: dict[str, torch.Tensor]) -> str:
+    import torch
+
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())

@@ -50,7 +50,7 @@ class Adder:
         self.at = node
         self.after = after
         self.made: list[ir.Node] = []
-        self.root = _root(self.graph)
+        self.root = outermost(self.graph)
 
     def __call__(self, kind: str, inputs: Sequence[ir.Value | None], **attributes: Any) -> ir.Value:
         """A node with one output."""
@@ -79,15 +79,7 @@ class Adder:
         known: ir.Value | None = self.root.initializers.get(name)
         if known is not None:
             return known
-        tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
-        made = ir.Value(
-            name=name,
-            shape=ir.Shape(array.shape),
-            type=ir.TensorType(tensor.dtype),
-            const_value=tensor,
-        )
-        self.root.register_initializer(made)
-        return made
+        return add_initializer(self.root, name, array)
 
     def part(self, value: ir.Value, index: int) -> ir.Value:
         """One element of the first axis, which stays."""
@@ -111,7 +103,22 @@ class Adder:
         return f"{stem}_{n}"
 
 
-def _root(graph: ir.Graph) -> ir.Graph:
+def add_initializer(graph: ir.Graph, name: str, array: np.ndarray[Any, Any]) -> ir.Value:
+    """An initializer of a name that the graph does not have yet."""
+    # A scalar stays one: numpy's ascontiguousarray makes a vector of it.
+    tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
+    made = ir.Value(
+        name=name,
+        shape=ir.Shape(array.shape),
+        type=ir.TensorType(tensor.dtype),
+        const_value=tensor,
+    )
+    graph.register_initializer(made)
+    return made
+
+
+def outermost(graph: ir.Graph) -> ir.Graph:
+    """The graph that a body is in, which holds the initializers."""
     parent = getattr(graph, "parent_node", None)
     while parent is not None and parent.graph is not None:
         graph = parent.graph

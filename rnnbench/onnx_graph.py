@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from rnnbench.capture.ops import GATES, num_directions
 from rnnbench.capture.places import frames
+from rnnbench.onnx_adder import add_initializer, outermost
 
 if TYPE_CHECKING:
     from rnnbench.capture import Captured
@@ -166,7 +167,7 @@ class _Builder:
     def __init__(self, graph: ir.Graph, before: ir.Node) -> None:
         self.graph = graph
         self.before = before
-        self.root = _root(graph)
+        self.root = outermost(graph)
 
     def constant(self, name: str, value: np.ndarray[Any, Any]) -> ir.Value:
         """An initializer of the outermost graph."""
@@ -174,15 +175,7 @@ class _Builder:
         unique, n = name, 1
         while unique in known:
             unique, n = f"{name}_{n}", n + 1
-        tensor = ir.tensor(np.ascontiguousarray(value), name=unique)
-        made = ir.Value(
-            name=unique,
-            shape=ir.Shape(value.shape),
-            type=ir.TensorType(tensor.dtype),
-            const_value=tensor,
-        )
-        self.root.register_initializer(made)
-        return made
+        return add_initializer(self.root, unique, value)
 
     def node(
         self, kind: str, inputs: list[ir.Value | None], outputs: int, attributes: Mapping[str, Any]
@@ -207,14 +200,6 @@ class _Builder:
             return self.op("Squeeze", [y, self.constant(f"{name}_axis", np.array([1]))])
         y = self.op("Transpose", [y], perm=[0, 2, 1, 3])
         return self.op("Reshape", [y, self.constant(f"{name}_shape", np.array([0, 0, -1]))])
-
-
-def _root(graph: ir.Graph) -> ir.Graph:
-    parent = getattr(graph, "parent_node", None)
-    while parent is not None and parent.graph is not None:
-        graph = parent.graph
-        parent = getattr(graph, "parent_node", None)
-    return graph
 
 
 def finish(model: ir.Model, captured: Captured, metadata: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from rnnbench.console import note, print_json
 from rnnbench.errors import RnnbenchError, Unavailable, one_line
@@ -25,6 +26,12 @@ _SET = "With --against: an input that is a number, as sr=16000."
 _SHAPE = "With --against: an input's shape, as x=batch,512."
 _CONTEXT = "With --against: an input of one file wants the last N values of the chunk before."
 _TOLERANCE = "With --against: how far apart the same may be.  [default: 1e-05]"
+_WITH = {
+    "drift": ("targets", "drift", "plot", "runtimes", "as_json"),
+    "against": (
+        *("targets", "against", "inputs", "values", "shapes", "context", "tolerance", "as_json"),
+    ),
+}
 _SIZE = re.compile(r"(\w+)=(\d+)")
 
 
@@ -40,7 +47,7 @@ def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--set", "values", multiple=True, metavar="NAME=N", help=_SET),
             click.option("--shape", "shapes", multiple=True, metavar="NAME=SIZES", help=_SHAPE),
             click.option("--context", multiple=True, metavar="NAME=N", help=_CONTEXT),
-            click.option("--tolerance", type=float, default=1e-5, help=_TOLERANCE),
+            click.option("--tolerance", type=float, help=_TOLERANCE),
         ]
     ):
         command = option(command)
@@ -58,24 +65,43 @@ def prove(
     asked = {name: options.pop(name) for name in ("drift", "plot", "against")}
     feed = {name: options.pop(name) for name in ("inputs", "values", "shapes", "context")}
     tolerance = options.pop("tolerance")
+    for proof, fitting in _WITH.items():
+        if asked[proof] is not None:
+            _refuse_others(proof, fitting)
     if asked["against"] is not None:
         if len(targets) != 1:
             raise RnnbenchError(f"--against compares one file with another: {len(targets)} given")
         from rnnbench.foreign import check_pair, format_pair
 
+        tolerance = 1e-5 if tolerance is None else tolerance
         if not tolerance >= 0:
             raise RnnbenchError(f"--tolerance {tolerance:g}: give a number of 0 or more")
         pair = check_pair(targets[0], asked["against"], _given(**feed), tolerance=tolerance)
         _print(pair.to_json() if as_json else format_pair(pair))
         return 0 if pair.ok else 1
-    for name, value in feed.items():
-        if value:
-            raise RnnbenchError(f"--{name.removesuffix('s')} goes with --against FILE")
+    for name, value in {**feed, "tolerance": tolerance}.items():
+        if value not in (None, ()):
+            raise RnnbenchError(f"{_options()[name].opts[0]} goes with --against FILE")
     if asked["drift"] is None:
         if asked["plot"]:
             raise RnnbenchError("--plot draws what --drift STEPS measures: give both")
         return None
     return _drift(targets, runtimes, as_json, asked["drift"], asked["plot"])
+
+
+def _refuse_others(proof: str, fitting: Sequence[str]) -> None:
+    """Raises where the command line has an option that would be ignored."""
+    source = click.get_current_context().get_parameter_source
+    for name, option in _options().items():
+        if source(name) is ParameterSource.COMMANDLINE and name not in fitting:
+            raise RnnbenchError(
+                f"{option.opts[0]} does nothing with --{proof}: leave one of them out"
+            )
+
+
+def _options() -> dict[str, click.Parameter]:
+    """What the command takes, by the name of its argument."""
+    return {str(option.name): option for option in click.get_current_context().command.params}
 
 
 def bisect(path: Path, report: CheckReport) -> list[Minimal]:
@@ -185,11 +211,13 @@ def _pairs(texts: Sequence[str], option: str) -> Iterator[tuple[str, str]]:
 def _arrays(file: str | None) -> dict[str, Any]:
     import numpy as np
 
+    from rnnbench.feeding import inputs_of
+
     if file is None:
         return {}
     try:
         with np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+            return inputs_of(stored)
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise RnnbenchError(
             f"--inputs {file} is no .npz that can be read ({one_line(error)})"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rnnbench import runtimes
 from rnnbench.bundle import Bundle
 from rnnbench.errors import RnnbenchError, choices, one_line
+from rnnbench.feeding import inputs_of
 from rnnbench.model import Arrays, TensorSpec
 from rnnbench.session import Session, load
 from rnnbench.task import decode_text, decode_values, encode_columns, encode_text, returns
@@ -103,7 +104,9 @@ def run_csv(session: Session, path: Path) -> list[Forecast]:
 
 
 def run_npz(session: Session, path: Path) -> Arrays:
-    """The outputs for the arrays in an .npz; states that are not in it are zero.
+    """The outputs for the arrays in an .npz, or in one of `check --save-failures`.
+
+    States that are not in it are zero.
 
     Raises:
         RnnbenchError: the file cannot be read, or its arrays are not the model's inputs.
@@ -114,7 +117,7 @@ def run_npz(session: Session, path: Path) -> Arrays:
             file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise ValueError("it holds one array without a name")
-            arrays: Arrays = {name: file[name] for name in file.files}
+            arrays = inputs_of(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise RnnbenchError(
             f"cannot read {path} ({one_line(error)}): give an .npz with one array per input, "

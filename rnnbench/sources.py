@@ -6,10 +6,13 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from rnnbench.bundle import is_bundle
 from rnnbench.errors import RnnbenchError, one_line
 from rnnbench.model import Model
 
@@ -19,6 +22,8 @@ _DEFAULT_FUNCTION = "build"
 def load(spec: str) -> Model:
     """Imports the code and calls the function that makes the model.
 
+    The folder of the file and the current one are on the path meanwhile.
+
     Args:
         spec: `FILE.py`, `FILE.py:function` (`build` unless given) or `package.module:function`.
 
@@ -26,7 +31,48 @@ def load(spec: str) -> Model:
         RnnbenchError: the file, module or function is not there, raises, or returns no Model.
     """
     where, function = _split(spec)
-    module = _import_file(Path(where)) if where.endswith(".py") else _import_module(where)
+    is_file = where.endswith(".py")
+    with importing_from(*([Path(where).parent] if is_file else []), Path()):
+        return _make(
+            where, function, _import_file(Path(where)) if is_file else import_module(where)
+        )
+
+
+@contextmanager
+def importing_from(*folders: Path) -> Iterator[None]:
+    """The folders first on the path, as `python -m` has the current one and the console script not.
+
+    They stay there while what is imported runs, since functions import as well.
+    """
+    added = [str(folder.resolve()) for folder in folders]
+    sys.path[:0] = added
+    try:
+        yield
+    finally:
+        for path in added:
+            if path in sys.path:
+                sys.path.remove(path)
+
+
+def import_module(name: str) -> ModuleType:
+    """Imports a module by its name.
+
+    Raises:
+        RnnbenchError: it is not there, raises, or came with a bundle.
+    """
+    try:
+        _refuse_code_of_a_bundle(name)
+        return importlib.import_module(name)
+    except RnnbenchError:
+        raise
+    except Exception as error:  # somebody's module may raise anything
+        raise RnnbenchError(
+            f"module {name!r} cannot be imported ({one_line(error)}): install it, or run from "
+            "the folder that holds it"
+        ) from error
+
+
+def _make(where: str, function: str, module: ModuleType) -> Model:
     factory = getattr(module, function, None)
     if not callable(factory):
         offered = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
@@ -71,25 +117,24 @@ def _import_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickling look their module up there
-    sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise RnnbenchError(f"{path} raises {type(error).__name__}: {one_line(error)}") from error
-    finally:
-        sys.path.remove(str(path.parent))
     return module
 
 
-def _import_module(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        raise RnnbenchError(
-            f"module {name!r} cannot be imported ({one_line(error)}): install it, or run from "
-            "the folder that holds it with PYTHONPATH=."
-        ) from error
+def _refuse_code_of_a_bundle(name: str) -> None:
+    """Bundles come from anywhere: to stand in one does not run Python that came with it."""
+    found = importlib.util.find_spec(name.partition(".")[0])
+    for place in (found.origin, *(found.submodule_search_locations or ())) if found else ():
+        for folder in Path(place or "").resolve().parents:
+            if is_bundle(folder):
+                raise RnnbenchError(
+                    f"module {name!r} is inside of the bundle {folder}, and code that came with a "
+                    "bundle is not run: move it out, if you trust it"
+                )
 
 
 def _a(value: Any) -> str:

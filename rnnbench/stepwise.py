@@ -33,8 +33,7 @@ def run_stepwise(
     outputs, finals = [], []
     for k in range(directions):
         own = weights[k * per_direction : (k + 1) * per_direction]
-        reverse = direction == "reverse" or k == 1
-        y, final = _one_direction(x, lengths, [s[k] for s in states], own, kind, reverse)
+        y, final = _one_direction(x, lengths, [s[k] for s in states], own, kind, reverse=k == 1)
         outputs.append(y)
         finals.append(final)
     after = [torch.stack(states) for states in zip(*finals, strict=True)]

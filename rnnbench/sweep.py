@@ -44,8 +44,8 @@ class Gathered:
     notes: tuple[str, ...]
 
 
-def gather(bundle: Bundle, sweep: Sweep) -> Gathered:
-    """Reads the stored cases and makes the others.
+def gather(bundle: Bundle, sweep: Sweep, model: Model | None = None) -> Gathered:
+    """Reads the stored cases and makes the others, with the given model or the rebuilt one.
 
     Raises:
         RnnbenchError: the cases are damaged; or one was asked for that there is not, or that needs
@@ -64,7 +64,7 @@ def gather(bundle: Bundle, sweep: Sweep) -> Gathered:
     made: Sequence[Case] = ()
     if asked_plans or sweep.kind == "full":
         try:
-            made, failed = _make(bundle, sweep, asked_plans)
+            made, failed = _make(bundle, sweep, asked_plans, model)
             skipped |= failed
         except RnnbenchError as error:
             if asked_plans:
@@ -82,12 +82,12 @@ def gather(bundle: Bundle, sweep: Sweep) -> Gathered:
 
 
 def _make(
-    bundle: Bundle, sweep: Sweep, asked: Sequence[Plan]
+    bundle: Bundle, sweep: Sweep, asked: Sequence[Plan], model: Model | None
 ) -> tuple[tuple[Case, ...], dict[str, str]]:
     """The cases that are not stored, and why the module cannot run some."""
     from rnnbench.runtimes.eager import trained
 
-    model: Model = trained(bundle)
+    model = trained(bundle) if model is None else model
     fixed = {d: bundle.traced[d] for d in bundle.manifest.get("frozen") or ()}
     for plan in asked:
         if not fixed.items() <= plan.dims.items():

@@ -60,6 +60,50 @@ class Kept(nn.Module):
         return self.h
 
 
+class MixedGru(nn.Module):
+    """As many products and activations as a GRU has, put together in another way."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.x, self.h, self.both = nn.Linear(8, 48), nn.Linear(16, 48), nn.Linear(8, 16)
+
+    def forward(self, x, h):
+        (a, b, c), (d, e, f) = self.x(x).chunk(3, -1), self.h(h).chunk(3, -1)
+        r, z = torch.sigmoid(a + d), torch.sigmoid(b + e)
+        n = torch.tanh(c + r * f)
+        return ((1 - z) * h + r * n,)
+
+
+class PeepholeLstm(nn.Module):
+    """An LSTM whose output gate looks at its cell state, with the products of an ordinary one."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.x, self.h, self.c = nn.Linear(8, 64), nn.Linear(16, 64), nn.Linear(16, 16)
+
+    def forward(self, x, h, c):
+        i, f, g, o = (self.x(x) + self.h(h)).chunk(4, -1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o + self.c(c)) * torch.tanh(c), c
+
+
+class Stepped(nn.Module):
+    """A loop of a cell over time, which returns every step and the last states."""
+
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x, *states):
+        steps = []
+        for step in x.unbind(0):
+            states = self.cell(step, *states)
+            steps.append(states[0])
+        return torch.stack(steps), *states
+
+
 X = torch.zeros(5, 2, 3)
 
 
@@ -71,6 +115,14 @@ def old(module, path, *, dynamic=True, inputs=(X,), names=("x",)):
             module.eval(), inputs, path, dynamo=False, input_names=list(names), dynamic_axes=axes
         )
     return path
+
+
+def traced_onnx(bundle, path):
+    """The bundle's module as the old exporter unrolls it."""
+    module = Stepped({"MixedGru": MixedGru, "PeepholeLstm": PeepholeLstm}[bundle.name]())
+    inputs = tuple(torch.zeros(spec.resolve({"time": 6, "batch": 2})) for spec in bundle.inputs)
+    names = [spec.name for spec in bundle.inputs]
+    return old(module, path, dynamic=False, inputs=inputs, names=names)
 
 
 def new(module, path, shapes=None):

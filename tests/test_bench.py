@@ -142,6 +142,8 @@ def test_a_run_is_saved_and_can_be_read(tmp_path, monkeypatch):
     text = format_results(results)
     for said in ("onnxruntime (bound)", "loop/fused", "x limit", "hidden 8"):
         assert said in text
+    assert "\nx limit: p50 over the least time that its reads and products take here" in text
+    assert "RTF" not in text, "nothing declares frames here"
     assert [p.name for p in outcome.path.parent.iterdir()] == ["0001_tiny.json"]
     other = outcome.path.with_name("0002_tiny.json")
     other.write_text(outcome.path.read_text())
@@ -240,7 +242,7 @@ def test_a_user_s_model_and_its_bundle_from_the_command_line(tmp_path, monkeypat
         main(["bench", "net.py", *words])
     out, err = capsys.readouterr()
     assert stopped.value.code == 0, err
-    assert "RTF" in out
+    assert "\nRTF: seconds of computing for a second of real time" in out
     (path,) = Path("benchmarks/results").glob("*/0001_mine.json")
     row = read_file(path).latencies[0]
     assert (row.model, row.form, row.hidden, row.frames_per_second) == ("Net", "model", None, 100)

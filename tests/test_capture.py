@@ -10,6 +10,7 @@ from torch import nn
 
 from rnnbench import Model, RnnbenchError, TensorSpec
 from rnnbench.capture import capture, emitter
+from rnnbench.capture.trace import trace_module
 from rnnbench.model import sample_inputs
 
 X = TensorSpec("x", ("time", "batch", 3))
@@ -59,6 +60,26 @@ def test_layers(kind, hidden, layers, bidirectional, bias, batch_first, batch, t
     captured = capture(model)
     assert [r.representation for r in captured.recurrences] == ["fused"] * layers
     assert agrees(model, captured, {"batch": batch, "time": time}, seed=time)
+
+
+class Packed(nn.Module):
+    """Padded to the length that it had before: nothing is cut off."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, 4)
+
+    def forward(self, x, lengths):
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+        y, _ = self.rnn(packed)
+        return nn.utils.rnn.pad_packed_sequence(y, total_length=x.shape[0])[0]
+
+
+def test_padding_to_the_length_that_was_cuts_nothing_off():
+    lengths = TensorSpec("lengths", ("batch",), "int64", role="lengths")
+    trace = trace_module(Model(Packed(), (X, lengths), ("y",)), {"time": 300, "batch": 3})
+    cut = torch.ops.aten.slice.Tensor
+    assert list(trace.graph.graph.find_nodes(op="call_function", target=cut)) == []
 
 
 class Loop(nn.Module):

@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -22,6 +23,8 @@ from tests.damages import (
     output_missing,
     outputs_without_squeeze,
 )
+
+NEEDED = ("tolerance", "needed")  # a word a line
 
 
 def check(bundle, runtimes=None):
@@ -131,6 +134,21 @@ def test_a_damaged_file_is_a_row(tmp_path):
         assert "export it again" in row.reason
 
 
+def test_a_file_that_was_replaced_is_said(tmp_path):
+    bundle = handmade.make_bundle(tmp_path)
+    assert check(bundle).notes == ()
+    proto = onnx.load(bundle.path / "model.onnx")
+    proto.doc_string = "right, and another file"
+    onnx.save(proto, str(bundle.path / "model.onnx"))
+    report = check(bundle)
+    assert report.ok, "the results decide"
+    (line,) = report.notes
+    assert line.startswith("warning: made-gru: model.onnx is not the file that was exported")
+    assert report.to_json()["notes"] == [line]
+    assert format_report(report).endswith(line)
+    assert check(bundle, ["torchscript"]).notes == (), "only of what was run"
+
+
 def test_other_weights_beside_the_module_are_caught(tmp_path):
     bundle = handmade.make_bundle(tmp_path)
     other = variants.build("gru", handmade.options(seed=9))
@@ -156,6 +174,30 @@ def test_code_that_is_not_here_is_not_a_failure(sound):
     assert row.verdict == "not run"
     assert report.ok
     assert not check(bundle, ["eager"]).ok, "nothing was compared"
+
+
+def test_the_module_at_hand_takes_part(tmp_path):
+    model = handmade.gru()
+    exported = rnnbench.export(model, ("onnx",), tmp_path)  # nothing says where its code is
+    (row,) = rows_of(rnnbench.check(exported, ["eager"]), "eager")
+    assert (row.verdict, row.output) == ("not run", "*")
+    assert "give check(bundle, model=...) what was exported" in row.reason
+    for isolate in (True, False):
+        report = rnnbench.check(exported, model=model.module.train() and model, isolate=isolate)
+        assert {(row.format, row.verdict) for row in report.rows if row.verdict != "limit"} == {
+            ("eager", "same"),
+            ("onnx", "same"),
+        }
+    assert model.module.training
+    full = rnnbench.check(exported, ["eager"], cases="full", model=model, isolate=False)
+    assert full.ok
+    assert full.rows[0].cases > 20
+    with torch.no_grad():
+        next(model.module.parameters()).mul_(2)
+    with pytest.raises(RnnbenchError, match="weights of the model are not those in"):
+        rnnbench.check(exported, model=model)
+    with pytest.raises(RnnbenchError, match=r"model=GRU.*: give the rnnbench.Model"):
+        rnnbench.check(exported, model=torch.nn.GRU(3, 4))
 
 
 def test_a_source_that_cannot_be_read_is_a_row(sound):
@@ -186,8 +228,10 @@ def test_unknown_and_missing_runtimes_are_errors(sound, monkeypatch):
 def test_the_report_as_text_and_json(sound):
     report = check(sound)
     lines = format_report(report).splitlines()
-    assert len(lines) == 2 + len(report.rows)
-    assert "tolerance needed" in lines[0]
+    assert lines[0] == "model made-gru"
+    assert [word for line in lines[1:3] for word in line.split() if word in NEEDED] == [*NEEDED]
+    assert len(lines) == 4 + len(report.rows)
+    assert max(map(len, lines)) <= 120
     worst = replace(report.rows[0], worst_error=math.inf)
     text = json.dumps(replace(report, rows=(worst,)).to_json(), allow_nan=False)
     assert json.loads(text)["rows"][0]["worst_error"] == "inf"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rnnbench
@@ -156,7 +157,9 @@ def test_check_finds_what_differs_among_several(run, tmp_path):
     assert "same" in verdicts["made-gru"]
     code, out, _ = run("check", "exports/damaged", "--details")
     assert code == 1
-    assert "noise floor" in out
+    assert "noise" in out
+    wide = [line for line in out.splitlines() if len(line) > 120]
+    assert all(line.startswith("damaged: onnx in onnxruntime") for line in wide), "reasons alone"
 
 
 def test_a_damaged_bundle_does_not_stop_the_others(run, tmp_path):
@@ -221,6 +224,42 @@ def test_the_runtimes_of_run(run, tmp_path):
         "error: made-gru has no alphabet: give --npz\n"
     )
     assert run("run", "made-gru")[2].startswith("error: nothing given: give exactly one of")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", "made-gru"),
+        ("run", "made-gru", "--npz", "x.npz"),
+        ("conform", "made-gru"),
+        ("embed", "made-gru", "--target", "web"),
+        ("bench", "made-gru"),
+    ],
+)
+def test_a_bundle_in_exports_is_suggested(run, tmp_path, words):
+    make_bundle(tmp_path / "exports")
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].endswith("(did you mean exports/made-gru?)")
+
+
+def test_what_check_saved_can_be_run_again(run, tmp_path):
+    make_bundle(tmp_path, edit=damage)
+    words = ("--runtime", "onnxruntime", "--only", "longer", "--save-failures", "bad")
+    assert run("check", "made-gru", *words)[0] == 1
+    file = tmp_path / "bad" / "made-gru-onnx-onnxruntime-longer.npz"
+    code, out, err = run("run", "made-gru", "--npz", file, "--save", "again.npz")
+    assert code == 0, err
+    with np.load(file) as saved, np.load(tmp_path / "again.npz") as again:
+        assert set(again) == {"y", "hn"}
+        for name, array in again.items():
+            np.testing.assert_array_equal(array, saved[f"out/{name}"])
+    code, out, _ = run(
+        *("check", "made-gru/model.onnx", "--against", "made-gru/model.ts"),
+        *("--inputs", file, "--json"),
+    )
+    assert code == 1, out
+    assert {row["verdict"] for row in json.loads(out)["rows"]} == {"DIFFERS"}
 
 
 def test_a_bug_is_one_line_unless_the_traceback_is_asked_for(run, monkeypatch):

@@ -1,13 +1,19 @@
 """`export` on the command line: several models, failures, exit codes, and the whole main job."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
-from rnnbench import cli, pipeline, variants
+import rnnbench
+from rnnbench import cli, pipeline, sources, variants
 from rnnbench.check import check as check_bundle
 from rnnbench.errors import RnnbenchError
 
+# What pip makes of [project.scripts]: -P, for the script's folder is on the path, not the current.
+CONSOLE = [sys.executable, "-P", "-c", "from rnnbench.cli import main; main()"]
+EVIL = {"kind": "import", "spec": "evil:build"}
 MODEL = """
 import torch
 from rnnbench import Model, TensorSpec
@@ -96,6 +102,43 @@ def test_a_model_of_ones_own(run, tmp_path):
     assert manifest["source"] == {"kind": "file", "spec": "mine.py"}
     assert list(manifest["artifacts"]) == ["onnx"]
     assert check_bundle(tmp_path / "out" / "Net").ok
+
+
+def test_the_console_script_finds_a_module_of_the_current_folder(tmp_path):
+    """As `python -m rnnbench` and `init` do; the second module is imported when it is called."""
+    (tmp_path / "mine.py").write_text(MODEL)
+    lazy = "def build():\n    from mine import build\n    return build()\n"
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "late.py").write_text(lazy)
+    for target in ("mine:build", "sub/late.py"):
+        words = [*CONSOLE, "export", target, "--format", "torchscript", "--json"]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        rows = json.loads(done.stdout)["rows"]
+        assert {(row["format"], row["verdict"]) for row in rows} == {
+            ("eager", "same"),
+            ("torchscript", "same"),
+        }
+    words = [*CONSOLE, "check", "exports/Net", "--runtime", "eager"]  # in a process of its own
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_module_that_came_with_a_bundle_is_not_run(tmp_path, monkeypatch):
+    (tmp_path / "outside.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    rnnbench.export(sources.load("outside.py"), ("torchscript",), source=EVIL)
+    inside = tmp_path / "exports" / "Net"
+    (inside / "evil.py").write_text("raise SystemExit('it ran')")
+    (inside / "evil_package").mkdir()
+    (inside / "evil_package" / "code.py").write_text("raise SystemExit('it ran')")
+    monkeypatch.chdir(inside)
+    for spec in ("evil:build", "evil_package.code:build"):
+        with pytest.raises(RnnbenchError, match="code that came with a bundle is not run"):
+            sources.load(spec)
+    (row,) = check_bundle(".", ["eager"]).rows
+    assert row.verdict == "not run"
+    assert "code that came with a bundle is not run" in row.reason
 
 
 @pytest.mark.parametrize("target", ["mine.py:broken", "mine.py:missing", "no.such.module:f"])

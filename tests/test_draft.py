@@ -57,6 +57,27 @@ class Spotter(nn.Module):
         y, h = self.rnn(self.conv(mels).transpose(1, 2))
         return {"scores": y * scale, "last": h}
 
+class EncoderDecoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = nn.GRU(4, 5), nn.GRU(4, 5)
+
+    def forward(self, source, target, weights):
+        y, _ = self.decoder(target * weights, self.encoder(source)[1])
+        return y
+
+class Zipped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.GRUCell(3, 3)
+
+    def forward(self, x, gates):
+        h, steps = torch.zeros_like(x[0]), []
+        for step, gate in zip(x, gates):
+            h = self.cell(step * gate, h)
+            steps.append(h)
+        return torch.stack(steps)
+
 class Sized(nn.Module):
     def __init__(self, input_size, *, hidden_size):
         super().__init__()
@@ -87,6 +108,15 @@ SHAPES = {
     ),
     "Ragged": ({"x": ("time", "batch", 4), "lengths": ("batch",)}, ("y",)),
     "Spotter": ({"mels": ("batch", 12, "time")}, ("scores", "last")),
+    "EncoderDecoder": (
+        {
+            "source": ("time", "batch", 4),
+            "target": ("target_time", "batch", 4),
+            "weights": ("target_time", "batch", 4),
+        },
+        ("y",),
+    ),
+    "Zipped": ({"x": ("time", "batch", 3), "gates": ("time", "batch", 3)}, ("y",)),
 }
 
 
@@ -111,6 +141,15 @@ def test_a_draft_is_exported_as_it_is(folder, name):
     bundle = rnnbench.export(model, ("pt2",), folder / "exports")
     rows = rnnbench.check(bundle, ["pt2"]).rows
     assert {(row.verdict, row.reason) for row in rows} == {("same", "")}
+
+
+def test_lengths_of_their_own_are_said(folder):
+    drafted = draft("drafted_nets:EncoderDecoder", folder)
+    assert "# Give time and target_time one name where they always agree.\n" in drafted.text
+    assert drafted.notes == (
+        "it ran with unequal time and target_time: give them one name where they agree",
+    )
+    assert "one name" not in draft("drafted_nets:Zipped", folder).text
 
 
 def test_integers_and_lengths_are_known_by_their_names(folder):

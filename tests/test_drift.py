@@ -133,7 +133,12 @@ def test_the_plot_is_a_picture(sound, tmp_path):
     ("words", "why"),
     [
         (["--plot", "x.png"], "give both"),
-        (["--set", "sr=1"], "goes with --against"),
+        (["--set", "sr=1"], "--set goes with --against"),
+        (["--tolerance", "0.1"], "--tolerance goes with --against"),
+        (["--drift", "5", "--bisect"], "--bisect does nothing with --drift: leave one of them out"),
+        (["--drift", "5", "--only", "traced"], "--only does nothing with --drift"),
+        (["--against", "b.onnx", "--junit", "x.xml"], "--junit does nothing with --against"),
+        (["--against", "b.onnx", "--drift", "5"], "--against does nothing with --drift"),
         (["--drift", "5", "--plot", "nowhere/x.png"], "is not there"),
         (["--against", "missing.onnx"], "is not a file"),
     ],

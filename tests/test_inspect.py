@@ -5,12 +5,17 @@ import json
 import pytest
 
 import rnnbench
-from rnnbench import cli, plugins, variants
+from rnnbench import Model, TensorSpec, cli, plugins, variants
+from rnnbench.inspect import differences
+from tests import handmade
 from tests.stock_files import (
     Kept,
     Layer,
     Loop,
+    MixedGru,
     Normed,
+    PeepholeLstm,
+    Stepped,
     attribute,
     constant_lengths,
     declared_dynamic,
@@ -27,6 +32,7 @@ from tests.stock_files import (
     sequence,
     stale,
     traced,
+    traced_onnx,
     without_state,
 )
 
@@ -63,6 +69,26 @@ def test_each_hazard_is_found_by_name(tmp_path, name):
     assert found, [h.name for h in report.hazards]
     plugin = plugins.load("hazards", name)
     assert all(h.pitfall == plugin.PITFALL and h.remedy and h.where and h.what for h in found)
+
+
+@pytest.mark.parametrize(
+    ("write", "severity"),
+    [
+        (old, "error"),  # declared dynamic, and computes five steps
+        (traced, "error"),  # takes any length, and computes five steps
+        (
+            lambda m, p: old(m, p, dynamic=False),
+            "warning",
+        ),  # declares five steps: others are refused
+        (exported, "warning"),
+    ],
+)
+def test_a_frozen_length_is_an_error_where_nothing_refuses_others(tmp_path, write, severity):
+    report = rnnbench.inspect(write(Loop().eval(), tmp_path / "file"))
+    (found,) = [h for h in report.hazards if h.name == "frozen_length"]
+    silent = "computes 5 steps, whatever the length of its input"
+    what = silent if severity == "error" else "takes 5 steps and no other number"
+    assert (found.severity, found.what) == (severity, what)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +139,58 @@ def test_nothing_is_reported_on_clean_files(variant_bundle, name):
             assert "output " in found.state_out
 
 
+@pytest.fixture(scope="module")
+def own_cells(tmp_path_factory):
+    """Loops over cells that have the products and activations of a GRU, an LSTM, an RNN."""
+
+    def export(cell):
+        states = ("h0", "c0") if cell is not MixedGru else ("h0",)
+        inputs = (
+            TensorSpec("x", ("time", "batch", 8)),
+            *(TensorSpec(name, ("batch", 16), role="state") for name in states),
+        )
+        finals = {name: f"{name}_last" for name in states}
+        model = Model(Stepped(cell()), inputs, ("y", *finals.values()), finals, cell.__name__)
+        out = tmp_path_factory.mktemp("own")
+        return rnnbench.export(model, ("onnx", "torchscript", "pt2"), out)
+
+    return [export(cell) for cell in (MixedGru, PeepholeLstm)]
+
+
+def test_a_cell_of_ones_own_is_no_gru_or_lstm(own_cells, tmp_path):
+    for bundle in own_cells:
+        for format, artifact in bundle.artifacts.items():
+            (found,) = rnnbench.inspect(artifact.path).recurrences
+            assert found.form == ("loop" if format == "torchscript" else "scan")
+            assert found.kind == "unknown"
+            size = None if format == "torchscript" else 16  # which says no shapes
+            assert found.hidden_size == size
+        stock = traced_onnx(bundle, tmp_path / "stock.onnx")
+        (found,) = rnnbench.inspect(stock).recurrences
+        assert (found.form, found.kind) == ("unrolled", "unknown")
+
+
+@pytest.mark.parametrize("name", ["elman-loop", "gru-loop", "lstm-loop", "linear-loop"])
+def test_a_loop_is_proved_to_be_its_cell(tmp_path, name):
+    options = variants.Options(5, 4, 2, output_size=4)
+    model = variants.model(name, options, bundle_name=name)
+    formats = ("onnx", "torchscript", "pt2")
+    bundle = rnnbench.export(model, formats, tmp_path, keep_loops=True)
+    kind = name.removesuffix("-loop")
+    for artifact in bundle.artifacts.values():
+        found = rnnbench.inspect(artifact.path).recurrences
+        assert [r.kind for r in found] == [kind if kind in ("gru", "lstm") else "rnn_tanh"] * 2
+        assert [(r.input_size, r.hidden_size) for r in found] == [(5, 4), (4, 4)]
+
+
+def test_dimensions_have_their_declared_names(own_cells, tmp_path):
+    for bundle in own_cells:
+        report = rnnbench.inspect(bundle.artifacts["pt2"].path)
+        assert report.dynamic == ("time", "batch")
+        assert report.inputs[0].shape == ("time", "batch", 8)
+    assert rnnbench.inspect(exported(Layer(), tmp_path / "plain.pt2")).dynamic == ()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("write", [old, traced, exported])
 def test_an_unrolled_loop_has_its_period_steps_and_cell(tmp_path, kind, write):
@@ -151,3 +229,46 @@ def test_on_the_command_line(tmp_path, capsys):
     code, text = run(capsys, clean, damaged, "--diff")
     assert code == 1
     assert "layout (error)" in text.out
+
+
+def test_the_difference_of_weights(tmp_path, capsys):
+    def moved(proto):
+        for name, by in (("R", 0.25), ("B", 0.5)):
+            array = handmade.initializer(proto, name).copy()
+            array[0, 1] += by
+            handmade.replace_initializer(proto, name, array)
+
+    def renamed(proto):
+        moved(proto)
+        for tensor in proto.graph.initializer:
+            tensor.name += "_other"
+        for node in proto.graph.node:
+            node.input[:] = [
+                f"{n}_other" if n in ("W", "R", "B", "axes") else n for n in node.input
+            ]
+
+    sound = edited(tmp_path / "a.onnx", lambda m: None)
+    code, text = run(capsys, sound, edited(tmp_path / "b.onnx", moved), "--diff", "--json")
+    assert code == 1
+    assert json.loads(text.out) == [
+        {"what": "weights: 2 of 4, by 5.0e-01 at most", "a": "R, B", "b": "R, B"}
+    ]
+    (row,) = differences(
+        rnnbench.inspect(sound), rnnbench.inspect(edited(tmp_path / "c.onnx", renamed))
+    )
+    assert row == ("weights: 2 of 4, by 5.0e-01 at most", "R, B", "R_other, B_other")
+    nan = edited(tmp_path / "d.onnx", initializer_nan)
+    assert differences(rnnbench.inspect(nan), rnnbench.inspect(nan)) == []
+    assert differences(rnnbench.inspect(sound), rnnbench.inspect(nan))[0][0].startswith(
+        "weights: 1 of 4, by inf"
+    )
+    scripts = scripted(Layer(), tmp_path / "a.ts"), scripted(Layer(), tmp_path / "b.ts")
+    code, text = run(capsys, *scripts, "--diff")
+    assert (code, text.out.splitlines()[2:]) == (0, [])
+    assert text.err == "the weights are not compared: that is done where both files are ONNX\n"
+
+
+def initializer_nan(proto):
+    array = handmade.initializer(proto, "W").copy()
+    array[0, 0, 0] = float("nan")
+    handmade.replace_initializer(proto, "W", array)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench import plugins
+from rnnbench.bundle import did_you_mean
 from rnnbench.errors import RnnbenchError, choices
 
 CELLS = ("elman", "gru", "lstm")
@@ -139,7 +140,7 @@ def check_plan(plan: Plan) -> None:
         if not Path(target).is_dir():
             raise RnnbenchError(
                 f"{choices('variant', target, known)}, or give a bundle's folder, "
-                "FILE.py[:function] or package.module:function"
+                f"FILE.py[:function] or package.module:function{did_you_mean(target)}"
             )
     for runtime in plan.runtimes:
         if runtime not in plugins.names("timing"):

@@ -11,6 +11,11 @@ from rnnbench.results import Cost, Entry, Latency, Ratio, Results
 
 _LEFT = ("model", "form", "runtime", "device", "what", "this", "against", "verdict", "note")
 
+_LEGEND = {
+    "x limit": "p50 over the least time that its reads and products take here, as measured",
+    "RTF": "seconds of computing for a second of real time; below 1 keeps up",
+}
+
 
 def format_results(results: Results) -> str:
     """The tables of a results file, and what could not be measured."""
@@ -50,7 +55,14 @@ def _latencies(results: Results) -> str:
                 _note(row),
             ]
         )
-    return _table(headers, rows)
+    return _with_legend(_table(headers, rows))
+
+
+def _with_legend(table: str) -> str:
+    """The table, and below it what those of its columns mean that do not say it themselves."""
+    heads = next((line for line in table.splitlines() if "p50" in line), "")
+    said = [f"{name}: {what}" for name, what in _LEGEND.items() if name in heads]
+    return "\n".join([table, *said])
 
 
 def _ratios(results: Results) -> str:

@@ -137,7 +137,7 @@ class _Packing:
         x = torch.where(valid, x, padding)
         if str(total) not in (str(padded), str(batch_sizes.shape[0])):
             x = torch.cat([x, x.new_full((total, *x.shape[1:]), padding)])
-        if total is not padded:
+        if str(total) != str(padded):  # as above: two objects may be one size
             x = x[:total]
         return (x.transpose(0, 1) if batch_first else x), lengths
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 KINDS = ("rnn_tanh", "rnn_relu", "gru", "lstm")
-DIRECTIONS = ("forward", "reverse", "bidirectional")
+DIRECTIONS = ("forward", "bidirectional")
 GATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
 
 _library = torch.library.Library("rnnbench", "DEF")
@@ -23,8 +23,11 @@ _library.define(
 
 
 def num_directions(direction: str) -> int:
-    """2 for a bidirectional layer, else 1."""
-    return 2 if direction == "bidirectional" else 1
+    """How many directions one of `DIRECTIONS` has.
+
+    A loop that runs backwards alone is a forward layer whose steps are flipped.
+    """
+    return 1 + DIRECTIONS.index(direction)
 
 
 def fused(
@@ -46,7 +49,7 @@ def fused(
         weights: `weight_ih`, `weight_hh` and, unless the layer has none, `bias_ih`, `bias_hh` of
             each direction, gates in PyTorch's order.
         kind: one of `KINDS`.
-        direction: one of `DIRECTIONS`; a reverse layer's outputs are in the input's order.
+        direction: one of `DIRECTIONS`.
 
     Returns:
         y (time, batch, directions * hidden), 0 where a row has ended; h_n and c_n
@@ -60,17 +63,11 @@ def fused(
     hx = [h0, c0] if kind == "lstm" else h0
     bias = len(weights) == 4 * directions
     layer = getattr(torch.ops.aten, kind)
-    if direction == "reverse":
-        if lengths is not None:
-            raise NotImplementedError("a reverse layer with lengths")
-        x = x.flip(0)
     if lengths is None:
         out = layer(x, hx, weights, bias, 1, 0.0, False, directions == 2, False)
         y, states = out[0], out[1:]
     else:
         y, states = _ragged(layer, x, lengths, hx, weights, bias, directions)
-    if direction == "reverse":
-        y = y.flip(0)
     cn = states[1] if kind == "lstm" else x.new_zeros(0)
     return y, states[0], cn
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import click
 
 from rnnbench.commands import DIFFERS, FINE, as_json
-from rnnbench.console import print_json, print_table
+from rnnbench.console import note, print_json, print_table
 from rnnbench.errors import RnnbenchError
 
 
 @click.command(short_help="Find how a file holds its recurrences.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option("--diff", is_flag=True, help="What differs between two files.")
+@click.option(
+    "--diff", is_flag=True, help="What differs between two files; of ONNX, the weights too."
+)
 @as_json
 def command(files: tuple[str, ...], diff: bool, as_json: bool) -> int:
     """Say how FILEs (.onnx, TorchScript, .pt2) represent each recurrence, and their hazards."""
@@ -22,6 +24,8 @@ def command(files: tuple[str, ...], diff: bool, as_json: bool) -> int:
     reports = [inspect(file) for file in files]
     if diff:
         rows = differences(*reports)
+        if any(report.format != "onnx" for report in reports):
+            note("the weights are not compared: that is done where both files are ONNX")
         if as_json:
             print_json([dict(zip(("what", "a", "b"), row, strict=True)) for row in rows])
         else:

@@ -17,7 +17,7 @@ from rnnbench.console import note, print_json
 @click.option("--length", type=click.IntRange(0), default=80, help="Characters to go on for.")
 @click.option("--csv", "csv", help="A CSV with a header, for weather and stocks.")
 @click.option("--rows", type=click.IntRange(0), default=10, help="The last forecasts; 0: all.")
-@click.option("--npz", "npz", help="One array per input, for any model.")
+@click.option("--npz", "npz", help="One array per input, as check --save-failures writes too.")
 @click.option("--save", help="With --npz: write the outputs to this .npz.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--threads", type=int, help="Inside one operation.")

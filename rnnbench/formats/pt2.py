@@ -37,7 +37,7 @@ def write(captured: Captured, path: Path, *, metadata: Mapping[str, str]) -> dic
     program = lower(captured.program)
     try:
         with export_warnings():
-            torch.export.save(program, path, extra_files={"rnnbench": _text(metadata)})
+            torch.export.save(program, path, extra_files={"rnnbench": _text(captured, metadata)})
     except Exception as error:
         raise RnnbenchError(
             f"model {captured.model.name!r} cannot be saved as .pt2: {one_line(error)}"
@@ -45,7 +45,8 @@ def write(captured: Captured, path: Path, *, metadata: Mapping[str, str]) -> dic
     return {"nodes": len(program.graph.nodes)}
 
 
-def _text(metadata: Mapping[str, str]) -> str:
+def _text(captured: Captured, metadata: Mapping[str, str]) -> str:
+    """What the file says of itself; the names of dimensions, for torch.export has only symbols."""
     import json
 
-    return json.dumps(dict(metadata))
+    return json.dumps({**metadata, "shapes": [spec.shape for spec in captured.model.inputs]})

@@ -1,4 +1,8 @@
-"""A length that was traced became a constant."""
+"""A length that was traced became a constant.
+
+An error where another length is computed wrong without a word: the file declares its length
+dynamic or, as TorchScript, declares none. A warning where it declares a number: others are refused.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +21,10 @@ REMEDY = "export with rnnbench, which keeps the time dimension dynamic"
 def find(flow: Flow, recurrences: tuple[Recurrence, ...]) -> Iterator[Found]:
     """Yields where, what, and a severity other than the usual one."""
     for r in recurrences:
-        if r.form == "unrolled":
-            silent = not isinstance(r.time, int)
-            what = f"computes {r.steps} steps, whatever the length of its input"
-            yield r.where, what, "" if silent else "warning"
-        elif isinstance(r.time, int) and r.time > 1:
+        if isinstance(r.time, int) and r.time > 1:
             yield r.where, f"takes {r.time} steps and no other number", "warning"
+        elif r.form == "unrolled":
+            yield r.where, f"computes {r.steps} steps, whatever the length of its input", ""
         yield from _reshapes(flow, r)
 
 

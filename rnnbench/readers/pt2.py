@@ -66,6 +66,7 @@ def _program(path: Path, data: dict[str, Any], archive: Archive) -> Program:
     graph, signature = module["graph"], module["signature"]
     version = data.get("torch_version") or ""
     producer = f"torch {version}".strip()
+    said: dict[str, Any] = {}
     if "extra/rnnbench" in archive.names:
         said = json.loads(archive.text("extra/rnnbench"))
         producer = f"rnnbench {said.get('version', '')} ({producer})"
@@ -76,6 +77,7 @@ def _program(path: Path, data: dict[str, Any], archive: Archive) -> Program:
         shape = program.shapes.get(name, ())
         sizes = tuple(n for n in shape if isinstance(n, int))
         program.constants[name] = Tensor(program.dtypes.get(name, ""), sizes)
+    _name_dimensions(program, [program.shapes.get(name, ()) for name in users], said)
     program.inputs = tuple(_port(program, name) for name in users)
     program.graph = _body(program, graph)
     program.outputs = tuple(_port(program, name) for name in _outputs(signature))
@@ -85,14 +87,27 @@ def _program(path: Path, data: dict[str, Any], archive: Archive) -> Program:
     return program
 
 
+def _name_dimensions(program: Program, inputs: list[tuple[Dim, ...]], said: dict[str, Any]) -> None:
+    """Gives the symbols of torch.export the names that rnnbench's file says were declared."""
+    declared = said.get("shapes") or []
+    names = {
+        symbol: str(name)
+        for given, shape in zip(inputs, declared, strict=False)
+        for symbol, name in zip(given, shape, strict=False)
+        if isinstance(symbol, str) and isinstance(name, str)
+    }
+    for value, shape in program.shapes.items():
+        program.shapes[value] = tuple(names.get(d, d) if isinstance(d, str) else d for d in shape)
+
+
 def _port(program: Program, name: str) -> Port:
     return Port(name, program.dtypes.get(name, ""), program.shapes.get(name))
 
 
-def _note_values(program: Program, graph: dict[str, Any]) -> None:
+def _note_values(program: Program, graph: dict[str, Any], place: str = "") -> None:
     for name, meta in graph["tensor_values"].items():
-        program.shapes[name] = tuple(_dim(size) for size in meta["sizes"])
-        program.dtypes[name] = _DTYPES.get(meta["dtype"], "")
+        program.shapes[place + name] = tuple(_dim(size) for size in meta["sizes"])
+        program.dtypes[place + name] = _DTYPES.get(meta["dtype"], "")
 
 
 def _dim(size: dict[str, Any]) -> Dim:
@@ -162,40 +177,49 @@ def _symbolic(value: dict[str, Any]) -> Any:
     return Ref(content) if kind == "as_name" else content
 
 
-def _body(program: Program, graph: dict[str, Any]) -> Body:
-    nodes = [_node(program, node) for node in graph["nodes"]]
-    inputs = [name for value in graph["inputs"] for name in _names(value)]
-    outputs = [_argument(value) for value in graph["outputs"]]
+def _body(program: Program, graph: dict[str, Any], place: str = "") -> Body:
+    """A graph; what is inside of a node has that node's place before its names."""
+    nodes = [_node(program, node, place) for node in graph["nodes"]]
+    inputs = [place + name for value in graph["inputs"] for name in _names(value)]
+    outputs = [_placed(_argument(value), place) for value in graph["outputs"]]
     return Body(nodes, tuple(inputs), tuple(outputs))
 
 
-def _node(program: Program, data: dict[str, Any]) -> Node:
+def _node(program: Program, data: dict[str, Any], place: str) -> Node:
     target = str(data["target"]).removeprefix("torch.ops.")
     overload = ""
     if target.startswith("aten.") and target.count(".") == 2:
         target, _, overload = target.rpartition(".")
         target = target if target == "aten.copy_" else target.removesuffix("_")
     outputs = [name for value in data["outputs"] for name in _output_names(value)]
-    node = Node(target, str(data.get("name") or (outputs or [target])[0]), outputs=tuple(outputs))
+    node = Node(target, str(data.get("name") or (outputs or [target])[0]))
+    node.outputs = tuple(place + name for name in outputs)
     if overload not in ("", "default"):
         node.attributes["overload"] = overload
-    bodies = []
+    bodies: list[Body] = []
     for given in data["inputs"]:
         argument = given["arg"]
         if "as_graph" in argument:
-            inner = argument["as_graph"]["graph"]
-            _note_values(program, inner)
-            bodies.append(_body(program, inner))
+            inner, inside = argument["as_graph"]["graph"], f"{place}{node.name}.{len(bodies)}."
+            _note_values(program, inner, inside)
+            bodies.append(_body(program, inner, inside))
         elif given.get("kind") == 2:  # by keyword
-            node.attributes[given["name"]] = _argument(argument)
+            node.attributes[given["name"]] = _placed(_argument(argument), place)
         else:
-            node.args.append(_argument(argument))
+            node.args.append(_placed(_argument(argument), place))
     node.bodies = tuple(bodies)
     if target == "higher_order.scan" and bodies:
         _wire_scan(node)
     elif target == "higher_order.while_loop" and len(bodies) == 2:
         _wire_while(node)
     return node
+
+
+def _placed(value: Any, place: str) -> Any:
+    """The values in nested lists under names of their own: two loops call theirs the same."""
+    if isinstance(value, Ref):
+        return Ref(place + value)
+    return [_placed(v, place) for v in value] if isinstance(value, list) else value
 
 
 def _output_names(value: dict[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ class Recurrence:
         where: the node, or the place in the code; of an unrolled loop, its first node.
         form: `fused` (one operator), `scan`, `loop`, `unrolled`, or `step` (a cell that is called
             once: whoever runs the file is the loop).
-        kind: `rnn_tanh`, `rnn_relu`, `gru`, `lstm`, or `unknown`.
+        kind: `rnn_tanh`, `rnn_relu`, `gru`, `lstm`; `unknown` where a loop is not proved to be one.
         input_size: features per step.
         hidden_size: the size of the state.
         num_layers: layers in one operator, or cells in one step.

@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from rnnbench.flow import Flow, data_of
-from rnnbench.operators import CELLS, FUSED, GATES, MATRIX, MULTIPLY, PASS, RELU, SIGMOID, TANH
-from rnnbench.program import Node, Ref, refs_in
+from rnnbench.operators import CELLS, FUSED, GATES, MATRIX, PASS
+from rnnbench.program import Body, Node, Ref, refs_in, walk
+from rnnbench.recurrences.proof import prove
 
 
-def classify(nodes: Sequence[Node], states: int) -> tuple[str, int]:
-    """The kind of a step, and how many cells it has.
-
-    The products and activations are counted, which tell the four kinds apart and from others: an
-    LSTM with peepholes has twice the products. That a step computes what its cell would is not
-    proved.
+def classify(
+    flow: Flow, nodes: Sequence[Node], states: Sequence[tuple[str, Any]]
+) -> tuple[str, int]:
+    """The kind of a step, and how many cells it has; `unknown` unless it is proved to be one.
 
     Args:
-        nodes: of one step.
-        states: how many values it hands to the next.
+        flow: the program's edges.
+        nodes: of one step, in order.
+        states: what the step is handed and what it hands on.
     """
-    known = [{**CELLS, **FUSED}[n.op] for n in nodes if n.op in CELLS or n.op in FUSED]
+    inner = [n for node in nodes for n in walk(Body([node]))]
+    known = [{**CELLS, **FUSED}[n.op] for n in inner if n.op in CELLS or n.op in FUSED]
     if known:
         return (known[0] if len(set(known)) == 1 else "unknown"), len(known)
-    sigmoid, tanh, relu, product = (
-        sum(n.op in ops for n in nodes) for ops in (SIGMOID, TANH, RELU, MULTIPLY)
-    )
-    if states and states % 2 == 0 and relu == 0:
-        n = states // 2
-        if tanh == 2 * n and sigmoid in (n, 3 * n) and product == 3 * n:
-            return "lstm", n
-    if states and tanh == states and relu == 0:
-        if sigmoid in (states, 2 * states) and product in (2 * states, 3 * states):
-            return "gru", states
-        if sigmoid == 0 and product == 0:
-            return "rnn_tanh", states
-    if states and relu == states and tanh == sigmoid == product == 0:
-        return "rnn_relu", states
-    return "unknown", 1
+    return prove(flow, nodes, states)
 
 
 def sizes(
@@ -53,7 +41,7 @@ def sizes(
     """
     for node in nodes:
         if node.op in CELLS:
-            w, r = (flow.program.shape(node.arg(i)) for i in (2, 3))
+            w, r = (flow.weight_shape(node.arg(i)) for i in (2, 3))
             return (_int(w, 1), _int(r, 1))
     hidden = given = rows = None
     for node in nodes:
@@ -77,18 +65,20 @@ def sizes(
 
 def dtype(flow: Flow, nodes: Sequence[Node]) -> str:
     """The type of the first weight that a step reads."""
-    refs = [r for n in nodes for r in n.refs if r in flow.program.constants]
-    found = [flow.program.dtype(r) for r in refs]
+    refs = [flow.outer(r) for n in nodes for r in n.refs]
+    found = [flow.program.dtype(r) for r in refs if r in flow.program.constants]
     return next((d for d in found if d.startswith(("float", "bfloat"))), "")
 
 
 def _weight(flow: Flow, node: Node) -> tuple[int, int] | None:
     """(inner, outer) size of a product's constant matrix."""
     for place, value in enumerate(refs_in(node.args)):
-        shape = flow.program.constants.get(value)
-        if shape is None or len(shape.shape) < 2:
+        shape = flow.weight_shape(value)
+        if shape is None or len(shape) < 2:
             continue
-        rows, columns = shape.shape[-2:]
+        rows, columns = shape[-2:]
+        if not isinstance(rows, int) or not isinstance(columns, int):
+            continue
         turned = node.op == "aten.linear" or bool(node.attributes.get("transB"))
         return (columns, rows) if turned or place == 0 else (rows, columns)
     return None
@@ -96,7 +86,7 @@ def _weight(flow: Flow, node: Node) -> tuple[int, int] | None:
 
 def _reaches(flow: Flow, node: Node, carried: Collection[str]) -> bool:
     """Whether a product's data is what was carried, looking through what only hands it on."""
-    waiting: list[Ref] = [r for r in node.refs if r not in flow.program.constants]
+    waiting: list[Ref] = [r for r in node.refs if flow.weight_shape(r) is None]
     seen: set[str] = set()
     while waiting:
         value = waiting.pop()

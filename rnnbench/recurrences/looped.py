@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from rnnbench.flow import Flow
 from rnnbench.operators import CELLS, LOOPS, MATRIX, MULTIPLY, RELU, SIGMOID, TANH
-from rnnbench.program import Body, Node, walk
+from rnnbench.program import Body, Node, Ref, walk
 from rnnbench.recurrences import Recurrence, state_in, state_out
 from rnnbench.recurrences.cells import classify, dtype, sizes
 
@@ -24,9 +27,12 @@ def find_looped(flow: Flow) -> tuple[list[Recurrence], set[int]]:
         if not states or not any(n.op in _COMPUTES for n in inner):
             continue
         claimed |= {id(n) for n in inner if n.op in CELLS}
-        kind, layers = classify(inner, len(states))
+        kind, layers = classify(flow, body.nodes, [(c.inside, c.next) for c in states])
         inside = {c.inside for c in states}
         given, hidden = sizes(flow, inner, inside, kind)
+        if kind == "unknown":  # whose matrices may be of any size
+            given = _width(flow, [name for _, name in node.slices])
+            hidden = _width(flow, [c.inside for c in states] + [c.first for c in states])
         time, batch = _extent(flow, node)
         found.append(
             Recurrence(
@@ -73,6 +79,12 @@ def _recurs(flow: Flow, body: Body, inside: str, following: object) -> bool:
             )
             computes = computes or any(n.op in _COMPUTES for b in node.bodies for n in walk(b))
     return computes and inside in seen
+
+
+def _width(flow: Flow, values: Sequence[Any]) -> int | None:
+    """The last size of the first of some values, where the file says it."""
+    shapes = [flow.program.shape(Ref(v)) for v in values if isinstance(v, str)]
+    return next((s[-1] for s in shapes if s and isinstance(s[-1], int)), None)
 
 
 def _extent(flow: Flow, node: Node) -> tuple[int | str | None, int | str | None]:

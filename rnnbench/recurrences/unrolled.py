@@ -197,7 +197,8 @@ def _describe(flow: Flow, block: _Block) -> Recurrence:
     count = block.collected if block.collected - len(steps) == 1 else len(steps)
     previous, body = steps[0], steps[1]
     handed = [previous[j].outputs[i] for j, i in block.carried]
-    kind, layers = classify(body, len(handed))
+    following = [Ref(body[j].outputs[i]) for j, i in block.carried]
+    kind, layers = classify(flow, body, list(zip(handed, following, strict=True)))
     given, hidden = sizes(flow, body, handed, kind)
     firsts = _first_states(flow, steps, block)
     lasts = [steps[-1][j].outputs[i] for j, i in block.carried]

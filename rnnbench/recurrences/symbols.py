@@ -1,0 +1,206 @@
+"""One step of a loop in symbols: sums, products, matrix products and activations.
+
+Every value is a polynomial: how often each product of atoms is in it. An atom is a state, a value
+from outside, a weight, a matrix product with a weight, an activation, or a part of one of these.
+What is no sum, product, matrix product or activation is an atom of its own, which says nothing but
+what it depends on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rnnbench.flow import Flow, data_of
+from rnnbench.operators import COLLECT, MATRIX, MULTIPLY, PASS, RELU, SIGMOID, TANH
+from rnnbench.program import Node, Ref, refs_in
+
+Monomial = tuple[int, ...]
+Poly = dict[Monomial, float]
+Atom = tuple[Any, ...]
+"""Its kind (`state`, `outer`, `constant`, `matrix`, `sigmoid`, `tanh`, `relu` ...), and of what."""
+
+_MOST_TERMS, _HIGHEST = 64, 8  # a cell has four terms, of two factors
+_ACTIVATIONS = {"sigmoid": SIGMOID, "tanh": TANH, "relu": RELU}
+_ADD = ("Add", "Sum", "aten.add")
+_SUBTRACT = ("Sub", "aten.sub")
+
+
+class Symbols:
+    """The values of one step.
+
+    Attributes:
+        atoms: what each number in a monomial stands for.
+    """
+
+    def __init__(self, flow: Flow, nodes: Sequence[Node], states: Sequence[str]) -> None:
+        self.atoms: list[Atom] = []
+        self._flow = flow
+        self._numbers: dict[Atom, int] = {}
+        self._depends: list[frozenset[int]] = []
+        self._known: dict[str, Poly] = {}
+        self._parts: dict[tuple[int, str], Poly] = {}
+        for i, name in enumerate(states):
+            self._known[name] = self._atom("state", i, depends=frozenset([i]))
+        for node in nodes:
+            self._run(node)
+
+    def value(self, value: Any) -> Poly:
+        """What a value is; a number is itself."""
+        if not isinstance(value, Ref):
+            return {(): float(value)} if isinstance(value, int | float) else {}
+        if value not in self._known:
+            self._known[value] = self._outside(value)
+        return self._known[value]
+
+    def depends(self, monomials: Mapping[Monomial, float]) -> frozenset[int]:
+        """The states that something depends on, however indirectly."""
+        return frozenset(s for m in monomials for a in m for s in self._depends[a])
+
+    def inside(self, atom: int) -> Poly:
+        """What an activation is of, or a matrix is multiplied with."""
+        return dict(self.atoms[atom][-1])
+
+    def _atom(self, kind: str, *what: Any, depends: frozenset[int] = frozenset()) -> Poly:
+        key = (kind, *what)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.atoms)
+            self.atoms.append(key)
+            self._depends.append(depends)
+        return {(self._numbers[key],): 1.0}
+
+    def _of(self, kind: str, *what: Any, of: Poly) -> Poly:
+        """An atom that is made of a polynomial, which is the last thing that its key has."""
+        return self._atom(kind, *what, tuple(sorted(of.items())), depends=self.depends(of))
+
+    def _outside(self, value: Ref) -> Poly:
+        value = self._flow.outer(value)  # a weight may be handed into a body under another name
+        known = self._flow.program.constants.get(value)
+        if known is not None and known.values and known.size == 1:
+            return {(): float(known.values[0])}
+        kind = "constant" if self._flow.constant_only(value) else "outer"
+        return self._atom(kind, value)
+
+    def _is_constant(self, value: Any) -> bool:
+        return all(self.atoms[a][0] == "constant" for m in self.value(value) for a in m)
+
+    def _run(self, node: Node) -> None:
+        found = None if node.bodies else self._compute(node)
+        if found and (len(found) > _MOST_TERMS or max(map(len, found)) > _HIGHEST):
+            found = None
+        for name in filter(None, node.outputs):
+            if found is None:
+                of = frozenset(s for r in node.refs for s in self.depends(self.value(r)))
+                self._known[name] = self._atom("operation", name, depends=of)
+            elif node.op in PASS and not self._same_sizes(node, name):
+                self._known[name] = self._part(found, name)
+            else:
+                self._known[name] = found
+
+    def _compute(self, node: Node) -> Poly | None:
+        args = node.args
+        for kind, ops in _ACTIVATIONS.items():
+            if node.op in ops:
+                return self._of(kind, of=self.value(args[0]))
+        if node.op in MATRIX:
+            return self._product(node)
+        if node.op in MULTIPLY:
+            return multiply(self.value(args[0]), self.value(args[1]))
+        if node.op in _ADD and len(args) >= 2:
+            alpha = node.arg(2, "alpha", 1)
+            return add(self.value(args[0]), self.value(args[1]), self._number(alpha))
+        if node.op in _SUBTRACT:
+            alpha = node.arg(2, "alpha", 1)
+            return add(self.value(args[0]), self.value(args[1]), -self._number(alpha))
+        if node.op == "aten.rsub":
+            return add(self.value(args[1]), self.value(args[0]), -1.0)
+        if node.op in ("Neg", "aten.neg"):
+            return add({}, self.value(args[0]), -1.0)
+        if node.op in PASS:
+            data = refs_in(data_of(node))
+            if len(data) == 1:
+                return self.value(data[0])
+            if node.op in COLLECT or node.op == "prim.ListConstruct":
+                parts = tuple(tuple(sorted(self.value(r).items())) for r in data)
+                of = frozenset(s for r in data for s in self.depends(self.value(r)))
+                return self._atom("joined", parts, depends=of)
+        return None
+
+    def _product(self, node: Node) -> Poly | None:
+        """A matrix product with a weight: of values side by side, one for each of them."""
+        given = list(node.args)
+        bias = given.pop(0) if node.op == "aten.addmm" else given[2] if len(given) > 2 else None
+        constant = [self._is_constant(v) for v in given[:2]]
+        if len(constant) < 2 or constant[0] == constant[1]:
+            return None
+        data, weight = self.value(given[constant[0]]), given[constant[1] is False]
+        total: Poly = {} if bias is None else self.value(bias)
+        ((first, times), *others) = data.items() or [((), 0.0)]
+        if not others and times == 1.0 and len(first) == 1 and self.atoms[first[0]][0] == "joined":
+            parts = [dict(part) for part in self.atoms[first[0]][1]]
+        else:
+            parts = [data]
+        for i, part in enumerate(parts):
+            total = add(total, self._of("matrix", str(weight), i, of=part))
+        return total
+
+    def _part(self, poly: Poly, name: str) -> Poly:
+        """A part of every atom: to take one goes with sums, products and activations."""
+        taken: Poly = {}
+        for monomial, times in poly.items():
+            product: Poly = {(): times}
+            for atom in monomial:
+                key = atom, name
+                if key not in self._parts:
+                    self._parts[key] = self._part_of_atom(atom, name)
+                product = multiply(product, self._parts[key])
+            taken = add(taken, product)
+        return taken
+
+    def _part_of_atom(self, atom: int, name: str) -> Poly:
+        kind = self.atoms[atom][0]
+        if kind in _ACTIVATIONS:
+            return self._of(kind, of=self._part(self.inside(atom), name))
+        if kind == "matrix":
+            _, *what, inside = self.atoms[atom]
+            return self._of("matrix", *what, name, of=dict(inside))
+        if kind == "constant":
+            return self._atom("constant", self.atoms[atom][1], name)
+        return self._atom("part", atom, name, depends=self._depends[atom])
+
+    def _same_sizes(self, node: Node, output: str) -> bool:
+        """Whether a node only adds or drops dimensions of size 1, or hands on all that there is."""
+        picks = node.op.rpartition(".")[2] in _PICKS
+        shapes = [self._flow.program.shape(Ref(v)) for v in (*refs_in(data_of(node))[:1], output)]
+        if len(shapes) < 2 or shapes[0] is None or shapes[1] is None:
+            return not picks
+        before, after = ([n for n in shape if n != 1] for shape in shapes if shape is not None)
+        return before == after or not picks
+
+    def _number(self, value: Any) -> float:
+        return self.value(value).get((), 1.0)
+
+
+_PICKS = (
+    *("Gather", "Slice", "Split", "select", "slice", "__getitem__", "unbind", "split", "chunk"),
+    *("index_select", "narrow", "split_with_sizes", "unsafe_chunk", "unsafe_split", "getitem"),
+    "TupleUnpack",
+)
+
+
+def add(a: Poly, b: Poly, times: float = 1.0) -> Poly:
+    """The sum a + times b."""
+    total = dict(a)
+    for monomial, count in b.items():
+        total[monomial] = total.get(monomial, 0.0) + times * count
+    return {m: n for m, n in total.items() if n}
+
+
+def multiply(a: Poly, b: Poly) -> Poly:
+    """The product of a and b, element by element."""
+    total: Poly = {}
+    for m, x in a.items():
+        for n, y in b.items():
+            monomial = tuple(sorted((*m, *n)))
+            total[monomial] = total.get(monomial, 0.0) + x * y
+    return {m: n for m, n in total.items() if n}
