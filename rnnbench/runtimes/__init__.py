@@ -11,6 +11,8 @@
 * `EXTRA`, where it is True: it runs in a full check or where it is asked for, over every case;
 * `PINS`, where it is True: the file is compiled again for each shape, with that shape fixed;
 * `ACCURACY`, where its functions are coarser than others': the error for a value of size 1;
+* `ENGINE`, where it is True: it runs ONNX that was not written for it, and may need `--for` it;
+* `PACKAGES`: what pip installs, of which a report says the versions;
 * `JUDGE`, where it is False: its results are shown and decide nothing; `caveats(path)` says why;
 * `signature(path)`, where files say it: the inputs and outputs that one declares.
 """
