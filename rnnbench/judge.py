@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from rnnbench import plugins
+from rnnbench import runtimes
 from rnnbench.bundle import Bundle
 from rnnbench.cases import Case
 from rnnbench.compare import Difference, compare
@@ -112,7 +112,7 @@ class Judge:
         if outputs is None:
             return self._wrong(ran, case, "failed", ran.errors[case.name])
         missing = [name for name in self.bundle.outputs if name not in outputs]
-        plugin = plugins.load("runtimes", ran.task.runtime)
+        accuracy = runtimes.accuracy(ran.task.runtime)
         compared = {
             name: compare(
                 outputs[name],
@@ -121,7 +121,7 @@ class Judge:
                 factor=self.factor,
                 time_axis=self.layout.time_axes.get(name),
                 scores=self._scores(name, case),
-                absolute=getattr(plugin, "ACCURACY", 0.0),
+                absolute=accuracy,
             )
             for name in self.bundle.outputs
             if name in outputs

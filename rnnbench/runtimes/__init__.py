@@ -52,3 +52,8 @@ def pins(name: str, mode: str = "") -> bool:
 def is_slow(name: str) -> bool:
     """Whether each new shape costs seconds in a runtime."""
     return bool(getattr(plugins.load("runtimes", name), "SLOW", False))
+
+
+def accuracy(name: str) -> float:
+    """The error that a runtime's own functions have, for a value of size 1; 0 where nothing."""
+    return float(getattr(plugins.load("runtimes", name), "ACCURACY", 0.0))

@@ -74,14 +74,13 @@ def load(
     def run(arrays: Arrays) -> Arrays:
         key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
         if key not in known:
-            known[key] = pinned_net(path, arrays, threads)
+            known[key] = _pinned(path, arrays, threads)
         return known[key](arrays)
 
     return run
 
 
-def pinned_net(path: Path, arrays: Arrays, threads: int | None) -> Net:
-    """The graph with the shapes of these inputs."""
+def _pinned(path: Path, arrays: Arrays, threads: int | None) -> Net:
     import onnx
 
     from rnnbench.portable import pinned
@@ -111,7 +110,7 @@ class Net:
             ) from None
         self.outputs = {value.name: _dtype(value) for value in graph.output}
         given = [value.name for value in graph.input]
-        with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder, _heard() as said:
+        with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder, heard() as told:
             import MNN  # it greets on stdout
 
             file = Path(folder) / "model.mnn"
@@ -129,14 +128,15 @@ class Net:
             except Exception as error:
                 raise RnnbenchError(
                     f"{path} is not ONNX that MNN {MNN.version()} runs "
-                    f"({_cause(said(), error)}): export with --for mnn"
+                    f"({_cause(told(), error)}): export with --for mnn"
                 ) from None
 
     def __call__(self, arrays: Arrays) -> Arrays:
-        with _heard() as said:
+        """Computes once."""
+        with heard() as told:
             results = self.module.forward([self.variable(arrays[name]) for name in self.inputs])
             if len(results) != len(self.outputs):
-                raise RnnbenchError(_cause(said(), None))
+                raise RnnbenchError(_cause(told(), None))
             return self.read(results)
 
     @staticmethod
@@ -172,7 +172,7 @@ def _convert(path: Path, target: Path) -> None:
 
 
 @contextmanager
-def _heard() -> Iterator[Callable[[], str]]:
+def heard() -> Iterator[Callable[[], str]]:
     """Keeps what C++ prints off stdout and stderr, and returns it when it is asked for."""
     libc = ctypes.CDLL(None)
     with _LOCK, tempfile.TemporaryFile() as file:
@@ -185,8 +185,7 @@ def _heard() -> Iterator[Callable[[], str]]:
         def said() -> str:
             libc.fflush(None)
             file.seek(0)
-            text = file.read().decode("utf-8", "replace")
-            return text
+            return file.read().decode("utf-8", "replace")
 
         try:
             yield said

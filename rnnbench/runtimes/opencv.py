@@ -78,12 +78,12 @@ class Net:
         import cv2
         import onnx
 
-        from rnnbench.portable import pinned
-
         if threads is not None:
             cv2.setNumThreads(threads)
         try:
             if shapes is not None:
+                from rnnbench.portable import pinned
+
                 proto = pinned(path, shapes)
                 given: Any = np.frombuffer(proto.SerializeToString(), np.uint8)
             else:
@@ -107,6 +107,7 @@ class Net:
             self.net.setInput(np.ascontiguousarray(arrays[name]), name)
 
     def __call__(self, arrays: Arrays) -> Arrays:
+        """Computes once."""
         with _quiet():
             try:
                 self.feed(arrays)
