@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from rnnbench.errors import RnnbenchError
 from rnnbench.onnx_adder import Adder, all_nodes, direction_of, recurrent_nodes, replace
 
 _STATES = {"RNN": (5,), "GRU": (5,), "LSTM": (5, 6)}
 """Which inputs are initial states."""
 
+_ACTIVATIONS = {"RNN": ["tanh"], "GRU": ["sigmoid", "tanh"], "LSTM": ["sigmoid", "tanh", "tanh"]}
 _OUTPUTS = {"RNN": 2, "GRU": 2, "LSTM": 3}
 
 _SATURATED = 100.0
@@ -64,14 +66,37 @@ def name_outputs(model: ir.Model) -> None:
                 output.name = f"{node.name}_{i}"
 
 
+def refuse_ignored(model: ir.Model) -> None:
+    """Stops at what MNN and OpenCV read over, silently: lengths, and functions of one's own.
+
+    Raises:
+        RnnbenchError: a layer has one of them.
+    """
+    for node in recurrent_nodes(model):
+        lengths = node.inputs[4] if len(node.inputs) > 4 else None
+        given = node.attributes.get("activations")
+        kinds = [kind.lower() for kind in given.as_strings()] if given is not None else []
+        usual = _ACTIVATIONS[node.op_type] * (2 if direction_of(node) == "bidirectional" else 1)
+        said = ""
+        if lengths is not None:
+            said = f"lengths ({lengths.name})"
+        elif kinds and kinds != usual:
+            said = f"activations of its own ({', '.join(kinds)})"
+        if said:
+            raise RnnbenchError(
+                f"the {node.op_type} {node.name!r} has {said}, which this engine ignores silently: "
+                "run it in another (onnxruntime, openvino, tract)"
+            )
+
+
 def turn_into_gru(model: ir.Model) -> None:
-    """An RNN with tanh becomes a GRU whose gates are shut and open: OpenCV has no RNN.
+    """An RNN of tanh becomes a GRU whose gates are shut and open: OpenCV has no RNN.
 
     h' = (1 - z) n + z h with z = 0 is n, and n = tanh(W x + Wb + r (R h + Rb)) with r = 1 is what
     the RNN computes. The gates have no weights, and a bias that a sigmoid takes to exactly 0 and 1.
     """
     for node in recurrent_nodes(model):
-        if node.op_type != "RNN" or not _is_plain_tanh(node):
+        if node.op_type != "RNN" or "clip" in node.attributes:
             continue
         w, r, b = (_constant(value) for value in [*node.inputs[1:4], None, None][:3])
         if w is None or r is None or (b is None and len(node.inputs) > 3 and node.inputs[3]):
@@ -163,12 +188,6 @@ def forget_shapes(model: ir.Model) -> None:
         for value in node.outputs:
             if value not in own:
                 value.shape = None
-
-
-def _is_plain_tanh(node: ir.Node) -> bool:
-    given = node.attributes.get("activations")
-    kinds = {kind.lower() for kind in given.as_strings()} if given is not None else {"tanh"}
-    return kinds == {"tanh"} and "clip" not in node.attributes
 
 
 def _half(node: ir.Node, add: Adder, index: int) -> ir.Node:

@@ -21,6 +21,7 @@ from rnnbench.onnx_rewrites import (
     make_explicit_states,
     make_explicit_values,
     name_outputs,
+    refuse_ignored,
     split_directions,
     turn_forward,
     turn_into_gru,
@@ -44,8 +45,8 @@ PROFILES: dict[str, tuple[Rewrite, ...]] = {
     "portable": (*_ALWAYS, turn_forward),
     "emx": (make_explicit_values,),
     "iree": (make_explicit_values,),
-    "mnn": (*_ALWAYS, *_SINGLE),
-    "opencv": (*_ALWAYS, turn_into_gru, *_SINGLE),
+    "mnn": (refuse_ignored, *_ALWAYS, *_SINGLE),
+    "opencv": (refuse_ignored, *_ALWAYS, turn_into_gru, *_SINGLE),
     "openvino": (make_explicit_values,),
     "tract": (*_ALWAYS, turn_forward),
 }

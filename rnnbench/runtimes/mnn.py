@@ -128,7 +128,7 @@ class Net:
             except Exception as error:
                 raise RnnbenchError(
                     f"{path} is not ONNX that MNN {MNN.version()} runs "
-                    f"({_cause(told(), error)}): export with --for mnn"
+                    f"({_cause(told(), error)}): export with --for mnn, and --pin for a loop"
                 ) from None
 
     def __call__(self, arrays: Arrays) -> Arrays:

@@ -96,7 +96,7 @@ class Net:
         except Exception as error:  # its own, and protobuf's
             raise RnnbenchError(
                 f"{path} is not ONNX that OpenCV {cv2.__version__} reads ({_cause(error)}): "
-                "export with --for opencv"
+                "export with --for opencv, and --pin for a loop"
             ) from None
         self.inputs = [value.name for value in proto.graph.input]
         self.outputs = [value.name for value in proto.graph.output]
