@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from rnnbench.errors import RnnbenchError
 from rnnbench.onnx_adder import Adder, all_nodes, direction_of, recurrent_nodes, replace
 
 _STATES = {"RNN": (5,), "GRU": (5,), "LSTM": (5, 6)}
 """Which inputs are initial states."""
+
+_ACTIVATIONS = {"RNN": ["tanh"], "GRU": ["sigmoid", "tanh"], "LSTM": ["sigmoid", "tanh", "tanh"]}
+_OUTPUTS = {"RNN": 2, "GRU": 2, "LSTM": 3}
+
+_SATURATED = 100.0
+"""Where a sigmoid in float32 is 1, and 0 at its negative."""
 
 _BACKWARDS = -(2**63)
 """The end of a slice that goes backwards to the first element."""
@@ -47,6 +54,68 @@ def make_explicit_values(model: ir.Model) -> None:
             node.attributes["value"] = ir.AttrTensor("value", ir.tensor(np.zeros(1, np.float32)))
 
 
+def name_outputs(model: ir.Model) -> None:
+    """A layer has all its outputs, also those that nobody reads.
+
+    Where the sequence is left out, MNN returns it as the last state, silently; OpenCV counts them.
+    """
+    for node in recurrent_nodes(model):
+        node.resize_outputs(_OUTPUTS[node.op_type])
+        for i, output in enumerate(node.outputs):
+            if not output.name:
+                output.name = f"{node.name}_{i}"
+
+
+def refuse_ignored(model: ir.Model) -> None:
+    """Stops at what MNN and OpenCV read over, silently: lengths, and functions of one's own.
+
+    Raises:
+        RnnbenchError: a layer has one of them.
+    """
+    for node in recurrent_nodes(model):
+        lengths = node.inputs[4] if len(node.inputs) > 4 else None
+        given = node.attributes.get("activations")
+        kinds = [kind.lower() for kind in given.as_strings()] if given is not None else []
+        usual = _ACTIVATIONS[node.op_type] * (2 if direction_of(node) == "bidirectional" else 1)
+        said = ""
+        if lengths is not None:
+            said = f"lengths ({lengths.name})"
+        elif kinds and kinds != usual:
+            said = f"activations of its own ({', '.join(kinds)})"
+        if said:
+            raise RnnbenchError(
+                f"the {node.op_type} {node.name!r} has {said}, which this engine ignores silently: "
+                "run it in another (onnxruntime, openvino, tract)"
+            )
+
+
+def turn_into_gru(model: ir.Model) -> None:
+    """An RNN of tanh becomes a GRU whose gates are shut and open: OpenCV has no RNN.
+
+    h' = (1 - z) n + z h with z = 0 is n, and n = tanh(W x + Wb + r (R h + Rb)) with r = 1 is what
+    the RNN computes. The gates have no weights, and a bias that a sigmoid takes to exactly 0 and 1.
+    """
+    for node in recurrent_nodes(model):
+        if node.op_type != "RNN" or "clip" in node.attributes:
+            continue
+        w, r, b = (_constant(value) for value in [*node.inputs[1:4], None, None][:3])
+        if w is None or r is None or (b is None and len(node.inputs) > 3 and node.inputs[3]):
+            continue  # its weights are computed
+        n, hidden, _ = w.shape
+        b = np.zeros((n, 2 * hidden), w.dtype) if b is None else b
+        shut, none = np.full((n, hidden), _SATURATED, w.dtype), np.zeros((n, hidden), w.dtype)
+        biases = np.concatenate((-shut, shut, b[:, :hidden], none, none, b[:, hidden:]), axis=1)
+        add = Adder(node)
+        weights = [add.constant(np.concatenate((0 * a, 0 * a, a), axis=1)) for a in (w, r)]
+        inputs = [node.inputs[0], *weights, add.constant(biases), *node.inputs[4:]]
+        attributes = [a for a in node.attributes.values() if a.name != "activations"]
+        attributes.append(ir.AttrInt64("linear_before_reset", 1))
+        gru = add.node("GRU", inputs, len(node.outputs), attributes)
+        for output, new in zip(list(node.outputs), gru.outputs, strict=True):
+            replace(output, new)
+        node.graph.remove(node, safe=True)  # type: ignore[union-attr]
+
+
 def split_directions(model: ir.Model) -> None:
     """A bidirectional layer becomes two: some engines get the second half wrong (pitfall 30b)."""
     for node in recurrent_nodes(model):
@@ -76,11 +145,11 @@ def turn_forward(model: ir.Model) -> None:
         y, after = node.outputs[0], Adder(node, after=True)
         if not y.uses() and not y.is_graph_output():
             continue
-        # (time, 1, batch, hidden) has its rows in axis 2, and ReverseSequence takes 0 and 1 only
+        # (time, 1, batch, hidden) has its rows in axis 2, and ReverseSequence takes 0 and 1 only;
+        # a slice that goes backwards in four dimensions kills MNN
         axis = after.constant(np.array([1]))
-        turned = y if lengths is None else after("Squeeze", [y, axis])
-        turned = _reversed(after, turned, lengths, steps)
-        turned = turned if lengths is None else after("Unsqueeze", [turned, axis])
+        turned = _reversed(after, after("Squeeze", [y, axis]), lengths, steps)
+        turned = after("Unsqueeze", [turned, axis])
         replace(y, turned, but=after.made)
 
 

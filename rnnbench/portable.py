@@ -20,8 +20,11 @@ from rnnbench.onnx_rewrites import (
     gather_backward_slices,
     make_explicit_states,
     make_explicit_values,
+    name_outputs,
+    refuse_ignored,
     split_directions,
     turn_forward,
+    turn_into_gru,
 )
 from rnnbench.onnx_unroll import unroll_scans
 
@@ -42,18 +45,29 @@ PROFILES: dict[str, tuple[Rewrite, ...]] = {
     "portable": (*_ALWAYS, turn_forward),
     "emx": (make_explicit_values,),
     "iree": (make_explicit_values,),
+    "mnn": (refuse_ignored, *_ALWAYS, *_SINGLE),
+    "opencv": (refuse_ignored, *_ALWAYS, turn_into_gru, *_SINGLE),
     "openvino": (make_explicit_values,),
     "tract": (*_ALWAYS, turn_forward),
 }
-"""What each engine needs; `portable` is what all of them run."""
+"""What each engine needs; `portable` is what all of them run (but OpenCV, which has no RNN)."""
 
 ONCE_PINNED: dict[str, tuple[Rewrite, ...]] = {
     "portable": (*_SINGLE, unroll_scans, gather_backward_slices, drop_default_direction),
     "emx": (*_SINGLE, gather_backward_slices, drop_default_direction),
     "iree": _SINGLE,
+    "mnn": (unroll_scans,),
+    "opencv": (unroll_scans,),
     "tract": (*_SINGLE, gather_backward_slices),
 }
 """What it needs besides, as soon as the sizes are known."""
+
+LAST: dict[str, tuple[Rewrite, ...]] = {
+    "portable": (name_outputs,),
+    "mnn": (name_outputs,),
+    "opencv": (name_outputs,),
+}
+"""What folding would undo."""
 
 
 def rewrite(
@@ -88,11 +102,11 @@ def rewrite(
     return {"profile": profile, "pinned": dict(sizes or {}), "nodes": nodes}
 
 
-def pinned(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> onnx.ModelProto:
+def pinned(path: Path, shapes: Mapping[str, tuple[int, ...]], profile: str = "") -> onnx.ModelProto:
     """A file with the shapes of its inputs fixed, for an engine that takes no others.
 
     A file that was written for engines (see `rewrite`) gets what waited for these sizes as well;
-    any other is left as it is otherwise.
+    any other gets what `profile` says, and without it is left as it is otherwise.
 
     Raises:
         RnnbenchError: the file is no ONNX, or the shapes are not possible.
@@ -116,6 +130,8 @@ def pinned(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> onnx.ModelProto
                 raise RnnbenchError(
                     f"input {value.name!r} has shape {list(given)}, and the file has {value.shape}"
                 )
+    if profile:
+        model.metadata_props.setdefault(PROFILE, profile)
     pin(model, sizes)
     return ir.to_proto(model)
 
@@ -136,6 +152,8 @@ def pin(model: ir.Model, sizes: Mapping[str, int]) -> None:
     elif sizes:
         _fold(model)
         forget_shapes(model)
+    for change in LAST.get(profile, ()):
+        change(model)
 
 
 def _fold(model: ir.Model) -> None:

@@ -20,6 +20,7 @@ from rnnbench.bench.sampling import Effort
 from rnnbench.bench.tables import format_results
 from rnnbench.bench.workshop import Workshop, WrongOutput, assert_right
 from rnnbench.cli import main
+from rnnbench.errors import Unavailable
 from rnnbench.results import read_file
 from tests.made_results import write_made
 
@@ -114,6 +115,34 @@ def test_what_is_timed_computes_what_the_module_does(runtime, mode, workshop):
         for _ in range(20):  # buffers that nobody kept would hold something else by now
             subject.run()
         workshop.assert_subject(subject, "lstm", Way("fused", runtime, mode), conditions)
+
+
+ENGINES = [n for n in plugins.names("timing") if hasattr(plugins.load("timing", n), "PROFILE")]
+
+
+@pytest.mark.parametrize("form", ["loop", "fused"])
+@pytest.mark.parametrize("runtime", ENGINES)
+def test_an_engine_is_timed_with_the_file_that_was_written_for_it(runtime, form, workshop):
+    why = plugins.load("timing", runtime).available()
+    if why:
+        pytest.skip(why)
+    conditions = Conditions(batch=2, time=4, hidden=8, layers=1)
+    way = Way(form, runtime)
+    with torch.inference_mode():
+        subject = workshop.subject("elman", way, conditions)
+        for _ in range(20):
+            subject.run()
+        workshop.assert_subject(subject, "elman", way, conditions)
+    assert workshop.source("elman", way, conditions).path.name == "model.onnx"
+
+
+@pytest.mark.parametrize("runtime", ["tract", "iree", "emx"])
+def test_an_engine_with_one_thread_is_not_timed_beside_two(runtime, workshop):
+    if plugins.load("timing", runtime).available():
+        pytest.skip(plugins.load("timing", runtime).available())
+    conditions = Conditions(batch=2, time=4, hidden=8, layers=1, threads=2)
+    with pytest.raises(Unavailable, match="is timed in one thread, not 2: use --threads 1"):
+        workshop.subject("elman", Way("fused", runtime), conditions)
 
 
 def test_a_wrong_output_is_not_timed():

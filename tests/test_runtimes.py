@@ -94,7 +94,7 @@ def test_states_stream(bundle, inputs, format, runtime):
 
 
 # these compute in the thread that calls, or would only read their own property back
-UNWATCHED = ("reference", "openvino", "tract", "iree", "emx")
+UNWATCHED = ("reference", "openvino", "tract", "iree", "emx", "mnn")
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,12 @@ def test_threads_are_what_was_asked_for(bundle, inputs, format, runtime, threads
         monkeypatch.setattr(onnxruntime, "InferenceSession", watched)
         start(bundle, format, runtime, threads=threads)
         assert asked == [threads]
+        return
+    if runtime == "opencv":
+        start(bundle, format, runtime, threads=threads)
+        import cv2
+
+        assert cv2.getNumThreads() == threads
         return
     before = torch.get_num_threads()
     real = torch.from_numpy

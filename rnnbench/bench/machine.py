@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import rnnbench
+from rnnbench import plugins
 from rnnbench.results import SCHEMA
 
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy")
@@ -102,7 +103,9 @@ def _gpu() -> tuple[str | None, str | None]:
 
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for name in _PACKAGES:
+    engines = [plugins.load("runtimes", name) for name in plugins.names("runtimes")]
+    theirs = [name for plugin in engines for name in getattr(plugin, "PACKAGES", ())]
+    for name in dict.fromkeys([*_PACKAGES, *theirs]):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

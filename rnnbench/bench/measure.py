@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench import plugins
+from rnnbench import plugins, runtimes
 from rnnbench._quiet import scattered_weights, torchscript_deprecation
 from rnnbench.bench import coldstart
 from rnnbench.bench.cuda import event_seconds
@@ -147,10 +147,13 @@ def _cost(item: Item, workshop: Workshop, effort: Effort) -> Measured:
         )
     elif source.module is None:
         raise Unavailable("the code of the model is not on this machine")
+    source = workshop.fit(source, item.way, arrays)
     start = coldstart.start_cold(item, source, arrays, workshop.folder)
     right = expected(network, arrays)
     if right is not None:
-        assert_right(start.outputs, *right, item.conditions.device)
+        assert_right(
+            start.outputs, *right, item.conditions.device, runtimes.accuracy(item.way.runtime)
+        )
     info = {
         "export_s": exported.seconds if exported else None,
         "load_s": start.load_s,

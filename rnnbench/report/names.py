@@ -10,7 +10,11 @@ from rnnbench.results import Entry, Ratio, Side
 _RUNTIMES = {
     "aoti": "AOTInductor",
     "compile": "torch.compile",
+    "emx": "emx-onnx-cgen",
+    "iree": "IREE",
+    "mnn": "MNN",
     "onnxruntime": "ONNX Runtime",
+    "opencv": "OpenCV",
     "openvino": "OpenVINO",
     "pt2": ".pt2",
     "torchscript": "TorchScript",

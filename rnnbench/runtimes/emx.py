@@ -63,41 +63,58 @@ def load(
     """
     if device != "cpu":
         raise RnnbenchError(f"device {device!r}: C is run on cpu here")
+    from rnnbench.portable import pinned
+
     assert path is not None
     known: dict[Any, Callable[[Arrays], Arrays]] = {}
 
     def run(arrays: Arrays) -> Arrays:
         key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
         if key not in known:
-            known[key] = _compile(path, {name: array.shape for name, array in arrays.items()})
+            shapes = {name: array.shape for name, array in arrays.items()}
+            known[key] = Compiled(path, pinned(path, shapes))
         return known[key](arrays)
 
     return run
 
 
-def _compile(path: Path, shapes: dict[str, tuple[int, ...]]) -> Callable[[Arrays], Arrays]:
-    from onnx import helper
+class Compiled:
+    """A C function of a graph whose shapes are fixed.
 
-    from rnnbench.portable import pinned
+    Attributes:
+        inputs: the names of those that it takes, in order.
+        outputs: name -> shape and dtype.
+        function: takes the addresses of the inputs, then those of the outputs.
+    """
 
-    proto = pinned(path, shapes)
-    function = _link(_generate(path, proto))
-    inputs = [value.name for value in proto.graph.input]
-    outputs = {
-        value.name: (
-            [dim.dim_value for dim in value.type.tensor_type.shape.dim],
-            helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type),
-        )
-        for value in proto.graph.output
-    }
+    def __init__(self, path: Path, proto: Any) -> None:
+        from onnx import helper
 
-    def run(arrays: Arrays) -> Arrays:
-        given = [np.ascontiguousarray(arrays[name]) for name in inputs]
-        results = {name: np.empty(shape, dtype) for name, (shape, dtype) in outputs.items()}
-        function(*[ctypes.c_void_p(a.ctypes.data) for a in (*given, *results.values())])
+        self.function = _link(_generate(path, proto))
+        self.inputs = [value.name for value in proto.graph.input]
+        self.outputs = {
+            value.name: (
+                [dim.dim_value for dim in value.type.tensor_type.shape.dim],
+                helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type),
+            )
+            for value in proto.graph.output
+        }
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        """Computes once."""
+        given = [np.ascontiguousarray(arrays[name]) for name in self.inputs]
+        results = self.empty()
+        self.function(*addresses([*given, *results.values()]))
         return results
 
-    return run
+    def empty(self) -> Arrays:
+        """Room for the outputs."""
+        return {name: np.empty(shape, dtype) for name, (shape, dtype) in self.outputs.items()}
+
+
+def addresses(arrays: list[np.ndarray[Any, Any]]) -> list[ctypes.c_void_p]:
+    """Where arrays lie, as C takes them; somebody else keeps them."""
+    return [ctypes.c_void_p(array.ctypes.data) for array in arrays]
 
 
 def _generate(path: Path, proto: Any) -> str:

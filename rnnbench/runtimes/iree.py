@@ -54,6 +54,8 @@ def load(
     """
     if device != "cpu":
         raise RnnbenchError(f"device {device!r}: IREE is run on cpu here")
+    from rnnbench.portable import pinned
+
     assert path is not None
     known: dict[Any, Callable[[Arrays], Arrays]] = {}
     driver = "local-sync" if threads == 1 else "local-task"
@@ -62,33 +64,43 @@ def load(
         key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
         if key not in known:
             shapes = {name: array.shape for name, array in arrays.items()}
-            known[key] = _compile(path, shapes, driver)
+            known[key] = Compiled(path, pinned(path, shapes), driver)
         return known[key](arrays)
 
     return run
 
 
-def _compile(
-    path: Path, shapes: dict[str, tuple[int, ...]], driver: str
-) -> Callable[[Arrays], Arrays]:
-    import iree.runtime
+class Compiled:
+    """A module of a graph whose shapes are fixed.
 
-    from rnnbench.portable import pinned
+    Attributes:
+        inputs: the names of those that it takes, in order.
+        outputs: the names.
+        function: IREE's, from arrays to one or several.
+        device: IREE's.
+    """
 
-    proto = pinned(path, shapes)
-    proto.graph.name = "main"
-    inputs = [value.name for value in proto.graph.input]
-    outputs = [value.name for value in proto.graph.output]
-    context = iree.runtime.SystemContext(config=iree.runtime.Config(driver))
-    context.add_vm_module(iree.runtime.VmModule.copy_buffer(context.instance, _build(path, proto)))
-    function = context.modules.module["main"]
+    def __init__(self, path: Path, proto: Any, driver: str) -> None:
+        import iree.runtime
 
-    def run(arrays: Arrays) -> Arrays:
-        results = function(*[np.ascontiguousarray(arrays[name]) for name in inputs])
+        proto.graph.name = "main"
+        self.inputs = [value.name for value in proto.graph.input]
+        self.outputs = [value.name for value in proto.graph.output]
+        context = iree.runtime.SystemContext(config=iree.runtime.Config(driver))
+        module = iree.runtime.VmModule.copy_buffer(context.instance, _build(path, proto))
+        context.add_vm_module(module)
+        self.device: Any = context.config.device
+        self.function: Any = context.modules.module["main"]
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        """Computes once."""
+        given = [np.ascontiguousarray(arrays[name]) for name in self.inputs]
+        return self.read(self.function(*given))
+
+    def read(self, results: Any) -> Arrays:
+        """What `function` returned, by name."""
         several = results if isinstance(results, list | tuple) else (results,)
-        return {n: np.array(r.to_host()) for n, r in zip(outputs, several, strict=True)}
-
-    return run
+        return {n: np.array(r.to_host()) for n, r in zip(self.outputs, several, strict=True)}
 
 
 def _build(path: Path, proto: Any) -> bytes:

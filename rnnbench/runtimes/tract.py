@@ -52,8 +52,8 @@ def load(
         raise RnnbenchError(f"device {device!r}: tract is run on cpu here")
     assert path is not None
     if mode != "pinned":
-        return _Loaded(path)
-    known: dict[Any, _Loaded] = {}
+        return Loaded(path)
+    known: dict[Any, Loaded] = {}
 
     def run(arrays: Arrays) -> Arrays:
         key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
@@ -64,7 +64,7 @@ def load(
     return run
 
 
-def _pinned(path: Path, shapes: dict[str, tuple[int, ...]]) -> _Loaded:
+def _pinned(path: Path, shapes: dict[str, tuple[int, ...]]) -> Loaded:
     import onnx
 
     from rnnbench.portable import pinned
@@ -72,11 +72,17 @@ def _pinned(path: Path, shapes: dict[str, tuple[int, ...]]) -> _Loaded:
     with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
         file = Path(folder) / path.name
         onnx.save(pinned(path, shapes), file)
-        return _Loaded(file)
+        return Loaded(file)
 
 
-class _Loaded:
-    """A graph that is ready to run."""
+class Loaded:
+    """A graph that is ready to run.
+
+    Attributes:
+        inputs: the names of those that it takes, in order.
+        outputs: the names.
+        run: tract's, from a list to a list.
+    """
 
     def __init__(self, path: Path) -> None:
         import tract
@@ -93,6 +99,7 @@ class _Loaded:
             ) from None
 
     def __call__(self, arrays: Arrays) -> Arrays:
+        """Computes once."""
         try:
             results = self.run.run([arrays[name] for name in self.inputs])
         except Exception as error:

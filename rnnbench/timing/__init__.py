@@ -2,6 +2,8 @@
 
 * `FORMAT`: the file that it runs; `eager` where it runs the module itself;
 * `MODES`: its ways to run -> the devices that have them; "" is the usual way;
+* `PROFILE`, where the file is written for it, with the shape of the inputs fixed, before it is
+  timed: the name of its rewrites in `rnnbench/portable.py`;
 * `RECOMPILES`: whether it compiles again during its first calls, which then has its own column;
 * `PLANS`: the plans, `quick` and `full`, that it is part of without being asked for;
 * `available()`: None, or in one line why it is not here and what brings it;
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.errors import RnnbenchError
+from rnnbench.errors import RnnbenchError, Unavailable
 from rnnbench.model import Arrays, TensorSpec
 
 if TYPE_CHECKING:
@@ -104,3 +106,13 @@ def path_of(source: Source) -> Path:
     """The file to run."""
     assert source.path is not None, "whoever prepares a file exports it first"
     return source.path
+
+
+def one_thread(engine: str, threads: int) -> None:
+    """Refuses to time an engine beside others that have more threads.
+
+    Raises:
+        Unavailable: more than one is asked for.
+    """
+    if threads != 1:
+        raise Unavailable(f"{engine} is timed in one thread, not {threads}: use --threads 1")
