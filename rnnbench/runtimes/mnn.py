@@ -118,7 +118,9 @@ class Net:
                 _convert(path, file)
                 known = MNN.nn.load_module_from_file(str(file), [], []).get_info()["inputNames"]
                 self.inputs = [name for name in given if name in known]
-                options = {"backend": "CPU", "numThread": threads or 4, "precision": "high"}
+                options: dict[str, Any] = {"backend": "CPU", "precision": "high"}
+                if threads is not None:
+                    options["numThread"] = threads
                 self.module = MNN.nn.load_module_from_file(
                     str(file),
                     self.inputs,
@@ -174,7 +176,7 @@ def _convert(path: Path, target: Path) -> None:
 @contextmanager
 def heard() -> Iterator[Callable[[], str]]:
     """Keeps what C++ prints off stdout and stderr, and returns it when it is asked for."""
-    libc = ctypes.CDLL(None)
+    libc = ctypes.CDLL(None if os.name == "posix" else "ucrtbase")
     with _LOCK, tempfile.TemporaryFile() as file:
         sys.stdout.flush()
         sys.stderr.flush()

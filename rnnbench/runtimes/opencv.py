@@ -134,5 +134,6 @@ def _cause(error: BaseException) -> str:
     """The last of its errors, which is the first thing that went wrong, without sources."""
     said = " ".join(str(error).split())
     node = re.search(r"Node \[(\w+)@", said)
-    last = re.sub(r"^\([^)]*\) ?", "", said.split("error: ")[-1]) or one_line(error)
+    last = re.sub(r"^\([^)]*\) ?", "", said.split("error: ")[-1])
+    last = re.sub(r" in function '\w+'[ >]*$", "", last) or one_line(error)
     return f"{node[1]}: {last}" if node else last
