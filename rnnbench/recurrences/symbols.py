@@ -133,11 +133,12 @@ class Symbols:
         constant = [self._is_constant(v) for v in given[:2]]
         if len(constant) < 2 or constant[0] == constant[1]:
             return None
-        data, weight = self.value(given[constant[0]]), given[constant[1] is False]
+        first, second = given[:2]
+        weight, data = (first, self.value(second)) if constant[0] else (second, self.value(first))
         total: Poly = {} if bias is None else self.value(bias)
-        ((first, times), *others) = data.items() or [((), 0.0)]
-        if not others and times == 1.0 and len(first) == 1 and self.atoms[first[0]][0] == "joined":
-            parts = [dict(part) for part in self.atoms[first[0]][1]]
+        ((only, times), *others) = data.items() or [((), 0.0)]
+        if not others and times == 1.0 and len(only) == 1 and self.atoms[only[0]][0] == "joined":
+            parts = [dict(part) for part in self.atoms[only[0]][1]]
         else:
             parts = [data]
         for i, part in enumerate(parts):
