@@ -90,6 +90,20 @@ class TwoGates(nn.Module):
         return ((1 - z) * n + other * h,)
 
 
+class Flipped(nn.Module):
+    """A GRU but for its state, which is kept back to front."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.x, self.h = nn.Linear(8, 48), nn.Linear(16, 48)
+
+    def forward(self, x, h):
+        (a, b, c), (d, e, f) = self.x(x).chunk(3, -1), self.h(h).chunk(3, -1)
+        z = torch.sigmoid(b + e)
+        return ((1 - z) * torch.tanh(c + torch.sigmoid(a + d) * f) + z * h.flip(-1),)
+
+
 class PeepholeLstm(nn.Module):
     """An LSTM whose output gate looks at its cell state, with the products of an ordinary one."""
 

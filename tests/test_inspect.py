@@ -9,6 +9,7 @@ from rnnbench import Model, TensorSpec, cli, plugins, variants
 from rnnbench.inspect import differences
 from tests import handmade
 from tests.stock_files import (
+    Flipped,
     Kept,
     Layer,
     Loop,
@@ -155,7 +156,7 @@ def own_cells(tmp_path_factory):
         out = tmp_path_factory.mktemp("own")
         return rnnbench.export(model, ("onnx", "torchscript", "pt2"), out)
 
-    return [export(cell) for cell in (MixedGru, TwoGates, PeepholeLstm)]
+    return [export(cell) for cell in (MixedGru, TwoGates, Flipped, PeepholeLstm)]
 
 
 def test_a_cell_of_ones_own_is_no_gru_or_lstm(own_cells, tmp_path):
