@@ -9,6 +9,7 @@ from rnnbench import Model, TensorSpec, cli, plugins, variants
 from rnnbench.inspect import differences
 from tests import handmade
 from tests.stock_files import (
+    Flipped,
     Kept,
     Layer,
     Loop,
@@ -16,6 +17,7 @@ from tests.stock_files import (
     Normed,
     PeepholeLstm,
     Stepped,
+    TwoGates,
     attribute,
     constant_lengths,
     declared_dynamic,
@@ -144,7 +146,7 @@ def own_cells(tmp_path_factory):
     """Loops over cells that have the products and activations of a GRU, an LSTM, an RNN."""
 
     def export(cell):
-        states = ("h0", "c0") if cell is not MixedGru else ("h0",)
+        states = ("h0", "c0") if cell is PeepholeLstm else ("h0",)
         inputs = (
             TensorSpec("x", ("time", "batch", 8)),
             *(TensorSpec(name, ("batch", 16), role="state") for name in states),
@@ -154,7 +156,7 @@ def own_cells(tmp_path_factory):
         out = tmp_path_factory.mktemp("own")
         return rnnbench.export(model, ("onnx", "torchscript", "pt2"), out)
 
-    return [export(cell) for cell in (MixedGru, PeepholeLstm)]
+    return [export(cell) for cell in (MixedGru, TwoGates, Flipped, PeepholeLstm)]
 
 
 def test_a_cell_of_ones_own_is_no_gru_or_lstm(own_cells, tmp_path):

@@ -108,7 +108,8 @@ class _Cells:
                 if len(monomial) != 2 or len(reset) != 1 or not self._is_affine(rest, (i,)):
                     return False
             resets.add(reset[0])
-        return len(resets) == 1 and self._is_gate(resets.pop(), (i,))
+        sigmoids = [a for a in resets if self._kind(a) == "sigmoid"]
+        return len(resets) == len(sigmoids) == 1 and self._is_gate(sigmoids[0], (i,))
 
     def _is_gate(self, atom: int, states: tuple[int, ...]) -> bool:
         squashes = self._kind(atom) in ("sigmoid", "tanh")

@@ -92,7 +92,7 @@ class Symbols:
             if found is None:
                 of = frozenset(s for r in node.refs for s in self.depends(self.value(r)))
                 self._known[name] = self._atom("operation", name, depends=of)
-            elif node.op in PASS and not self._same_sizes(node, name):
+            elif node.op in PASS and not self._hands_on(node, name):
                 self._known[name] = self._part(found, name)
             else:
                 self._known[name] = found
@@ -133,11 +133,12 @@ class Symbols:
         constant = [self._is_constant(v) for v in given[:2]]
         if len(constant) < 2 or constant[0] == constant[1]:
             return None
-        data, weight = self.value(given[constant[0]]), given[constant[1] is False]
+        first, second = given[:2]
+        weight, data = (first, self.value(second)) if constant[0] else (second, self.value(first))
         total: Poly = {} if bias is None else self.value(bias)
-        ((first, times), *others) = data.items() or [((), 0.0)]
-        if not others and times == 1.0 and len(first) == 1 and self.atoms[first[0]][0] == "joined":
-            parts = [dict(part) for part in self.atoms[first[0]][1]]
+        ((only, times), *others) = data.items() or [((), 0.0)]
+        if not others and times == 1.0 and len(only) == 1 and self.atoms[only[0]][0] == "joined":
+            parts = [dict(part) for part in self.atoms[only[0]][1]]
         else:
             parts = [data]
         for i, part in enumerate(parts):
@@ -168,23 +169,35 @@ class Symbols:
             return self._atom("constant", self.atoms[atom][1], name)
         return self._atom("part", atom, name, depends=self._depends[atom])
 
-    def _same_sizes(self, node: Node, output: str) -> bool:
-        """Whether a node only adds or drops dimensions of size 1, or hands on all that there is."""
-        picks = node.op.rpartition(".")[2] in _PICKS
-        shapes = [self._flow.program.shape(Ref(v)) for v in (*refs_in(data_of(node))[:1], output)]
+    def _hands_on(self, node: Node, output: str) -> bool:
+        """Whether a node hands on all that there is in its order, dimensions of size 1 aside."""
+        op = node.op.rpartition(".")[2]
+        if op not in (*_TURNS, *_INDEXES, *_RESHAPES, *_RANGES):
+            return True
+        data = refs_in(data_of(node))[:1]
+        shapes = [self._flow.program.shape(v) for v in (*data, Ref(output))]
         if len(shapes) < 2 or shapes[0] is None or shapes[1] is None:
-            return not picks
+            return False
         before, after = ([n for n in shape if n != 1] for shape in shapes if shape is not None)
-        return before == after or not picks
+        if op in _TURNS:
+            return len(before) < 2 and op != "flip"
+        if op in _INDEXES and len(shapes[0]) == len(shapes[1]):
+            return False  # the same number of elements, maybe in another order
+        steps = self._flow.program.constants.get(node.arg(4)) if op == "Slice" else None
+        forwards = steps is None or set(steps.values or ()) == {1}
+        return before == after and forwards
 
     def _number(self, value: Any) -> float:
         return self.value(value).get((), 1.0)
 
 
-_PICKS = (
-    *("Gather", "Slice", "Split", "select", "slice", "__getitem__", "unbind", "split", "chunk"),
-    *("index_select", "narrow", "split_with_sizes", "unsafe_chunk", "unsafe_split", "getitem"),
-    "TupleUnpack",
+# Operators of `PASS` that may hand on a part, or all in another order.
+_TURNS = ("Transpose", "transpose", "permute", "t", "flip")
+_INDEXES = ("Gather", "index_select")
+_RESHAPES = ("Reshape", "Flatten", "view", "reshape", "flatten")
+_RANGES = (
+    *("Slice", "Split", "select", "slice", "__getitem__", "unbind", "split", "chunk", "narrow"),
+    *("split_with_sizes", "unsafe_chunk", "unsafe_split", "getitem", "TupleUnpack"),
 )
 
 
