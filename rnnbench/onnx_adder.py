@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 _RECURRENT = ("RNN", "GRU", "LSTM")
+_MADE = "nodes made beside it"
 
 
 def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
@@ -89,7 +90,8 @@ class Adder:
         return self("Slice", [value, *bounds])
 
     def _named(self, made: ir.Node) -> ir.Node:
-        made.name = f"{self.at.name}_{made.op_type}_{'a' if self.after else 'b'}{len(self.made)}"
+        count = self.at.meta[_MADE] = self.at.meta.get(_MADE, 0) + 1  # by any adder of this node
+        made.name = f"{self.at.name}_{made.op_type}_{count}"
         for i, value in enumerate(made.outputs):
             value.name = f"{made.name}_{i}"
         made.metadata_props.update(self.at.metadata_props)

@@ -5,6 +5,7 @@ The numbers are those of the pitfalls that each is for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def name_outputs(model: ir.Model) -> None:
         node.resize_outputs(_OUTPUTS[node.op_type])
         for i, output in enumerate(node.outputs):
             if not output.name:
-                output.name = f"{node.name}_{i}"
+                output.name = f"{node.name}_unread_{i}"
 
 
 def refuse_ignored(model: ir.Model) -> None:
@@ -116,10 +117,10 @@ def turn_into_gru(model: ir.Model) -> None:
         node.graph.remove(node, safe=True)  # type: ignore[union-attr]
 
 
-def split_directions(model: ir.Model) -> None:
+def split_directions(model: ir.Model, which: Callable[[ir.Node], bool] = lambda _: True) -> None:
     """A bidirectional layer becomes two: some engines get the second half wrong (pitfall 30b)."""
     for node in recurrent_nodes(model):
-        if direction_of(node) != "bidirectional":
+        if direction_of(node) != "bidirectional" or not which(node):
             continue
         add = Adder(node)
         halves = [_half(node, add, i) for i in (0, 1)]
@@ -129,13 +130,13 @@ def split_directions(model: ir.Model) -> None:
         node.graph.remove(node, safe=True)  # type: ignore[union-attr]
 
 
-def turn_forward(model: ir.Model) -> None:
+def turn_forward(model: ir.Model, which: Callable[[ir.Node], bool] = lambda _: True) -> None:
     """A backward layer becomes a forward one between two reversals (pitfall 30b).
 
     tract and emx-onnx-cgen return its output in the wrong order, silently.
     """
     for node in recurrent_nodes(model):
-        if direction_of(node) != "reverse":
+        if direction_of(node) != "reverse" or not which(node):
             continue
         add, x = Adder(node), node.inputs[0]
         lengths = node.inputs[4] if len(node.inputs) > 4 else None
@@ -212,12 +213,30 @@ def _reversed(add: Adder, value: ir.Value | None, lengths: ir.Value | None, step
     Not a slice that goes backwards, where the length is known: emx-onnx-cgen has none.
     """
     if lengths is not None:
-        wide = add("Cast", [lengths], to=ir.DataType.INT64)
-        return add("ReverseSequence", [value, wide], time_axis=0, batch_axis=1)
+        return _reversed_rows(add, value, lengths)
     if isinstance(steps, int):
         return add("Gather", [value, add.constant(np.arange(steps)[::-1].copy())], axis=0)
     slices = [add.constant(np.array([n])) for n in (-1, _BACKWARDS, 0, -1)]
     return add("Slice", [value, *slices])
+
+
+def _reversed_rows(add: Adder, value: ir.Value | None, lengths: ir.Value) -> ir.Value:
+    """(time, batch, features), each row from its own end; tract has no ReverseSequence.
+
+    Step t of row b is element `t * batch + b` of all the rows' steps.
+    """
+    zero, one, axis = (add.constant(np.array(n)) for n in (0, 1, [0]))
+    time, rows = (add("Squeeze", [add("Shape", [value], start=i, end=i + 1), axis]) for i in (0, 1))
+    steps = add("Unsqueeze", [add("Range", [zero, time, one]), add.constant(np.array([1]))])
+    ends = add("Cast", [lengths], to=ir.DataType.INT64)
+    turned = add("Sub", [ends, add("Add", [steps, one])])
+    step = add("Where", [add("Less", [steps, ends]), turned, steps])
+    index = add("Add", [add("Mul", [step, rows]), add("Range", [zero, rows, one])])
+    features = add("Shape", [value], start=2, end=3)
+    every = add.constant(np.array([-1]))
+    flat = add("Reshape", [value, add("Concat", [every, features], axis=0)])
+    picked = add("Gather", [flat, add("Reshape", [index, every])], axis=0)
+    return add("Reshape", [picked, add("Shape", [value])])
 
 
 def _constant(value: ir.Value | None) -> np.ndarray[Any, Any] | None:

@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from rnnbench.errors import RnnbenchError, choices, one_line
 from rnnbench.onnx_adder import all_nodes
+from rnnbench.onnx_ragged import drop_lengths
 from rnnbench.onnx_rewrites import (
     drop_default_direction,
     forget_shapes,
@@ -38,16 +39,16 @@ PROFILE = "profile"
 
 _FOLD_BYTES = 2**28
 
-_ALWAYS: tuple[Rewrite, ...] = (make_explicit_states, make_explicit_values)
+_ALWAYS: tuple[Rewrite, ...] = (drop_lengths, make_explicit_states, make_explicit_values)
 _SINGLE: tuple[Rewrite, ...] = (split_directions, turn_forward)
 
 PROFILES: dict[str, tuple[Rewrite, ...]] = {
     "portable": (*_ALWAYS, turn_forward),
     "emx": (make_explicit_values,),
-    "iree": (make_explicit_values,),
-    "mnn": (refuse_ignored, *_ALWAYS, *_SINGLE),
-    "opencv": (refuse_ignored, *_ALWAYS, turn_into_gru, *_SINGLE),
-    "openvino": (make_explicit_values,),
+    "iree": (drop_lengths, make_explicit_values),
+    "mnn": (*_ALWAYS, refuse_ignored, *_SINGLE),
+    "opencv": (*_ALWAYS, refuse_ignored, turn_into_gru, *_SINGLE),
+    "openvino": (drop_lengths, make_explicit_values),
     "tract": (*_ALWAYS, turn_forward),
 }
 """What each engine needs; `portable` is what all of them run (but OpenCV, which has no RNN)."""
@@ -151,9 +152,11 @@ def pin(model: ir.Model, sizes: Mapping[str, int]) -> None:
         _fold(model)
     elif sizes:
         _fold(model)
-        forget_shapes(model)
     for change in LAST.get(profile, ()):
         change(model)
+    forget_shapes(model)  # those from before something was computed say less
+    if not _dims(model):
+        _infer_shapes(model)
 
 
 def _fold(model: ir.Model) -> None:
@@ -161,9 +164,18 @@ def _fold(model: ir.Model) -> None:
     from onnx_ir.passes import common
     from onnxscript.optimizer import fold_constants
 
-    common.ShapeInferencePass(data_prop=True)(model)
+    _infer_shapes(model)
     fold_constants(model, input_size_limit=_FOLD_BYTES, output_size_limit=_FOLD_BYTES)
     common.RemoveUnusedNodesPass()(model)
+
+
+def _infer_shapes(model: ir.Model) -> None:
+    from onnx_ir.passes import common
+
+    for value in model.graph.initializers.values():
+        if value.const_value is not None:  # what was computed may have a shape from before
+            value.shape = ir.Shape(value.const_value.numpy().shape)
+    common.ShapeInferencePass(data_prop=True)(model)
 
 
 def _check_and_save(model: ir.Model, target: Path) -> None:

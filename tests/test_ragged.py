@@ -1,0 +1,96 @@
+"""Rows of unequal length for engines that read over `sequence_lens`: the layers do without it."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+import rnnbench
+from rnnbench import Model, TensorSpec, portable
+from rnnbench.engines import find_trials, run_engines
+from rnnbench.onnx_adder import recurrent_nodes
+from rnnbench.runtimes import onnxruntime
+
+H = 4
+
+
+class Packed(torch.nn.Module):
+    """Every output of a layer over packed rows, from states that are given."""
+
+    def __init__(self, kind, bidirectional):
+        super().__init__()
+        self.rnn = getattr(torch.nn, kind)(5, H, bidirectional=bidirectional)
+
+    def forward(self, x, lengths, *states):
+        packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
+        y, last = self.rnn(packed, states if len(states) > 1 else states[0])
+        y, _ = pad_packed_sequence(y, total_length=x.size(0))
+        return (y, *last) if len(states) > 1 else (y, last)
+
+
+@pytest.fixture(scope="module", params=["RNN", "GRU", "LSTM"])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["forward", "bidirectional"])
+def bundle(request, kind, tmp_path_factory):
+    torch.manual_seed(0)
+    names = ("h", "c") if kind == "LSTM" else ("h",)
+    shape = (2 if request.param else 1, "batch", H)
+    inputs = [
+        TensorSpec("x", ("time", "batch", 5)),
+        TensorSpec("lengths", ("batch",), dtype="int64", role="lengths"),
+    ]
+    model = Model(
+        Packed(kind, request.param),
+        (*inputs, *(TensorSpec(f"{name}0", shape) for name in names)),
+        ("y", *names),
+        name="packed",
+    )
+    return rnnbench.export(model, formats=("onnx",), out=tmp_path_factory.mktemp("ragged"))
+
+
+@pytest.mark.parametrize("profile", ["portable", "openvino", "iree", "tract"])
+def test_a_form_for_engines_has_no_lengths_and_computes_the_same(bundle, profile, tmp_path):
+    """Also where the steps behind a row's end are anything: infinite here."""
+    from rnnbench.cases import read_cases
+    from rnnbench.compare import compare
+
+    path = tmp_path / "model.onnx"
+    portable.rewrite(bundle.artifacts["onnx"].path, path, profile)
+    import onnx_ir
+
+    assert not [n for n in recurrent_nodes(onnx_ir.load(path)) if len(n.inputs) > 4 and n.inputs[4]]
+    run = onnxruntime.load(None, path, threads=1)
+    compared = 0
+    for case in read_cases(bundle):
+        if case.empty or case.how.chunks:
+            continue
+        inputs = dict(case.inputs)
+        if np.isfinite(inputs["x"]).all():
+            behind = np.arange(len(inputs["x"]))[:, None] >= inputs["lengths"]
+            inputs["x"] = np.where(behind[..., None], np.float32(np.inf), inputs["x"])
+        outputs = run(inputs)
+        for name in bundle.outputs:
+            found = compare(outputs[name], case.reference[name], case.eager[name])
+            assert not found.reason, (case.name, name, found.reason)
+            compared += 1
+    assert compared > 10
+
+
+def test_pinned_forms_have_no_lengths_either(bundle, tmp_path):
+    path = tmp_path / "model.onnx"
+    sizes = {"time": 6, "batch": 3}
+    portable.rewrite(bundle.artifacts["onnx"].path, path, "portable", sizes)
+    onnx.checker.check_model(str(path), full_check=True)
+    kinds = {node.op_type for node in onnx.load(path).graph.node}
+    assert not kinds & {"ReverseSequence", "Range", "Scan", "Loop"}
+
+
+def test_openvino_is_right_in_its_own_form_and_named_where_it_is_not(bundle):
+    pytest.importorskip("openvino")
+    rows = {row.profile: row for row in run_engines(bundle, find_trials(["openvino"]))}
+    assert rows["openvino"].verdict == rows["portable"].verdict == "same", rows
+    assert rows["plain"].verdict == "DIFFERS"
