@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ from rnnbench.commands.conform import command as conform_command
 from rnnbench.commands.embed import command as embed_command
 from rnnbench.conform import conform, format_conformed
 from rnnbench.embed import embed, find_target, targets
-from rnnbench.embed.header import c_string
+from rnnbench.embed.literals import LITERALS, c_string
 from rnnbench.golden import golden_records, read_arrays
 from rnnbench.variants import Options
 
@@ -119,7 +120,7 @@ def test_a_project_is_complete_and_is_not_overwritten(bundles, tmp_path):
     assert code == 0
     assert "python main.py --verify" in said
     assert {"README.md", "model.onnx", "model.json", "golden"} <= {p.name for p in out.iterdir()}
-    assert "@" not in (out / "README.md").read_text("utf-8")
+    assert not re.search(r"@[A-Z_]+@", (out / "README.md").read_text("utf-8"))
     (out / "mine.txt").write_text("kept")
     with pytest.raises(RnnbenchError, match="is there already: give another --out, or --force"):
         run(embed_command, *words)
