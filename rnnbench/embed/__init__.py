@@ -145,7 +145,7 @@ def _fill(bundle: Bundle, target: Target, folder: Path) -> None:
         destination = folder / name
         destination.parent.mkdir(parents=True, exist_ok=True)
         if source.suffix == TEMPLATE:
-            text = fill(source.read_text("utf-8"), words)
+            text = fill(source.read_text("utf-8"), words, streams=model["streams"])
             destination.with_suffix("").write_text(text, encoding="utf-8")
         else:
             shutil.copy2(source, destination)  # with its time, for `make`

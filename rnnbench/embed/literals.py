@@ -14,7 +14,7 @@ C_TYPES = {
     "uint8": "unsigned char",
     "bool": "unsigned char",
 }
-_PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-.,:/()[]")
+_PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-.,:()[]")
 
 
 def _literal(escape: Callable[[str], str]) -> Callable[[str], str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ from rnnbench.embed.sample import letters_of
 from rnnbench.model import Arrays
 
 _PLACE = re.compile(r"@([A-Z_]+)@")
+_CHOICE = re.compile(r"^@(STREAMS|WHOLE)\{\n(.*?)^@\1\}\n", re.S | re.M)
+_BLOCK = re.compile(r"^```(?:c|cpp|html|js|kotlin|python|rust|swift)\n.*?^```$", re.S | re.M)
+_REMARK = re.compile(r"(.*\S  +)((?:#|//|/\*) .*)")
 _FIELDS = ("name", "dtype", "shape", "what it is")
 
 _ZEROS = {
@@ -50,13 +53,32 @@ with open("mine.json", "w") as header:
 """
 
 
-def fill(template: str, words: Mapping[str, str]) -> str:
+def fill(template: str, words: Mapping[str, str], *, streams: bool) -> str:
     """A template with its @WORDS@; what is filled in is not looked at again.
+
+    Args:
+        template: lines between `@STREAMS{` and `@STREAMS}` are for models that stream, those between
+            `@WHOLE{` and `@WHOLE}` for the others.
+        words: what to put.
+        streams: whether the model does.
 
     Raises:
         KeyError: the template has a word that is not there.
     """
-    return _PLACE.sub(lambda found: words[found[1]], template)
+    kept = _CHOICE.sub(lambda found: found[2] if (found[1] == "STREAMS") == streams else "", template)
+    filled = re.sub(r"\n{3,}", "\n\n", _PLACE.sub(lambda found: words[found[1]], kept))
+    return _BLOCK.sub(lambda found: _aligned(found[0]), filled)
+
+
+def _aligned(block: str) -> str:
+    """A block of code whose comments begin where most of them do."""
+    lines = [(line, _REMARK.fullmatch(line)) for line in block.split("\n")]
+    columns = [found.start(2) for _, found in lines if found]
+    column = max(columns, key=columns.count, default=0)
+    return "\n".join(
+        f"{found[1].rstrip().ljust(column - 2)}  {found[2]}" if found else line
+        for line, found in lines
+    )
 
 
 _ANOTHER = """\
@@ -90,18 +112,18 @@ def words_of(
         "ABOUT": _about(bundle, model),
         "MEANING": "\n\n".join(_meaning(bundle, model)),
         "PORTS": _ports(bundle, model),
-        "FILES": _files(*sample),
+        "FILES": _files(*sample, {port["name"] for port in inputs if port["role"] == "lengths"}),
         "ANOTHER": _ANOTHER.format(
             target=target,
             artifact=code(model["artifact"]),
         ),
         "X": str(x),
-        "X_SIZE": str(size),
+        "X_SIZE": f"{size} number{'s' * (size > 1)}",
         "X_SAID": plain(inputs[x]["name"]),
         "Y_SAID": plain(outputs[0]["name"]),
         "X_TYPE_C": C_TYPES[inputs[x]["dtype"]],
         "Y_TYPE_C": C_TYPES[outputs[0]["dtype"]],
-        "TORCH": re.sub(r"[^\w.].*", "", str(bundle.manifest["versions"].get("torch", ""))),
+        "TORCH": _version(bundle, "torch"),
     }
     for language, line in _ZEROS.items():
         words[f"ZEROS_{language}"] = "\n".join(_zeros(line, LITERALS[language], model))
@@ -110,6 +132,12 @@ def words_of(
         words[f"X_{language}"] = literal(inputs[x]["name"])
         words[f"Y_{language}"] = literal(outputs[0]["name"])
     return words
+
+
+def _version(bundle: Bundle, package: str) -> str:
+    """The number of a version that the manifest has, without what follows a `+`."""
+    found = re.match(r"\d+(\.\d+)*", str(bundle.manifest.get("versions", {}).get(package, "")))
+    return found[0] if found else "0"
 
 
 def _zeros(line: str, literal: Callable[[str], str], model: Mapping[str, Any]) -> Iterator[str]:
@@ -153,13 +181,13 @@ def _about(bundle: Bundle, model: Mapping[str, Any]) -> str:
     kinds = [plain(found.get("kind")) for found in bundle.manifest.get("recurrences", ())]
     counted = ", ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds))
     artifact = bundle.artifacts[model["format"]]
-    versions = bundle.manifest["versions"]
+    versions = bundle.manifest.get("versions", {})
     of = f" with the recurrences {counted}" if len(kinds) > 1 else ""
     of = f", a network with one recurrence ({kinds[0]})" if len(kinds) == 1 else of
     size = artifact.path.stat().st_size
     return (
         f"{code(bundle.name)}{of}: {code(artifact.path.name)}, {size:,} bytes, exported from PyTorch "
-        f"{plain(versions.get('torch', '?'))} by rnnbench {plain(bundle.manifest['version'])}."
+        f"{plain(versions.get('torch', '?'))} by rnnbench {plain(bundle.manifest.get('version', '?'))}."
     )
 
 
@@ -240,9 +268,9 @@ def _ports(bundle: Bundle, model: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _files(arrays: Arrays, sample: str) -> str:
+def _files(arrays: Arrays, sample: str, lengths: Set[str]) -> str:
     lines = [
-        f'    {python_string(name)}: ("{array.dtype}", {list(array.shape)}, {_numbers(array)}),'
+        f'    {python_string(name)}: ("{array.dtype}", {list(array.shape)}, {_numbers(array, name in lengths)}),'
         for name, array in arrays.items()
     ]
     said = sample if sample.isascii() and "`" not in sample else "a text"
@@ -251,5 +279,6 @@ def _files(arrays: Arrays, sample: str) -> str:
     ).rstrip()
 
 
-def _numbers(array: np.ndarray[Any, Any]) -> str:
-    return f"[0] * {array.size}" if array.dtype.kind in "iu" else f"[0.0] * {array.size}"
+def _numbers(array: np.ndarray[Any, Any], length: bool) -> str:
+    value = int(array.max()) if length else 0 if array.dtype.kind in "iu" else 0.0
+    return f"[{value}] * {array.size}"

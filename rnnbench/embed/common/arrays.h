@@ -36,12 +36,14 @@ typedef struct {
 __attribute__((noreturn, format(printf, 1, 2)))
 #endif
 static inline void fail(const char *format, ...) {
+    char line[4096];
     va_list words;
     va_start(words, format);
-    fputs("model: ", stderr);
-    vfprintf(stderr, format, words);
-    fputc('\n', stderr);
+    vsnprintf(line, sizeof line, format, words);
     va_end(words);
+    for (char *at = line; *at; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7f) *at = '?';
+    fprintf(stderr, "model: %s\n", line);
     exit(2);
 }
 
@@ -203,7 +205,8 @@ static inline double number_at(const array *a, long long i) {
 /* A line: the name, dtype and shape of an array, and its first numbers. */
 static inline void array_print(const char *name, const array *a) {
     long long count = count_of(a, 0, a->rank);
-    printf("%s %s[", name, dtype_names[a->dtype]);
+    for (; *name; name++) putchar((unsigned char)*name < 0x20 || *name == 0x7f ? '?' : *name);
+    printf(" %s[", dtype_names[a->dtype]);
     for (int d = 0; d < a->rank; d++) printf("%s%lld", d ? ", " : "", a->shape[d]);
     printf("]:");
     for (long long i = 0; i < count && i < 6; i++) printf(" %.5g", number_at(a, i));

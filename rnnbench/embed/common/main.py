@@ -101,7 +101,8 @@ def main(words):
     for name, array in outputs.items():
         some = " ".join(f"{number:.5g}" for number in array.flatten()[:6])
         more = " ..." if array.size > 6 else ""
-        print(f"{name} {array.dtype}{list(array.shape)}: {some}{more}")
+        plain = "".join(c if c.isprintable() else "?" for c in name)
+        print(f"{plain} {array.dtype}{list(array.shape)}: {some}{more}")
     return 0
 
 

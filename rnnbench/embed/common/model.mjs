@@ -42,6 +42,8 @@ export class Model {
 
   // The outputs of a stream put together, as one call with everything would give them.
   async streamed(inputs, steps = 1) {
+    if (!this.about.streams)
+      throw new Error(`${this.about.name} needs whole sequences: run it without --stream`);
     const parts = [];
     for await (const outputs of this.stream(inputs, steps)) parts.push(outputs);
     return this.together(parts);

@@ -217,6 +217,7 @@ static inline int program_main(const program *p, int argc, char **argv) {
     }
     if (argc != 3 + stream || argv[1][0] == '-')
         fail("give --verify [RESULT.json], or INPUT.json OUTPUT.json [--stream]");
+    if (stream && !MODEL_STREAMS) fail("%s needs whole sequences: run it without --stream", MODEL_NAME);
     entry *entries;
     array in[MODEL_INPUTS], out[MODEL_OUTPUTS];
     const char *names[MODEL_OUTPUTS];

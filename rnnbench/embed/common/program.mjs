@@ -27,8 +27,11 @@ export async function program(usage, main) {
 
 // What an error says, in a line that a terminal can show.
 export function lineOf(error) {
-  const [line] = String(error?.message ?? error).split("\n");
-  return line.replace(/[\x00-\x1f\x7f-\x9f]/g, "?").slice(0, 500);
+  return plain(String(error?.message ?? error).split("\n")[0]).slice(0, 500);
+}
+
+function plain(text) {
+  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, "?");
 }
 
 // A pair of files: the header as it says, and an ArrayBuffer with all numbers.
@@ -60,7 +63,7 @@ export function shown(outputs) {
     const all = numbers(array);
     const some = Array.from(all.subarray(0, 6), (number) => Number(number.toPrecision(5)));
     const more = all.length > 6 ? " ..." : "";
-    return `${name} ${array.dtype}[${array.shape.join(", ")}]: ${some.join(" ")}${more}`;
+    return `${plain(name)} ${array.dtype}[${array.shape.join(", ")}]: ${some.join(" ")}${more}`;
   });
 }
 

@@ -166,10 +166,18 @@ int report(const std::vector<Row>& rows) {
   return right && right == rows.size() ? 0 : 1;
 }
 
+// What a terminal can show in one line.
+std::string plain(std::string text) {
+  for (char& c : text) {
+    c = static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+  }
+  return text;
+}
+
 // A line: the name, dtype and shape of an output, and its first numbers.
 void print(const std::string& name, const at::Tensor& tensor) {
   const at::Tensor flat = tensor.flatten().to(at::kDouble);
-  std::cout << name << ' ' << dtype_and_shape(tensor) << ':' << std::setprecision(5);
+  std::cout << plain(name) << ' ' << dtype_and_shape(tensor) << ':' << std::setprecision(5);
   for (std::int64_t i = 0; i < std::min<std::int64_t>(flat.numel(), 6); ++i) {
     std::cout << ' ' << flat[i].item<double>();
   }
@@ -238,9 +246,9 @@ int main(int count, char** words) {
   try {
     return run(program.parent_path().parent_path(), {words + 1, words + count});
   } catch (const c10::Error& error) {
-    std::cerr << one_line(error.what_without_backtrace()) << '\n';
+    std::cerr << plain(one_line(error.what_without_backtrace())) << '\n';
   } catch (const std::exception& error) {
-    std::cerr << one_line(error.what()) << '\n';
+    std::cerr << plain(one_line(error.what())) << '\n';
   }
   return 2;
 }
