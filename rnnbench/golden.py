@@ -183,7 +183,7 @@ def describe_model(bundle: Bundle, format: str) -> dict[str, Any]:
 
 
 def _shape_of(bundle: Bundle, cases: list[Case], name: str) -> list[int | str]:
-    """The shape of an output: a size that never changes, the dimension that it always is, or "?"."""
+    """The shape of an output: sizes that never change, names of dimensions, or "?"."""
     shapes = [(case.dims, case.eager[name].shape) for case in cases if name in case.eager]
     found: list[int | str] = []
     for axis in range(len(shapes[0][1])):

@@ -140,7 +140,7 @@ def _fill(bundle: Bundle, target: Target, folder: Path) -> None:
 
     model = describe_model(bundle, target.format)
     sample = sample_inputs(bundle)
-    words = words_of(bundle, target.name, model, sample)
+    words = words_of(bundle, target.name, model, sample, header=target.header)
     for source, name in _files(target):
         destination = folder / name
         destination.parent.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ class Sequences:
         return made
 
     def stream(self, inputs, steps=1):
-        """Yields the outputs of `steps` steps of a sequence after another; the states are handed on.
+        """Yields the outputs of `steps` steps after another; the states are handed on.
 
         Inputs with a time axis are the whole sequence; the others, and the states to start from,
         are as for a call.
@@ -94,13 +94,15 @@ class Stream:
     """Steps as they come: `stream.step({"x": part})` keeps the states for the next."""
 
     def __init__(self, model, start=None):
-        """`start`: inputs to begin with, for their states and all that has no time axis; else zeros."""
+        """`start`: inputs, for their states and all that has no time axis; zeros otherwise."""
         if not model.about["streams"]:
-            raise ValueError(f"{model.about['name']} needs whole sequences: run it without --stream")
+            raise ValueError(
+                f"{model.about['name']} needs whole sequences: run it without --stream"
+            )
         self.model, self._start, self._kept = model, start, None
 
     def step(self, part):
-        """The outputs of one step or a few: `part` has the inputs with a time axis, of these steps."""
+        """The outputs of one step or a few; `part` has the inputs with a time axis."""
         ports = self.model.about["inputs"]
         timed = [port for port in ports if port["time_axis"] >= 0]
         for port in timed:

@@ -20,11 +20,11 @@ class Model(Sequences):
         # OpenVINO computes in bfloat16 on CPUs that have it, unless it is asked not to.
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
         try:
-            # Core.read_model would try every format, and each says on stderr that it is not its own.
+            # Core.read_model tries every format, and each says on stderr that it is not its own.
             front = FrontEndManager().load_by_framework("onnx")
             network = front.convert(front.load(str(self.file)))
             self._compiled = core.compile_model(network, "CPU", settings)
-        except RuntimeError as error:
+        except Exception as error:  # its exceptions have no type in common
             raise ValueError(f"{self.file} is not ONNX that OpenVINO runs: {error}") from None
         if not self._compiled.inputs:
             raise ValueError(f"{self.file} is not ONNX that OpenVINO runs: it is empty")
