@@ -132,6 +132,15 @@ def test_a_python_project_does_what_its_readme_says(bundles, tmp_path, target, n
                 np.testing.assert_allclose(a.array, b.array, atol=1e-6)
 
 
+def test_telemetry_is_off_unless_it_is_wanted(bundles, tmp_path):
+    project = embed(bundles["days"], find_target("python-onnxruntime"), tmp_path / "p")
+    said = "import os, model; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    assert python(project, "-c", said).strip() == "1"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORT_DISABLE_TELEMETRY", "0")
+        assert python(project, "-c", said).strip() == "0"
+
+
 def test_versions_that_were_tried_are_those_of_the_tests():
     """A README names the versions that constraints.txt pins."""
     pins = dict(

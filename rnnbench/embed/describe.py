@@ -58,9 +58,9 @@ def _columns(x: str, y: str, said: Mapping[str, Any]) -> str:
     rows = [(code(name), f"{mean:.6g}", f"{std:.6g}") for name, mean, std in columns]
     last = (
         f"`{y}` is {code(target['column'])} one step ahead: "
-        f"`{y} * {target['std']:.6g} + {target['mean']:.6g}` is in {code(target.get('unit', ''))}. It was trained on "
-        f"{said.get('window', 'several')} steps at a time. `model.json` has these numbers in full as "
-        "`metadata`."
+        f"`{y} * {target['std']:.6g} + {target['mean']:.6g}` is in {code(target.get('unit', ''))}. "
+        f"It was trained on {said.get('window', 'several')} steps at a time. `model.json` has "
+        "these numbers in full as `metadata`."
     )
     first = (
         f"{x} is a row of these columns per step, in this order, each as `(v - mean) / std` with v "

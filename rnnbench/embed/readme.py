@@ -86,8 +86,8 @@ def _aligned(block: str) -> str:
 
 _ANOTHER = (
     "`rnnbench embed BUNDLE --target {target} --out FOLDER` writes this folder for another bundle, "
-    "or another version of this one (`--force` over an old one). Where only the weights changed, and "
-    "names, dtypes and shapes did not, replace {artifact} and the folder `golden`. Either way "
+    "or another version of this one (`--force` over an old one). Where only the weights changed, "
+    "and names, dtypes and shapes did not, replace {artifact} and the folder `golden`. Either way "
     "`--verify` says whether it is right.{compiled}"
 )
 _COMPILED = " `model.h` is compiled in: where that changed, compile again."

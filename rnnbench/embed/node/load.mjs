@@ -6,6 +6,9 @@ import { Model } from "./model.mjs";
 
 const here = (name) => fileURLToPath(new URL(encodeURIComponent(name), import.meta.url));
 
+// From 1.29 on, ONNX Runtime sends telemetry, unless it is asked not to.
+process.env.ORT_DISABLE_TELEMETRY ??= "1";
+
 const ort = await import("onnxruntime-node").catch((error) => {
   throw new Error(`cannot load onnxruntime-node (${error.code}): run npm install --ignore-scripts`);
 });

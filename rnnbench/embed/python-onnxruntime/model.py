@@ -1,7 +1,12 @@
 """The model: load it once, then call it with whole sequences, or step by step."""
 
-import onnxruntime
-from sequences import Sequences
+import os
+
+# From 1.29 on, ONNX Runtime sends telemetry, unless it is asked not to.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime  # noqa: E402
+from sequences import Sequences  # noqa: E402
 
 TARGET = "python-onnxruntime"
 

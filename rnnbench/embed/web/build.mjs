@@ -8,6 +8,10 @@ import { gzipSync } from "node:zlib";
 
 const RUNTIME = ["ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"];
 
+process.on("uncaughtException", (error) => {
+  console.error(`error: ${error.message}: can this folder be written?`);
+  process.exit(2);
+});
 process.chdir(dirname(fileURLToPath(import.meta.url)));
 if (!existsSync(`node_modules/onnxruntime-web/dist/${RUNTIME[0]}`)) {
   console.error("error: there is no onnxruntime-web: run npm install --ignore-scripts first");
