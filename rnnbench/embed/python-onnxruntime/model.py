@@ -5,8 +5,8 @@ import os
 # From 1.29 on, ONNX Runtime sends telemetry, unless it is asked not to.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-import onnxruntime  # noqa: E402
-from sequences import Sequences  # noqa: E402
+import onnxruntime
+from sequences import Sequences
 
 TARGET = "python-onnxruntime"
 
