@@ -89,6 +89,13 @@ def test_a_readme_says_what_the_model_is(bundles, tmp_path, target, name):
         assert "whole numbers from 0 to 6" in readme
 
 
+def test_an_alphabet_that_does_not_fit_the_outputs_is_not_explained(tmp_path):
+    model = variants.model("gru", Options(4, 4, 1, output_size=3), bundle_name="other")
+    bundle = rnnbench.export(model, ("onnx",), tmp_path, metadata=HELLO)
+    project = embed(bundle, find_target("node"), tmp_path / "p")
+    assert "a score per character" not in (project / "README.md").read_text("utf-8")
+
+
 def test_the_shape_of_an_output_has_the_names_of_its_dimensions(bundles, tmp_path):
     project = embed(bundles["ragged"], find_target("node"), tmp_path / "p")
     outputs = json.loads((project / "model.json").read_text("utf-8"))["outputs"]

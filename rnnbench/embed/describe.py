@@ -33,7 +33,9 @@ def meaning(bundle: Bundle, model: Mapping[str, Any]) -> str:
     """What the numbers are, as far as the metadata of a task say it."""
     said: Mapping[str, Any] = bundle.metadata
     data = [spec for spec in bundle.inputs if spec.role == "data"]
-    if len(data) == 1 and letters_of(bundle, data[0]):
+    scores = [len(str(said.get("alphabet", "")))]
+    letters = len(data) == 1 and letters_of(bundle, data[0])
+    if letters and model["outputs"][0]["shape"][-1:] == scores:
         return _letters(code(data[0].name), code(model["outputs"][0]["name"]), data[0].dtype, said)
     if len(data) == 1 and {"columns", "mean", "std", "target"} <= said.keys():
         return _columns(code(data[0].name), plain(model["outputs"][0]["name"]), said)
