@@ -21,7 +21,7 @@ from rnnbench.feeding import Feed
 from rnnbench.model import Arrays
 
 FORMAT = "rnnbench-cases-1"
-HEADER, DATA = "cases.json", "cases.bin"
+HEADER = "cases.json"
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,11 @@ def streamed_cases(bundle: Bundle) -> set[str]:
     }
 
 
-def write_arrays(folder: Path, records: Iterable[Record]) -> None:
-    """Writes `cases.json` and `cases.bin`."""
+def write_arrays(folder: Path, records: Iterable[Record], header: str = HEADER) -> None:
+    """Writes `cases.json` and `cases.bin`, or another pair of the names that the header has."""
     lines, offset = [], 0
-    with (folder / DATA).open("wb") as data:
+    data_name = str(Path(header).with_suffix(".bin"))
+    with (folder / data_name).open("wb") as data:
         for record in records:
             array = np.ascontiguousarray(record.array)
             raw = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
@@ -111,8 +112,8 @@ def write_arrays(folder: Path, records: Iterable[Record]) -> None:
             )
             data.write(raw)
             offset += len(raw)
-    text = f'{{"format": "{FORMAT}", "data": "{DATA}", "arrays": [\n' + ",\n".join(lines) + "\n]}\n"
-    (folder / HEADER).write_text(text, encoding="utf-8")
+    start = f'{{"format": "{FORMAT}", "data": {json.dumps(data_name)}, "arrays": [\n'
+    (folder / header).write_text(start + ",\n".join(lines) + "\n]}\n", encoding="utf-8")
 
 
 def read_arrays(header: Path) -> list[Record]:
@@ -175,6 +176,7 @@ def describe_model(bundle: Bundle, format: str) -> dict[str, Any]:
         {
             "name": name,
             "dtype": str(first.eager[name].dtype),
+            "shape": _shape_of(bundle, cases, name),
             "rank": first.eager[name].ndim,
             "batch_axis": layout.batch_axes.get(name, -1),
             "time_axis": layout.time_axes.get(name, -1),
@@ -194,6 +196,18 @@ def describe_model(bundle: Bundle, format: str) -> dict[str, Any]:
         "streams": bool(streamed_cases(bundle)) and bool(bundle.states),
         "metadata": bundle.metadata,
     }
+
+
+def _shape_of(bundle: Bundle, cases: list[Case], name: str) -> list[int | str]:
+    """The shape of an output: sizes that never change, names of dimensions, or "?"."""
+    shapes = [(case.dims, case.eager[name].shape) for case in cases if name in case.eager]
+    found: list[int | str] = []
+    for axis in range(len(shapes[0][1])):
+        sizes = {shape[axis] for _, shape in shapes}
+        dims = (bundle.batch_dim, bundle.time_dim, *shapes[0][0])
+        same = (d for d in dims if all(shape[axis] == at.get(d) for at, shape in shapes))
+        found.append(sizes.pop() if len(sizes) == 1 else next(same, "?"))
+    return found
 
 
 def _finite(case: Case) -> bool:

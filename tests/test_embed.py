@@ -2,21 +2,24 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 import rnnbench
-from rnnbench import RnnbenchError, variants
+from rnnbench import Model, RnnbenchError, TensorSpec, variants
+from rnnbench.bundle import Bundle
 from rnnbench.commands.conform import command as conform_command
 from rnnbench.commands.embed import command as embed_command
 from rnnbench.conform import conform, format_conformed
 from rnnbench.embed import embed, find_target, targets
-from rnnbench.embed.header import c_string
-from rnnbench.golden import golden_records, read_arrays
+from rnnbench.embed.literals import c_string
+from rnnbench.golden import Record, golden_records, read_arrays, write_arrays
 from rnnbench.variants import Options
 from tests.task_models import FORMATS, MODELS, with_other_weights
 
@@ -69,6 +72,68 @@ def test_a_damaged_artifact_fails(task_bundles, target, tmp_path):
     assert "are off" in row.reason
 
 
+# Of a name: what ends a string, a comment, a line, a cell, a script, a substitution or a block.
+HOSTILE = (
+    "\"'\\*/ // </script><!-- ${1} `id` ??/ #{1} %s @FILE@ | "
+    "\u00e9\u4e2d\U0001f642\u2028\n```\n$(id)"
+)
+
+
+CODE = {name: {name.split("-")[0]} for name in TARGETS} | {
+    "android": {"kotlin"},
+    "node": {"js"},
+    "rust-ort": {"rust"},
+    "web": {"html"},
+}
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory):
+    """Bundles that no `rnnbench export` writes: every name in it is hostile that may be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rnnbench.model._IDENTIFIER", re.compile("(?s).+"))
+        found = {}
+        for format in FORMATS:
+            taken = HOSTILE if format == "onnx" else ""  # TorchScript's inputs are identifiers
+            x, h, y, n = "x" + taken, "h" + taken, "y" + HOSTILE, "n" + HOSTILE
+            inputs = (TensorSpec(x, ("t", "b", 3)), TensorSpec(h, (1, "b", 4), role="state"))
+            dims = {"time_dim": "t", "batch_dim": "b"}
+            model = Model(torch.nn.GRU(3, 4).eval(), inputs, (y, n), {h: n}, name="hostile", **dims)
+            said = {"alphabet": '"a`', "question": '`a"', "unknown": "`", "task": HOSTILE}
+            out = tmp_path_factory.mktemp(format)
+            path = rnnbench.export(model, (format,), out, metadata=said).path
+            manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+            manifest |= {"name": HOSTILE, "version": HOSTILE, "versions": {"torch": HOSTILE}}
+            manifest["recurrences"][0]["kind"] = HOSTILE
+            (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+            found[format] = Bundle.open(path)
+        yield found
+
+
+@pytest.mark.parametrize("target", EACH)
+def test_hostile_names_are_names(hostile, target):
+    (row,) = conform(hostile[TARGETS[target].format], [target])
+    if row.verdict == "not run":
+        skip(target, row)
+    assert row.verdict == "same", format_conformed([row])
+
+
+@pytest.mark.parametrize("target", [n for n, t in TARGETS.items() if t.format in FORMATS])
+def test_hostile_names_are_no_markup(hostile, target, tmp_path):
+    bundle = hostile[TARGETS[target].format]
+    readme = (embed(bundle, TARGETS[target], tmp_path / "p") / "README.md").read_text("utf-8")
+    outside = re.sub(r"^```\w+\n.*?^```$", "", readme, flags=re.S | re.M)  # without the blocks
+    prose = re.sub(r"(`+) ?.*? ?(?<!`)\1(?!`)", "", outside, flags=re.S)  # and the spans
+    assert not re.search(r"[`$@\u2028]|</?script|<!--|\*/", prose)
+    assert f'"y{json.dumps(HOSTILE)[1:-1]}"'.replace("|", "\\|") in readme, "it is shown as it is"
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", readme, re.S | re.M)
+    assert {kind for kind, _ in blocks} <= {"console", "text", "python"} | CODE[target]
+    code = "".join(code for kind, code in blocks if kind not in ("console", "text"))
+    assert "`id`" not in code
+    assert "$(id)" not in code.replace("\\u0024(id)", "")
+    assert "</script><" not in code
+
+
 # -- the command line -----------------------------------------------------------------------------
 
 
@@ -97,7 +162,7 @@ def test_a_project_is_complete_and_is_not_overwritten(task_bundles, tmp_path):
     assert code == 0
     assert "python main.py --verify" in said
     assert {"README.md", "model.onnx", "model.json", "golden"} <= {p.name for p in out.iterdir()}
-    assert "@" not in (out / "README.md").read_text("utf-8")
+    assert not re.search(r"@[A-Z_]+@", (out / "README.md").read_text("utf-8"))
     (out / "mine.txt").write_text("kept")
     with pytest.raises(RnnbenchError, match="is there already: give another --out, or --force"):
         run(embed_command, *words)
@@ -152,6 +217,14 @@ def test_golden_files_are_read_as_they_were_written(task_bundles, tmp_path):
         read_arrays(out / "golden/cases.json")
 
 
+def test_the_command_that_is_printed_survives_a_shell(task_bundles, tmp_path):
+    out = tmp_path / "l'\u00e9t\u00e9 $(id)"
+    words = (task_bundles["text-gru"].path, "--target", "python-onnxruntime", "--out", out)
+    first, *_ = run(embed_command, *words)[1].split(" && ")
+    done = subprocess.run(f"{first} && pwd", shell=True, capture_output=True, text=True)
+    assert done.stdout.strip() == str(out)
+
+
 @pytest.mark.parametrize(
     "name", ['a"; system("x"); "', "\\", "???/", "line\nfeed", "\u00e9\u4e2d", "a%sb\0c"]
 )
@@ -202,17 +275,37 @@ def test_bad_input_of_a_python_project_is_one_line(task_bundles, target, tmp_pat
         )
         return done.returncode, done.stderr.strip().splitlines()
 
-    for words, said in (
-        (("none.json", "out.json"), "is no file of arrays"),
-        (("nowhere.json", "out.json"), "nowhere.json"),
-        (("--stream",), "main.py --verify"),
-    ):
+    def fails(words, said):
         code, lines = call(*words)
         assert code == 2
-        assert len(lines) == 1
+        assert len(lines) == 1, lines
         assert said in lines[0]
+
+    wide = np.zeros((5, 1, 7), np.float32)
+    for record in (Record("a", "in", "x", wide), Record("a", "in", "x", wide.astype(np.float64))):
+        write_arrays(project, [record], f"{record.array.dtype}.json")
+    for words, said in (
+        (("none.json", "out.json"), "is no file of arrays (it lacks 'format'): give the header"),
+        (("nowhere.json", "out.json"), "cannot read nowhere.json (No such file or directory): "),
+        (("golden", "out.json"), "cannot read golden (Is a directory): give the header"),
+        (("model.onnx", "out.json"), "is no file of arrays"),
+        (("input.json", "nowhere/out.json"), "cannot write nowhere/out.json"),
+        (("input.json", "out.bin"), "is the data file's name: give another"),
+        (("--verify", "nowhere/out.json"), "cannot write nowhere/out.json"),
+        (("--stream",), "main.py --verify"),
+        (("float32.json", "out.json"), "is float32[5, 1, 7]: give float32[5, 1, 6]"),
+        (("float64.json", "out.json"), "is float64[5, 1, 7]: give float32[5, 1, 6]"),
+    ):
+        fails(words, said)
     (project / "model.onnx").write_bytes(b"no model")
-    code, lines = call("--verify")
-    assert code == 2
-    assert "is not ONNX that" in lines[-1]
-    assert "Traceback" not in "".join(lines)
+    fails(("--verify",), "is not ONNX that")
+    (project / "model.onnx").unlink()
+    fails(("--verify",), "is not there: copy it")
+    (project / "model.json").unlink()
+    fails(("--verify",), "cannot be read (No such file or directory): embed it again")
+    nothing = subprocess.run(  # -S: without the packages
+        [sys.executable, "-S", "main.py"], cwd=project, capture_output=True, text=True
+    )
+    assert nothing.returncode == 2
+    assert "pip install -r requirements.txt" in nothing.stderr
+    assert len(nothing.stderr.splitlines()) == 1

@@ -3,7 +3,9 @@
 import re
 import shutil
 import subprocess
+import sys
 
+import numpy as np
 import pytest
 
 import rnnbench
@@ -52,6 +54,74 @@ def test_arrays_from_a_file(project, how):
     for record in outputs:
         assert record.array.dtype == exact[record.name].array.dtype
         assert abs(record.array - exact[record.name].array).max() <= exact[record.name].allowed
+
+
+def test_a_program_of_ones_own(project):
+    """What the README shows runs, here in Node.js; and a file that its script wrote is read."""
+    readme = (project / "README.md").read_text("utf-8")
+    ((kind, code),) = re.findall(r"^```(js|html)\n(.*?)^```$", readme, re.S | re.M)
+    (script,) = re.findall(r"^```python\n(.*?)^```$", readme, re.S | re.M)
+    if kind == "js":
+        (project / "mine.mjs").write_text(code, encoding="utf-8")
+        done = subprocess.run(["node", "mine.mjs"], cwd=project, capture_output=True, text=True)
+        assert not done.returncode, done.stderr
+        said = done.stdout.splitlines()
+        assert said[0] == "[ 5, 1, 5 ]"
+        assert len(set(map(float, said[1:]))) == 10
+    subprocess.run([sys.executable, "-c", script], cwd=project, check=True)
+    assert run(project, "mine.json", "out.json", "--stream") == (0, [])
+    assert {r.name for r in read_arrays(project / "out.json")} == {"y", "hn"}
+
+
+def test_what_is_missing_is_named(project, tmp_path):
+    """Each is one line that says what to do."""
+    web = (project / "index.html").is_file()
+    wide = np.zeros((5, 1, 7), np.float32)
+    write_arrays(project, [Record("a", "in", "x", wide)], "wide.json")
+    for words, says in (
+        (("nowhere.json", "out.json"), "cannot read nowhere.json (ENOENT): give the header"),
+        (("golden", "out.json"), "cannot read golden (EISDIR): give the header"),
+        (("model.onnx", "out.json"), "is not JSON"),
+        (("input.json", "nowhere/out.json"), "cannot write nowhere/out.bin (ENOENT)"),
+        (("wide.json", "out.json"), 'input "x" is float32[5, 1, 7]: give float32[5, 1, 5]'),
+    ):
+        code, said = run(project, *words)
+        assert (code, len(said)) == (2, 1)
+        assert says in said[0]
+    artifact = project / "model.onnx"
+    sound = artifact.read_bytes()
+    try:
+        artifact.write_bytes(b"no model")
+        code, said = run(project, "input.json", "out.json")
+        assert (code, len(said)) == (2, 1)
+        assert "is not ONNX that onnxruntime runs" in said[0]
+        artifact.unlink()
+        code, said = run(project, "input.json", "out.json")
+        assert (code, len(said)) == (2, 1)
+        assert "model.onnx" in said[0]
+        assert "embed it again" in said[0] or "copy it from its bundle" in said[0]
+    finally:
+        artifact.write_bytes(sound)
+    bare = tmp_path / "bare"
+    shutil.copytree(project, bare, ignore=shutil.ignore_patterns("node_modules", "vendor"))
+    for file in ("main.mjs", "build.mjs") if web else ("main.mjs",):
+        words = ["node", file, "--verify"]
+        done = subprocess.run(words, cwd=bare, capture_output=True, text=True)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert "run npm install --ignore-scripts" in line
+
+
+def test_a_model_that_cannot_stream_is_not_streamed(project):
+    about = project / "model.json"
+    sound = about.read_text("utf-8")
+    try:
+        about.write_text(sound.replace('"streams": true', '"streams": false'), encoding="utf-8")
+        code, said = run(project, "input.json", "out.json", "--stream")
+    finally:
+        about.write_text(sound, encoding="utf-8")
+    assert code == 2
+    assert said == ["error: gru needs whole sequences: run it without --stream"]
 
 
 @pytest.mark.parametrize(

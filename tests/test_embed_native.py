@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def project(request, root, tmp_path_factory):
 
 def test_the_example_of_the_readme_runs(project):
     readme = (project / "README.md").read_text("utf-8")
-    ((kind, code),) = re.findall(r"```(c|cpp)\n(.*?)```", readme, re.S)
+    ((kind, code),) = re.findall(r"^```(c|cpp)\n(.*?)^```$", readme, re.S | re.M)
     (project / f"example.{kind}").write_text(code, encoding="utf-8")
     (line,) = re.findall(r"^c(?:c|\+\+) .*", readme, re.M)
     line = line.replace(f"main.{kind}", f"example.{kind}").replace("-o model", "-o example")
@@ -108,6 +109,23 @@ def test_the_example_of_the_readme_runs(project):
     )
     assert not done.returncode, done.stdout + done.stderr
     assert len(set(done.stdout.split())) == 10, "each step has an output of its own"
+
+
+def test_a_file_of_ones_own_and_the_sample(project):
+    readme = (project / "README.md").read_text("utf-8")
+    (script,) = re.findall(r"^```python\n(.*?)^```$", readme, re.S | re.M)
+    subprocess.run([sys.executable, "-c", script], cwd=project, check=True)
+    for given in ("mine.json", "input.json"):
+        whole = run(project, given, "out.json")
+        steps = run(project, given, "steps.json", "--stream")
+        assert whole.returncode == steps.returncode == 0
+        assert [line.split(":")[0] for line in whole.stdout.splitlines()] == [
+            "y float32[5, 1, 1]",
+            "hn float32[2, 1, 8]",
+            "cn float32[2, 1, 8]",
+        ]
+        numbers = [[float(n) for n in re.findall(r"-?\d+\.\S*", d.stdout)] for d in (whole, steps)]
+        np.testing.assert_allclose(*numbers, atol=1e-5)
 
 
 def test_a_stream_gives_the_same(project, tmp_path):
@@ -139,6 +157,8 @@ def test_a_stream_gives_the_same(project, tmp_path):
         ("no file", "cannot read"),
         ("empty file", "is empty"),
         ("no output", "cannot write"),
+        ("a folder", "is empty: give the header"),
+        ("control characters", "dtype ?flo?at32 is none of"),
         ("no artifact", "copy it from its bundle again"),
         ("cut artifact", "copy it from its bundle again"),
     ],
@@ -166,6 +186,11 @@ def test_bad_input_is_one_line(project, tmp_path, damage, says):
         header.unlink()
     elif damage == "empty file":
         header.write_text("", encoding="utf-8")
+    elif damage == "a folder":
+        header = project
+    elif damage == "control characters":
+        text = header.read_text("utf-8").replace("float32", "\\u001bflo\\nat32")
+        header.write_text(text, encoding="utf-8")
     elif damage == "no output":
         out = tmp_path / "nowhere" / "out.json"
     elif damage == "no artifact":
@@ -181,6 +206,51 @@ def test_bad_input_is_one_line(project, tmp_path, damage, says):
     (line,) = done.stderr.splitlines()
     assert says in line
     assert not out.exists()
+
+
+def test_the_program_of_the_readme_of_libtorch_runs(tmp_path):
+    """Built by its CMake, in a folder whose name has a space, a quote and letters of all kinds."""
+    missing = find_target("cpp-libtorch").missing()
+    if missing:
+        pytest.skip(missing)
+    model = variants.model("gru", Options(4, 8, 1, output_size=1), bundle_name="gru")
+    bundle = rnnbench.export(model, ("torchscript",), tmp_path)
+    project = embed(bundle, find_target("cpp-libtorch"), tmp_path / "l'\u00e9t\u00e9 \u4e2d")
+    readme = (project / "README.md").read_text("utf-8")
+    (code,) = re.findall(r"^```cpp\n(.*?)^```$", readme, re.S | re.M)
+    (project / "mine.cpp").write_text(code, encoding="utf-8")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    build = 'cmake -S libtorch -B build -DMINE="$PWD/mine.cpp" -DCMAKE_CXX_FLAGS_RELEASE=-O0'
+    build += " && cmake --build build"
+    environment = os.environ | {"PATH": path}
+    made = subprocess.run(
+        f"{build} -j 2", shell=True, cwd=project, env=environment, capture_output=True, text=True
+    )
+    assert not made.returncode, made.stderr
+
+    def call(*words):
+        return subprocess.run(words, cwd=project, capture_output=True, text=True)
+
+    done = call("build/mine")
+    assert not done.returncode, done.stderr
+    shape, *values = done.stdout.splitlines()
+    assert shape == "[5, 1, 1]"
+    assert len(set(map(float, values))) == 10
+    whole = call("build/run", "input.json", "out.json")
+    assert whole.stdout == call("build/run", "input.json", "steps.json", "--stream").stdout
+    assert whole.stdout.startswith("y float32[5, 1, 1]: ")
+    (project / "binary.json").write_bytes(bytes(range(14, 256)))
+    for words, says in (
+        (("nowhere.json", "out.json"), "it is not there"),
+        (("binary.json", "out.json"), "no '{' before"),
+        (("input.json", "out.bin"), "is the data file's name: give another"),
+        (("input.json", "nowhere/out.json"), "cannot write nowhere/out.json"),
+    ):
+        done = call("build/run", *words)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert says in line
+        assert line.isprintable()
 
 
 def test_no_library_and_an_old_one(project, tmp_path):
@@ -221,6 +291,29 @@ def test_a_step_in_c_allocates_nothing(root, tmp_path):
     assert before > 0, "the counter counts"
     assert during == 0
     assert grown == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_that_cannot_stream_is_not_streamed(root, tmp_path, name):
+    """And its README's program runs whole sequences."""
+    both = Options(4, 8, 1, output_size=2, bidirectional=True)
+    model = variants.model("gru", both, bundle_name="both")
+    bundle = rnnbench.export(model, ("onnx",), tmp_path)
+    project = embed(bundle, find_target(name), tmp_path / "project")
+    readme = (project / "README.md").read_text("utf-8")
+    (line,) = re.findall(r"^c(?:c|\+\+) .*", readme, re.M)
+    ((kind, code),) = re.findall(r"^```(c|cpp)\n(.*?)^```$", readme, re.S | re.M)
+    (project / f"mine.{kind}").write_text(code, encoding="utf-8")
+    mine = line.replace(f"main.{kind}", f"mine.{kind}").replace("-o model", "-o mine")
+    done = subprocess.run(
+        f"{line} && {mine} && ./mine", shell=True, cwd=project, capture_output=True
+    )
+    assert not done.returncode, done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    assert run(project, "input.json", "out.json").returncode == 0
+    done = run(project, "input.json", "out.json", "--stream")
+    assert done.returncode == 2
+    assert done.stderr == "model: both needs whole sequences: run it without --stream\n"
 
 
 @pytest.mark.parametrize("name", NAMES)

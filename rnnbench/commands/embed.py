@@ -26,6 +26,7 @@ def command(
     """Write a small project that loads the BUNDLE's artifact, runs it, streams it step by step, and
     verifies itself against the bundle's golden cases.
     """
+    import shlex
     from pathlib import Path
 
     from rnnbench.bundle import Bundle
@@ -38,7 +39,10 @@ def command(
         raise RnnbenchError("give a bundle and --target NAME, or --list to see the targets")
     opened, chosen = Bundle.open(bundle), find_target(target)
     path = embed(opened, chosen, Path(out or f"{opened.name}-{target}"), force=force)
-    steps = [f"cd {path}", *(" ".join(c) for c in (*chosen.build, (*chosen.run, "--verify")))]
+    steps = [
+        f"cd {shlex.quote(str(path))}",
+        *(" ".join(c) for c in (*chosen.build, (*chosen.run, "--verify"))),
+    ]
     click.echo(" && ".join(steps))
     return 0
 

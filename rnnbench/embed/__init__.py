@@ -2,7 +2,8 @@
 
 Each folder here with a `target.toml` is a target: its files are copied, `README.md.in` is filled
 in, and beside them come the artifact, `model.json` (what it takes and gives), `model.h` where the
-target asks for it, and `golden/` (cases with their outputs, see exports/README.md).
+target asks for it, `input.json` (a sample) and `golden/` (cases with their outputs, see
+exports/README.md).
 """
 
 from __future__ import annotations
@@ -133,23 +134,18 @@ def embed(bundle: Bundle, target: Target, out: str | Path, *, force: bool = Fals
 
 
 def _fill(bundle: Bundle, target: Target, folder: Path) -> None:
-    from rnnbench.golden import describe_model, golden_records, write_arrays
+    from rnnbench.embed.readme import fill, words_of
+    from rnnbench.embed.sample import HEADER, sample_inputs
+    from rnnbench.golden import Record, describe_model, golden_records, write_arrays
 
     model = describe_model(bundle, target.format)
-    words = {
-        "MODEL": _plain(bundle.name),
-        "TARGET": target.name,
-        "INPUTS": ", ".join(f"`{_plain(i['name'])}`" for i in model["inputs"]),
-        "OUTPUTS": ", ".join(f"`{_plain(o['name'])}`" for o in model["outputs"]),
-        "FILE": _plain(model["artifact"]),
-    }
+    sample = sample_inputs(bundle)
+    words = words_of(bundle, target.name, model, sample, header=target.header)
     for source, name in _files(target):
         destination = folder / name
         destination.parent.mkdir(parents=True, exist_ok=True)
         if source.suffix == TEMPLATE:
-            text = source.read_text("utf-8")
-            for key, value in words.items():
-                text = text.replace(f"@{key}@", value)
+            text = fill(source.read_text("utf-8"), words, streams=model["streams"])
             destination.with_suffix("").write_text(text, encoding="utf-8")
         else:
             shutil.copy2(source, destination)  # with its time, for `make`
@@ -163,6 +159,8 @@ def _fill(bundle: Bundle, target: Target, folder: Path) -> None:
         (folder / "model.h").write_text(c_header(model), encoding="utf-8")
     (folder / "golden").mkdir()
     write_arrays(folder / "golden", golden_records(bundle))
+    arrays, _ = sample
+    write_arrays(folder, [Record("sample", "in", n, a) for n, a in arrays.items()], HEADER)
 
 
 def _files(target: Target) -> Iterator[tuple[Path, str]]:
@@ -171,11 +169,6 @@ def _files(target: Target) -> Iterator[tuple[Path, str]]:
             yield path, str(path.relative_to(target.folder))
     for name in target.shared:
         yield _HERE / "common" / name, name
-
-
-def _plain(text: str) -> str:
-    """A name as Markdown shows it: nothing in it is markup."""
-    return "".join(c for c in str(text) if c.isalnum() or c in "._- ") or "model"
 
 
 def _read(path: Path) -> Target:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rnnbench.embed.literals import c_string
+
 _HEAD = """\
 /* What the model takes and gives, by rnnbench. An axis of -1 is not there. */
 #ifndef MODEL_H
@@ -22,15 +24,6 @@ typedef struct {
     int shape[8]; /* of an input: -1 is the batch, -2 the time, -3 another dynamic size */
 } model_port;
 """
-
-
-def c_string(text: str) -> str:
-    """A C string literal; every byte that is not plain is escaped, in octal, which ends itself."""
-    plain = [
-        chr(b) if (chr(b).isalnum() and b < 128) or chr(b) in " _-.,:/()[]" else f"\\{b:03o}"
-        for b in text.encode("utf-8")
-    ]
-    return '"' + "".join(plain) + '"'
 
 
 def c_header(model: dict[str, Any]) -> str:

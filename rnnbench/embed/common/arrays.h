@@ -2,6 +2,7 @@
 #ifndef ARRAYS_H
 #define ARRAYS_H
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,12 +36,14 @@ typedef struct {
 __attribute__((noreturn, format(printf, 1, 2)))
 #endif
 static inline void fail(const char *format, ...) {
+    char line[4096];
     va_list words;
     va_start(words, format);
-    fputs("model: ", stderr);
-    vfprintf(stderr, format, words);
-    fputc('\n', stderr);
+    vsnprintf(line, sizeof line, format, words);
     va_end(words);
+    for (char *at = line; *at; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7f) *at = '?';
+    fprintf(stderr, "model: %s\n", line);
     exit(2);
 }
 
@@ -153,14 +156,14 @@ static inline int arrays_read(const char *header, entry **entries) {
     char line[MAX_LINE], text[MAX_TEXT], path[4096];
     FILE *file = fopen(header, "r"), *data = NULL;
     int count = 0;
-    if (!file) fail("cannot read %s: give the header of a pair of files, as golden/cases.json is one", header);
+    if (!file) fail("cannot read %s: give the header of a pair of files, as input.json is one", header);
     *entries = NULL;
     while (fgets(line, sizeof line, file)) {
         if (!data) {
             if (!text_of(line, "format", text) || strcmp(text, "rnnbench-cases-1") || !text_of(line, "data", text))
-                fail("%s: its first line must say the format rnnbench-cases-1 and the data file", header);
+                fail("%s: its first line must say the format rnnbench-cases-1 and the data file, as that of input.json does", header);
             beside(header, text, path, sizeof path);
-            if (!(data = fopen(path, "rb"))) fail("cannot read %s, the data file of %s", path, header);
+            if (!(data = fopen(path, "rb"))) fail("cannot read %s, the data file of %s: it must be beside it", path, header);
         }
         if (!value_of(line, "case")) continue;
         *entries = (entry *)realloc(*entries, (size_t)(count + 1) * sizeof **entries);
@@ -174,10 +177,40 @@ static inline int arrays_read(const char *header, entry **entries) {
             fread(e->values.data, 1, e->values.bytes, data) != e->values.bytes)
             fail("%s: array %d (%s) lies beyond the end of %s", header, count, e->name, path);
     }
-    if (!data) fail("%s is empty", header);
+    if (!data) fail("%s is empty: give the header of a pair of files, as input.json is one", header);
     fclose(file);
     fclose(data);
     return count;
+}
+
+/* ---- Numbers ---- */
+
+/* A number of an array, of whatever dtype. */
+static inline double number_at(const array *a, long long i) {
+    switch (a->dtype) {
+        case FLOAT32: return ((const float *)a->data)[i];
+        case FLOAT64: return ((const double *)a->data)[i];
+        case INT64: return (double)((const long long *)a->data)[i];
+        case INT32: return ((const int *)a->data)[i];
+        case BOOL: return ((const unsigned char *)a->data)[i];
+        default: break;
+    }
+    unsigned half = ((const unsigned short *)a->data)[i], exponent = half >> 10 & 31, fraction = half & 1023;
+    double size = exponent == 31 ? (fraction ? (double)NAN : (double)INFINITY)
+                  : exponent     ? ldexp(1024 + fraction, (int)exponent - 25)
+                                 : ldexp(fraction, -24);
+    return half >> 15 ? -size : size;
+}
+
+/* A line: the name, dtype and shape of an array, and its first numbers. */
+static inline void array_print(const char *name, const array *a) {
+    long long count = count_of(a, 0, a->rank);
+    for (; *name; name++) putchar((unsigned char)*name < 0x20 || *name == 0x7f ? '?' : *name);
+    printf(" %s[", dtype_names[a->dtype]);
+    for (int d = 0; d < a->rank; d++) printf("%s%lld", d ? ", " : "", a->shape[d]);
+    printf("]:");
+    for (long long i = 0; i < count && i < 6; i++) printf(" %.5g", number_at(a, i));
+    puts(count > 6 ? " ..." : "");
 }
 
 /* ---- The writer ---- */

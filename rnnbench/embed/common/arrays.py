@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 FORMAT = "rnnbench-cases-1"
+GIVE = "give the header of a pair of files, as input.json is one"
 
 
 def read(header):
@@ -17,10 +18,12 @@ def read(header):
             raise ValueError(f"format {said['format']!r}, and this reads {FORMAT!r}")
         raw = (header.parent / said["data"]).read_bytes()
         return [(entry, array_of(entry, raw)) for entry in said["arrays"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{header} is no file of arrays ({error}): see golden/cases.json"
-        ) from None
+    except OSError as error:
+        raise ValueError(f"cannot read {error.filename} ({error.strerror}): {GIVE}") from None
+    except KeyError as error:
+        raise ValueError(f"{header} is no file of arrays (it lacks {error}): {GIVE}") from None
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{header} is no file of arrays ({error}): {GIVE}") from None
 
 
 def array_of(entry, raw):
@@ -33,6 +36,8 @@ def write(header, arrays, case="result"):
     """Writes arrays, by name, as the outputs of one case."""
     header = Path(header)
     data = header.with_suffix(".bin")
+    if data == header:
+        raise ValueError(f"{header} is the data file's name: give another, as output.json is one")
     lines, offset = [], 0
     with data.open("wb") as file:
         for name, array in arrays.items():

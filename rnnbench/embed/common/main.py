@@ -5,9 +5,13 @@ import sys
 import time
 from pathlib import Path
 
-import arrays
-import numpy as np
-from model import TARGET, Model, versions
+try:
+    import arrays
+    import numpy as np
+    from model import TARGET, Model, versions
+except ImportError as error:
+    print(f"{error}: pip install -r requirements.txt, see README.md", file=sys.stderr)
+    sys.exit(2)
 
 HERE = Path(__file__).parent
 
@@ -15,7 +19,10 @@ HERE = Path(__file__).parent
 def verify(model, load_s):
     """Every golden case at once and, where it may be, step by step."""
     cases, wanted, streams = {}, {}, set()
-    for entry, array in arrays.read(HERE / "golden" / "cases.json"):
+    golden = HERE / "golden" / "cases.json"
+    if not golden.is_file():
+        raise ValueError(f"there is no {golden} to verify with: embed it again")
+    for entry, array in arrays.read(golden):
         if entry["part"] == "in":
             cases.setdefault(entry["case"], {})[entry["name"]] = array
         else:
@@ -83,13 +90,32 @@ def main(words):
     if verifies:
         result = verify(model, load_s)
         if len(words) > 1:
-            Path(words[1]).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            write(words[1], lambda: save(Path(words[1]), result))
         return 0 if report(result) else 1
     given = [(entry, array) for entry, array in arrays.read(words[0]) if entry["part"] == "in"]
+    if not given:
+        raise ValueError(f"{words[0]} has no inputs: {arrays.GIVE}")
     inputs = {e["name"]: array for e, array in given if e["case"] == given[0][0]["case"]}
     outputs = model.streamed(inputs) if len(words) == 3 else model(inputs)
-    arrays.write(words[1], outputs)
+    write(words[1], lambda: arrays.write(words[1], outputs))
+    for name, array in outputs.items():
+        some = " ".join(f"{number:.5g}" for number in array.flatten()[:6])
+        more = " ..." if array.size > 6 else ""
+        plain = "".join(c if c.isprintable() else "?" for c in name)
+        print(f"{plain} {array.dtype}{list(array.shape)}: {some}{more}")
     return 0
+
+
+def save(path, result):
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def write(path, work):
+    """Does it, or says where it cannot."""
+    try:
+        work()
+    except OSError as error:
+        raise ValueError(f"cannot write {path} ({error.strerror}): give another file") from None
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 // The model: load it once, then call it with whole sequences, or step by step.
 
-import { cut, join, numbers, typeOf, zeros } from "./arrays.mjs";
+import { count, cut, join, numbers, typeOf, zeros } from "./arrays.mjs";
 
 export class Model {
   // ort: onnxruntime-node or onnxruntime-web; session: its InferenceSession;
@@ -14,9 +14,9 @@ export class Model {
 
   // Outputs by name, for inputs by name; each is {dtype, shape, data}.
   async run(inputs) {
+    this.check(inputs);
     const feeds = {};
     for (const name of this.session.inputNames) {
-      if (!Object.hasOwn(inputs, name)) throw new Error(`no input ${name}: give ${this.names()}`);
       const { dtype, shape, data } = inputs[name];
       feeds[name] = new this.ort.Tensor(dtype, data, shape);
     }
@@ -29,28 +29,21 @@ export class Model {
   async *stream(inputs, steps = 1) {
     const [first] = this.timed;
     if (!first) throw new Error("no input has a time axis: there is nothing to stream");
-    for (const port of this.about.inputs) {
-      if (!Object.hasOwn(inputs, port.name))
-        throw new Error(`no input ${port.name}: give ${this.names()}`);
-    }
+    this.check(inputs);
+    const stream = new Stream(this, inputs);
     const length = inputs[first.name].shape[first.time_axis];
-    const part = { ...inputs };
     for (let start = 0; start < length; start += steps) {
-      const stop = Math.min(start + steps, length);
+      const part = {};
       for (const { name, time_axis } of this.timed)
-        part[name] = cut(inputs[name], time_axis, start, stop);
-      for (const { name, role } of this.about.inputs) {
-        if (role === "lengths") part[name] = filled(inputs[name], stop - start);
-      }
-      const outputs = await this.run(part);
-      for (const [input, output] of Object.entries(this.about.states))
-        part[input] = outputs[output];
-      yield outputs;
+        part[name] = cut(inputs[name], time_axis, start, Math.min(start + steps, length));
+      yield await stream.step(part);
     }
   }
 
   // The outputs of a stream put together, as one call with everything would give them.
   async streamed(inputs, steps = 1) {
+    if (!this.about.streams)
+      throw new Error(`${this.about.name} needs whole sequences: run it without --stream`);
     const parts = [];
     for await (const outputs of this.stream(inputs, steps)) parts.push(outputs);
     return this.together(parts);
@@ -74,20 +67,88 @@ export class Model {
     );
   }
 
-  // The states that a sequence starts from, for so many at a time; and whole lengths.
-  start(batch, time) {
+  // Inputs of zeros; lengths are whole. Another dynamic size than batch and time is 1.
+  zeros(batch, time) {
     const sizes = { [this.about.batch_dim]: batch, [this.about.time_dim]: time };
     const made = {};
     for (const { name, dtype, shape, role } of this.about.inputs) {
       const sized = shape.map((size) => (typeof size === "string" ? (sizes[size] ?? 1) : size));
-      if (role === "state") made[name] = zeros(dtype, sized, name);
-      if (role === "lengths") made[name] = filled(zeros(dtype, sized, name), time);
+      made[name] = zeros(dtype, sized, name);
+      if (role === "lengths") made[name] = filled(made[name], time);
     }
     return made;
   }
 
+  // The states that a sequence starts from, for so many at a time; and whole lengths.
+  start(batch, time) {
+    const made = this.zeros(batch, time);
+    for (const { name, role } of this.about.inputs) if (role === "data") delete made[name];
+    return made;
+  }
+
+  // Throws what is wrong with inputs, and what is right.
+  check(inputs) {
+    const sizes = new Map();
+    for (const { name, dtype, shape } of this.about.inputs) {
+      const given = Object.hasOwn(inputs, name) ? inputs[name] : undefined;
+      const quoted = JSON.stringify(name);
+      if (!given?.shape) throw new Error(`input ${quoted} is missing: give ${this.names()}`);
+      shape.forEach((dim, axis) => {
+        if (typeof dim === "string" && !sizes.has(dim)) sizes.set(dim, given.shape[axis] ?? dim);
+      });
+      const wanted = shape.map((dim) => sizes.get(dim) ?? dim);
+      if (given.dtype !== dtype || String(given.shape) !== String(wanted)) {
+        throw new Error(
+          `input ${quoted} is ${given.dtype}[${given.shape.join(", ")}]: give ` +
+            `${dtype}[${wanted.join(", ")}], that is [${shape.join(", ")}]`,
+        );
+      }
+      const size = count(given.shape);
+      if (size === 0) throw new Error(`input ${quoted} is empty: give 1 or more of each size`);
+      if (!(given.data instanceof typeOf(dtype, name)) || given.data.length !== size) {
+        throw new Error(`input ${quoted} needs ${size} numbers in a ${typeOf(dtype, name).name}`);
+      }
+    }
+  }
+
   names() {
     return this.about.inputs.map((port) => port.name).join(", ");
+  }
+}
+
+// Steps as they come: `await stream.step({x: part})` keeps the states for the next.
+export class Stream {
+  // start: inputs to begin with, for their states and all that has no time axis; else zeros.
+  constructor(model, start = null) {
+    this.model = model;
+    this.start = start;
+    this.kept = null;
+  }
+
+  // The outputs of one step or a few: `part` has the inputs with a time axis, of these steps.
+  async step(part) {
+    const { about, timed } = this.model;
+    for (const { name } of timed) {
+      if (!part[name]?.shape)
+        throw new Error(`input ${JSON.stringify(name)} is missing: give ${this.model.names()}`);
+    }
+    const [first] = timed;
+    const batched = timed.find((port) => port.batch_axis >= 0);
+    const batch = batched ? part[batched.name].shape[batched.batch_axis] : 1;
+    this.kept ??= { ...(this.start ?? this.model.zeros(batch, 1)) };
+    for (const { name, time_axis, role } of about.inputs) {
+      if (time_axis >= 0) this.kept[name] = part[name];
+      else if (role === "lengths")
+        this.kept[name] = filled(this.kept[name], part[first.name].shape[first.time_axis]);
+    }
+    const outputs = await this.model.run(this.kept);
+    for (const [input, output] of Object.entries(about.states)) this.kept[input] = outputs[output];
+    return outputs;
+  }
+
+  // The next step begins a new sequence.
+  reset() {
+    this.kept = null;
   }
 }
 

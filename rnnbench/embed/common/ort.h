@@ -16,11 +16,16 @@
 #define ORT_LIBRARY ORT_SONAME
 #endif
 
+#ifndef __cplusplus /* where -std=c11 hides it */
+int setenv(const char *name, const char *value, int overwrite);
+#endif
+
 /* The API of at least version `needed` (N came with ONNX Runtime 1.N), and the library's version.
  * NULL where there is none: then `error` says why, in a line. */
 static inline const OrtApi *ort_load(unsigned needed, const char **version, char *error, size_t size) {
     char folder[2][4096] = {"", ""};
     const char *root = getenv("ONNXRUNTIME_ROOT");
+    setenv("ORT_DISABLE_TELEMETRY", "1", 0); /* builds from 1.29 on send some unless asked not to */
     if (root && *root) {
         snprintf(folder[0], sizeof folder[0], "%s/lib/" ORT_SONAME, root);
         snprintf(folder[1], sizeof folder[1], "%s/lib64/" ORT_SONAME, root);

@@ -42,16 +42,18 @@ static inline void check_input(const array *a, const model_port *port, long long
     }
 }
 
-/* The inputs of a case in the order of `model.h`; of any case where `name` is NULL. */
+/* The inputs of a case in the order of `model.h`; of the first case where `name` is NULL. */
 static inline void find_inputs(const entry *entries, int count, const char *name, array *in) {
     long long batch = -1, steps = -1;
+    for (int k = 0; k < count && !name; k++)
+        if (!strcmp(entries[k].part, "in")) name = entries[k].case_name;
     for (int i = 0; i < MODEL_INPUTS; i++) {
         const entry *found = NULL;
         for (int k = 0; k < count; k++)
             if (!strcmp(entries[k].part, "in") && !strcmp(entries[k].name, model_inputs[i].name) &&
-                (!name || !strcmp(entries[k].case_name, name)))
+                name && !strcmp(entries[k].case_name, name))
                 found = &entries[k];
-        if (!found) fail("input %s is missing: see golden/cases.json for all of them", model_inputs[i].name);
+        if (!found) fail("input %s is missing: see input.json for all of them", model_inputs[i].name);
         in[i] = found->values;
         check_input(&in[i], &model_inputs[i], &batch, &steps);
     }
@@ -107,22 +109,6 @@ static inline void free_outputs(array *out) {
 }
 
 /* ---- Verification ---- */
-
-static inline double number_at(const array *a, long long i) {
-    switch (a->dtype) {
-        case FLOAT32: return ((const float *)a->data)[i];
-        case FLOAT64: return ((const double *)a->data)[i];
-        case INT64: return (double)((const long long *)a->data)[i];
-        case INT32: return ((const int *)a->data)[i];
-        case BOOL: return ((const unsigned char *)a->data)[i];
-        default: break;
-    }
-    unsigned half = ((const unsigned short *)a->data)[i], exponent = half >> 10 & 31, fraction = half & 1023;
-    double size = exponent == 31 ? (fraction ? (double)NAN : (double)INFINITY)
-                  : exponent     ? ldexp(1024 + fraction, (int)exponent - 25)
-                                 : ldexp(fraction, -24);
-    return half >> 15 ? -size : size;
-}
 
 /* The largest absolute error; NAN for another shape or dtype, or where a number is none. */
 static inline double error_of(const array *made, const array *exact) {
@@ -192,6 +178,9 @@ static inline void verify_case(const program *p, const entry *entries, int count
 /* Every golden case at once and, where it may be, step by step. */
 static inline int verify(const program *p, const char *golden, const char *path) {
     entry *entries;
+    FILE *there = fopen(golden, "r");
+    if (!there) fail("there is no %s to verify with: embed it again", golden);
+    fclose(there);
     int count = arrays_read(golden, &entries), rows = 0, right = 0;
     double worst = 0;
     if (!count) fail("%s has no cases", golden);
@@ -228,6 +217,7 @@ static inline int program_main(const program *p, int argc, char **argv) {
     }
     if (argc != 3 + stream || argv[1][0] == '-')
         fail("give --verify [RESULT.json], or INPUT.json OUTPUT.json [--stream]");
+    if (stream && !MODEL_STREAMS) fail("%s needs whole sequences: run it without --stream", MODEL_NAME);
     entry *entries;
     array in[MODEL_INPUTS], out[MODEL_OUTPUTS];
     const char *names[MODEL_OUTPUTS];
@@ -239,6 +229,7 @@ static inline int program_main(const program *p, int argc, char **argv) {
         p->run(p->model, in, out);
     for (int o = 0; o < MODEL_OUTPUTS; o++) names[o] = model_outputs[o].name;
     arrays_write(argv[2], names, out, MODEL_OUTPUTS);
+    for (int o = 0; o < MODEL_OUTPUTS; o++) array_print(names[o], &out[o]);
     free_outputs(out);
     for (int k = 0; k < count; k++) free(entries[k].values.data);
     free(entries);

@@ -1,6 +1,7 @@
 """The model: load it once, then call it with whole sequences, or step by step."""
 
 import openvino
+from openvino.frontend import FrontEndManager
 from sequences import Sequences
 
 TARGET = "openvino"
@@ -19,9 +20,14 @@ class Model(Sequences):
         # OpenVINO computes in bfloat16 on CPUs that have it, unless it is asked not to.
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
         try:
-            self._compiled = core.compile_model(core.read_model(self.file), "CPU", settings)
-        except RuntimeError as error:
+            # Core.read_model tries every format, and each says on stderr that it is not its own.
+            front = FrontEndManager().load_by_framework("onnx")
+            network = front.convert(front.load(str(self.file)))
+            self._compiled = core.compile_model(network, "CPU", settings)
+        except Exception as error:  # its exceptions have no type in common
             raise ValueError(f"{self.file} is not ONNX that OpenVINO runs: {error}") from None
+        if not self._compiled.inputs:
+            raise ValueError(f"{self.file} is not ONNX that OpenVINO runs: it is empty")
         precision = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if precision != "f32":
             raise ValueError(f"OpenVINO computes in {precision} here, and f32 was asked for")

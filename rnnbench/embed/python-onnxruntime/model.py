@@ -1,5 +1,10 @@
 """The model: load it once, then call it with whole sequences, or step by step."""
 
+import os
+
+# From 1.29 on, ONNX Runtime sends telemetry, unless it is asked not to.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import onnxruntime
 from sequences import Sequences
 

@@ -16,7 +16,8 @@ const status = document.getElementById("status"),
 async function demoFor(model) {
   const { metadata } = model.about;
   if (!readsSequences(model)) return null;
-  if (metadata?.alphabet) return metadata.answer ? answerDemo(model) : continueDemo(model);
+  const scores = model.about.outputs[0].shape?.at(-1) === [...(metadata?.alphabet ?? "")].length;
+  if (metadata?.alphabet && scores) return metadata.answer ? answerDemo(model) : continueDemo(model);
   if (metadata?.columns && metadata.target && metadata.window) return columnsDemo(model);
   return null;
 }

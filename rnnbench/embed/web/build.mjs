@@ -1,11 +1,22 @@
 // Copies the runtime into vendor/, and writes standalone.html: the page with everything in it, which
 // also opens without a server. Nothing is compiled; index.html and the modules are served as they are.
 
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 const RUNTIME = ["ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"];
 
+process.on("uncaughtException", (error) => {
+  console.error(`error: ${error.message}: can this folder be written?`);
+  process.exit(2);
+});
+process.chdir(dirname(fileURLToPath(import.meta.url)));
+if (!existsSync(`node_modules/onnxruntime-web/dist/${RUNTIME[0]}`)) {
+  console.error("error: there is no onnxruntime-web: run npm install --ignore-scripts first");
+  process.exit(2);
+}
 mkdirSync("vendor", { recursive: true });
 for (const name of RUNTIME)
   copyFileSync(`node_modules/onnxruntime-web/dist/${name}`, `vendor/${name}`);

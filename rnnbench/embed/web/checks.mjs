@@ -46,7 +46,7 @@ export function verifyPanel(model, golden) {
                     line.output,
                     shown(line.error),
                     shown(line.allowed),
-                  ].map((text) => el("td", {}, text)),
+                  ].map((text, i) => el("td", { className: i > 3 ? "number" : "" }, text)),
                 ),
               ),
             ),

@@ -5,7 +5,10 @@ const standalone = () => document.querySelector("script[data-file]") !== null;
 export async function bytesOf(name) {
   if (!standalone()) {
     const answer = await fetch(name.split("/").map(encodeURIComponent).join("/"));
-    if (!answer.ok) throw new Error(`cannot load ${name}: ${answer.status} ${answer.statusText}`);
+    if (!answer.ok) {
+      const why = `${answer.status} ${answer.statusText}`.trim();
+      throw new Error(`cannot load ${name} (${why}): serve the whole folder, or embed it again`);
+    }
     return answer.arrayBuffer();
   }
   const held = [...document.querySelectorAll("script[data-file]")];

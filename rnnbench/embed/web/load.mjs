@@ -23,7 +23,11 @@ export async function load() {
     ];
   }
   const start = performance.now();
-  const session = await ort.InferenceSession.create(new Uint8Array(artifact), options);
+  const session = await ort.InferenceSession.create(new Uint8Array(artifact), options).catch(
+    (error) => {
+      throw new Error(`${about.artifact} is not ONNX that onnxruntime runs: ${error.message}`);
+    },
+  );
   const load_s = (performance.now() - start) / 1000;
   return {
     model: new Model(ort, session, about),

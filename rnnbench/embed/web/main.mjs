@@ -2,12 +2,13 @@
 // node main.mjs --verify [RESULT.json] | INPUT.json OUTPUT.json [--stream]
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, extname, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
-import { program } from "./program.mjs";
+import { readArrays } from "./arrays.mjs";
+import { dataOf, program, readPair, shown, write } from "./program.mjs";
 import { summary } from "./verify.mjs";
 
 const USAGE = "node main.mjs --verify [RESULT.json] | INPUT.json OUTPUT.json [--stream]";
@@ -120,22 +121,34 @@ function withResolvers() {
 }
 
 async function main(words) {
+  for (const name of ["vendor", "standalone.html"]) {
+    if (!existsSync(join(HERE, name)))
+      throw new Error(`there is no ${name}: run npm install --ignore-scripts && node build.mjs`);
+  }
   if (words[0] === "--verify") {
     const [{ result }, standalone] = await ask({ how: "verify" }, "index.html", "standalone.html");
     result.rows.push(...standalone.result.rows.filter((row) => !row.ok));
-    if (words[1]) writeFileSync(words[1], JSON.stringify(result, null, 1) + "\n");
+    if (words[1]) write(words[1], JSON.stringify(result, null, 1) + "\n");
     console.log(summary(result.rows).join("\n"));
     return result.rows.every((row) => row.ok) ? 0 : 1;
   }
-  const header = JSON.parse(readFileSync(words[0], "utf8"));
-  const raw = readFileSync(join(dirname(words[0]), header.data ?? "")).toString("base64");
-  const data = words[1].replace(/(\.json)?$/, ".bin");
+  const { header, raw } = readPair(words[0]);
+  const data = dataOf(words[1]);
   const name = data.split(/[\\/]/).at(-1);
-  const job = { how: words[2] ? "stream" : "run", header, raw, data: name };
+  const packed = Buffer.from(raw).toString("base64");
+  const job = { how: words[2] ? "stream" : "run", header, raw: packed, data: name };
   const [answer] = await ask(job, "index.html");
-  writeFileSync(data, Buffer.from(answer.raw, "base64"));
-  writeFileSync(words[1], answer.header);
+  write(data, Buffer.from(answer.raw, "base64"));
+  write(words[1], answer.header);
+  console.log(shown(outputsOf(answer)).join("\n"));
   return 0;
+}
+
+function outputsOf({ header, raw }) {
+  const bytes = Buffer.from(raw, "base64");
+  const whole = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+  const entries = readArrays(JSON.parse(header), whole);
+  return Object.fromEntries(entries.map((entry) => [entry.name, entry]));
 }
 
 await program(USAGE, main);

@@ -73,8 +73,11 @@ class Line {
 
   void expect(char c) {
     if (peek() != c) {
-      throw std::runtime_error(std::string("no '") + c + "' before \"" +
-                               std::string(at_).substr(0, 20) + "\"");
+      std::string rest = std::string(at_).substr(0, 20);
+      for (char& other : rest) {
+        other = other >= ' ' && other <= '~' ? other : '?';
+      }
+      throw std::runtime_error(std::string("no '") + c + "' before \"" + rest + "\"");
     }
     ++at_;
   }
@@ -215,12 +218,15 @@ std::vector<Array> read_arrays(const fs::path& header) {
     return read_lines(header);
   } catch (const std::exception& error) {
     throw std::runtime_error(header.string() + " is no file of arrays (" + error.what() +
-                             "): see golden/cases.json");
+                             "): give one, as input.json is");
   }
 }
 
 void write_arrays(const fs::path& header, const std::vector<Array>& arrays) {
   const fs::path data = fs::path(header).replace_extension(".bin");
+  if (data == header) {
+    throw std::runtime_error(header.string() + " is the data file's name: give another");
+  }
   std::ofstream lines(header, std::ios::binary), raw(data, std::ios::binary);
   lines << "{\"format\": " << quoted(kFormat) << ", \"data\": " << quoted(data.filename().u8string())
         << ", \"arrays\": [\n";

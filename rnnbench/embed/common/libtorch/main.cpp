@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <iomanip>
 #include <iostream>
 #include <map>
 #include <sstream>
@@ -165,6 +166,24 @@ int report(const std::vector<Row>& rows) {
   return right && right == rows.size() ? 0 : 1;
 }
 
+// What a terminal can show in one line.
+std::string plain(std::string text) {
+  for (char& c : text) {
+    c = static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+  }
+  return text;
+}
+
+// A line: the name, dtype and shape of an output, and its first numbers.
+void print(const std::string& name, const at::Tensor& tensor) {
+  const at::Tensor flat = tensor.flatten().to(at::kDouble);
+  std::cout << plain(name) << ' ' << dtype_and_shape(tensor) << ':' << std::setprecision(5);
+  for (std::int64_t i = 0; i < std::min<std::int64_t>(flat.numel(), 6); ++i) {
+    std::cout << ' ' << flat[i].item<double>();
+  }
+  std::cout << (flat.numel() > 6 ? " ...\n" : "\n");
+}
+
 int run(const fs::path& folder, const std::vector<std::string>& words) {
   const bool verifies = !words.empty() && words[0] == "--verify" && words.size() <= 2;
   const bool streams = words.size() == 3 && words[2] == "--stream";
@@ -176,7 +195,11 @@ int run(const fs::path& folder, const std::vector<std::string>& words) {
   Model model(folder);
   const double load_s = seconds() - start;
   if (verifies) {
-    const std::vector<Array> golden = read_arrays(folder / "golden" / "cases.json");
+    const fs::path file = folder / "golden" / "cases.json";
+    if (!fs::is_regular_file(file)) {
+      throw std::runtime_error("there is no " + file.string() + " to verify with: embed it again");
+    }
+    const std::vector<Array> golden = read_arrays(file);
     if (golden.empty()) {
       throw std::runtime_error("golden/cases.json has no case");
     }
@@ -195,6 +218,9 @@ int run(const fs::path& folder, const std::vector<std::string>& words) {
     results.push_back(to_array(description().outputs[i], outputs[i]));
   }
   write_arrays(fs::u8path(words[1]), results);
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    print(results[i].name, outputs[i]);
+  }
   return 0;
 }
 
@@ -220,9 +246,9 @@ int main(int count, char** words) {
   try {
     return run(program.parent_path().parent_path(), {words + 1, words + count});
   } catch (const c10::Error& error) {
-    std::cerr << one_line(error.what_without_backtrace()) << '\n';
+    std::cerr << plain(one_line(error.what_without_backtrace())) << '\n';
   } catch (const std::exception& error) {
-    std::cerr << one_line(error.what()) << '\n';
+    std::cerr << plain(one_line(error.what())) << '\n';
   }
   return 2;
 }

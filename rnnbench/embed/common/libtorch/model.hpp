@@ -114,6 +114,20 @@ class Model {
   std::unique_ptr<torch::inductor::AOTIModelPackageLoader> package_;
 };
 
+// Inputs of zeros; lengths are whole. Another dynamic size than batch and time is 1.
+inline Tensors zeros(std::int64_t batch, std::int64_t time) {
+  Tensors tensors;
+  for (const Port& port : description().inputs) {
+    std::vector<std::int64_t> shape;
+    for (const std::int64_t n : port.shape) {
+      shape.push_back(n >= 0 ? n : n == kBatch ? batch : n == kTime ? time : 1);
+    }
+    const std::int64_t fill = port.role == Role::lengths ? time : 0;
+    tensors.push_back(at::full(shape, fill, scalar_type(port.dtype)));
+  }
+  return tensors;
+}
+
 // Throws what is wrong with inputs, and what is right.
 inline void check_inputs(const Tensors& inputs) {
   std::int64_t sizes[2] = {-1, -1};  // of batch and time
@@ -152,7 +166,7 @@ inline void check_inputs(const Tensors& inputs) {
 class Stream {
  public:
   // `inputs`: the states to start from are in here, and all that has no time axis.
-  Stream(Model& model, Tensors inputs) : model_(model), inputs_(std::move(inputs)) {
+  Stream(Model& model, Tensors inputs) : model_(&model), inputs_(std::move(inputs)) {
     if (!description().streams) {
       throw std::runtime_error(description().name +
                                " needs whole sequences: run it without --stream");
@@ -175,7 +189,7 @@ class Stream {
         inputs_[i] = at::full_like(inputs_[i], steps);
       }
     }
-    Tensors outputs = model_(inputs_);
+    Tensors outputs = (*model_)(inputs_);
     for (std::size_t i = 0; i < ports.size(); ++i) {
       if (ports[i].state >= 0) {
         inputs_[i] = outputs[static_cast<std::size_t>(ports[i].state)];
@@ -185,7 +199,7 @@ class Stream {
   }
 
  private:
-  Model& model_;
+  Model* model_;
   Tensors inputs_;
 };
 

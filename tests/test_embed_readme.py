@@ -1,0 +1,183 @@
+"""What the README of a project says of the model, and that what it says to do works."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rnnbench
+from rnnbench import Model, TensorSpec, variants
+from rnnbench.embed import embed, find_target, targets
+from rnnbench.embed.markdown import code
+from rnnbench.embed.readme import fill
+from rnnbench.golden import read_arrays
+from rnnbench.variants import Options
+from tests.test_embed_native import Ragged
+
+TARGETS = [name for name, target in targets().items() if target.format == "onnx"]
+WEATHER = {
+    "columns": ["temp_max", "wind"],
+    "mean": [15.25, 3.5],
+    "std": [7.5, 1.5],
+    "target": {"column": "temp_max", "mean": 15.25, "std": 7.5, "unit": "\u00b0C"},
+    "window": 14,
+}
+HELLO = {"alphabet": "ehlo", "question": "hello", "answer": "ohlol"}
+KINDS = {"c": "c", "cpp": "cpp", "html": "html", "js": "mjs", "python": "py"}
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory):
+    out = tmp_path_factory.mktemp("readmes")
+    ragged = (
+        TensorSpec("ids", ("batch", "time"), "int64", high=7),
+        TensorSpec("lengths", ("batch",), "int64", role="lengths"),
+        TensorSpec("h0", (1, "batch", 6), role="state"),
+    )
+    both = Options(3, 4, 1, output_size=2, bidirectional=True)
+    made = [
+        (variants.model("lstm", Options(2, 4, 1, output_size=1), bundle_name="days"), WEATHER),
+        (variants.model("gru", Options(4, 4, 1, output_size=4), bundle_name="letters"), HELLO),
+        (Model(Ragged().eval(), ragged, ("y", "hn", "best"), {"h0": "hn"}, name="ragged"), {}),
+        (variants.model("gru", both, bundle_name="both"), {}),
+    ]
+    return {
+        model.name: rnnbench.export(model, ("onnx",), out, metadata=said) for model, said in made
+    }
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", ["days", "letters", "ragged", "both"])
+def test_a_readme_says_what_the_model_is(bundles, tmp_path, target, name):
+    bundle = bundles[name]
+    project = embed(bundle, find_target(target), tmp_path / "p")
+    readme = (project / "README.md").read_text("utf-8")
+    about = json.loads((project / "model.json").read_text("utf-8"))
+    assert not re.search(r"@[A-Z_]+[@{}]", readme)
+    assert f"--target {target} " in readme
+    for port in about["inputs"] + about["outputs"]:
+        shape = ", ".join(map(str, port["shape"]))
+        assert f"| `{port['name']}` | {port['dtype']} | `[{shape}]` |" in readme
+    sections = re.findall(r"^## (\w+ \w+)", readme, re.M)
+    wanted = [
+        "What goes",
+        "In a",
+        "In an",
+        "Arrays in",
+        "Another version",
+        "When something",
+        "Tried with",
+    ]
+    assert [section for section in wanted if section in sections] == sections[1:]
+    assert ("--stream" in readme) == about["streams"]
+    assert ("start from zeros again" in " ".join(readme.split())) == about["streams"]
+    said = " ".join(readme.split())
+    assert ("needs whole sequences, and" in said) == (not about["streams"])
+    if name == "days":
+        assert "| `wind` | 3.5 | 1.5 |" in readme
+        assert "`y * 7.5 + 15.25` is in `\u00b0C`" in said
+    if name == "letters":
+        assert "one-hot, the place (from 0) in the alphabet `ehlo`" in said
+        assert "the text 'hello'" in said
+        (x,) = (r for r in read_arrays(project / "input.json") if r.name == "x")
+        assert "".join("ehlo"[i] for i in x.array[:, 0].argmax(-1)) == "hello"
+    if name == "ragged":
+        assert "whole numbers from 0 to 6" in readme
+
+
+def test_an_alphabet_that_does_not_fit_the_outputs_is_not_explained(tmp_path):
+    model = variants.model("gru", Options(4, 4, 1, output_size=3), bundle_name="other")
+    bundle = rnnbench.export(model, ("onnx",), tmp_path, metadata=HELLO)
+    project = embed(bundle, find_target("node"), tmp_path / "p")
+    assert "a score per character" not in (project / "README.md").read_text("utf-8")
+
+
+def test_the_shape_of_an_output_has_the_names_of_its_dimensions(bundles, tmp_path):
+    project = embed(bundles["ragged"], find_target("node"), tmp_path / "p")
+    outputs = json.loads((project / "model.json").read_text("utf-8"))["outputs"]
+    shapes = {port["name"]: port["shape"] for port in outputs}
+    assert shapes == {"y": ["batch", "time", 6], "hn": [1, "batch", 6], "best": ["batch", "time"]}
+
+
+def blocks(project):
+    """The program of the README, and the one that writes a file, as files; their names."""
+    readme = (project / "README.md").read_text("utf-8")
+    for kind, text in re.findall(r"^```(\w+)\n(.*?)^```$", readme, re.S | re.M):
+        if kind in KINDS:
+            name = "write.py" if "import json, struct" in text else f"mine.{KINDS[kind]}"
+            (project / name).write_text(text, encoding="utf-8")
+    return readme
+
+
+def python(project, *words):
+    done = subprocess.run([sys.executable, *words], cwd=project, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("target", ["python-onnxruntime", "openvino"])
+@pytest.mark.parametrize("name", ["days", "ragged", "both"])
+def test_a_python_project_does_what_its_readme_says(bundles, tmp_path, target, name):
+    missing = find_target(target).missing()
+    if missing:
+        pytest.skip(missing)
+    project = embed(bundles[name], find_target(target), tmp_path / "l'\u00e9t\u00e9 \u4e2d")
+    blocks(project)
+    assert len(python(project, "mine.py").splitlines()) >= (1 if name == "both" else 11)
+    python(project, "write.py")
+    for given in ("input.json", "mine.json"):
+        said = python(project, "main.py", given, "out.json")
+        assert said.splitlines()[0].startswith("y float32[")
+        whole = read_arrays(project / "out.json")
+        if name != "both":
+            assert python(project, "main.py", given, "steps.json", "--stream") == said
+            for a, b in zip(whole, read_arrays(project / "steps.json"), strict=True):
+                np.testing.assert_allclose(a.array, b.array, atol=1e-6)
+
+
+def test_telemetry_is_off_unless_it_is_wanted(bundles, tmp_path):
+    project = embed(bundles["days"], find_target("python-onnxruntime"), tmp_path / "p")
+    said = "import os, model; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    assert python(project, "-c", said).strip() == "1"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORT_DISABLE_TELEMETRY", "0")
+        assert python(project, "-c", said).strip() == "0"
+
+
+def test_versions_that_were_tried_are_those_of_the_tests():
+    """A README names the versions that constraints.txt pins."""
+    pins = dict(
+        line.split("==")
+        for line in (Path(__file__).parent.parent / "constraints.txt").read_text().splitlines()
+        if "==" in line and not line.startswith("#")
+    )
+    for target, package, said in (
+        ("python-onnxruntime", "onnxruntime", "onnxruntime"),
+        ("openvino", "openvino", "openvino"),
+        ("c-onnxruntime", "onnxruntime", "ONNX Runtime"),
+        ("cpp-onnxruntime", "onnxruntime", "ONNX Runtime"),
+        ("cpp-libtorch", "torch", "libtorch"),
+        ("cpp-aoti", "torch", "libtorch"),
+    ):
+        readme = (find_target(target).folder / "README.md.in").read_text("utf-8")
+        assert f"{said} {pins[package]}" in readme.split("## Tried with")[1], target
+
+
+def test_what_is_filled_in_is_not_looked_at_again():
+    template = "@A@\n@STREAMS{\nyes @B@\n@STREAMS}\n@WHOLE{\nno\n@WHOLE}\n"
+    assert fill(template, {"A": "@B@", "B": "b"}, streams=True) == "@B@\nyes b\n"
+    assert fill(template, {"A": "a", "B": "b"}, streams=False) == "a\nno\n"
+    with pytest.raises(KeyError):
+        fill("@C@", {}, streams=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("x", "`x`"), ("a b", "`a b`"), ("`", '`` "`" ``'), ("a\nb", '`"a\\nb"`'), (" ", '`" "`')],
+)
+def test_a_name_is_shown_as_it_is(name, shown):
+    assert code(name) == shown
