@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from rnnbench.errors import RnnbenchError, choices, one_line
 from rnnbench.onnx_adder import all_nodes
+from rnnbench.onnx_picks import drop_default_axis, reverse_rows, slice_picks
 from rnnbench.onnx_rewrites import (
     drop_default_direction,
     forget_shapes,
@@ -42,6 +43,7 @@ PROFILES: dict[str, tuple[Rewrite, ...]] = {
     "portable": (*_ALWAYS, turn_forward),
     "emx": (make_explicit_values,),
     "iree": (make_explicit_values,),
+    "ncnn": (make_explicit_values, turn_forward),
     "openvino": (make_explicit_values,),
     "tract": (*_ALWAYS, turn_forward),
 }
@@ -51,6 +53,7 @@ ONCE_PINNED: dict[str, tuple[Rewrite, ...]] = {
     "portable": (*_SINGLE, unroll_scans, gather_backward_slices, drop_default_direction),
     "emx": (*_SINGLE, gather_backward_slices, drop_default_direction),
     "iree": _SINGLE,
+    "ncnn": (unroll_scans, reverse_rows, slice_picks, drop_default_axis),
     "tract": (*_SINGLE, gather_backward_slices),
 }
 """What it needs besides, as soon as the sizes are known."""

@@ -10,6 +10,7 @@
   runs in a full check or where it is asked for;
 * `EXTRA`, where it is True: it runs in a full check or where it is asked for, over every case;
 * `PINS`, where it is True: the file is compiled again for each shape, with that shape fixed;
+* `ONE_ROW`, where it is True: it takes a batch of 1 only, and gets the cases that have it;
 * `ACCURACY`, where its functions are coarser than others': the error for a value of size 1;
 * `JUDGE`, where it is False: its results are shown and decide nothing; `caveats(path)` says why;
 * `signature(path)`, where files say it: the inputs and outputs that one declares.
