@@ -81,6 +81,7 @@ def unrolled(program: ExportedProgram, inputs: Sequence[Tensor]) -> ExportedProg
     """
     module = program.module()
     _unpack(module.graph)
+    _compare_lengths(module.graph)
     _unroll(module)
     try:
         with export_warnings(), torch.no_grad():
@@ -202,3 +203,27 @@ def _run_ragged(
     direction = "bidirectional" if bidirectional else "forward"
     results = run_stepwise(x, lengths, h0, c0, weights, kind, direction, _loop)
     return results if kind == "lstm" else results[:2]
+
+
+def _compare_lengths(graph: fx.Graph) -> None:
+    """Whole numbers in a row, as lengths are, are sorted by comparing them: not all can sort."""
+    for target, ours in ((aten.sort.default, _sorted), (aten.argsort.default, _argsorted)):
+        for node in graph.find_nodes(op="call_function", target=target):
+            value = node.args[0].meta["val"]
+            if value.ndim == 1 and value.dtype in (torch.int32, torch.int64):
+                node.target = ours
+
+
+def _sorted(x: Tensor, dim: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]:
+    """What `torch.sort(x, stable=True)` gives: x (rows,)."""
+    at = torch.arange(x.shape[0], device=x.device)
+    mine, other = x.unsqueeze(0), x.unsqueeze(1)
+    before = other > mine if descending else other < mine
+    before = before | ((other == mine) & (at.unsqueeze(1) < at.unsqueeze(0)))
+    place = before.to(torch.int64).sum(0)
+    chosen = (place.unsqueeze(0) == at.unsqueeze(1)).to(torch.int64)
+    return (chosen * x).sum(1).to(x.dtype), (chosen * at).sum(1)
+
+
+def _argsorted(x: Tensor, dim: int = -1, descending: bool = False) -> Tensor:
+    return _sorted(x, dim, descending)[1]

@@ -362,6 +362,28 @@ def test_ragged_rows_need_no_packing(tmp_path, kind):
     assert before == [str(node.target) for node in program.graph.nodes]
 
 
+@pytest.mark.parametrize("engine", ["executorch", "tvm"])
+def test_ragged_rows_are_right(tmp_path, engine):
+    need(engine)
+    specs = (
+        TensorSpec("x", ("time", "batch", 3)),
+        TensorSpec("lengths", ("batch",), dtype="int64", role="lengths"),
+    )
+    bundle, _ = program_of(Model(Ragged("GRU"), specs, ("y", "hn"), name="ragged"), tmp_path)
+    [case] = cases_of(bundle, "traced")
+    assert len(set(case.inputs["lengths"])) > 1
+    right(loaded(engine, bundle)(case.inputs), case)
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_sorting_by_comparing(descending):
+    x = torch.tensor([3, 1, 4, 1, 5, 3])
+    expected = torch.sort(x, stable=True, descending=descending)
+    values, order = pt2_unroll._sorted(x, -1, descending)
+    assert torch.equal(values, expected.values)
+    assert torch.equal(order, expected.indices)
+
+
 def test_a_scan_becomes_its_steps(bundles):
     bundle = bundles("gru-loop", keep_loops=True)
     program = torch.export.load(bundle.artifacts["pt2"].path)
