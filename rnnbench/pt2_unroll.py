@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,25 @@ from rnnbench.stepwise import run_stepwise
 
 if TYPE_CHECKING:
     from rnnbench.bundle import Bundle
+    from rnnbench.timing import Source, Subject
 
-Compiled = Callable[[Sequence[Any]], Sequence[Any]]
-"""The outputs from the inputs, as arrays in order."""
+
+@dataclass(frozen=True)
+class Compiled:
+    """A program in an engine, for inputs of one shape.
+
+    Attributes:
+        give: the engine's tensors of arrays, in the order of the inputs.
+        run: computes what the program returns from such tensors.
+        take: arrays of what `run` returned, in the order of the outputs; copies.
+    """
+
+    give: Callable[[Sequence[Any]], list[Any]]
+    run: Callable[[list[Any]], Any]
+    take: Callable[[Any], list[Any]]
+
+
+Compile = Callable[[ExportedProgram], Compiled]
 
 aten = torch.ops.aten
 
@@ -36,7 +53,7 @@ _PACKED = {
 
 
 def by_shape(
-    bundle: Bundle | None, path: Path | None, compile: Callable[[ExportedProgram], Compiled]
+    bundle: Bundle | None, path: Path | None, compile: Compile
 ) -> Callable[[Arrays], Arrays]:
     """Runs a .pt2 file in an engine that wants its program anew for each shape of the inputs.
 
@@ -58,11 +75,29 @@ def by_shape(
         given = [arrays[name] for name in inputs]
         key = tuple(array.shape for array in given)
         if key not in known:
-            tensors = [torch.from_numpy(np.array(array)) for array in given]
-            known[key] = compile(unrolled(program, tensors))
-        return dict(zip(outputs, known[key](given), strict=True))
+            known[key] = compile(unrolled(program, _tensors(given)))
+        engine = known[key]
+        results = engine.take(engine.run(engine.give(given)))
+        return dict(zip(outputs, results, strict=True))
 
     return run
+
+
+def subject(source: Source, arrays: Arrays, compile: Compile) -> Subject:
+    """A .pt2 file in an engine, ready to be timed: its inputs are the engine's own already."""
+    from rnnbench.timing import Subject, path_of
+
+    given = [arrays[spec.name] for spec in source.inputs]
+    engine = compile(unrolled(pt2.load_program(path_of(source)), _tensors(given)))
+    inputs = engine.give(given)
+    return Subject(
+        lambda: engine.run(inputs),
+        lambda returned: dict(zip(source.outputs, engine.take(returned), strict=True)),
+    )
+
+
+def _tensors(arrays: Sequence[Any]) -> list[Tensor]:
+    return [torch.from_numpy(np.array(array)) for array in arrays]
 
 
 def unrolled(program: ExportedProgram, inputs: Sequence[Tensor]) -> ExportedProgram:

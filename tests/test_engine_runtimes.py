@@ -23,6 +23,7 @@ from rnnbench.cases import read_cases
 from rnnbench.check import Checking
 from rnnbench.compare import compare
 from rnnbench.sweep import Sweep
+from rnnbench.timing import Source
 
 ENGINES = {"executorch": "pt2", "ncnn": "portable", "tvm": "pt2"}
 
@@ -107,6 +108,18 @@ def test_check_includes_it(bundles, engine):
     assert {row.pinned for row in rows} == {True}
     # ncnn gets the cases of one row, of which it takes all
     assert {row.cases for row in rows} == {1 if engine == "ncnn" else 2}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_is_timed_is_right(bundles, engine):
+    need(engine)
+    bundle = bundles("gru")
+    [case] = cases_of(bundle, "batch-1")
+    plugin = plugins.load("timing", engine)
+    source = Source(bundle.inputs, bundle.outputs, path=bundle.artifacts[plugin.FORMAT].path)
+    subject = plugin.prepare(source, case.inputs, "cpu", 1)
+    right(subject.read(subject.run()), case)
+    assert plugin.PLANS == ()  # it is measured where it is asked for
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from importlib.util import find_spec
@@ -18,6 +18,7 @@ from rnnbench.model import Arrays
 
 if TYPE_CHECKING:
     from rnnbench.bundle import Bundle
+    from rnnbench.pt2_unroll import Compiled
 
 FORMATS: tuple[str, ...] = ("pt2",)
 MODES: tuple[str, ...] = ("xnnpack",)
@@ -61,17 +62,23 @@ def load(
     if device != "cpu":
         raise RnnbenchError(f"device {device!r}: ExecuTorch is run on cpu here")
 
-    def compile(program: Any) -> Callable[[Sequence[Any]], list[Any]]:
-        try:
-            with _quiet():
-                return _method(_lower(program, mode), threads)
-        except Exception as error:
-            raise RnnbenchError(
-                f"{path} is not a program that ExecuTorch {metadata.version('executorch')} runs "
-                f"({_cause(error)}): choose another of `rnnbench list runtimes`"
-            ) from None
+    return by_shape(bundle, path, lambda program: compile(program, path, threads, mode))
 
-    return by_shape(bundle, path, compile)
+
+def compile(program: Any, path: Path | None, threads: int | None, mode: str = "") -> Compiled:
+    """A program of fixed sizes as a method that is loaded.
+
+    Raises:
+        RnnbenchError: ExecuTorch cannot run it.
+    """
+    try:
+        with _quiet():
+            return _method(_lower(program, mode), threads)
+    except Exception as error:
+        raise RnnbenchError(
+            f"{path} is not a program that ExecuTorch {metadata.version('executorch')} runs "
+            f"({_cause(error)}): choose another of `rnnbench list runtimes`"
+        ) from None
 
 
 def _lower(program: Any, mode: str) -> bytes:
@@ -89,21 +96,26 @@ def _xnnpack() -> Any:
     return XnnpackPartitioner()
 
 
-def _method(file: bytes, threads: int | None) -> Callable[[Sequence[Any]], list[Any]]:
+def _method(file: bytes, threads: int | None) -> Compiled:
     import torch
     from executorch.extension.pybindings import portable_lib
     from executorch.runtime import Runtime
+
+    from rnnbench.pt2_unroll import Compiled
 
     if threads is not None and portable_lib._threadpool_get_thread_count() != threads:
         portable_lib._unsafe_reset_threadpool(threads)
     program = Runtime.get().load_program(file)
     method = program.load_method("forward")
 
-    def run(arrays: Sequence[Any], kept: Any = program) -> list[Any]:
-        results = method.execute([torch.from_numpy(np.array(array)) for array in arrays])
-        return [np.array(result.numpy()) for result in results]
+    def run(tensors: list[Any], kept: Any = program) -> Any:
+        return method.execute(tensors)
 
-    return run
+    return Compiled(
+        lambda arrays: [torch.from_numpy(np.array(array)) for array in arrays],
+        run,
+        lambda results: [np.array(result.numpy()) for result in results],
+    )
 
 
 def _cause(error: BaseException) -> str:

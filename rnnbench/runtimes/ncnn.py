@@ -71,7 +71,7 @@ def load(
     if device != "cpu":
         raise RnnbenchError(f"device {device!r}: ncnn is run on cpu here")
     assert path is not None
-    known: dict[Any, _Network] = {}
+    known: dict[Any, Network] = {}
 
     def run(arrays: Arrays) -> Arrays:
         key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
@@ -79,13 +79,13 @@ def load(
             shapes = {name: array.shape for name, array in arrays.items()}
             if bundle is not None:
                 _refuse_rows(bundle, shapes)
-            known[key] = _convert(path, shapes, threads)
+            known[key] = convert(path, shapes, threads)
         return known[key](arrays)
 
     return run
 
 
-class _Network:
+class Network:
     """A network for inputs of one shape, with where pnnx says that the batch was in each."""
 
     def __init__(self, net: Any, proto: onnx.ModelProto, script: str) -> None:
@@ -106,30 +106,49 @@ class _Network:
         }
 
     def __call__(self, arrays: Arrays) -> Arrays:
+        """Outputs by name."""
+        return self.take(self.run(self.give(arrays)))
+
+    def give(self, arrays: Arrays) -> list[Any]:
+        """Arrays as ncnn's own, in the order of the inputs."""
         import ncnn
 
-        results = {}
+        mats = []
+        for name, axis in self.inputs.items():
+            wanted = _GIVEN.get(arrays[name].dtype.name)
+            if wanted is None:
+                raise RnnbenchError(
+                    f"input {name!r} is {arrays[name].dtype}: ncnn takes {', '.join(_GIVEN)}"
+                )
+            array = np.ascontiguousarray(arrays[name], wanted)
+            mats.append(ncnn.Mat(array, batch_index=axis).clone())
+        return mats
+
+    def run(self, mats: list[Any]) -> list[Any]:
+        """Ncnn's own outputs, in order."""
+        results = []
         with self.net.create_extractor() as extractor:
-            for i, (name, axis) in enumerate(self.inputs.items()):
-                wanted = _GIVEN.get(arrays[name].dtype.name)
-                if wanted is None:
-                    raise RnnbenchError(
-                        f"input {name!r} is {arrays[name].dtype}: ncnn takes {', '.join(_GIVEN)}"
-                    )
-                array = np.ascontiguousarray(arrays[name], wanted)
-                extractor.input(f"in{i}", ncnn.Mat(array, batch_index=axis).clone())
-            for i, (name, (axis, shape, dtype)) in enumerate(self.outputs.items()):
+            for i, mat in enumerate(mats):
+                extractor.input(f"in{i}", mat)
+            for i, name in enumerate(self.outputs):
                 code, mat = extractor.extract(f"out{i}")
                 if code:
                     raise RnnbenchError(f"{_version()} gives no output {name!r} (code {code})")
-                found = np.array(mat.numpy(batch_index=axis))
-                if found.size != np.prod(shape):
-                    raise RnnbenchError(
-                        f"{_version()} gives {found.size} numbers for output {name!r}, which has "
-                        f"shape {shape}: export with --for ncnn, or use another runtime"
-                    )
-                whole = found.dtype.kind == "i" and np.dtype(dtype).kind == "i"
-                results[name] = found.reshape(shape).astype(dtype if whole else found.dtype)
+                results.append(mat)
+        return results
+
+    def take(self, mats: list[Any]) -> Arrays:
+        """Ncnn's outputs as arrays of the shapes that the file gives them."""
+        results = {}
+        for (name, (axis, shape, dtype)), mat in zip(self.outputs.items(), mats, strict=True):
+            found = np.array(mat.numpy(batch_index=axis))
+            if found.size != np.prod(shape):
+                raise RnnbenchError(
+                    f"{_version()} gives {found.size} numbers for output {name!r}, which has "
+                    f"shape {shape}: export with --for ncnn, or use another runtime"
+                )
+            whole = found.dtype.kind == "i" and np.dtype(dtype).kind == "i"
+            results[name] = found.reshape(shape).astype(dtype if whole else found.dtype)
         return results
 
 
@@ -158,7 +177,12 @@ def _too_many(what: str, rows: int) -> RnnbenchError:
     )
 
 
-def _convert(path: Path, shapes: dict[str, tuple[int, ...]], threads: int | None) -> _Network:
+def convert(path: Path, shapes: dict[str, tuple[int, ...]], threads: int | None) -> Network:
+    """A file as a network for inputs of these shapes.
+
+    Raises:
+        RnnbenchError: the file is damaged, pnnx or ncnn cannot run it, or the batch is not 1.
+    """
     import onnx
 
     from rnnbench.portable import pinned
@@ -170,7 +194,7 @@ def _convert(path: Path, shapes: dict[str, tuple[int, ...]], threads: int | None
         onnx.save(proto, folder / "model.onnx")
         unknown = _run_pnnx(path, folder)
         net = _net(path, folder, threads, unknown)
-        return _Network(net, proto, (folder / "model_ncnn.py").read_text("utf-8"))
+        return Network(net, proto, (folder / "model_ncnn.py").read_text("utf-8"))
 
 
 def _run_pnnx(path: Path, folder: Path) -> str:

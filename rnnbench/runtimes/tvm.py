@@ -6,7 +6,7 @@ It reads a negative index of one element (`x[:, -1]`) from outside of the tensor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +19,7 @@ from rnnbench.model import Arrays
 
 if TYPE_CHECKING:
     from rnnbench.bundle import Bundle
+    from rnnbench.pt2_unroll import Compiled
 
 FORMATS: tuple[str, ...] = ("pt2",)
 MODES: tuple[str, ...] = ()
@@ -60,43 +61,46 @@ def load(
     if device != "cpu":
         raise RnnbenchError(f"device {device!r}: TVM is run on cpu here")
 
-    def compile(program: Any) -> Callable[[Sequence[Any]], list[Any]]:
-        return _compile(program, path, threads)
-
-    return by_shape(bundle, path, compile)
+    return by_shape(bundle, path, lambda program: compile(program, path, threads))
 
 
-def _compile(
-    program: Any, path: Path | None, threads: int | None
-) -> Callable[[Sequence[Any]], list[Any]]:
+def compile(program: Any, path: Path | None, threads: int | None) -> Compiled:
+    """A program of fixed sizes as a function of machine code.
+
+    Raises:
+        RnnbenchError: TVM cannot compile it.
+    """
     import tvm
     from tvm import relax
     from tvm.relax.frontend.torch import from_exported_program
 
     from rnnbench._quiet import export_warnings
     from rnnbench.pt2_indices import count_from_front
+    from rnnbench.pt2_unroll import Compiled
 
     try:
         with export_warnings():
             program = program.run_decompositions()
         count_from_front(program)
-        module = from_exported_program(
-            program, run_ep_decomposition=False, unwrap_unit_return_tuple=False
-        )
+        module = from_exported_program(program, run_ep_decomposition=False)
         machine = relax.VirtualMachine(relax.build(module, tvm.target.Target("llvm")), tvm.cpu())
     except Exception as error:
         raise RnnbenchError(
             f"{path} is not a program that TVM {metadata.version('apache-tvm')} compiles "
             f"({_cause(error)}): choose another of `rnnbench list runtimes`"
         ) from None
+    if threads is not None:
+        tvm.get_global_func("runtime.config_threadpool")(1, threads)
+    main = machine["main"]
 
-    def run(arrays: Sequence[Any]) -> list[Any]:
-        if threads is not None:
-            tvm.get_global_func("runtime.config_threadpool")(1, threads)
-        results = machine["main"](*[tvm.runtime.tensor(np.ascontiguousarray(a)) for a in arrays])
-        return [np.array(result.numpy()) for result in results]
+    def run(tensors: list[Any], kept: Any = machine) -> Any:
+        return main(*tensors)
 
-    return run
+    return Compiled(
+        lambda arrays: [tvm.runtime.tensor(np.ascontiguousarray(array)) for array in arrays],
+        run,
+        lambda results: [np.array(result.numpy()) for result in results],
+    )
 
 
 def _cause(error: BaseException) -> str:
