@@ -13,22 +13,37 @@ _TO_THE_END, _TO_THE_START = 2**63 - 1, -(2**63)
 
 
 def slice_picks(model: ir.Model) -> None:
-    """One element that is picked by its number is a slice: pnnx makes an unbind, which ncnn lacks.
+    """What is picked by its number is a slice: pnnx makes an unbind of it, which ncnn lacks.
 
-    Where the axis is put back behind it, it stays.
+    Of several it takes one, silently; each is a slice of its own here. Where the axis
+    of a single one is put back behind it, it stays.
     """
     for node in list(all_nodes(model)):
-        index = _constant(node.inputs[1]) if node.op_type == "Gather" else None
-        x = node.inputs[0] if node.inputs else None
-        if index is None or index.ndim or x is None or x.const_value is not None:
+        if picks(node) is None:
             continue
-        add, axis, first = Adder(node), _axis(node), int(index)
-        bounds = (first, _TO_THE_END if first == -1 else first + 1, axis)
-        one = add("Slice", [x, *(add.constant(np.array([n])) for n in bounds)])
-        picked = add("Squeeze", [one, add.constant(np.array([axis]))])
-        replace(node.outputs[0], picked)
+        add, axis, index = Adder(node), _axis(node), picks(node)
+        assert index is not None
+        parts = []
+        for first in index.reshape(-1).tolist():
+            bounds = (first, _TO_THE_END if first == -1 else first + 1, axis)
+            parts.append(
+                add("Slice", [node.inputs[0], *(add.constant(np.array([n])) for n in bounds)])
+            )
+        if index.ndim == 0:
+            found = add("Squeeze", [parts[0], add.constant(np.array([axis]))])
+        else:
+            found = add("Concat", parts, axis=axis)
+        replace(node.outputs[0], found)
         node.graph.remove(node, safe=True)  # type: ignore[union-attr]
     _keep_axes(model)
+
+
+def picks(node: ir.Node) -> np.ndarray[Any, Any] | None:
+    """The number or numbers that a node picks along an axis of a computed value."""
+    if node.op_type != "Gather" or node.inputs[0] is None or node.inputs[0].const_value is not None:
+        return None
+    index = _constant(node.inputs[1])
+    return index if index is not None and index.ndim < 2 and index.size else None
 
 
 def drop_default_axis(model: ir.Model) -> None:

@@ -117,8 +117,9 @@ def test_what_is_timed_is_right(bundles, engine):
     [case] = cases_of(bundle, "batch-1")
     plugin = plugins.load("timing", engine)
     source = Source(bundle.inputs, bundle.outputs, path=bundle.artifacts[plugin.FORMAT].path)
-    subject = plugin.prepare(source, case.inputs, "cpu", 1)
-    right(subject.read(subject.run()), case)
+    with torch.inference_mode():  # as bench has it
+        subject = plugin.prepare(source, case.inputs, "cpu", 1)
+        right(subject.read(subject.run()), case)
     assert plugin.PLANS == ()  # it is measured where it is asked for
 
 
@@ -167,6 +168,18 @@ def test_ncnn_refuses_what_it_has_no_layer_for(tmp_path):
         run({"x": np.eye(3, dtype=np.float32)})
 
 
+def test_ncnn_refuses_several_picks_unless_rewritten(tmp_path):
+    need("ncnn")
+    node = onnx.helper.make_node("Gather", ["x", "index"], ["y"], name="some", axis=0)
+    path = saved(tmp_path, [node], [4, 1, 5], [2, 1, 5], {"index": [3, 1]})
+    x = np.random.default_rng(0).standard_normal((4, 1, 5)).astype(np.float32)
+    load = plugins.load("runtimes", "ncnn").load
+    with pytest.raises(RnnbenchError, match="'some' picks 2 elements by their numbers"):
+        load(None, path)({"x": x})
+    portable.rewrite(path, tmp_path / "ncnn.onnx", "ncnn")
+    np.testing.assert_array_equal(load(None, tmp_path / "ncnn.onnx")({"x": x})["y"], x[[3, 1]])
+
+
 def test_ncnn_refuses_a_type(bundles):
     need("ncnn")
     bundle = bundles("gru")
@@ -203,6 +216,13 @@ REWRITES = {
         {"index": -1},
         [4, 5],
         {"Slice", "Squeeze"},
+    ),
+    "picks": (
+        onnx_picks.slice_picks,
+        [("Gather", ["x", "index"], {"axis": 1})],
+        {"index": [-1, 0]},
+        [4, 2, 5],
+        {"Slice", "Concat"},
     ),
     "a pick, the axis put back": (
         onnx_picks.slice_picks,

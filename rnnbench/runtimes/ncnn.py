@@ -170,6 +170,18 @@ def _refuse_rows_of_layers(proto: onnx.ModelProto) -> None:
                 raise _too_many(f"{node.op_type} {node.name!r}", dims[1].dim_value)
 
 
+def _refuse_several_picks(path: Path, proto: onnx.ModelProto) -> None:
+    """Raises where several elements are picked by number: pnnx takes one of them, silently."""
+    import onnx_ir as ir
+
+    from rnnbench.onnx_picks import picks
+
+    for node in ir.from_proto(proto).graph:
+        index = picks(node)
+        if index is not None and index.size > 1:
+            raise _refused(path, f"{node.name!r} picks {index.size} elements by their numbers")
+
+
 def _too_many(what: str, rows: int) -> RnnbenchError:
     return RnnbenchError(
         f"{what} has {rows} rows, and {_version()} takes one sequence at a time: "
@@ -189,6 +201,7 @@ def convert(path: Path, shapes: dict[str, tuple[int, ...]], threads: int | None)
 
     proto = pinned(path, shapes)
     _refuse_rows_of_layers(proto)
+    _refuse_several_picks(path, proto)
     with tempfile.TemporaryDirectory(prefix="rnnbench-") as name:
         folder = Path(name)
         onnx.save(proto, folder / "model.onnx")
