@@ -119,7 +119,8 @@ def cases_for(task: Task, cases: Sequence[Case], layout: Layout) -> list[Case]:
     A file with fixed sizes gets those of these sizes, and those whose chunks have them.
     """
     if task.sizes:
-        cases = [case for case in cases if fits(case, dict(task.sizes), layout)]
+        fitting = [case for case in cases if fits(case, dict(task.sizes), layout)]
+        cases = fitting or cases  # else the runtime says why it takes none of them
     if task.missing or not runtimes.is_slow(task.runtime):
         return list(cases)
     short = [c for c in cases if not c.how.chunks and not c.empty]
@@ -291,7 +292,7 @@ def _named(bundle: Bundle, name: str, *, full: bool) -> list[Task]:
         return _tasks(bundle, runtime, modes=(how,), full=False)
     if how.partition(":")[0] in ("cpu", "cuda"):
         return [
-            Task(f, runtime, device=how, sizes=_sizes(bundle, f))
+            Task(f, runtime, device=how, sizes=_sizes(bundle, f, plugin))
             for f in _formats(bundle, plugin, runtime)
         ]
     raise choices(f"mode of {runtime}", how, (*plugin.MODES, "cpu", "cuda"))
@@ -307,13 +308,13 @@ def _tasks(bundle: Bundle, runtime: str, *, modes: tuple[str, ...], full: bool) 
     if "twin" in modes and twin_of(bundle) is None:
         modes = tuple(mode for mode in modes if mode != "twin")
     tasks = [
-        Task(format, runtime, mode, missing=missing, sizes=_sizes(bundle, format))
+        Task(format, runtime, mode, missing=missing, sizes=_sizes(bundle, format, plugin))
         for format in _formats(bundle, plugin, runtime)
         for mode in modes
     ]
     if full and not missing and "cuda" in plugin.devices():
         tasks += [
-            Task(format, runtime, device="cuda", sizes=_sizes(bundle, format))
+            Task(format, runtime, device="cuda", sizes=_sizes(bundle, format, plugin))
             for format in _formats(bundle, plugin, runtime)
         ]
     return tasks
@@ -333,9 +334,10 @@ def _formats(bundle: Bundle, plugin: ModuleType, runtime: str) -> list[str]:
     ]
 
 
-def _sizes(bundle: Bundle, format: str) -> tuple[tuple[str, int], ...]:
-    """The dimensions that an artifact has fixed."""
+def _sizes(bundle: Bundle, format: str, plugin: ModuleType) -> tuple[tuple[str, int], ...]:
+    """The dimensions that an artifact has fixed, or its runtime."""
     if format not in bundle.artifacts:
         return ()
-    fixed = bundle.artifacts[format].details.get("pinned") or {}
+    own = {bundle.batch_dim: 1} if getattr(plugin, "ONE_ROW", False) else {}
+    fixed = own | (bundle.artifacts[format].details.get("pinned") or {})
     return tuple(sorted((str(dim), int(size)) for dim, size in fixed.items()))

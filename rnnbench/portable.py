@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from rnnbench.errors import RnnbenchError, choices, one_line
 from rnnbench.onnx_adder import all_nodes
+from rnnbench.onnx_picks import drop_default_axis, reverse_rows, slice_picks
 from rnnbench.onnx_ragged import drop_lengths
 from rnnbench.onnx_rewrites import (
     drop_default_direction,
@@ -47,6 +48,7 @@ PROFILES: dict[str, tuple[Rewrite, ...]] = {
     "emx": (make_explicit_values,),
     "iree": (drop_lengths, make_explicit_values),
     "mnn": (*_ALWAYS, refuse_ignored, *_SINGLE),
+    "ncnn": (drop_lengths, make_explicit_values, turn_forward),
     "opencv": (*_ALWAYS, refuse_ignored, turn_into_gru, *_SINGLE),
     "openvino": (drop_lengths, make_explicit_values),
     "tract": (*_ALWAYS, turn_forward),
@@ -59,6 +61,7 @@ ONCE_PINNED: dict[str, tuple[Rewrite, ...]] = {
     "iree": _SINGLE,
     "mnn": (unroll_scans,),
     "opencv": (unroll_scans,),
+    "ncnn": (unroll_scans, reverse_rows, slice_picks, drop_default_axis),
     "tract": (*_SINGLE, gather_backward_slices),
 }
 """What it needs besides, as soon as the sizes are known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -10,6 +11,9 @@ from torch.nn import functional as F
 
 from rnnbench.capture import ops
 from rnnbench.capture.scan import scan
+
+Loop = Callable[..., tuple[Any, Any]]
+"""The last states, and what the steps gave: from a step, the first states and the sequences."""
 
 
 def run_stepwise(
@@ -20,6 +24,7 @@ def run_stepwise(
     weights: Sequence[Tensor],
     kind: str,
     direction: str,
+    loop: Loop = scan,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What `rnnbench.capture.ops.fused` computes, with the same arguments and results.
 
@@ -33,7 +38,7 @@ def run_stepwise(
     outputs, finals = [], []
     for k in range(directions):
         own = weights[k * per_direction : (k + 1) * per_direction]
-        y, final = _one_direction(x, lengths, [s[k] for s in states], own, kind, reverse=k == 1)
+        y, final = _one_direction(x, lengths, [s[k] for s in states], own, kind, k == 1, loop)
         outputs.append(y)
         finals.append(final)
     after = [torch.stack(states) for states in zip(*finals, strict=True)]
@@ -59,6 +64,7 @@ def _one_direction(
     weights: Sequence[Tensor],
     kind: str,
     reverse: bool,
+    loop: Loop,
 ) -> tuple[Tensor, list[Tensor]]:
     """One direction: x (time, batch, input), a state (batch, hidden) each."""
     weight_ih, weight_hh = weights[:2]
@@ -79,7 +85,7 @@ def _one_direction(
         # `scan` wants results that share no memory with one another or with the arguments.
         return [state.clone() for state in new], y.clone()
 
-    final, y = scan(step, [state.clone() for state in states], per_step)
+    final, y = loop(step, [state.clone() for state in states], per_step)
     return (y.flip(0) if reverse else y), list(final)
 
 

@@ -25,12 +25,19 @@ def bundle(tmp_path_factory):
 
 
 @pytest.fixture
-def inputs():
+def inputs(request):
     rng = np.random.default_rng(0)
+    given = getattr(request.node, "callspec", None)
+    runtime = given.params.get("runtime") if given else None
+    rows = 1 if runtime and one_row(runtime) else 2
     return {
-        "x": rng.standard_normal((7, 2, 3)).astype(np.float32),
-        "h0": rng.standard_normal((1, 2, 4)).astype(np.float32),
+        "x": rng.standard_normal((7, rows, 3)).astype(np.float32),
+        "h0": rng.standard_normal((1, rows, 4)).astype(np.float32),
     }
+
+
+def one_row(runtime):
+    return getattr(plugins.load("runtimes", runtime), "ONE_ROW", False)
 
 
 def start(bundle, format, runtime, **settings):
@@ -56,14 +63,17 @@ def test_a_runtime_has_the_names_of_its_neighbours(name, monkeypatch):
 @pytest.mark.parametrize(("format", "runtime"), PAIRS)
 def test_every_runtime_computes_what_the_module_computes(bundle, format, runtime):
     session = start(bundle, format, runtime)
+    compared = 0
     for case in read_cases(bundle):
-        if case.empty or case.how.chunks:
+        if case.empty or case.how.chunks or (one_row(runtime) and case.dims["batch"] != 1):
             continue
+        compared += 1
         outputs = session(case.inputs)
         assert list(outputs) == ["y", "hn"]
         for name, array in outputs.items():
             assert array.dtype == np.float32
             np.testing.assert_allclose(array, case.reference[name], rtol=1e-5, atol=1e-5)
+    assert compared
 
 
 @pytest.mark.parametrize(("format", "runtime"), PAIRS)
@@ -82,7 +92,7 @@ def test_outputs_and_inputs_stay_as_they_are(bundle, inputs, format, runtime):
 @pytest.mark.parametrize(("format", "runtime"), PAIRS)
 def test_states_stream(bundle, inputs, format, runtime):
     session = start(bundle, format, runtime)
-    state = session.zero_states({"batch": 2})
+    state = session.zero_states({"batch": inputs["x"].shape[1]})
     whole = session({"x": inputs["x"], **state})
     steps = []
     for step in inputs["x"]:
@@ -94,7 +104,10 @@ def test_states_stream(bundle, inputs, format, runtime):
 
 
 # these compute in the thread that calls, or would only read their own property back
-UNWATCHED = ("reference", "openvino", "tract", "iree", "emx", "mnn")
+UNWATCHED = (
+    *("reference", "openvino", "tract", "iree", "emx", "mnn"),
+    *("executorch", "ncnn", "tvm"),
+)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@
 * `ENGINE`, where it is True: it runs files that other tools read too, so that `conform` has it run
   every form of them: see rnnbench/engines.py;
 * `PACKAGES`: the distributions whose versions say which engine that is, as pip names them;
+* `ONE_ROW`, where it is True: it takes a batch of 1 only, and gets the cases that have it;
 * `ACCURACY`, where its functions are coarser than others': the error for a value of size 1;
 * `CUDA_ACCURACY`: the same on CUDA;
 * `JUDGE`, where it is False: its results are shown and decide nothing; `caveats(path)` says why;

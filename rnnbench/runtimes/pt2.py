@@ -46,12 +46,12 @@ def load(
 
     if device != "cpu":
         raise RnnbenchError(f"device {device!r}: a .pt2 file runs on cpu, for which it was written")
-    program = _program(path)
+    program = load_program(path)
     module = program.module()
     if bundle is None:
         from rnnbench.positional import by_signature
 
-        return by_signature(module, _signature(program), device, threads)
+        return by_signature(module, signature_of(program), device, threads)
     inputs, outputs = bundle.inputs, bundle.outputs
 
     def run(arrays: Arrays) -> Arrays:
@@ -63,10 +63,15 @@ def load(
 
 def signature(path: Path) -> Signature:
     """The program's inputs with dtype and shape; its outputs have no names worth keeping."""
-    return _signature(_program(path))
+    return signature_of(load_program(path))
 
 
-def _program(path: Path | None) -> Any:
+def load_program(path: Path | None) -> Any:
+    """The file as `torch.export` holds it.
+
+    Raises:
+        RnnbenchError: it is damaged, or of a torch that this one does not read.
+    """
     import torch
 
     from rnnbench._quiet import export_warnings
@@ -81,7 +86,8 @@ def _program(path: Path | None) -> Any:
         ) from None
 
 
-def _signature(program: Any) -> Signature:
+def signature_of(program: Any) -> Signature:
+    """What an exported program declares."""
     nodes = {node.name: node.meta.get("val") for node in program.graph.nodes}
     said = program.graph_signature
     inputs = tuple(_port(str(name), nodes.get(name)) for name in said.user_inputs)
