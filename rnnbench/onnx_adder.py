@@ -97,7 +97,8 @@ class Adder:
         return self("Slice", [value, *bounds])
 
     def _named(self, made: ir.Node) -> ir.Node:
-        made.name = f"{self.at.name}_{made.op_type}_{'a' if self.after else 'b'}{len(self.made)}"
+        count = self.at.meta["added"] = self.at.meta.get("added", 0) + 1  # by any rewrite
+        made.name = f"{self.at.name}_{made.op_type}_{'a' if self.after else 'b'}{count}"
         for i, value in enumerate(made.outputs):
             value.name = f"{made.name}_{i}"
         made.metadata_props.update(self.at.metadata_props)

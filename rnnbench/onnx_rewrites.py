@@ -19,7 +19,7 @@ _STATES = {"RNN": (5,), "GRU": (5,), "LSTM": (5, 6)}
 _ACTIVATIONS = {"RNN": ["tanh"], "GRU": ["sigmoid", "tanh"], "LSTM": ["sigmoid", "tanh", "tanh"]}
 _OUTPUTS = {"RNN": 2, "GRU": 2, "LSTM": 3}
 
-_SATURATED = 100.0
+_SATURATED = 1e4
 """Where a sigmoid in float32 is 1, and 0 at its negative."""
 
 _BACKWARDS = -(2**63)
@@ -67,7 +67,9 @@ def name_outputs(model: ir.Model) -> None:
 
 
 def refuse_ignored(model: ir.Model) -> None:
-    """Stops at what MNN and OpenCV read over, silently: lengths, and functions of one's own.
+    """Stops at what MNN and OpenCV read over, silently: lengths, and activations of one's own.
+
+    A forward layer has no lengths any more after `mask_lengths`.
 
     Raises:
         RnnbenchError: a layer has one of them.
@@ -79,13 +81,13 @@ def refuse_ignored(model: ir.Model) -> None:
         usual = _ACTIVATIONS[node.op_type] * (2 if direction_of(node) == "bidirectional" else 1)
         said = ""
         if lengths is not None:
-            said = f"lengths ({lengths.name})"
+            said = f"lengths ({lengths.name}) and goes backwards"
         elif kinds and kinds != usual:
             said = f"activations of its own ({', '.join(kinds)})"
         if said:
             raise RnnbenchError(
                 f"the {node.op_type} {node.name!r} has {said}, which this engine ignores silently: "
-                "run it in another (onnxruntime, openvino, tract)"
+                "run it in onnxruntime, or as C by emx-onnx-cgen"
             )
 
 
@@ -116,6 +118,49 @@ def turn_into_gru(model: ir.Model) -> None:
         node.graph.remove(node, safe=True)  # type: ignore[union-attr]
 
 
+def mask_lengths(model: ir.Model) -> None:
+    """A forward layer without lengths computes the same: what comes after them is set to 0.
+
+    The last state is the output at the last step of a row. An LSTM's cell state is nowhere in the
+    output, so that one gets another input, 1 after the end, which opens its forget gate and shuts
+    its input gate: the cell stays as it is. tract refuses lengths; MNN and OpenCV ignore them.
+    """
+    for node in recurrent_nodes(model):
+        lengths = node.inputs[4] if len(node.inputs) > 4 else None
+        if lengths is None or direction_of(node) != "forward":
+            continue
+        node.resize_outputs(_OUTPUTS[node.op_type])
+        before, after = Adder(node), Adder(node, after=True)
+        numbers = [before.constant(np.array(n)) for n in (0, 1)]
+        time = before("Shape", [node.inputs[0]], start=0, end=1)
+        first = before.constant(np.array([0]))
+        steps = before("Range", [numbers[0], before("Squeeze", [time, first]), numbers[1]])
+        steps = before("Unsqueeze", [steps, before.constant(np.array([1]))])
+        wide = before("Cast", [lengths], to=ir.DataType.INT64)
+        place = before.constant(np.array([1, 3]))  # (time, batch) -> (time, 1, batch, 1)
+        valid = before("Cast", [before("Less", [steps, wide])], to=ir.DataType.FLOAT)
+        end = before("Sub", [wide, before.constant(np.array([1]))])
+        last = before("Cast", [before("Equal", [steps, end])], to=ir.DataType.FLOAT)
+        if node.op_type == "LSTM" and _is_used(node.outputs[2]):
+            weights = _constant(node.inputs[1])
+            if weights is None:
+                continue  # they are computed
+            over = before("Sub", [before.constant(np.array([1], np.float32)), valid])
+            over = before("Unsqueeze", [over, before.constant(np.array([2]))])
+            node.replace_input_with(0, before("Concat", [node.inputs[0], over], axis=2))
+            gates = np.zeros((1, 4, weights.shape[1] // 4), weights.dtype)
+            gates[:, 0], gates[:, 2] = -_SATURATED, _SATURATED  # i, o, f, c
+            column = gates.reshape(1, -1, 1)
+            node.replace_input_with(1, before.constant(np.concatenate((weights, column), axis=2)))
+        node.replace_input_with(4, None)
+        y, h = node.outputs[:2]
+        if _is_used(h):
+            at_end = after("Mul", [y, after("Unsqueeze", [last, place])])
+            replace(h, after("ReduceSum", [at_end, first], keepdims=0), but=after.made)
+        masked = after("Mul", [y, after("Unsqueeze", [valid, place])])
+        replace(y, masked, but=after.made)
+
+
 def split_directions(model: ir.Model) -> None:
     """A bidirectional layer becomes two: some engines get the second half wrong (pitfall 30b)."""
     for node in recurrent_nodes(model):
@@ -143,7 +188,7 @@ def turn_forward(model: ir.Model) -> None:
         node.replace_input_with(0, _reversed(add, x, lengths, steps))
         node.attributes["direction"] = ir.AttrString("direction", "forward")
         y, after = node.outputs[0], Adder(node, after=True)
-        if not y.uses() and not y.is_graph_output():
+        if not _is_used(y):
             continue
         # (time, 1, batch, hidden) has its rows in axis 2, and ReverseSequence takes 0 and 1 only;
         # a slice that goes backwards in four dimensions kills MNN
@@ -188,6 +233,10 @@ def forget_shapes(model: ir.Model) -> None:
         for value in node.outputs:
             if value not in own:
                 value.shape = None
+
+
+def _is_used(value: ir.Value) -> bool:
+    return bool(value.uses()) or value.is_graph_output()
 
 
 def _half(node: ir.Node, add: Adder, index: int) -> ir.Node:

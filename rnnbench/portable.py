@@ -20,6 +20,7 @@ from rnnbench.onnx_rewrites import (
     gather_backward_slices,
     make_explicit_states,
     make_explicit_values,
+    mask_lengths,
     name_outputs,
     refuse_ignored,
     split_directions,
@@ -45,10 +46,10 @@ PROFILES: dict[str, tuple[Rewrite, ...]] = {
     "portable": (*_ALWAYS, turn_forward),
     "emx": (make_explicit_values,),
     "iree": (make_explicit_values,),
-    "mnn": (refuse_ignored, *_ALWAYS, *_SINGLE),
-    "opencv": (refuse_ignored, *_ALWAYS, turn_into_gru, *_SINGLE),
+    "mnn": (*_ALWAYS, mask_lengths, refuse_ignored, *_SINGLE),
+    "opencv": (*_ALWAYS, mask_lengths, refuse_ignored, turn_into_gru, *_SINGLE),
     "openvino": (make_explicit_values,),
-    "tract": (*_ALWAYS, turn_forward),
+    "tract": (*_ALWAYS, mask_lengths, turn_forward),
 }
 """What each engine needs; `portable` is what all of them run (but OpenCV, which has no RNN)."""
 

@@ -152,16 +152,48 @@ def test_a_tanh_layer_is_exactly_a_gru_with_shut_and_open_gates(lengths):
     same(proto, ir.to_proto(model), feeds(proto), GRU_TANH)
 
 
+@pytest.mark.parametrize("kind", GATES)
+@pytest.mark.parametrize("states", [False, True])
+def test_a_forward_layer_needs_no_lengths(kind, states):
+    proto = layer(kind, "forward", lengths=True, states=states)
+    model = ir.from_proto(proto)
+    onnx_rewrites.make_explicit_states(model)
+    onnx_rewrites.mask_lengths(model)
+    changed = ir.to_proto(model)
+    node = next(node for node in changed.graph.node if node.op_type == kind)
+    assert node.input[4] == ""
+    same(proto, changed, feeds(proto))
+
+
+@pytest.mark.parametrize("engine", ["mnn", "opencv", "tract"])
+@pytest.mark.parametrize("kind", GATES)
+def test_lengths_are_kept_where_an_engine_ignores_or_refuses_them(tmp_path, engine, kind):
+    need(engine)
+    proto = layer(kind, "forward", lengths=True, relu=False)
+    arrays = feeds(proto)
+    onnx.save(proto, tmp_path / "plain.onnx")
+    portable.rewrite(tmp_path / "plain.onnx", tmp_path / "open.onnx", engine)
+    with Worker(Job(engine, "onnx", tmp_path / "open.onnx", None)) as worker:
+        outputs = worker(arrays)
+    for name, array in run(proto, arrays).items():
+        np.testing.assert_allclose(outputs[name], array, atol=4e-6)
+
+
 @pytest.mark.parametrize("profile", ["mnn", "opencv"])
 @pytest.mark.parametrize(
     ("kind", "given", "message"),
     [
-        ("GRU", {"lengths": True}, r"the GRU 'layer' has lengths \(lengths\), which this engine"),
+        (
+            "GRU",
+            {"lengths": True},
+            r"the GRU 'layer' has lengths \(lengths\) and goes backwards, which",
+        ),
         ("RNN", {}, r"the RNN 'layer' has activations of its own \(relu\), which this engine"),
     ],
 )
 def test_what_an_engine_would_ignore_is_refused(tmp_path, profile, kind, given, message):
-    onnx.save(layer(kind, "forward", **given), tmp_path / "plain.onnx")
+    direction = "bidirectional" if given else "forward"
+    onnx.save(layer(kind, direction, **given), tmp_path / "plain.onnx")
     with pytest.raises(RnnbenchError, match=message):
         portable.rewrite(tmp_path / "plain.onnx", tmp_path / "x.onnx", profile)
 
