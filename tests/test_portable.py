@@ -9,6 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from onnx import TensorProto, helper
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnnbench
 from rnnbench import (
@@ -573,6 +574,31 @@ def test_every_engine_says_what_it_pins():
     assert runtimes.pins("tract", "pinned")
     assert not runtimes.pins("tract")
     assert not runtimes.pins("onnxruntime")
+
+
+class Packed(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = torch.nn.LSTM(5, 4, batch_first=True)
+
+    def forward(self, x, lengths):
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        y, (hn, cn) = self.rnn(packed)
+        return pad_packed_sequence(y, batch_first=True)[0], hn, cn
+
+
+def test_packed_sequences_in_mnn(tmp_path):
+    need("mnn")
+    inputs = (
+        TensorSpec("x", ("batch", "time", 5)),
+        TensorSpec("lengths", ("batch",), dtype="int64", role="lengths"),
+    )
+    model = Model(Packed(), inputs, ("y", "hn", "cn"), name="packed")
+    bundle = rnnbench.export(model, ("onnx",), tmp_path, profile="mnn")
+    cases = ("traced", "batch-1", "wider", "longer")
+    report = rnnbench.check(bundle, ["mnn"], how=Checking(Sweep(only=cases)))
+    verdicts = {row.format: row.verdict for row in report.rows}
+    assert verdicts == {"onnx": "DIFFERS", "portable": "same"}
 
 
 def test_a_module_of_ones_own(tmp_path):
