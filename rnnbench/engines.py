@@ -154,6 +154,7 @@ def _prepare(
         return _row(bundle, trial, "not run", why)
     try:
         path, sizes = _file(bundle, trial, folder)
+        sizes |= runtimes.own_sizes(trial.engine, layout.batch_dim)
     except RnnbenchError as error:
         return _row(bundle, trial, "refused", one_line(error))
     cases = _cases(trial, golden, layout, sizes)

@@ -292,7 +292,7 @@ def _named(bundle: Bundle, name: str, *, full: bool) -> list[Task]:
         return _tasks(bundle, runtime, modes=(how,), full=False)
     if how.partition(":")[0] in ("cpu", "cuda"):
         return [
-            Task(f, runtime, device=how, sizes=_sizes(bundle, f, plugin))
+            Task(f, runtime, device=how, sizes=_sizes(bundle, f, runtime))
             for f in _formats(bundle, plugin, runtime)
         ]
     raise choices(f"mode of {runtime}", how, (*plugin.MODES, "cpu", "cuda"))
@@ -308,13 +308,13 @@ def _tasks(bundle: Bundle, runtime: str, *, modes: tuple[str, ...], full: bool) 
     if "twin" in modes and twin_of(bundle) is None:
         modes = tuple(mode for mode in modes if mode != "twin")
     tasks = [
-        Task(format, runtime, mode, missing=missing, sizes=_sizes(bundle, format, plugin))
+        Task(format, runtime, mode, missing=missing, sizes=_sizes(bundle, format, runtime))
         for format in _formats(bundle, plugin, runtime)
         for mode in modes
     ]
     if full and not missing and "cuda" in plugin.devices():
         tasks += [
-            Task(format, runtime, device="cuda", sizes=_sizes(bundle, format, plugin))
+            Task(format, runtime, device="cuda", sizes=_sizes(bundle, format, runtime))
             for format in _formats(bundle, plugin, runtime)
         ]
     return tasks
@@ -334,10 +334,10 @@ def _formats(bundle: Bundle, plugin: ModuleType, runtime: str) -> list[str]:
     ]
 
 
-def _sizes(bundle: Bundle, format: str, plugin: ModuleType) -> tuple[tuple[str, int], ...]:
+def _sizes(bundle: Bundle, format: str, runtime: str) -> tuple[tuple[str, int], ...]:
     """The dimensions that an artifact has fixed, or its runtime."""
     if format not in bundle.artifacts:
         return ()
-    own = {bundle.batch_dim: 1} if getattr(plugin, "ONE_ROW", False) else {}
-    fixed = own | (bundle.artifacts[format].details.get("pinned") or {})
+    pinned = bundle.artifacts[format].details.get("pinned") or {}
+    fixed = runtimes.own_sizes(runtime, bundle.batch_dim) | pinned
     return tuple(sorted((str(dim), int(size)) for dim, size in fixed.items()))

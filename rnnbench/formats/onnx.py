@@ -15,6 +15,7 @@ from rnnbench.errors import RnnbenchError, one_line
 if TYPE_CHECKING:
     import onnx_ir as ir
     import torch
+    from torch.export import ExportedProgram
 
     from rnnbench.capture import Captured
 
@@ -94,10 +95,12 @@ def translate(captured: Captured, opset: int = DEFAULT_OPSET) -> torch.onnx.ONNX
     from rnnbench.onnx_graph import translate_recurrence
     from rnnbench.onnx_spelling import spell_out
 
+    source = spell_out(captured)
+    _forget_pending(source)
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
-                spell_out(captured),
+                source,
                 (),
                 dynamo=True,
                 opset_version=opset,
@@ -112,6 +115,15 @@ def translate(captured: Captured, opset: int = DEFAULT_OPSET) -> torch.onnx.ONNX
         ) from error
     assert program is not None
     return program
+
+
+def _forget_pending(program: ExportedProgram) -> None:
+    """Sizes that the translation before this one made and left behind: torch would stop at them."""
+    for node in program.graph.nodes:
+        mode = getattr(node.meta.get("val"), "fake_mode", None)
+        if mode is not None and mode.shape_env is not None:
+            mode.shape_env.pending_fresh_unbacked_symbols.clear()
+            return
 
 
 def _fold(model: ir.Model) -> None:

@@ -59,6 +59,12 @@ def is_slow(name: str) -> bool:
     return bool(getattr(plugins.load("runtimes", name), "SLOW", False))
 
 
+def own_sizes(name: str, batch_dim: str) -> dict[str, int]:
+    """The dimensions that a runtime itself has fixed."""
+    one_row = getattr(plugins.load("runtimes", name), "ONE_ROW", False)
+    return {batch_dim: 1} if one_row else {}
+
+
 def accuracy(name: str, device: str = "cpu") -> float:
     """The error that a runtime's own functions have for a value of size 1; 0 for the usual one."""
     known = "ACCURACY" if device == "cpu" else "CUDA_ACCURACY"
