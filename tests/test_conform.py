@@ -237,7 +237,7 @@ def test_what_is_not_installed_is_one_row(task_bundles, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--engine", "abacus"), "unknown engine 'abacus': choose from all, emx, iree, "),
+        (("--engine", "abacus"), "unknown engine 'abacus': choose from all, emx, "),
         (("--engine", "onnxruntime"), "unknown engine 'onnxruntime': choose from all, "),
         (("--engine", "tract:fast"), "unknown mode of tract 'fast': choose from pinned"),
         (("--engine", "emx:fast"), "unknown mode of emx 'fast': choose from none"),

@@ -159,6 +159,7 @@ def own_cells(tmp_path_factory):
     return [export(cell) for cell in (MixedGru, TwoGates, Flipped, PeepholeLstm)]
 
 
+@pytest.mark.xdist_group("own cells")
 def test_a_cell_of_ones_own_is_no_gru_or_lstm(own_cells, tmp_path):
     for bundle in own_cells:
         for format, artifact in bundle.artifacts.items():
@@ -185,6 +186,7 @@ def test_a_loop_is_proved_to_be_its_cell(tmp_path, name):
         assert [(r.input_size, r.hidden_size) for r in found] == [(5, 4), (4, 4)]
 
 
+@pytest.mark.xdist_group("own cells")
 def test_dimensions_have_their_declared_names(own_cells, tmp_path):
     for bundle in own_cells:
         report = rnnbench.inspect(bundle.artifacts["pt2"].path)
