@@ -1,5 +1,8 @@
 """Every runtime that is discovered, and the session in front of it."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -282,3 +285,20 @@ def test_code_that_came_with_a_bundle_is_not_run(tmp_path):
         source = {"kind": "file", "spec": spec}
         with pytest.raises(Unavailable, match="code that came with a bundle is not run"):
             load(Bundle(bundle.path, bundle.manifest | {"source": source}), "eager")
+
+
+@pytest.mark.parametrize(("given", "left"), [({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")])
+def test_onnxruntime_sends_no_telemetry_unless_it_is_wanted(given, left):
+    """It is off before the library is loaded, which reads it then."""
+    code = (
+        "import sys, os\n"
+        "from rnnbench.runtimes import onnxruntime\n"
+        "assert 'onnxruntime' not in sys.modules\n"
+        "onnxruntime.devices()\n"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'], 'onnxruntime' in sys.modules)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | given
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [left, "True"]

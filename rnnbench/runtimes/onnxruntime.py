@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from functools import cache
@@ -16,6 +17,9 @@ from rnnbench.signature import Port, Signature
 
 if TYPE_CHECKING:
     from rnnbench.bundle import Bundle
+
+# Read where it is first imported, which is below: builds from 1.29 on send some unless told not to.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 FORMATS: tuple[str, ...] = ("onnx", "portable")
 MODES: tuple[str, ...] = ("disabled", "basic", "extended")
