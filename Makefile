@@ -1,17 +1,23 @@
 # make demo   sets everything up in .venv and runs the main job
 # make test   sets everything up in .venv and runs the tests
+# make engines    the same with every engine, and the tests that run them: minutes more
 
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test engines lint bench clean
 
 demo: $(VENV)/.installed
 	$(RUN) -m rnnbench export
 
 test: $(VENV)/.installed-dev
 	$(RUN) -m pytest -n auto --dist loadgroup
+
+engines: $(VENV)/.installed-dev
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[dev,engines]"
+	$(RUN) -m pytest -n auto --dist loadgroup tests/test_conform.py tests/test_portable.py \
+		tests/test_engine_runtimes.py tests/test_runtimes.py tests/test_ragged.py tests/test_bench.py
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .

@@ -237,6 +237,8 @@ def main(words: list[str]) -> None:
     raw = json.loads(words[0])
     paths = {k: None if raw[k] is None else Path(raw[k]) for k in ("path", "bundle")}
     job = Job(**(raw | paths))
+    import rnnbench.bundle  # noqa: F401  (Python calls a lack of memory a syntax error)
+
     if job.device == "cpu":  # a driver reserves far more than it uses
         _limit_memory(int(words[1]))
     loaded: list[Callable[[Arrays], Arrays]] = []

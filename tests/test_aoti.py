@@ -39,12 +39,13 @@ def tagger():
     return Model(Tagger(), (x, lengths), ("y",))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bundle(tmp_path_factory):
     return rnnbench.export(tagger(), ("aoti",), tmp_path_factory.mktemp("aoti"))
 
 
 @compiled
+@pytest.mark.xdist_group("package")
 def test_a_package_is_right_at_every_case(bundle):
     assert bundle.artifacts["aoti"].path.name == "model.aoti.pt2"
     assert bundle.artifacts["aoti"].details["stepwise"] == 1
@@ -56,6 +57,7 @@ def test_a_package_is_right_at_every_case(bundle):
 
 
 @compiled
+@pytest.mark.xdist_group("package")
 def test_plain_pytorch_loads_it(bundle):
     with rnnbench._quiet.export_warnings(), rnnbench._quiet.torchscript_deprecation():
         package = torch._inductor.aoti_load_package(str(bundle.artifacts["aoti"].path))
@@ -86,6 +88,7 @@ def test_a_package_that_is_wrong_elsewhere_is_not_kept(tmp_path, monkeypatch):
 
 
 @compiled
+@pytest.mark.xdist_group("package")
 def test_a_damaged_package_is_one_line(bundle, tmp_path):
     path = tmp_path / "model.aoti.pt2"
     path.write_bytes(b"no zip at all")

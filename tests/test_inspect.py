@@ -141,7 +141,7 @@ def test_nothing_is_reported_on_clean_files(variant_bundle, name):
             assert "output " in found.state_out
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def own_cells(tmp_path_factory):
     """Loops over cells that have the products and activations of a GRU, an LSTM, an RNN."""
 
