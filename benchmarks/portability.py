@@ -2,7 +2,7 @@
 
     python benchmarks/portability.py [--engine tract --engine emx ...] [--model lstm ...]
 
-It is `rnnbench conform --engine all` over 29 models; writes benchmarks/results/portability.json,
+It is `rnnbench conform --engine all` over 31 models; writes benchmarks/results/portability.json,
 with a row as `conform --json` has them, and .md. What was not asked for stays as it is there.
 """
 
@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnnbench
 from rnnbench import Model, TensorSpec, plugins, runtimes, variants
@@ -52,8 +53,35 @@ class Backwards(torch.nn.Module):
         return self.rnn(x.flip(0))[0].flip(0)
 
 
+class Ragged(torch.nn.Module):
+    """A layer over rows of unequal length, with everything that it returns."""
+
+    def __init__(self, kind: str, bidirectional: bool) -> None:
+        super().__init__()
+        self.rnn = getattr(torch.nn, kind)(5, 4, bidirectional=bidirectional)
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        y, last = self.rnn(pack_padded_sequence(x, lengths, enforce_sorted=False))
+        y, _ = pad_packed_sequence(y, total_length=x.size(0))
+        return (y, *last) if isinstance(last, tuple) else (y, last)
+
+
+X = TensorSpec("x", ("time", "batch", 5))
+LENGTHS = TensorSpec("lengths", ("batch",), dtype="int64", role="lengths")
+OWN = {
+    "lstm, backwards": (Backwards, (), (X,), ("y",)),
+    "gru, rows of unequal length": (Ragged, ("GRU", False), (X, LENGTHS), ("y", "h")),
+    "lstm, bidirectional, rows of unequal length": (
+        Ragged,
+        ("LSTM", True),
+        (X, LENGTHS),
+        ("y", "h", "c"),
+    ),
+}
+
+
 def models() -> dict[str, dict]:
-    """Name -> the variant, its options, and how it is exported."""
+    """Name -> the variant, its options, and how it is exported; nothing for one of `OWN`."""
     found: dict[str, dict] = {}
     for name in variants.names():
         loop = name.endswith("-loop")
@@ -68,8 +96,7 @@ def models() -> dict[str, dict]:
             "bidirectional": True,
             "num_layers": 2,
         }
-    found["lstm, backwards"] = {}
-    return found
+    return found | {name: {} for name in OWN}
 
 
 def export(name: str, out: Path, formats: tuple[str, ...]) -> Bundle:
@@ -77,7 +104,8 @@ def export(name: str, out: Path, formats: tuple[str, ...]) -> Bundle:
     title = re.sub(r"[^a-z0-9]+", "-", name)
     if not said:
         torch.manual_seed(0)
-        model = Model(Backwards(), (TensorSpec("x", ("time", "batch", 5)),), ("y",), name=title)
+        build, options, inputs, outputs = OWN[name]
+        model = Model(build(*options), inputs, outputs, name=title)
         return rnnbench.export(model, formats=formats, out=out)
     variant, keep = said.pop("variant"), said.pop("keep_loops", False)
     ids = variants.reads(variant) == "ids"
