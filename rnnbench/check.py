@@ -26,10 +26,12 @@ from rnnbench.inference import (
     run_tasks,
 )
 from rnnbench.judge import Judge, Result
+from rnnbench.modules import on_cpu
 from rnnbench.runtimes import pins
 from rnnbench.sweep import Sweep, gather
 
 if TYPE_CHECKING:
+    from rnnbench.feeding import Run
     from rnnbench.model import Model
 
 __all__ = ["CheckReport", "Checking", "Isolation", "Row", "check", "format_report", "merge"]
@@ -163,7 +165,20 @@ def check(
     if how is None:
         how = Checking(Sweep(cases), isolation=Isolation() if isolate else None)
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    live = None if model is None else live_module(bundle, model)
+    if model is None:
+        return _check(bundle, runtimes, how)
+    live = live_module(bundle, model)
+    with on_cpu(model.module):  # where the bundle was made and is judged
+        return _check(bundle, runtimes, how, model, live)
+
+
+def _check(
+    bundle: Bundle,
+    runtimes: Sequence[str] | None,
+    how: Checking,
+    model: Model | None = None,
+    live: Run | None = None,
+) -> CheckReport:
     tasks = find_tasks(bundle, runtimes, full=how.sweep.kind == "full")
     if live is None and not bundle.source:
         tasks = [replace(t, missing=_NO_CODE) if t.format == "eager" else t for t in tasks]

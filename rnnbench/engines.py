@@ -76,7 +76,7 @@ def find_trials(engines: Sequence[str], profiles: Sequence[str] = ()) -> list[Tr
     found: list[tuple[str, str]] = []
     for text in engines:
         name, _, mode = text.partition(":")
-        if text == ALL:
+        if text == ALL:  # with its modes: `all:MODE` is no engine
             found += [(n, m) for n in known for m in ("", *plugins.load("runtimes", n).MODES)]
         elif name not in known:
             raise choices("engine", name, (ALL, *known))

@@ -23,6 +23,9 @@ from rnnbench.onnx_rewrites import split_directions, turn_forward
 _SATURATED = 100.0
 """Where a sigmoid in float32 is 1, and (next to) 0 at its negative."""
 
+_USUAL = ["sigmoid", "tanh", "tanh"]
+"""The activations of an LSTM, in lower case: others have no end that is 0 or 1."""
+
 
 def drop_lengths(model: ir.Model) -> None:
     """Takes `sequence_lens` from each layer; both directions become forward layers first."""
@@ -36,8 +39,28 @@ def drop_lengths(model: ir.Model) -> None:
 
 
 def _ragged(node: ir.Node) -> bool:
+    """Whether a layer has lengths, and can do without."""
     layout = node.attributes.get("layout")
-    return _lengths(node) is not None and (layout is None or layout.as_int() == 0)
+    if _lengths(node) is None or (layout is not None and layout.as_int() != 0):
+        return False
+    return len(node.outputs) < 3 or not _used(node.outputs[2]) or _margin(node) is not None
+
+
+def _margin(node: ir.Node) -> float | None:
+    """What shuts a gate of an LSTM whatever its state; None where that is not known.
+
+    Behind a row's end the inputs are 0, and the last output is at most 1.
+    """
+    given = node.attributes.get("activations")
+    kinds = [kind.lower() for kind in given.as_strings()] if given is not None else _USUAL
+    peepholes = node.inputs[7] if len(node.inputs) > 7 else None
+    if "clip" in node.attributes or peepholes is not None or kinds[:3] != _USUAL:
+        return None
+    weights = [value for value in node.inputs[2:4] if value is not None]
+    arrays = [value.const_value.numpy() for value in weights if value.const_value is not None]
+    if len(arrays) < len(weights):
+        return None
+    return _SATURATED + float(sum(np.abs(array).sum(axis=-1).max() for array in arrays))
 
 
 def _lengths(node: ir.Node) -> ir.Value | None:
@@ -98,7 +121,9 @@ def _keep_cells(node: ir.Node, add: Adder, rows: _Rows, zero: ir.Value) -> None:
     clean = add("Where", [valid, x, zero])
     behind = add("Where", [valid, zero, add.constant(np.ones(1, dtype))])
     node.replace_input_with(0, add("Concat", [clean, behind], axis=2))
-    gates = (-_SATURATED, 0.0, _SATURATED, 0.0)  # input, output, forget, cell
+    margin = _margin(node)
+    assert margin is not None
+    gates = (-margin, 0.0, margin, 0.0)  # input, output, forget, cell
     column = np.repeat(np.array(gates, dtype), hidden).reshape(1, 4 * hidden, 1)
     if w is not None and w.const_value is not None:
         wide = add.constant(np.concatenate((w.const_value.numpy(), column), axis=2))

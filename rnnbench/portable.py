@@ -48,7 +48,7 @@ PROFILES: dict[str, tuple[Rewrite, ...]] = {
     "emx": (make_explicit_values,),
     "iree": (drop_lengths, make_explicit_values),
     "mnn": (*_ALWAYS, refuse_ignored, *_SINGLE),
-    "ncnn": (drop_lengths, make_explicit_values, turn_forward),
+    "ncnn": (*_ALWAYS, turn_forward),
     "opencv": (*_ALWAYS, refuse_ignored, turn_into_gru, *_SINGLE),
     "openvino": (drop_lengths, make_explicit_values),
     "tract": (*_ALWAYS, turn_forward),
@@ -93,7 +93,7 @@ def rewrite(
     """
     if profile not in PROFILES:
         raise choices("profile", profile, PROFILES)
-    model = ir.load(source)
+    model = _load(source)
     for key, size in (sizes or {}).items():
         if key not in _dims(model):
             raise choices("dimension", key, _dims(model))
@@ -115,11 +115,7 @@ def pinned(path: Path, shapes: Mapping[str, tuple[int, ...]], profile: str = "")
     Raises:
         RnnbenchError: the file is no ONNX, or the shapes are not possible.
     """
-    try:
-        model = ir.load(path)
-        ir.external_data.load_to_model(model)
-    except Exception as error:  # protobuf's, and onnx_ir's
-        raise RnnbenchError(f"{path} is not ONNX ({one_line(error)}): export it again") from None
+    model = _load(path)
     sizes: dict[str, int] = {}
     for value in model.graph.inputs:
         given = shapes.get(str(value.name))
@@ -138,6 +134,15 @@ def pinned(path: Path, shapes: Mapping[str, tuple[int, ...]], profile: str = "")
         model.metadata_props.setdefault(PROFILE, profile)
     pin(model, sizes)
     return ir.to_proto(model)
+
+
+def _load(path: Path) -> ir.Model:
+    try:
+        model = ir.load(path)
+        ir.external_data.load_to_model(model)
+    except Exception as error:  # protobuf's, and onnx_ir's
+        raise RnnbenchError(f"{path} is not ONNX ({one_line(error)}): export it again") from None
+    return model
 
 
 def pin(model: ir.Model, sizes: Mapping[str, int]) -> None:

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
+import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec, plugins, variants
 from rnnbench.bench import driver
 from rnnbench.bench.coldstart import peak_memory
@@ -143,6 +145,32 @@ def test_an_engine_with_one_thread_is_not_timed_beside_two(runtime, workshop):
     conditions = Conditions(batch=2, time=4, hidden=8, layers=1, threads=2)
     with pytest.raises(Unavailable, match="is timed in one thread, not 2: use --threads 1"):
         workshop.subject("elman", Way("fused", runtime), conditions)
+
+
+def test_a_bundle_without_its_code_is_judged_by_a_case_that_has_elements(tmp_path, workshop):
+    """Also where its length is fixed: the smallest case, by its sizes, is the empty batch then."""
+
+    class Fixed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = torch.nn.GRU(3, 4, batch_first=True)
+
+        def forward(self, x):
+            return self.rnn(x)[0]
+
+    model = Model(Fixed(), (TensorSpec("x", ("batch", 6, 3)),), ("y",), name="fixed")
+    bundle = rnnbench.export(model, formats=("onnx",), out=tmp_path)
+    conditions = Conditions(batch=2, time=6)
+    workshop.subject(str(bundle.path), Way("model", "onnxruntime"), conditions).run()
+    other = rnnbench.export(model, formats=("onnx",), out=tmp_path / "other")
+    wrong = onnx.load(other.artifacts["onnx"].path)
+    for tensor in wrong.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            doubled = 2 * onnx.numpy_helper.to_array(tensor)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(doubled, tensor.name))
+    onnx.save(wrong, other.artifacts["onnx"].path)
+    with pytest.raises(WrongOutput):
+        workshop.subject(str(other.path), Way("model", "onnxruntime"), conditions)
 
 
 def test_a_wrong_output_is_not_timed():

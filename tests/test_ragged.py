@@ -94,3 +94,55 @@ def test_openvino_is_right_in_its_own_form_and_named_where_it_is_not(bundle):
     rows = {row.profile: row for row in run_engines(bundle, find_trials(["openvino"]))}
     assert rows["openvino"].verdict == rows["portable"].verdict == "same", rows
     assert rows["plain"].verdict == "DIFFERS"
+
+
+def lstm(path, *, bias=0.0, **attributes):
+    """A file of one LSTM over ragged rows, of which only the cell is read."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "W": rng.standard_normal((1, 4 * H, 5)).astype(np.float32),
+        "R": rng.standard_normal((1, 4 * H, H)).astype(np.float32),
+        "B": np.concatenate((np.full((1, H), bias), np.zeros((1, 7 * H))), 1).astype(np.float32),
+    }
+    inputs = [
+        onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["time", "batch", 5]),
+        onnx.helper.make_tensor_value_info("lengths", onnx.TensorProto.INT32, ["batch"]),
+    ]
+    node = onnx.helper.make_node(
+        "LSTM", ["x", "W", "R", "B", "lengths"], ["", "", "c"], "layer", hidden_size=H, **attributes
+    )
+    output = onnx.helper.make_tensor_value_info("c", onnx.TensorProto.FLOAT, [1, "batch", H])
+    tensors = [onnx.numpy_helper.from_array(array, name) for name, array in weights.items()]
+    graph = onnx.helper.make_graph([node], "made", inputs, [output], tensors)
+    opsets = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9), path)
+    x = rng.standard_normal((30, 3, 5)).astype(np.float32)
+    return {"x": x, "lengths": np.array([30, 7, 1], np.int32)}
+
+
+@pytest.mark.parametrize(
+    ("bias", "attributes", "without"),
+    [
+        (95.0, {}, True),
+        (0.0, {"clip": 0.5}, False),
+        (0.0, {"activations": ["Softsign", "Tanh", "Tanh"]}, False),
+    ],
+)
+def test_a_cell_is_kept_whatever_the_weights_or_not_touched(bias, attributes, without, tmp_path):
+    import onnx_ir
+
+    plain, form = tmp_path / "plain.onnx", tmp_path / "form.onnx"
+    inputs = lstm(plain, bias=bias, **attributes)
+    portable.rewrite(plain, form, "openvino")
+    (layer,) = recurrent_nodes(onnx_ir.load(form))
+    assert (len(layer.inputs) < 5 or layer.inputs[4] is None) == without
+    given, kept = (onnxruntime.load(None, path, threads=1)(inputs)["c"] for path in (plain, form))
+    np.testing.assert_allclose(kept, given, rtol=0, atol=1e-5)
+
+
+def test_a_damaged_file_is_one_line(tmp_path):
+    (tmp_path / "damaged.onnx").write_bytes(b"no protobuf at all")
+    with pytest.raises(
+        rnnbench.RnnbenchError, match=r"damaged.onnx is not ONNX \(.*export it again"
+    ):
+        portable.rewrite(tmp_path / "damaged.onnx", tmp_path / "form.onnx")
