@@ -310,6 +310,35 @@ def looped(op):
     return edit
 
 
+def scanned(*nodes, states=("h",)):
+    """A Scan along x over a body of one's own: (operator, inputs, output[, attributes]).
+
+    It is handed `xt` and every state, and makes `h_next` of the state `h`; its weights are `w` for
+    the input, `r` and `u` for states, and `b`.
+    """
+
+    def edit(proto):
+        info = helper.make_tensor_value_info
+        made = [helper.make_node(op, ins, [out], **dict(*a)) for op, ins, out, *a in nodes]
+        inputs = [info(s, TensorProto.FLOAT, ["batch", 4]) for s in states]
+        results = [info(f"{s}_next", TensorProto.FLOAT, ["batch", 4]) for s in states]
+        step = info("xt", TensorProto.FLOAT, ["batch", 3])
+        body = helper.make_graph(made, "body", [*inputs, step], results)
+        firsts, lasts = ["first"] * len(states), [f"{s}_last" for s in states]
+        loop = helper.make_node("Scan", [*firsts, "x"], lasts, body=body, num_scan_inputs=1)
+        tensors = {"w": np.ones((3, 4), np.float32), "r": np.eye(4, dtype=np.float32)}
+        tensors |= {"u": 2 * tensors["r"], "b": np.ones(4, np.float32)}
+        del proto.graph.node[:], proto.graph.output[:]
+        for name, array in tensors.items():
+            proto.graph.initializer.append(numpy_helper.from_array(array, name))
+        handmade.replace_initializer(proto, "axes", np.array([0], np.int64))
+        proto.graph.node.extend([helper.make_node("Squeeze", ["h0", "axes"], ["first"]), loop])
+        proto.graph.output.extend(info(n, TensorProto.FLOAT, ["batch", 4]) for n in lasts)
+        onnx.checker.check_model(proto, full_check=True)
+
+    return edit
+
+
 def package(path):
     """What an AOTInductor package holds, as far as names go."""
     with zipfile.ZipFile(path, "w") as file:

@@ -30,6 +30,7 @@ from tests.stock_files import (
     new,
     old,
     opset,
+    scanned,
     scripted,
     sequence,
     stale,
@@ -184,6 +185,32 @@ def test_a_loop_is_proved_to_be_its_cell(tmp_path, name):
         found = rnnbench.inspect(artifact.path).recurrences
         assert [r.kind for r in found] == [kind if kind in ("gru", "lstm") else "rnn_tanh"] * 2
         assert [(r.input_size, r.hidden_size) for r in found] == [(5, 4), (4, 4)]
+
+
+PRODUCTS = (("MatMul", ["xt", "w"], "wx"), ("MatMul", ["h", "r"], "rh"))
+
+
+def kind_of(path, *nodes, states=("h",)):
+    """(kind, layers) of a Scan over these nodes."""
+    (found,) = rnnbench.inspect(edited(path, scanned(*nodes, states=states))).recurrences
+    return found.kind, found.num_layers
+
+
+@pytest.mark.parametrize(
+    ("added", "kind"),
+    [
+        ([], "rnn_tanh"),
+        (["b"], "rnn_tanh"),
+        (["h"], "unknown"),
+        (["hh"], "unknown"),
+        (["b", "h"], "unknown"),
+    ],
+)
+def test_a_sum_of_onnx_has_any_number_of_values(tmp_path, added, kind):
+    square = [("Mul", ["h", "h"], "hh")] if "hh" in added else []
+    total = ("Sum", ["wx", "rh", *added], "sum")
+    nodes = (*PRODUCTS, *square, total, ("Tanh", ["sum"], "h_next"))
+    assert kind_of(tmp_path / "a.onnx", *nodes) == (kind, 1)
 
 
 @pytest.mark.xdist_group("own cells")

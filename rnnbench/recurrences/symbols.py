@@ -22,7 +22,7 @@ Atom = tuple[Any, ...]
 
 _MOST_TERMS, _HIGHEST = 64, 8  # a cell has four terms, of two factors
 _ACTIVATIONS = {"sigmoid": SIGMOID, "tanh": TANH, "relu": RELU}
-_ADD = ("Add", "Sum", "aten.add")
+_ADD = ("Add", "aten.add")
 _SUBTRACT = ("Sub", "aten.sub")
 
 
@@ -106,6 +106,11 @@ class Symbols:
             return self._product(node)
         if node.op in MULTIPLY:
             return multiply(self.value(args[0]), self.value(args[1]))
+        if node.op == "Sum":  # of any number of values, without the alpha of aten.add
+            total: Poly = {}
+            for value in args:
+                total = add(total, self.value(value))
+            return total
         if node.op in _ADD and len(args) >= 2:
             alpha = node.arg(2, "alpha", 1)
             return add(self.value(args[0]), self.value(args[1]), self._number(alpha))
