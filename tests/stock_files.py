@@ -40,6 +40,30 @@ class Loop(nn.Module):
         return torch.stack(steps)
 
 
+class Whole(nn.Module):
+    def forward(self, x):
+        return x.to(torch.int32).to(torch.float32)
+
+
+class Doubled(nn.Module):
+    def forward(self, x):
+        return x.to(torch.float64).to(torch.float32)
+
+
+class Cast(nn.Module):
+    """A loop over an Elman cell that casts before its activation."""
+
+    def __init__(self, cast):
+        super().__init__()
+        self.x, self.h, self.cast = nn.Linear(3, 4), nn.Linear(4, 4), cast
+
+    def forward(self, x):
+        h = torch.zeros(x.shape[1], 4)
+        for t in range(x.shape[0]):
+            h = torch.tanh(self.cast(self.x(x[t]) + self.h(h)))
+        return h
+
+
 class Normed(nn.Module):
     def __init__(self):
         super().__init__()
@@ -189,6 +213,13 @@ def exported(module, path):
     with export_warnings(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The tensor attributes .* assigned during export")
         torch.export.save(torch.export.export(module, (X,)), path)
+    return path
+
+
+def decomposed(module, path):
+    with export_warnings():
+        program = torch.export.export(module, (X,)).run_decompositions()
+        torch.export.save(program, path)
     return path
 
 

@@ -3,12 +3,15 @@
 import json
 
 import pytest
+from onnx import TensorProto
 
 import rnnbench
 from rnnbench import Model, TensorSpec, cli, plugins, variants
 from rnnbench.inspect import differences
 from tests import handmade
 from tests.stock_files import (
+    Cast,
+    Doubled,
     Flipped,
     Kept,
     Layer,
@@ -18,9 +21,11 @@ from tests.stock_files import (
     PeepholeLstm,
     Stepped,
     TwoGates,
+    Whole,
     attribute,
     constant_lengths,
     declared_dynamic,
+    decomposed,
     doubled,
     dropout,
     edited,
@@ -211,6 +216,33 @@ def test_a_sum_of_onnx_has_any_number_of_values(tmp_path, added, kind):
     total = ("Sum", ["wx", "rh", *added], "sum")
     nodes = (*PRODUCTS, *square, total, ("Tanh", ["sum"], "h_next"))
     assert kind_of(tmp_path / "a.onnx", *nodes) == (kind, 1)
+
+
+@pytest.mark.parametrize(
+    ("to", "kind"),
+    [
+        (TensorProto.DOUBLE, "rnn_tanh"),
+        (TensorProto.BFLOAT16, "rnn_tanh"),
+        (TensorProto.INT32, "unknown"),
+        (TensorProto.BOOL, "unknown"),
+    ],
+)
+def test_a_cast_of_onnx_to_whole_numbers_is_an_operation(tmp_path, to, kind):
+    nodes = (
+        *PRODUCTS,
+        ("Add", ["wx", "rh"], "sum"),
+        ("Cast", ["sum"], "other", {"to": to}),
+        ("Cast", ["other"], "back", {"to": TensorProto.FLOAT}),
+        ("Tanh", ["back"], "h_next"),
+    )
+    assert kind_of(tmp_path / "a.onnx", *nodes) == (kind, 1)
+
+
+@pytest.mark.parametrize(("cast", "kind"), [(Doubled, "rnn_tanh"), (Whole, "unknown")])
+@pytest.mark.parametrize("write", [old, traced, scripted, exported, decomposed])
+def test_a_cast_of_torch_to_whole_numbers_is_an_operation(tmp_path, write, cast, kind):
+    (found,) = rnnbench.inspect(write(Cast(cast()).eval(), tmp_path / "file")).recurrences
+    assert found.kind == kind
 
 
 @pytest.mark.xdist_group("own cells")

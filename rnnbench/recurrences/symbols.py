@@ -121,7 +121,7 @@ class Symbols:
             return add(self.value(args[1]), self.value(args[0]), -1.0)
         if node.op in ("Neg", "aten.neg"):
             return add({}, self.value(args[0]), -1.0)
-        if node.op in PASS:
+        if node.op in PASS and not self._leaves_floats(node):
             data = refs_in(data_of(node))
             if len(data) == 1:
                 return self.value(data[0])
@@ -192,9 +192,40 @@ class Symbols:
         forwards = steps is None or set(steps.values or ()) == {1}
         return before == after and forwards
 
+    def _leaves_floats(self, node: Node) -> bool:
+        """Whether it is a cast whose result is not, or may not be, of a floating-point type.
+
+        Between these a cast only rounds; to whole numbers or truths it is a step function. A file
+        that does not say the type (TorchScript's `h.to(x.dtype)`) shows nothing.
+        """
+        if node.op == "Cast":
+            return node.attributes.get("to") not in _FLOATS_OF_ONNX
+        if node.op == "aten.view":  # whose other form reads the same bits as another type
+            return not isinstance(node.arg(1, "size"), list | Ref)
+        if node.op not in ("aten.to", "aten._to_copy"):
+            return False
+        given = [node.attributes.get("dtype"), node.attributes.get("other"), *node.args[1:]]
+        for value in given:
+            if isinstance(value, Ref):
+                makers = self._flow.makers.get(value, [])
+                if any(maker.op == "prim.device" for maker in makers):
+                    continue
+                of = next((m.args[0] for m in makers if m.op == "prim.dtype"), value)
+                outer = self._flow.outer(of) if isinstance(of, Ref) else of
+                return self._flow.program.dtype(outer) not in _FLOATS
+            if isinstance(value, str) and value.startswith("dtype:"):
+                return value.removeprefix("dtype:") not in _FLOATS
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value not in _FLOATS_OF_TORCHSCRIPT
+        return False  # to another device
+
     def _number(self, value: Any) -> float:
         return self.value(value).get((), 1.0)
 
+
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+_FLOATS_OF_ONNX = (10, 16, 1, 11)  # TensorProto.DataType
+_FLOATS_OF_TORCHSCRIPT = (5, 15, 6, 7)  # c10::ScalarType
 
 # Operators of `PASS` that may hand on a part, or all in another order.
 _TURNS = ("Transpose", "transpose", "permute", "t", "flip")
