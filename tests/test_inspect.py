@@ -245,6 +245,28 @@ def test_a_cast_of_torch_to_whole_numbers_is_an_operation(tmp_path, write, cast,
     assert found.kind == kind
 
 
+@pytest.mark.parametrize(
+    ("uses", "found"),
+    [
+        ({"h": "", "g": "h_next"}, ("rnn_tanh", 2)),
+        ({"h": "", "g": "h"}, ("rnn_tanh", 2)),
+        ({"h": "g", "g": "h"}, ("unknown", 1)),
+        ({"h": "g", "g": "h_next"}, ("unknown", 1)),
+        ({"h": "", "g": "h_next", "f": "g_next"}, ("rnn_tanh", 3)),
+        ({"h": "f", "g": "h_next", "f": "g_next"}, ("unknown", 1)),
+        ({"h": "", "g": "f", "f": "g"}, ("unknown", 1)),
+    ],
+)
+def test_cells_that_need_each_others_states_are_no_stack(tmp_path, uses, found):
+    nodes = []
+    for state, other in uses.items():
+        given = ("MatMul", [other, "u"], f"x{state}") if other else ("MatMul", ["xt", "w"], "xh")
+        own = ("MatMul", [state, "r"], f"r{state}")
+        total = ("Sum", [f"x{state}", f"r{state}", "b"], f"sum_{state}")
+        nodes += [given, own, total, ("Tanh", [f"sum_{state}"], f"{state}_next")]
+    assert kind_of(tmp_path / "a.onnx", *nodes, states=tuple(uses)) == found
+
+
 @pytest.mark.xdist_group("own cells")
 def test_dimensions_have_their_declared_names(own_cells, tmp_path):
     for bundle in own_cells:
