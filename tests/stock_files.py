@@ -64,6 +64,52 @@ class Cast(nn.Module):
         return h
 
 
+class WeighedGru(nn.Module):
+    """A loop over a GRU cell whose candidate is weighed with 1 - alpha z."""
+
+    def __init__(self, alpha):
+        super().__init__()
+        self.x, self.h, self.alpha = nn.Linear(3, 12), nn.Linear(4, 12), alpha
+
+    def forward(self, x):
+        h = torch.zeros(x.shape[1], 4)
+        for t in range(x.shape[0]):
+            (a, b, c), (d, e, f) = self.x(x[t]).chunk(3, -1), self.h(h).chunk(3, -1)
+            z = torch.sigmoid(b + e)
+            n = torch.tanh(c + torch.sigmoid(a + d) * f)
+            h = torch.rsub(z, 1, alpha=self.alpha) * n + z * h
+        return h
+
+
+class TwoLstms(nn.Module):
+    """A loop over two LSTM cells, the second of which has the first's state for its input.
+
+    The first has the second's old state as well, if they are mutual.
+    """
+
+    __constants__ = ("mutual",)
+
+    def __init__(self, mutual):
+        super().__init__()
+        self.x, self.h, self.up, self.g = (nn.Linear(n, 16) for n in (3, 4, 4, 4))
+        self.down, self.mutual = nn.Linear(4, 16), mutual
+
+    def forward(self, x):
+        h = c = g = d = torch.zeros(x.shape[1], 4)
+        for t in range(x.shape[0]):
+            first = self.x(x[t]) + self.h(h)
+            second = self.up(h) + self.g(g)
+            if self.mutual:
+                first = first + self.down(g)
+            i, f, n, o = first.chunk(4, -1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(n)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            i, f, n, o = second.chunk(4, -1)
+            d = torch.sigmoid(f) * d + torch.sigmoid(i) * torch.tanh(n)
+            g = torch.sigmoid(o) * torch.tanh(d)
+        return g
+
+
 class Normed(nn.Module):
     def __init__(self):
         super().__init__()

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 import rnnbench
 from rnnbench import Model, TensorSpec, cli, plugins, variants
@@ -21,6 +21,8 @@ from tests.stock_files import (
     PeepholeLstm,
     Stepped,
     TwoGates,
+    TwoLstms,
+    WeighedGru,
     Whole,
     attribute,
     constant_lengths,
@@ -265,6 +267,35 @@ def test_cells_that_need_each_others_states_are_no_stack(tmp_path, uses, found):
         total = ("Sum", [f"x{state}", f"r{state}", "b"], f"sum_{state}")
         nodes += [given, own, total, ("Tanh", [f"sum_{state}"], f"{state}_next")]
     assert kind_of(tmp_path / "a.onnx", *nodes, states=tuple(uses)) == found
+
+
+@pytest.mark.parametrize(("mutual", "found"), [(False, ("lstm", 2)), (True, ("unknown", 1))])
+def test_two_lstms_that_need_each_others_states_are_no_stack(tmp_path, mutual, found):
+    (one,) = rnnbench.inspect(scripted(TwoLstms(mutual), tmp_path / "a.ts")).recurrences
+    assert (one.kind, one.num_layers) == found
+
+
+@pytest.mark.parametrize(("alpha", "kind"), [(1, "gru"), (2, "unknown")])
+@pytest.mark.parametrize("write", [scripted, decomposed])
+def test_the_alpha_of_rsub_counts(tmp_path, write, alpha, kind):
+    (found,) = rnnbench.inspect(write(WeighedGru(alpha), tmp_path / "file")).recurrences
+    assert found.kind == kind
+
+
+@pytest.mark.parametrize(("taken", "kind"), [("wx", "rnn_tanh"), ("h", "unknown")])
+def test_a_branch_depends_on_what_it_takes_from_around_it(tmp_path, taken, kind):
+    result = helper.make_tensor_value_info("chosen", TensorProto.FLOAT, None)
+    node = helper.make_node("Mul", [taken, taken], ["chosen"])
+    branch = helper.make_graph([node], "branch", [], [result])
+    yes = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
+    nodes = (
+        *PRODUCTS,
+        ("Constant", [], "yes", {"value": yes}),
+        ("If", ["yes"], "more", {"then_branch": branch, "else_branch": branch}),
+        ("Sum", ["wx", "rh", "more"], "sum"),
+        ("Tanh", ["sum"], "h_next"),
+    )
+    assert kind_of(tmp_path / "a.onnx", *nodes) == (kind, 1)
 
 
 @pytest.mark.xdist_group("own cells")

@@ -13,7 +13,7 @@ from typing import Any
 
 from rnnbench.flow import Flow, data_of
 from rnnbench.operators import COLLECT, MATRIX, MULTIPLY, PASS, RELU, SIGMOID, TANH
-from rnnbench.program import Node, Ref, refs_in
+from rnnbench.program import Node, Ref, refs_in, walk
 
 Monomial = tuple[int, ...]
 Poly = dict[Monomial, float]
@@ -90,7 +90,7 @@ class Symbols:
             found = None
         for name in filter(None, node.outputs):
             if found is None:
-                of = frozenset(s for r in node.refs for s in self.depends(self.value(r)))
+                of = frozenset(s for r in _reads(node) for s in self.depends(self.value(r)))
                 self._known[name] = self._atom("operation", name, depends=of)
             elif node.op in PASS and not self._hands_on(node, name):
                 self._known[name] = self._part(found, name)
@@ -118,7 +118,8 @@ class Symbols:
             alpha = node.arg(2, "alpha", 1)
             return add(self.value(args[0]), self.value(args[1]), -self._number(alpha))
         if node.op == "aten.rsub":
-            return add(self.value(args[1]), self.value(args[0]), -1.0)
+            alpha = node.arg(2, "alpha", 1)
+            return add(self.value(args[1]), self.value(args[0]), -self._number(alpha))
         if node.op in ("Neg", "aten.neg"):
             return add({}, self.value(args[0]), -1.0)
         if node.op in PASS and not self._leaves_floats(node):
@@ -235,6 +236,13 @@ _RANGES = (
     *("Slice", "Split", "select", "slice", "__getitem__", "unbind", "split", "chunk", "narrow"),
     *("split_with_sizes", "unsafe_chunk", "unsafe_split", "getitem", "TupleUnpack"),
 )
+
+
+def _reads(node: Node) -> list[Ref]:
+    """What a node reads, and what its bodies take from around them."""
+    inner = [n for body in node.bodies for n in walk(body)]
+    results = [body.outputs for n in (node, *inner) for body in n.bodies]
+    return [*node.refs, *(r for n in inner for r in n.refs), *refs_in(results)]
 
 
 def add(a: Poly, b: Poly, times: float = 1.0) -> Poly:
