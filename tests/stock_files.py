@@ -40,6 +40,76 @@ class Loop(nn.Module):
         return torch.stack(steps)
 
 
+class Whole(nn.Module):
+    def forward(self, x):
+        return x.to(torch.int32).to(torch.float32)
+
+
+class Doubled(nn.Module):
+    def forward(self, x):
+        return x.to(torch.float64).to(torch.float32)
+
+
+class Cast(nn.Module):
+    """A loop over an Elman cell that casts before its activation."""
+
+    def __init__(self, cast):
+        super().__init__()
+        self.x, self.h, self.cast = nn.Linear(3, 4), nn.Linear(4, 4), cast
+
+    def forward(self, x):
+        h = torch.zeros(x.shape[1], 4)
+        for t in range(x.shape[0]):
+            h = torch.tanh(self.cast(self.x(x[t]) + self.h(h)))
+        return h
+
+
+class WeighedGru(nn.Module):
+    """A loop over a GRU cell whose candidate is weighed with 1 - alpha z."""
+
+    def __init__(self, alpha):
+        super().__init__()
+        self.x, self.h, self.alpha = nn.Linear(3, 12), nn.Linear(4, 12), alpha
+
+    def forward(self, x):
+        h = torch.zeros(x.shape[1], 4)
+        for t in range(x.shape[0]):
+            (a, b, c), (d, e, f) = self.x(x[t]).chunk(3, -1), self.h(h).chunk(3, -1)
+            z = torch.sigmoid(b + e)
+            n = torch.tanh(c + torch.sigmoid(a + d) * f)
+            h = torch.rsub(z, 1, alpha=self.alpha) * n + z * h
+        return h
+
+
+class TwoLstms(nn.Module):
+    """A loop over two LSTM cells, the second of which has the first's state for its input.
+
+    The first has the second's old state as well, if they are mutual.
+    """
+
+    __constants__ = ("mutual",)
+
+    def __init__(self, mutual):
+        super().__init__()
+        self.x, self.h, self.up, self.g = (nn.Linear(n, 16) for n in (3, 4, 4, 4))
+        self.down, self.mutual = nn.Linear(4, 16), mutual
+
+    def forward(self, x):
+        h = c = g = d = torch.zeros(x.shape[1], 4)
+        for t in range(x.shape[0]):
+            first = self.x(x[t]) + self.h(h)
+            second = self.up(h) + self.g(g)
+            if self.mutual:
+                first = first + self.down(g)
+            i, f, n, o = first.chunk(4, -1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(n)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            i, f, n, o = second.chunk(4, -1)
+            d = torch.sigmoid(f) * d + torch.sigmoid(i) * torch.tanh(n)
+            g = torch.sigmoid(o) * torch.tanh(d)
+        return g
+
+
 class Normed(nn.Module):
     def __init__(self):
         super().__init__()
@@ -192,6 +262,13 @@ def exported(module, path):
     return path
 
 
+def decomposed(module, path):
+    with export_warnings():
+        program = torch.export.export(module, (X,)).run_decompositions()
+        torch.export.save(program, path)
+    return path
+
+
 def edited(path, edit):
     proto = handmade.onnx_gru(handmade.gru())
     edit(proto)
@@ -306,6 +383,35 @@ def looped(op):
         handmade.replace_initializer(proto, "axes", np.array([0], np.int64))
         shapes = {"all": ["time", "batch", 4], "last": ["batch", 4]}
         proto.graph.output.extend(info(n, TensorProto.FLOAT, s) for n, s in shapes.items())
+
+    return edit
+
+
+def scanned(*nodes, states=("h",)):
+    """A Scan along x over a body of one's own: (operator, inputs, output[, attributes]).
+
+    It is handed `xt` and every state, and makes `h_next` of the state `h`; its weights are `w` for
+    the input, `r` and `u` for states, and `b`.
+    """
+
+    def edit(proto):
+        info = helper.make_tensor_value_info
+        made = [helper.make_node(op, ins, [out], **dict(*a)) for op, ins, out, *a in nodes]
+        inputs = [info(s, TensorProto.FLOAT, ["batch", 4]) for s in states]
+        results = [info(f"{s}_next", TensorProto.FLOAT, ["batch", 4]) for s in states]
+        step = info("xt", TensorProto.FLOAT, ["batch", 3])
+        body = helper.make_graph(made, "body", [*inputs, step], results)
+        firsts, lasts = ["first"] * len(states), [f"{s}_last" for s in states]
+        loop = helper.make_node("Scan", [*firsts, "x"], lasts, body=body, num_scan_inputs=1)
+        tensors = {"w": np.ones((3, 4), np.float32), "r": np.eye(4, dtype=np.float32)}
+        tensors |= {"u": 2 * tensors["r"], "b": np.ones(4, np.float32)}
+        del proto.graph.node[:], proto.graph.output[:]
+        for name, array in tensors.items():
+            proto.graph.initializer.append(numpy_helper.from_array(array, name))
+        handmade.replace_initializer(proto, "axes", np.array([0], np.int64))
+        proto.graph.node.extend([helper.make_node("Squeeze", ["h0", "axes"], ["first"]), loop])
+        proto.graph.output.extend(info(n, TensorProto.FLOAT, ["batch", 4]) for n in lasts)
+        onnx.checker.check_model(proto, full_check=True)
 
     return edit
 

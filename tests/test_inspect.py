@@ -3,12 +3,15 @@
 import json
 
 import pytest
+from onnx import TensorProto, helper
 
 import rnnbench
 from rnnbench import Model, TensorSpec, cli, plugins, variants
 from rnnbench.inspect import differences
 from tests import handmade
 from tests.stock_files import (
+    Cast,
+    Doubled,
     Flipped,
     Kept,
     Layer,
@@ -18,9 +21,13 @@ from tests.stock_files import (
     PeepholeLstm,
     Stepped,
     TwoGates,
+    TwoLstms,
+    WeighedGru,
+    Whole,
     attribute,
     constant_lengths,
     declared_dynamic,
+    decomposed,
     doubled,
     dropout,
     edited,
@@ -30,6 +37,7 @@ from tests.stock_files import (
     new,
     old,
     opset,
+    scanned,
     scripted,
     sequence,
     stale,
@@ -184,6 +192,110 @@ def test_a_loop_is_proved_to_be_its_cell(tmp_path, name):
         found = rnnbench.inspect(artifact.path).recurrences
         assert [r.kind for r in found] == [kind if kind in ("gru", "lstm") else "rnn_tanh"] * 2
         assert [(r.input_size, r.hidden_size) for r in found] == [(5, 4), (4, 4)]
+
+
+PRODUCTS = (("MatMul", ["xt", "w"], "wx"), ("MatMul", ["h", "r"], "rh"))
+
+
+def kind_of(path, *nodes, states=("h",)):
+    """(kind, layers) of a Scan over these nodes."""
+    (found,) = rnnbench.inspect(edited(path, scanned(*nodes, states=states))).recurrences
+    return found.kind, found.num_layers
+
+
+@pytest.mark.parametrize(
+    ("added", "kind"),
+    [
+        ([], "rnn_tanh"),
+        (["b"], "rnn_tanh"),
+        (["h"], "unknown"),
+        (["hh"], "unknown"),
+        (["b", "h"], "unknown"),
+    ],
+)
+def test_a_sum_of_onnx_has_any_number_of_values(tmp_path, added, kind):
+    square = [("Mul", ["h", "h"], "hh")] if "hh" in added else []
+    total = ("Sum", ["wx", "rh", *added], "sum")
+    nodes = (*PRODUCTS, *square, total, ("Tanh", ["sum"], "h_next"))
+    assert kind_of(tmp_path / "a.onnx", *nodes) == (kind, 1)
+
+
+@pytest.mark.parametrize(
+    ("to", "kind"),
+    [
+        (TensorProto.DOUBLE, "rnn_tanh"),
+        (TensorProto.BFLOAT16, "rnn_tanh"),
+        (TensorProto.INT32, "unknown"),
+        (TensorProto.BOOL, "unknown"),
+    ],
+)
+def test_a_cast_of_onnx_to_whole_numbers_is_an_operation(tmp_path, to, kind):
+    nodes = (
+        *PRODUCTS,
+        ("Add", ["wx", "rh"], "sum"),
+        ("Cast", ["sum"], "other", {"to": to}),
+        ("Cast", ["other"], "back", {"to": TensorProto.FLOAT}),
+        ("Tanh", ["back"], "h_next"),
+    )
+    assert kind_of(tmp_path / "a.onnx", *nodes) == (kind, 1)
+
+
+@pytest.mark.parametrize(("cast", "kind"), [(Doubled, "rnn_tanh"), (Whole, "unknown")])
+@pytest.mark.parametrize("write", [old, traced, scripted, exported, decomposed])
+def test_a_cast_of_torch_to_whole_numbers_is_an_operation(tmp_path, write, cast, kind):
+    (found,) = rnnbench.inspect(write(Cast(cast()).eval(), tmp_path / "file")).recurrences
+    assert found.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("uses", "found"),
+    [
+        ({"h": "", "g": "h_next"}, ("rnn_tanh", 2)),
+        ({"h": "", "g": "h"}, ("rnn_tanh", 2)),
+        ({"h": "g", "g": "h"}, ("unknown", 1)),
+        ({"h": "g", "g": "h_next"}, ("unknown", 1)),
+        ({"h": "", "g": "h_next", "f": "g_next"}, ("rnn_tanh", 3)),
+        ({"h": "f", "g": "h_next", "f": "g_next"}, ("unknown", 1)),
+        ({"h": "", "g": "f", "f": "g"}, ("unknown", 1)),
+    ],
+)
+def test_cells_that_need_each_others_states_are_no_stack(tmp_path, uses, found):
+    nodes = []
+    for state, other in uses.items():
+        given = ("MatMul", [other, "u"], f"x{state}") if other else ("MatMul", ["xt", "w"], "xh")
+        own = ("MatMul", [state, "r"], f"r{state}")
+        total = ("Sum", [f"x{state}", f"r{state}", "b"], f"sum_{state}")
+        nodes += [given, own, total, ("Tanh", [f"sum_{state}"], f"{state}_next")]
+    assert kind_of(tmp_path / "a.onnx", *nodes, states=tuple(uses)) == found
+
+
+@pytest.mark.parametrize(("mutual", "found"), [(False, ("lstm", 2)), (True, ("unknown", 1))])
+def test_two_lstms_that_need_each_others_states_are_no_stack(tmp_path, mutual, found):
+    (one,) = rnnbench.inspect(scripted(TwoLstms(mutual), tmp_path / "a.ts")).recurrences
+    assert (one.kind, one.num_layers) == found
+
+
+@pytest.mark.parametrize(("alpha", "kind"), [(1, "gru"), (2, "unknown")])
+@pytest.mark.parametrize("write", [scripted, decomposed])
+def test_the_alpha_of_rsub_counts(tmp_path, write, alpha, kind):
+    (found,) = rnnbench.inspect(write(WeighedGru(alpha), tmp_path / "file")).recurrences
+    assert found.kind == kind
+
+
+@pytest.mark.parametrize(("taken", "kind"), [("wx", "rnn_tanh"), ("h", "unknown")])
+def test_a_branch_depends_on_what_it_takes_from_around_it(tmp_path, taken, kind):
+    result = helper.make_tensor_value_info("chosen", TensorProto.FLOAT, None)
+    node = helper.make_node("Mul", [taken, taken], ["chosen"])
+    branch = helper.make_graph([node], "branch", [], [result])
+    yes = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
+    nodes = (
+        *PRODUCTS,
+        ("Constant", [], "yes", {"value": yes}),
+        ("If", ["yes"], "more", {"then_branch": branch, "else_branch": branch}),
+        ("Sum", ["wx", "rh", "more"], "sum"),
+        ("Tanh", ["sum"], "h_next"),
+    )
+    assert kind_of(tmp_path / "a.onnx", *nodes) == (kind, 1)
 
 
 @pytest.mark.xdist_group("own cells")

@@ -14,7 +14,8 @@ def prove(flow: Flow, nodes: Sequence[Node], states: Sequence[tuple[str, Any]]) 
     """The kind of a step's cells, and how many there are; `unknown` where it cannot be shown.
 
     The formulas are those of the documentation of `nn.RNN`, `nn.GRU` and `nn.LSTM`; a GRU may reset
-    its state before the matrix product as well, as ONNX's with `linear_before_reset=0`.
+    its state before the matrix product as well, as ONNX's with `linear_before_reset=0`. Several
+    cells are a stack: one's input may depend on another's states, but not both on each other's.
 
     Args:
         flow: the program's edges.
@@ -27,16 +28,46 @@ def prove(flow: Flow, nodes: Sequence[Node], states: Sequence[tuple[str, Any]]) 
         return "unknown", 1
     following = [symbols.value(value) for _, value in states]
     cells = _Cells(symbols, following)
-    count = range(len(states))
+    kind, found = _kind(cells, range(len(states)))
+    if any(_is_in_cycle(cell, found, symbols, following) for cell in found):
+        return "unknown", 1
+    return kind, max(len(found), 1)
+
+
+def _kind(cells: _Cells, count: range) -> tuple[str, list[tuple[int, ...]]]:
+    """The kind of all the cells, and the states of each."""
+    singles: list[tuple[int, ...]] = [(i,) for i in count]
     for kind in ("tanh", "relu"):
         if all(cells.is_elman(i, kind) for i in count):
-            return f"rnn_{kind}", len(states)
+            return f"rnn_{kind}", singles
     if all(cells.is_gru(i) for i in count):
-        return "gru", len(states)
+        return "gru", singles
     pairs = {h: c for h in count for c in count if h != c and cells.is_lstm(h, c)}
-    if 2 * len(pairs) == len(states) and {*pairs, *pairs.values()} == {*count}:
-        return "lstm", len(pairs)
-    return "unknown", 1
+    if 2 * len(pairs) == len(count) and {*pairs, *pairs.values()} == {*count}:
+        return "lstm", list(pairs.items())
+    return "unknown", []
+
+
+def _is_in_cycle(
+    cell: tuple[int, ...],
+    cells: Sequence[tuple[int, ...]],
+    symbols: Symbols,
+    following: Sequence[Poly],
+) -> bool:
+    """Whether another cell depends on a cell's old states, and that cell on the other's."""
+    waiting, seen = [cell], set()
+    while waiting:
+        states = waiting.pop()
+        needs = {s for i in states for s in symbols.depends(following[i])}
+        for other in cells:
+            if other == states or not needs & {*other}:
+                continue
+            if other == cell:
+                return True
+            if other not in seen:
+                seen.add(other)
+                waiting.append(other)
+    return False
 
 
 class _Cells:

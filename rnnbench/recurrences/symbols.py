@@ -13,7 +13,7 @@ from typing import Any
 
 from rnnbench.flow import Flow, data_of
 from rnnbench.operators import COLLECT, MATRIX, MULTIPLY, PASS, RELU, SIGMOID, TANH
-from rnnbench.program import Node, Ref, refs_in
+from rnnbench.program import Node, Ref, refs_in, walk
 
 Monomial = tuple[int, ...]
 Poly = dict[Monomial, float]
@@ -22,7 +22,7 @@ Atom = tuple[Any, ...]
 
 _MOST_TERMS, _HIGHEST = 64, 8  # a cell has four terms, of two factors
 _ACTIVATIONS = {"sigmoid": SIGMOID, "tanh": TANH, "relu": RELU}
-_ADD = ("Add", "Sum", "aten.add")
+_ADD = ("Add", "aten.add")
 _SUBTRACT = ("Sub", "aten.sub")
 
 
@@ -90,7 +90,7 @@ class Symbols:
             found = None
         for name in filter(None, node.outputs):
             if found is None:
-                of = frozenset(s for r in node.refs for s in self.depends(self.value(r)))
+                of = frozenset(s for r in _reads(node) for s in self.depends(self.value(r)))
                 self._known[name] = self._atom("operation", name, depends=of)
             elif node.op in PASS and not self._hands_on(node, name):
                 self._known[name] = self._part(found, name)
@@ -106,6 +106,11 @@ class Symbols:
             return self._product(node)
         if node.op in MULTIPLY:
             return multiply(self.value(args[0]), self.value(args[1]))
+        if node.op == "Sum":  # of any number of values, without the alpha of aten.add
+            total: Poly = {}
+            for value in args:
+                total = add(total, self.value(value))
+            return total
         if node.op in _ADD and len(args) >= 2:
             alpha = node.arg(2, "alpha", 1)
             return add(self.value(args[0]), self.value(args[1]), self._number(alpha))
@@ -113,10 +118,11 @@ class Symbols:
             alpha = node.arg(2, "alpha", 1)
             return add(self.value(args[0]), self.value(args[1]), -self._number(alpha))
         if node.op == "aten.rsub":
-            return add(self.value(args[1]), self.value(args[0]), -1.0)
+            alpha = node.arg(2, "alpha", 1)
+            return add(self.value(args[1]), self.value(args[0]), -self._number(alpha))
         if node.op in ("Neg", "aten.neg"):
             return add({}, self.value(args[0]), -1.0)
-        if node.op in PASS:
+        if node.op in PASS and not self._leaves_floats(node):
             data = refs_in(data_of(node))
             if len(data) == 1:
                 return self.value(data[0])
@@ -187,9 +193,40 @@ class Symbols:
         forwards = steps is None or set(steps.values or ()) == {1}
         return before == after and forwards
 
+    def _leaves_floats(self, node: Node) -> bool:
+        """Whether it is a cast whose result is not, or may not be, of a floating-point type.
+
+        Between these a cast only rounds; to whole numbers or truths it is a step function. A file
+        that does not say the type (TorchScript's `h.to(x.dtype)`) shows nothing.
+        """
+        if node.op == "Cast":
+            return node.attributes.get("to") not in _FLOATS_OF_ONNX
+        if node.op == "aten.view":  # whose other form reads the same bits as another type
+            return not isinstance(node.arg(1, "size"), list | Ref)
+        if node.op not in ("aten.to", "aten._to_copy"):
+            return False
+        given = [node.attributes.get("dtype"), node.attributes.get("other"), *node.args[1:]]
+        for value in given:
+            if isinstance(value, Ref):
+                makers = self._flow.makers.get(value, [])
+                if any(maker.op == "prim.device" for maker in makers):
+                    continue
+                of = next((m.args[0] for m in makers if m.op == "prim.dtype"), value)
+                outer = self._flow.outer(of) if isinstance(of, Ref) else of
+                return self._flow.program.dtype(outer) not in _FLOATS
+            if isinstance(value, str) and value.startswith("dtype:"):
+                return value.removeprefix("dtype:") not in _FLOATS
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value not in _FLOATS_OF_TORCHSCRIPT
+        return False  # to another device
+
     def _number(self, value: Any) -> float:
         return self.value(value).get((), 1.0)
 
+
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+_FLOATS_OF_ONNX = (10, 16, 1, 11)  # TensorProto.DataType
+_FLOATS_OF_TORCHSCRIPT = (5, 15, 6, 7)  # c10::ScalarType
 
 # Operators of `PASS` that may hand on a part, or all in another order.
 _TURNS = ("Transpose", "transpose", "permute", "t", "flip")
@@ -199,6 +236,13 @@ _RANGES = (
     *("Slice", "Split", "select", "slice", "__getitem__", "unbind", "split", "chunk", "narrow"),
     *("split_with_sizes", "unsafe_chunk", "unsafe_split", "getitem", "TupleUnpack"),
 )
+
+
+def _reads(node: Node) -> list[Ref]:
+    """What a node reads, and what its bodies take from around them."""
+    inner = [n for body in node.bodies for n in walk(body)]
+    results = [body.outputs for n in (node, *inner) for body in n.bodies]
+    return [*node.refs, *(r for n in inner for r in n.refs), *refs_in(results)]
 
 
 def add(a: Poly, b: Poly, times: float = 1.0) -> Poly:
