@@ -11,7 +11,9 @@ import pytest
 
 import rnnbench
 from rnnbench import Model, TensorSpec, variants
+from rnnbench.bundle import Bundle
 from rnnbench.embed import embed, find_target, targets
+from rnnbench.embed.describe import about, meaning
 from rnnbench.embed.markdown import code
 from rnnbench.embed.readme import fill
 from rnnbench.golden import read_arrays
@@ -181,3 +183,35 @@ def test_what_is_filled_in_is_not_looked_at_again():
 )
 def test_a_name_is_shown_as_it_is(name, shown):
     assert code(name) == shown
+
+
+MINE = {"columns": ["open", "close"], "mean": [0.5, 1.0], "std": [1.0, 2.0]}
+CLOSE = {"column": "close", "mean": 1.0, "std": 2.0}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        MINE | {"mean": 0.5, "std": 1.0, "target": "close"},
+        MINE | {"target": "close"},
+        MINE | {"target": CLOSE, "mean": ["0.5", "1"]},
+        MINE | {"target": {"column": "close", "mean": 1.0}},
+        MINE | {"target": CLOSE, "columns": 2},
+        MINE | {"target": CLOSE, "std": [1.0]},
+    ],
+)
+def test_metadata_of_a_users_own_are_not_taken_for_a_tasks(bundles, said):
+    days = bundles["days"]
+    mine = Bundle(days.path, days.manifest | {"metadata": said})
+    model = {"outputs": [{"name": "y", "shape": [1]}]}
+    assert meaning(mine, model) == "`model.json` has what was noted at its export, as `metadata`."
+    fit = Bundle(days.path, days.manifest | {"metadata": MINE | {"target": CLOSE, "window": "# w"}})
+    assert "| `close` | 1 | 2 |" in meaning(fit, model)
+    assert "trained on several steps" in " ".join(meaning(fit, model).split())
+
+
+def test_a_recurrence_that_is_no_entry_is_left_out(bundles):
+    days = bundles["days"]
+    listed = [*days.manifest["recurrences"], "lstm"]
+    said = about(Bundle(days.path, days.manifest | {"recurrences": listed}), {"format": "onnx"})
+    assert said == about(days, {"format": "onnx"})
