@@ -73,6 +73,32 @@ def test_a_damaged_artifact_fails(task_bundles, target, tmp_path):
     assert "are off" in row.reason
 
 
+class Best(torch.nn.Module):
+    """The place of the largest value as int16, which the projects in C lack."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = torch.nn.GRU(3, 4)
+
+    def forward(self, x):
+        return self.rnn(x)[0].argmax(-1).to(torch.int16)
+
+
+WIDE = ("cpp-libtorch", "node", "openvino", "python-onnxruntime")
+
+
+@pytest.mark.parametrize(
+    "target", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in WIDE]
+)
+def test_a_project_gives_int16(tmp_path, target):
+    inputs = (TensorSpec("x", ("time", "batch", 3)),)
+    model = Model(Best().eval(), inputs, ("best",), name="best")
+    (row,) = conform(rnnbench.export(model, (TARGETS[target].format,), tmp_path), [target])
+    if row.verdict == "not run":
+        skip(target, row)
+    assert row.verdict == "same", format_conformed([row])
+
+
 # Of a name: what ends a string, a comment, a line, a cell, a script, a substitution or a block.
 HOSTILE = (
     "\"'\\*/ // </script><!-- ${1} `id` ??/ #{1} %s @FILE@ | "
