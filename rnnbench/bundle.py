@@ -70,6 +70,8 @@ class Bundle:
         """
         path = Path(path)
         bundle = cls(path, _read_manifest(path))
+        if not _is_name(bundle.name):
+            raise _damaged(path, f"{bundle.name!r} is no name of a folder")
         _ = bundle.inputs, bundle.artifacts  # either raises where it is wrong
         return bundle
 
@@ -202,6 +204,12 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         if not isinstance(manifest.get(key), kind):
             raise _damaged(path, f"manifest.json has no proper {key!r}")
     return manifest
+
+
+def _is_name(name: str) -> bool:
+    """Whether it stays in the folder in which it is used as a name, on any system."""
+    whole = {PurePosixPath(name).name, PureWindowsPath(name).name} == {name}
+    return bool(name) and whole and not name.startswith(".") and "\0" not in name
 
 
 def _inside(folder: Path, name: str, details: Any) -> Path:

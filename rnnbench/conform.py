@@ -76,7 +76,10 @@ def _conform(bundle: Bundle, target: Target) -> Conformed:
         return Conformed(target.name, "not run", reason=missing)
     if target.format not in bundle.artifacts:
         return Conformed(target.name, "not run", reason=f"the bundle has no {target.format} file")
-    project = _project(bundle, target)
+    try:
+        project = _project(bundle, target)
+    except RnnbenchError as error:
+        return Conformed(target.name, "failed", reason=str(error))
     start = time.perf_counter()
     for command in target.build:
         failed = _run(command, project, BUILD_S)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from rnnbench.conformed import Conformed, name_of, never_right, versions_of
+from rnnbench.embed.markdown import table
 
 WIDTH = 120
 """Characters of a line: a matrix that is wider is continued below."""
@@ -22,12 +24,13 @@ def format_matrix(rows: Sequence[Conformed], *, markdown: bool = False) -> str:
 
     Below it is what is not right, silent errors first: results, and no error.
     """
+    rows = [replace(row, model=_one_line(row.model), reason=_one_line(row.reason)) for row in rows]
     ran = [row for row in rows if row.verdict != "not run"]
     models = list(dict.fromkeys(row.model for row in rows))
     columns = list(dict.fromkeys((row.target, row.profile) for row in ran))
     cells = {(r.model, r.target, r.profile): _SHOWN.get(r.verdict, r.verdict) for r in rows}
     body = [[cells.get((model, *column), "") for column in columns] for model in models]
-    table = (_as_markdown if markdown else _as_text)(models, columns, body)
+    shown = (_as_markdown if markdown else _as_text)(models, columns, body)
     silent: list[str] = []
     said: list[str] = []
     for row, line in _grouped(ran):
@@ -37,14 +40,20 @@ def format_matrix(rows: Sequence[Conformed], *, markdown: bool = False) -> str:
     reasons = dict.fromkeys(f"{name_of(row)}: {row.reason}" for row in idle)
     versions = ", ".join(versions_of(rows))
     lines = [
-        *table,
+        *shown,
         "",
         *_section("Silent errors: results that are WRONG, and no error", silent, markdown),
         *_section("Not right, and said so", said, markdown),
         *(_section("Not run", list(reasons), markdown) if reasons else []),
         f"Right under no profile: {never or 'nothing'}.",
     ]
-    return "\n".join([*lines, *([f"With {versions}."] if versions and not markdown else [])])
+    if versions:
+        lines += [*([""] if markdown else []), f"With {versions}."]
+    return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())
 
 
 def _grouped(rows: Sequence[Conformed]) -> Iterator[tuple[Conformed, str]]:
@@ -77,9 +86,8 @@ def _as_markdown(
     models: Sequence[str], columns: Sequence[Column], body: Sequence[Sequence[str]]
 ) -> list[str]:
     titles = [", ".join(filter(None, column)) for column in columns]
-    lines = [f"| model | {' | '.join(titles)} |", "|---" * (len(columns) + 1) + "|"]
-    rows = zip(models, body, strict=True)
-    return [*lines, *(f"| {model} | {' | '.join(map(_bold, cells))} |" for model, cells in rows)]
+    rows = [[model, *map(_bold, cells)] for model, cells in zip(models, body, strict=True)]
+    return table(["model", *titles], rows).split("\n")
 
 
 def _as_text(
@@ -101,9 +109,9 @@ def _as_text(
         left -= wide
     lines: list[str] = []
     for block in blocks:
-        table = [[model, *(row[i] for i in block)] for model, row in zip(models, body, strict=True)]
+        cells = [[model, *(row[i] for i in block)] for model, row in zip(models, body, strict=True)]
         headers = ["model", *("\n".join(columns[i]) for i in block)]
-        text = tabulate(table, headers=headers, disable_numparse=True)
+        text = tabulate(cells, headers=headers, disable_numparse=True)
         lines += ["", *text.splitlines()] if lines else text.splitlines()
     return [line.rstrip() for line in lines]
 

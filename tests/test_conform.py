@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -329,6 +330,13 @@ def test_what_is_not_right_is_grouped_and_silent_errors_come_first():
     marked = format_matrix(rows, markdown=True)
     assert "| second | right | right | right | refused | refused | **WRONG** |" in marked
     assert "- c (plain): **WRONG** for second: " in marked
+
+
+def test_a_models_name_stays_in_its_cell():
+    marked = format_matrix([replace(rows_of(["a"])[0], model="x|y\n## z")], markdown=True)
+    assert "\n| x\\|y ## z | right |\n" in marked
+    assert "\n## z" not in marked
+    assert marked.endswith("\n\nWith a 1.0.")
 
 
 def test_which_exit_code():

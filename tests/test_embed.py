@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -72,6 +73,32 @@ def test_a_damaged_artifact_fails(task_bundles, target, tmp_path):
     assert "are off" in row.reason
 
 
+class Best(torch.nn.Module):
+    """The place of the largest value as int16, which the projects in C lack."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = torch.nn.GRU(3, 4)
+
+    def forward(self, x):
+        return self.rnn(x)[0].argmax(-1).to(torch.int16)
+
+
+WIDE = ("cpp-libtorch", "node", "openvino", "python-onnxruntime")
+
+
+@pytest.mark.parametrize(
+    "target", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in WIDE]
+)
+def test_a_project_gives_int16(tmp_path, target):
+    inputs = (TensorSpec("x", ("time", "batch", 3)),)
+    model = Model(Best().eval(), inputs, ("best",), name="best")
+    (row,) = conform(rnnbench.export(model, (TARGETS[target].format,), tmp_path), [target])
+    if row.verdict == "not run":
+        skip(target, row)
+    assert row.verdict == "same", format_conformed([row])
+
+
 # Of a name: what ends a string, a comment, a line, a cell, a script, a substitution or a block.
 HOSTILE = (
     "\"'\\*/ // </script><!-- ${1} `id` ??/ #{1} %s @FILE@ | "
@@ -106,7 +133,7 @@ def hostile(tmp_path_factory):
             manifest |= {"name": HOSTILE, "version": HOSTILE, "versions": {"torch": HOSTILE}}
             manifest["recurrences"][0]["kind"] = HOSTILE
             (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-            found[format] = Bundle.open(path)
+            found[format] = Bundle(path, manifest)  # `open` refuses a name with a separator
         yield found
 
 
@@ -186,6 +213,21 @@ def test_bad_input_is_one_line(task_bundles, words, said):
     with pytest.raises(RnnbenchError, match=said) as caught:
         run(embed_command, *given)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../esc/a", "a\\b", "/a", "C:a", "a/", "..", ".a", "", "a\0"])
+def test_a_bundles_name_leads_nowhere(task_bundles, tmp_path, monkeypatch, name):
+    sound = task_bundles["text-gru"]
+    path = tmp_path / "sent/text-gru"
+    shutil.copytree(sound.path, path)
+    (path / "manifest.json").write_text(json.dumps(sound.manifest | {"name": name}))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(RnnbenchError, match="is no name of a folder: export the model") as caught:
+        run(embed_command, path, "--target", "python-onnxruntime")
+    assert "\n" not in str(caught.value)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_bundle_without_the_format_is_one_line(tmp_path):

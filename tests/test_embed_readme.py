@@ -8,13 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import rnnbench
-from rnnbench import Model, TensorSpec, variants
+from rnnbench import Model, RnnbenchError, TensorSpec, variants
+from rnnbench.bundle import Bundle
+from rnnbench.conform import conform
 from rnnbench.embed import embed, find_target, targets
-from rnnbench.embed.markdown import code
-from rnnbench.embed.readme import fill
-from rnnbench.golden import read_arrays
+from rnnbench.embed.describe import about, meaning
+from rnnbench.embed.markdown import code, paragraph, table
+from rnnbench.embed.readme import fill, words_of
+from rnnbench.golden import describe_model, read_arrays
 from rnnbench.variants import Options
 from tests.test_embed_native import Ragged
 
@@ -82,7 +86,7 @@ def test_a_readme_says_what_the_model_is(bundles, tmp_path, target, name):
         assert "`y * 7.5 + 15.25` is in `\u00b0C`" in said
     if name == "letters":
         assert "one-hot, the place (from 0) in the alphabet `ehlo`" in said
-        assert "the text 'hello'" in said
+        assert "the text `hello`, a character" in said
         (x,) = (r for r in read_arrays(project / "input.json") if r.name == "x")
         assert "".join("ehlo"[i] for i in x.array[:, 0].argmax(-1)) == "hello"
     if name == "ragged":
@@ -181,3 +185,125 @@ def test_what_is_filled_in_is_not_looked_at_again():
 )
 def test_a_name_is_shown_as_it_is(name, shown):
     assert code(name) == shown
+
+
+MINE = {"columns": ["open", "close"], "mean": [0.5, 1.0], "std": [1.0, 2.0]}
+CLOSE = {"column": "close", "mean": 1.0, "std": 2.0}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        MINE | {"mean": 0.5, "std": 1.0, "target": "close"},
+        MINE | {"target": "close"},
+        MINE | {"target": CLOSE, "mean": ["0.5", "1"]},
+        MINE | {"target": {"column": "close", "mean": 1.0}},
+        MINE | {"target": CLOSE, "columns": 2},
+        MINE | {"target": CLOSE, "std": [1.0]},
+    ],
+)
+def test_metadata_of_a_users_own_are_not_taken_for_a_tasks(bundles, said):
+    days = bundles["days"]
+    mine = Bundle(days.path, days.manifest | {"metadata": said})
+    model = {"outputs": [{"name": "y", "shape": [1]}]}
+    assert meaning(mine, model) == "`model.json` has what was noted at its export, as `metadata`."
+    fit = Bundle(days.path, days.manifest | {"metadata": MINE | {"target": CLOSE, "window": "# w"}})
+    assert "| `close` | 1 | 2 |" in meaning(fit, model)
+    assert "trained on several steps" in " ".join(meaning(fit, model).split())
+
+
+def test_a_recurrence_that_is_no_entry_is_left_out(bundles):
+    days = bundles["days"]
+    listed = [*days.manifest["recurrences"], "lstm"]
+    said = about(Bundle(days.path, days.manifest | {"recurrences": listed}), {"format": "onnx"})
+    assert said == about(days, {"format": "onnx"})
+
+
+class Typed(torch.nn.Module):
+    """A cumulative sum whose inputs and outputs are of every kind."""
+
+    def forward(self, x, half, on, ids, lengths):
+        y = torch.cumsum(x, 0) + half.double() + on.double() + ids.double()
+        return y.argmax(-1).to(torch.int16), y + lengths.double().sum()
+
+
+@pytest.fixture(scope="session")
+def typed(tmp_path_factory):
+    shape = ("time", "batch", 3)
+    dtypes = {"x": "float64", "half": "float16", "on": "bool", "ids": "int32"}
+    inputs = [TensorSpec(n, shape, d, high=5 if n == "ids" else None) for n, d in dtypes.items()]
+    inputs.append(TensorSpec("lengths", ("batch",), "int32", role="lengths"))
+    model = Model(Typed().eval(), tuple(inputs), ("best", "y"), name="typed")
+    return rnnbench.export(model, ("onnx",), tmp_path_factory.mktemp("typed"))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_dtype_that_a_target_lacks_is_one_line(typed, tmp_path, target):
+    out = tmp_path / "p"
+    if target in ("python-onnxruntime", "openvino", "node", "web"):
+        about = json.loads((embed(typed, find_target(target), out) / "model.json").read_text())
+        assert [port["dtype"] for port in about["outputs"]] == ["int16", "float64"]
+        return
+    with pytest.raises(RnnbenchError, match="and this target has float32, ") as e:
+        embed(typed, find_target(target), out)
+    assert "\n" not in str(e.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_conform_goes_on_where_a_target_lacks_a_dtype(typed, monkeypatch):
+    monkeypatch.setattr("rnnbench.embed.Target.missing", lambda self: "")
+    (row,) = conform(typed, ["c-onnxruntime"])
+    assert (row.verdict, row.reason[:16]) == ("failed", "'best' is int16,")
+
+
+def test_zeros_have_the_dtype_of_their_input(typed):
+    model = describe_model(typed, "onnx")
+    del model["outputs"][0]
+    words = words_of(typed, "android", model, ({}, "numbers"), header=False)
+    assert words["ZEROS_KOTLIN"].split("\n") == [
+        '    "x" to Tensor("float64", longArrayOf(1, 1, 3), ByteArray(24)),',
+        '    "half" to Tensor("float16", longArrayOf(1, 1, 3), ByteArray(6)),',
+        '    "on" to Tensor("bool", longArrayOf(1, 1, 3), ByteArray(3)),',
+        '    "ids" to Tensor("int32", longArrayOf(1, 1, 3), ByteArray(12)).filled(0),',
+        '    "lengths" to Tensor("int32", longArrayOf(1), ByteArray(4)).filled(1),',
+    ]
+    assert "'half' is float16, and this target" in str(words["ZEROS_RUST"])
+    assert "'x' is float64, and this target" in str(words["ZEROS_SWIFT"])
+    del model["inputs"][1]
+    words = words_of(typed, "rust-ort", model, ({}, "numbers"), header=False)
+    kinds = ["Float64(vec![0.0", "Bool(vec![false", "Int32(vec![0", "Int32(vec![1"]
+    for kind, line in zip(kinds, words["ZEROS_RUST"].split("\n"), strict=True):
+        assert f"numbers: Numbers::{kind}; " in line
+    model |= {"inputs": model["inputs"][2:], "outputs": []}
+    model["outputs"] = [dict(model["inputs"][0])]
+    words = words_of(typed, "swift", model, ({}, "numbers"), header=False)
+    assert 'try Tensor(dtype: "int32", shape: [1], data: [Int32](repeating: 1' in str(
+        words["ZEROS_SWIFT"]
+    )
+
+
+def test_the_text_of_a_sample_is_no_markup(tmp_path):
+    link = "[x](http://evil)"
+    alphabet = "<b>" + link + "i mg"
+    size = len(alphabet)
+    model = variants.model("gru", Options(size, 4, 1, output_size=size), bundle_name="links")
+    said = {"alphabet": alphabet, "question": link}
+    bundle = rnnbench.export(model, ("onnx",), tmp_path, metadata=said)
+    readme = (embed(bundle, find_target("node"), tmp_path / "p") / "README.md").read_text("utf-8")
+    assert f"the text `{link}`" in readme
+    assert link not in re.sub(r"`[^`]*`", "", readme)
+
+
+@pytest.mark.parametrize("mark", ["- b", "# c", "+ d", "1. e", "> f", "<div> g"])
+def test_a_name_of_several_words_stays_in_its_line(mark):
+    for before in range(80, 110):
+        name = code(f"a {mark} h")
+        lines = paragraph(f"{'x' * before} {name} and more").split("\n")
+        assert any(name in line for line in lines)
+        if not mark.startswith("<"):
+            lines = paragraph(f"{'x' * before} {mark} and more").split("\n")
+            assert not any(line.startswith(mark) for line in lines)
+
+
+def test_a_cell_is_one_line():
+    assert table(["a"], [["b\nc|d"]]).split("\n")[2:] == ["| b c\\|d |"]

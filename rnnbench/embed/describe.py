@@ -14,7 +14,9 @@ _FIELDS = ("name", "dtype", "shape", "what it is")
 
 def about(bundle: Bundle, model: Mapping[str, Any]) -> str:
     """One sentence: the network, the file, and what wrote it."""
-    kinds = [plain(found.get("kind")) for found in bundle.manifest.get("recurrences", ())]
+    listed = bundle.manifest.get("recurrences")
+    listed = listed if isinstance(listed, list) else []
+    kinds = [plain(entry.get("kind")) for entry in listed if isinstance(entry, dict)]
     of = f", a network with one recurrence ({kinds[0]})" if len(kinds) == 1 else ""
     if len(kinds) > 1:
         of = ", a network with the recurrences " + ", ".join(
@@ -37,7 +39,7 @@ def meaning(bundle: Bundle, model: Mapping[str, Any]) -> str:
     letters = len(data) == 1 and letters_of(bundle, data[0])
     if letters and model["outputs"][0]["shape"][-1:] == scores:
         return _letters(code(data[0].name), code(model["outputs"][0]["name"]), data[0].dtype, said)
-    if len(data) == 1 and {"columns", "mean", "std", "target"} <= said.keys():
+    if len(data) == 1 and _has_columns(said):
         return _columns(code(data[0].name), plain(model["outputs"][0]["name"]), said)
     return "`model.json` has what was noted at its export, as `metadata`." if said else ""
 
@@ -53,15 +55,35 @@ def _letters(x: str, y: str, dtype: str, said: Mapping[str, Any]) -> str:
     )
 
 
+def _has_columns(said: Mapping[str, Any]) -> bool:
+    """Whether the metadata are a table task's: a user's own may have the same keys for others."""
+    columns, target = said.get("columns"), said.get("target")
+    if not isinstance(columns, list) or not isinstance(target, dict):
+        return False
+    scales = [said.get("mean"), said.get("std")]
+    return (
+        all(isinstance(scale, list) and len(scale) == len(columns) for scale in scales)
+        and all(_is_number(n) for scale in scales for n in scale or ())
+        and all(isinstance(name, str) for name in (*columns, target.get("column")))
+        and _is_number(target.get("mean"))
+        and _is_number(target.get("std"))
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _columns(x: str, y: str, said: Mapping[str, Any]) -> str:
-    target = said["target"]
+    target, window = said["target"], said.get("window")
+    steps = window if isinstance(window, int) else "several"
     value = "its change in percent" if said.get("transform") == "return" else "the value"
     columns = zip(said["columns"], said["mean"], said["std"], strict=False)
     rows = [(code(name), f"{mean:.6g}", f"{std:.6g}") for name, mean, std in columns]
     last = (
         f"`{y}` is {code(target['column'])} one step ahead: "
         f"`{y} * {target['std']:.6g} + {target['mean']:.6g}` is in {code(target.get('unit', ''))}. "
-        f"It was trained on {said.get('window', 'several')} steps at a time. `model.json` has "
+        f"It was trained on {steps} steps at a time. `model.json` has "
         "these numbers in full as `metadata`."
     )
     first = (

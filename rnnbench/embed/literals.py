@@ -1,17 +1,16 @@
-"""Names as string literals of every language, and its types for ours: a name never becomes code."""
+"""Names, types and arrays as every language writes them: a name never becomes code."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+# Those that the projects' own readers know, here as below.
 C_TYPES = {
     "float32": "float",
     "float64": "double",
     "float16": "unsigned short",
     "int64": "int64_t",
     "int32": "int32_t",
-    "int8": "int8_t",
-    "uint8": "unsigned char",
     "bool": "unsigned char",
 }
 _PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-.,:()[]")
@@ -44,3 +43,30 @@ LITERALS = {
     "RUST": braced_string,
     "SWIFT": braced_string,
 }
+
+_KOTLIN = 'Tensor("{dtype}", longArrayOf({shape}), ByteArray({bytes}))'
+
+ARRAYS = {
+    "KOTLIN": {
+        "float32": "Tensor.of(longArrayOf({shape}), FloatArray({size}))",
+        "float64": _KOTLIN,
+        "float16": _KOTLIN,
+        "int64": "Tensor.of(longArrayOf({shape}), LongArray({size}) {{ {value} }})",
+        "int32": _KOTLIN + ".filled({value})",
+        "bool": _KOTLIN,
+    },
+    "RUST": {
+        "float32": "Numbers::Float32(vec![0.0; {size}])",
+        "float64": "Numbers::Float64(vec![0.0; {size}])",
+        "int64": "Numbers::Int64(vec![{value}; {size}])",
+        "int32": "Numbers::Int32(vec![{value}; {size}])",
+        "bool": "Numbers::Bool(vec![false; {size}])",
+    },
+    "SWIFT": {
+        "float32": "Tensor([Float](repeating: 0, count: {size}), shape: [{shape}])",
+        "int64": "Tensor([Int64](repeating: {value}, count: {size}), shape: [{shape}])",
+        "int32": 'Tensor(dtype: "int32", shape: [{shape}], data: [Int32](repeating: {value}, '
+        "count: {size}).withUnsafeBytes {{ Data($0) }})",
+    },
+}
+"""Language -> dtype -> an array that holds `value` (0, but for whole numbers) everywhere."""

@@ -7,8 +7,12 @@ import re
 import textwrap
 from collections.abc import Sequence
 
+_SPAN = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)")
+_MARK = re.compile(r" (?=(?:[-+*>#=]+|\d+[.)])(?: |$))")
+_TIE = "\0"  # in no text: `code` escapes it, `plain` leaves it out
 
-def plain(text: str) -> str:
+
+def plain(text: object) -> str:
     """A name in the midst of code or prose: nothing in it is markup."""
     return "".join(c for c in str(text) if c.isalnum() or c in "._+- ").strip() or "model"
 
@@ -24,14 +28,21 @@ def code(text: object) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table."""
+    """A table; a cell is one line."""
     lines = [head, ["---"] * len(head), *rows]
-    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    cells = [[" ".join(cell.splitlines()).replace("|", "\\|") for cell in line] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def paragraph(text: str) -> str:
-    """A text in lines that a terminal shows whole; a name with a run of spaces stays as it is."""
-    if "  " in text:
+    """A text in lines that a terminal shows whole; a name with a run of spaces stays as it is.
+
+    No line ends within a code span, and none but the first begins with what would be a list's or
+    heading's mark.
+    """
+    tied = _SPAN.sub(lambda span: span[0].replace(" ", _TIE), text)
+    if "  " in tied:
         return text
-    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
+    tied = _MARK.sub(_TIE, tied)
+    filled = textwrap.fill(tied, 100, break_long_words=False, break_on_hyphens=False)
+    return filled.replace(_TIE, " ")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
 
 from rnnbench.bundle import Bundle
 from rnnbench.embed.describe import about, meaning, ports
-from rnnbench.embed.literals import C_TYPES, LITERALS, python_string
+from rnnbench.embed.literals import ARRAYS, C_TYPES, LITERALS, python_string
 from rnnbench.embed.markdown import code, paragraph, plain
+from rnnbench.errors import RnnbenchError
 from rnnbench.model import Arrays
 
 _PLACE = re.compile(r"@([A-Z_]+)@")
@@ -20,11 +21,12 @@ _BLOCK = re.compile(r"^```(?:c|cpp|html|js|kotlin|python|rust|swift)\n.*?^```$",
 _REMARK = re.compile(r"(.*\S  +)((?:#|//|/\*) .*)")
 
 _ZEROS = {
-    "KOTLIN": "    {name} to Tensor.of(longArrayOf({shape}), {long}Array({size})),",
-    "RUST": "    ({name}.to_owned(), Array {{ shape: vec![{shape}], numbers: "
-    "Numbers::{int64}(vec![{zero}; {size}]) }}),",
-    "SWIFT": "    {name}: try Tensor([{swift}](repeating: 0, count: {size}), shape: [{shape}]),",
+    "KOTLIN": "    {name} to {array},",
+    "RUST": "    ({name}.to_owned(), Array {{ shape: vec![{shape}], numbers: {array} }}),",
+    "SWIFT": "    {name}: try {array},",
 }
+
+_ONE_JS = {"int64": "1n", "float16": "0x3c00"}  # of float16 its bits
 
 _FILES = (
     "`input.json`, with `input.bin` beside it, is {sample}. Arrays of your own are such a pair of "
@@ -55,7 +57,11 @@ with open("mine.json", "w") as header:
 """
 
 
-def fill(template: str, words: Mapping[str, str], *, streams: bool) -> str:
+Word = str | RnnbenchError
+"""What to put, or why this model has no such word."""
+
+
+def fill(template: str, words: Mapping[str, Word], *, streams: bool) -> str:
     """A template with its @WORDS@; what is filled in is not looked at again.
 
     Args:
@@ -66,10 +72,18 @@ def fill(template: str, words: Mapping[str, str], *, streams: bool) -> str:
 
     Raises:
         KeyError: the template has a word that is not there.
+        RnnbenchError: the template has a word that this model lacks.
     """
+
+    def word(found: re.Match[str]) -> str:
+        said = words[found[1]]
+        if isinstance(said, RnnbenchError):
+            raise said
+        return said
+
     wanted = "STREAMS" if streams else "WHOLE"
     kept = _CHOICE.sub(lambda found: found[2] if found[1] == wanted else "", template)
-    filled = re.sub(r"\n{3,}", "\n\n", _PLACE.sub(lambda found: words[found[1]], kept))
+    filled = re.sub(r"\n{3,}", "\n\n", _PLACE.sub(word, kept))
     return _BLOCK.sub(lambda found: _aligned(found[0]), filled)
 
 
@@ -100,20 +114,20 @@ def words_of(
     sample: tuple[Arrays, str],
     *,
     header: bool,
-) -> dict[str, str]:
+) -> dict[str, Word]:
     """Every word that a README may use.
 
     Args:
         bundle: of the model.
         target: the name of the target.
         model: as `golden.describe_model` describes it.
-        sample: the arrays of `input.json`, and what they are.
+        sample: the arrays of `input.json`, and what they are, in Markdown.
         header: whether the project has `model.h`.
     """
     inputs, outputs = model["inputs"], model["outputs"]
     x = next((i for i, port in enumerate(inputs) if port["role"] == "data"), 0)
     size = int(np.prod([n for n in inputs[x]["shape"] if isinstance(n, int)] or [1]))
-    words = {
+    words: dict[str, Word] = {
         "MODEL": plain(bundle.name),
         "TARGET": target,
         "FILE": plain(model["artifact"]),
@@ -132,13 +146,14 @@ def words_of(
         "X_SIZE": f"{size} number{'s' * (size > 1)}",
         "X_SAID": plain(inputs[x]["name"]),
         "Y_SAID": plain(outputs[0]["name"]),
-        "X_TYPE_C": C_TYPES[inputs[x]["dtype"]],
-        "Y_TYPE_C": C_TYPES[outputs[0]["dtype"]],
+        "X_TYPE_C": _lacking(model, C_TYPES) or C_TYPES[inputs[x]["dtype"]],
+        "Y_TYPE_C": _lacking(model, C_TYPES) or C_TYPES[outputs[0]["dtype"]],
         "TORCH": _version(bundle, "torch"),
     }
     for language, line in _ZEROS.items():
-        words[f"ZEROS_{language}"] = "\n".join(_zeros(line, LITERALS[language], model))
-    words["X_ONE_JS"] = "1n" if inputs[x]["dtype"] == "int64" else "1"
+        lacking = _lacking(model, ARRAYS[language])
+        words[f"ZEROS_{language}"] = lacking or "\n".join(_zeros(line, language, model))
+    words["X_ONE_JS"] = _ONE_JS.get(inputs[x]["dtype"], "1")
     for language, literal in LITERALS.items():
         words[f"X_{language}"] = literal(inputs[x]["name"])
         words[f"Y_{language}"] = literal(outputs[0]["name"])
@@ -151,20 +166,27 @@ def _version(bundle: Bundle, package: str) -> str:
     return found[0] if found else "0"
 
 
-def _zeros(line: str, literal: Callable[[str], str], model: Mapping[str, Any]) -> Iterator[str]:
-    """A line of code per input: zeros for one step of one sequence."""
+def _lacking(model: Mapping[str, Any], known: Mapping[str, str]) -> RnnbenchError | None:
+    """Why a project that knows these dtypes is none for a model."""
+    for port in (*model["inputs"], *model["outputs"]):
+        if port["dtype"] not in known:
+            return RnnbenchError(
+                f"{port['name']!r} is {port['dtype']}, and this target has {', '.join(known)}: "
+                "give the model one of them, or take --target python-onnxruntime or node"
+            )
+    return None
+
+
+def _zeros(line: str, language: str, model: Mapping[str, Any]) -> Iterator[str]:
+    """A line of code per input: zeros for one step of one sequence, whose length is 1."""
     for port in model["inputs"]:
         shape = [n if isinstance(n, int) else 1 for n in port["shape"]]
-        whole = port["dtype"].startswith("int")
-        yield line.format(
-            name=literal(port["name"]),
-            shape=", ".join(map(str, shape)),
-            size=int(np.prod(shape)),
-            long="Long" if whole else "Float",
-            int64="Int64" if whole else "Float32",
-            swift="Int64" if whole else "Float",
-            zero="0" if whole else "0.0",
-        )
+        size = int(np.prod(shape))
+        said = {"dtype": port["dtype"], "shape": ", ".join(map(str, shape)), "size": size}
+        said |= {"bytes": size * np.dtype(port["dtype"]).itemsize}
+        said |= {"value": int(port["role"] == "lengths")}
+        array = ARRAYS[language][port["dtype"]].format(**said)
+        yield line.format(name=LITERALS[language](port["name"]), array=array, **said)
 
 
 def _files(arrays: Arrays, sample: str, lengths: Set[str]) -> str:
@@ -173,8 +195,7 @@ def _files(arrays: Arrays, sample: str, lengths: Set[str]) -> str:
         f'("{array.dtype}", {list(array.shape)}, {_numbers(array, name in lengths)}),'
         for name, array in arrays.items()
     ]
-    said = sample if sample.isascii() and "`" not in sample else "a text"
-    text, script = _FILES.format(sample=said), _WRITE.format(arrays="\n".join(lines))
+    text, script = _FILES.format(sample=sample), _WRITE.format(arrays="\n".join(lines))
     return f"{paragraph(text)}\n\n{script}".rstrip()
 
 

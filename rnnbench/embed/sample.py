@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnbench.bundle import Bundle
 from rnnbench.cases import read_cases
+from rnnbench.embed.markdown import code
 from rnnbench.model import Arrays, TensorSpec
 from rnnbench.task import encode_text
 
@@ -16,7 +17,7 @@ TEXT = "The function returns"
 
 
 def sample_inputs(bundle: Bundle) -> tuple[Arrays, str]:
-    """One sequence whose states are zero, and what it is in words.
+    """One sequence whose states are zero, and what it is in words, in Markdown.
 
     A model that reads text gets a text; another the numbers of its smallest golden case of several
     steps.
@@ -62,4 +63,4 @@ def _text(bundle: Bundle, spec: TensorSpec) -> tuple[Arrays, str]:
     steps = np.moveaxis(made[spec.name], spec.shape.index(bundle.time_dim), 0)
     for t, place in enumerate(ids):
         steps[t, ...] = place if spec.dtype.startswith("int") else np.eye(len(alphabet))[place]
-    return made, f"the text {text!r}, a character a step"
+    return made, f"the text {code(text)}, a character a step"

@@ -15,7 +15,8 @@ const char* const kFormat = "rnnbench-cases-1";
 
 const std::map<std::string, std::uint64_t> kItemSize = {
     {"float32", 4}, {"float64", 8}, {"float16", 2}, {"int64", 8},
-    {"int32", 4},   {"bool", 1},    {"int8", 1},    {"uint8", 1}};
+    {"int32", 4},   {"int16", 2},   {"int8", 1},    {"uint8", 1},
+    {"bool", 1}};
 
 // One line of a header: an object of strings, numbers and lists of numbers.
 class Line {

@@ -22,7 +22,7 @@ using Tensors = std::vector<at::Tensor>;
 const std::pair<const char*, at::ScalarType> kDtypes[] = {
     {"float32", at::kFloat}, {"float64", at::kDouble}, {"float16", at::kHalf},
     {"int64", at::kLong},    {"int32", at::kInt},      {"bool", at::kBool},
-    {"int8", at::kChar},     {"uint8", at::kByte}};
+    {"int16", at::kShort},   {"int8", at::kChar},     {"uint8", at::kByte}};
 
 inline at::ScalarType scalar_type(const std::string& dtype) {
   for (const auto& [name, type] : kDtypes) {
