@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rnnbench.feeding import Run
     from rnnbench.model import Model
 
-__all__ = ["CheckReport", "Checking", "Isolation", "Row", "check", "format_report", "merge"]
+__all__ = ["CheckReport", "Checking", "Isolation", "Row", "check", "merge"]
 
 Verdict = Literal["same", "DIFFERS", "failed", "limit", "shown", "not run"]
 
@@ -225,33 +225,6 @@ def merge(reports: Sequence[CheckReport]) -> CheckReport:
     )
 
 
-def format_report(report: CheckReport) -> str:
-    """The report as a table, then the reasons, and the cases that could not be compared."""
-    from rnnbench.console import narrow_table, reasons
-
-    headers = ["model", "format", "runtime", "output", "cases", "max abs", "max rel"]
-    headers += ["tolerance needed", "noise floor", "worst case", "first step off"]
-    headers += ["same argmax", "verdict"]
-    models = {row.model for row in report.rows}
-    table = [
-        [
-            "" if len(models) == 1 else row.model,
-            *(row.format, row.runtime + (" (pinned)" if row.pinned else "")),
-            *(row.output, str(row.cases)),
-            *map(_number, (row.worst_error, row.relative_error, row.tolerance_needed, row.floor)),
-            row.worst_case,
-            "" if row.first_step is None else str(row.first_step),
-            "" if row.same_argmax is None else f"{100 * row.same_argmax:.5g} %",
-            row.verdict,
-        ]
-        for row in report.rows
-    ]
-    title = [f"model {models.pop()}"] if len(models) == 1 else []
-    notes = reasons(report.rows, fitting=0)
-    notes += [f"not compared at {case}: {why}" for case, why in report.skipped.items()]
-    return "\n".join([*title, narrow_table(headers, table), *notes, *report.notes])
-
-
 def _replaced(bundle: Bundle, formats: Collection[str]) -> list[str]:
     """A line for each artifact that is no longer the exported one; the verdicts decide still."""
     return [
@@ -349,7 +322,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(element) for key, element in value.items()}
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.1e}"

@@ -13,7 +13,8 @@ import rnnbench
 from rnnbench import variants
 from rnnbench.bundle import Bundle, write_manifest
 from rnnbench.check import check as check_isolated
-from rnnbench.check import format_report, merge
+from rnnbench.check import merge
+from rnnbench.check_table import format_report
 from rnnbench.errors import RnnbenchError, Unavailable
 from tests import handmade
 from tests.damages import (

@@ -13,7 +13,8 @@ import rnnbench
 from rnnbench import Model, TensorSpec, variants
 from rnnbench.bundle import Bundle
 from rnnbench.cases import plan_cases, write_cases
-from rnnbench.check import check, format_report
+from rnnbench.check import check
+from rnnbench.check_table import format_report
 from tests import mutations_onnx, mutations_torchscript
 
 NAMES = (*variants.names(), "packed")

@@ -40,7 +40,7 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def finish(report: CheckReport, as_json: bool, details: bool = False) -> int:
     """Prints a report; the code is 1 where something differs."""
-    from rnnbench.check import format_report
+    from rnnbench.check_table import format_report
     from rnnbench.pipeline import summarise
 
     if as_json:
