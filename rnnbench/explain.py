@@ -7,7 +7,6 @@ import linecache
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.errors import RnnbenchError, one_line
@@ -115,7 +114,7 @@ def _frames(error: BaseException) -> list[_Frame]:
             code, names = traceback.tb_frame.f_code, traceback.tb_frame.f_locals
             module = names.get("self") or names.get("mod")
             known = module if isinstance(module, nn.Module) else None
-            own = not is_library(code.co_filename) and not _is_ours(code.co_filename)
+            own = not is_library(code.co_filename)
             # Code that holds no module and is called by none is whoever asked for the export.
             inside = known is not None or any(f.module is not None for f in found)
             inside = inside and (known is not None or "site-packages" not in code.co_filename)
@@ -124,10 +123,6 @@ def _frames(error: BaseException) -> list[_Frame]:
             )
             traceback = traceback.tb_next
     return found
-
-
-def _is_ours(file: str) -> bool:
-    return Path(file).parent == Path(__file__).parent
 
 
 def _run_again(model: Model) -> Exception | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from rnnbench.model import Model
 
+_MODULE = __spec__.name  # what a process of its own runs
 _SECONDS = 300.0
 
 
@@ -218,7 +219,7 @@ def _in_a_process(bundle: Bundle, inputs: Arrays) -> Values:
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder) / "in.npz", Path(folder) / "out.npz"
         np.savez(given, **inputs)  # type: ignore[arg-type]
-        words = ["-P", "-m", "rnnbench.intermediates", str(bundle.path), str(given), str(made)]
+        words = ["-P", "-m", _MODULE, str(bundle.path), str(given), str(made)]
         try:
             done = subprocess.run(
                 [sys.executable, *words], capture_output=True, timeout=_SECONDS, text=True

@@ -33,6 +33,7 @@ __all__ = ["Job", "Worker", "WorkerError"]
 _NO_MEMORY = re.compile(
     r"bad[_ ]alloc|allocate memory|failed to allocate|unable to allocate|out of memory", re.I
 )
+_MODULE = __spec__.name  # what a process of its own runs
 _FAREWELL = 5.0  # seconds that a child has to remove its temporary files and end
 
 
@@ -120,7 +121,7 @@ class Worker:
         job = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.job).items()}
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "rnnbench.worker", json.dumps(job), str(self._memory)],
+            [sys.executable, "-P", "-m", _MODULE, json.dumps(job), str(self._memory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import rnnbench
-from rnnbench import Model, TensorSpec, cli
+from rnnbench import Model, TensorSpec, cli, sources
 from rnnbench.errors import RnnbenchError
 from rnnbench.explain import explain, find_obstacle
 
@@ -135,3 +135,24 @@ def test_on_the_command_line(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         cli.main(["export", "mine.py"])
     assert "  change" not in capsys.readouterr().err
+
+
+def test_a_folder_may_be_called_torch(tmp_path, monkeypatch):
+    """The line, its code and its remedy are the same wherever an equal model lies."""
+    source = (
+        "import torch\nfrom rnnbench import Model, TensorSpec\n\n"
+        "class Net(torch.nn.Module):\n    def forward(self, x):\n        return torch.from_numpy(x.numpy() * 2)\n\n"
+        'def build():\n    return Model(Net(), (TensorSpec("x", ("batch", 3)),), ("y",))\n'
+    )
+    texts = []
+    for folder in (tmp_path / "mine", tmp_path / "torch", tmp_path / "rnnbench" / "capture"):
+        folder.mkdir(parents=True)
+        (folder / "net.py").write_text(source)
+        model = sources.load(f"{folder}/net.py")
+        with pytest.raises(RnnbenchError) as caught:
+            rnnbench.export(model, ("pt2",), tmp_path)
+        found = find_obstacle(caught.value, model)
+        assert (found.file, found.line) == (str(folder / "net.py"), 6)
+        assert found.code == "return torch.from_numpy(x.numpy() * 2)"
+        texts.append(explain(caught.value, model).replace(str(folder), ""))
+    assert texts[0] == texts[1] == texts[2]

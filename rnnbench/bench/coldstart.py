@@ -69,7 +69,7 @@ def start_cold(item: Item, source: Source, arrays: Arrays, folder: Path) -> Cold
     }
     try:
         done = subprocess.run(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-m", __spec__.name],
             input=json.dumps(job),
             capture_output=True,
             text=True,

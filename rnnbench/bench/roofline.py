@@ -110,7 +110,7 @@ def _last_level(facts: Mapping[str, Any]) -> float:
 def _in_process(threads: int, hidden: Sequence[int]) -> dict[str, Any]:
     environment = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads))
     done = subprocess.run(
-        [sys.executable, "-m", __name__, *map(str, hidden)],
+        [sys.executable, "-m", __spec__.name, *map(str, hidden)],
         env=environment,
         capture_output=True,
         text=True,

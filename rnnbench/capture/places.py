@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 from torch import fx
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\w+)')
+_MODELS = ("variants", "network.py")  # what is in these is a model, though it is rnnbench's
 
 
 def is_library(path: str) -> bool:
-    """Whether a file belongs to PyTorch, to Python or to rnnbench's own machinery."""
-    parts = path.replace("\\", "/")
-    own = "/rnnbench/capture/" in parts or "/rnnbench/export.py" in parts
-    return own or "/torch/" in f"/{parts}" or parts.startswith("<") or "/contextlib.py" in parts
+    """Whether a file belongs to PyTorch, to Python or to rnnbench's own machinery.
+
+    Where those lie is asked of the import system: a user's folder may be called `torch`, too.
+    """
+    if path.startswith("<") or path == contextlib.__file__:
+        return True
+    file = Path(path)
+    return _inside(file, _folder("torch")) or (
+        _inside(file, _folder("rnnbench"))
+        and not any(_inside(file, _folder("rnnbench") / models) for models in _MODELS)
+    )
+
+
+def _inside(file: Path, folder: Path) -> bool:
+    return file == folder or folder in file.parents
+
+
+@cache
+def _folder(package: str) -> Path:
+    spec = find_spec(package)
+    assert spec is not None, f"{package} is imported above, or by whoever imports this"
+    assert spec.origin is not None
+    return Path(spec.origin).parent
 
 
 def frames(text: str) -> list[tuple[str, int, str]]:
