@@ -10,13 +10,13 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from pytest_benchmark.logger import PytestBenchmarkWarning
 
-from rnnbench.bench.machine import describe_machine
-from rnnbench.bench.measure import Measured, describe_comparison
-from rnnbench.bench.paired import Compared
-from rnnbench.bench.plan import Plan, check_plan, items, numbers
-from rnnbench.bench.roofline import measure_limits
-from rnnbench.bench.sampling import FULL, QUICK, Effort
-from rnnbench.bench.workshop import Workshop
+from rnnbench.benchmarking.machine import describe_machine
+from rnnbench.benchmarking.measuring.measure import Measured, describe_comparison
+from rnnbench.benchmarking.measuring.paired import Compared
+from rnnbench.benchmarking.measuring.roofline import measure_limits
+from rnnbench.benchmarking.measuring.sampling import FULL, QUICK, Effort
+from rnnbench.benchmarking.measuring.workshop import Workshop
+from rnnbench.benchmarking.plan import Plan, check_plan, items, numbers
 
 LISTS = ("targets", "runtimes", "devices")
 SIZES = ("batch", "time", "hidden", "layers", "threads")

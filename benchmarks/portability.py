@@ -20,12 +20,14 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnnbench
-from rnnbench import Model, TensorSpec, plugins, runtimes, variants
-from rnnbench.bundle import Bundle
-from rnnbench.conformed import Conformed, name_of, versions_of
-from rnnbench.engines import ALL, Trial, find_trials, run_engines
-from rnnbench.errors import RnnbenchError
-from rnnbench.matrix import format_matrix
+from rnnbench import Model, TensorSpec, runtimes
+from rnnbench.checking.conformance.engines import ALL, Trial, find_trials, run_engines
+from rnnbench.checking.conformance.matrix import format_matrix
+from rnnbench.checking.conformance.rows import Conformed, name_of, versions_of
+from rnnbench.core import plugins
+from rnnbench.core.bundle import Bundle
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.models import variants
 
 RESULTS = Path(__file__).parent / "results"
 SCHEMA = 2

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from rnnbench.results import read_file
+from rnnbench.benchmarking.results import read_file
 
 QUICK_S, REPORT_S = 120.0, 10.0
 APART = 0.05

@@ -16,9 +16,9 @@ import pytest
 from conftest import Keep, skip
 
 import rnnbench
-from rnnbench import variants
-from rnnbench.bench.paired import compared
-from rnnbench.embed import embed, find_target
+from rnnbench.benchmarking.measuring.paired import compared
+from rnnbench.embedding import embed, find_target
+from rnnbench.models import variants
 
 HERE = Path(__file__).parent
 PROGRAMS = {

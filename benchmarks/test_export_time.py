@@ -12,9 +12,9 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import rnnbench
-from rnnbench import variants
-from rnnbench.capture import sizes
-from rnnbench.variants import Options
+from rnnbench.capture.tracing import sizes
+from rnnbench.models import variants
+from rnnbench.models.variants import Options
 
 SECONDS = 3.0
 FORMATS = ("onnx", "torchscript", "pt2")

@@ -15,11 +15,11 @@ import torch
 from conftest import Keep
 from torch.utils.benchmark import Timer
 
-from rnnbench.bench.measure import inference
-from rnnbench.bench.paired import Compared, compared
-from rnnbench.bench.plan import Conditions, Way
-from rnnbench.bench.sampling import Effort, sample
-from rnnbench.bench.workshop import Workshop
+from rnnbench.benchmarking.measuring.measure import inference
+from rnnbench.benchmarking.measuring.paired import Compared, compared
+from rnnbench.benchmarking.measuring.sampling import Effort, sample
+from rnnbench.benchmarking.measuring.workshop import Workshop
+from rnnbench.benchmarking.plan import Conditions, Way
 
 ROUNDS = 15
 SHORT = Effort(samples_s=0.05, min_samples=20, max_samples=2000, warmup_s=0.2)

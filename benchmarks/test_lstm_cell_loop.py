@@ -14,13 +14,13 @@ from conftest import Keep
 
 import rnnbench
 from rnnbench import Model, TensorSpec
-from rnnbench.bench.networks import Network, expected, inputs_for
-from rnnbench.bench.paired import interleave
-from rnnbench.bench.plan import Conditions
-from rnnbench.bench.sampling import Effort
-from rnnbench.bench.stock import export_stock
-from rnnbench.bench.workshop import assert_right
-from rnnbench.timing import Source, onnxruntime
+from rnnbench.benchmarking.measuring.networks import Network, expected, inputs_for
+from rnnbench.benchmarking.measuring.paired import interleave
+from rnnbench.benchmarking.measuring.sampling import Effort
+from rnnbench.benchmarking.measuring.workshop import assert_right
+from rnnbench.benchmarking.plan import Conditions
+from rnnbench.formats.onnx.stock import export_stock
+from rnnbench.runtimes.timing import Source, onnxruntime
 
 INPUT = 64
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 from conftest import Keep, skip
 
-from rnnbench.bench.measure import measure
-from rnnbench.bench.plan import Item
-from rnnbench.bench.sampling import Effort
-from rnnbench.bench.workshop import Workshop
-from rnnbench.errors import Unavailable
+from rnnbench.benchmarking.measuring.measure import measure
+from rnnbench.benchmarking.measuring.sampling import Effort
+from rnnbench.benchmarking.measuring.workshop import Workshop
+from rnnbench.benchmarking.plan import Item
+from rnnbench.core.errors import Unavailable
 
 Run = Callable[[Item], None]
 

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import importlib
 import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rnnbench.bundle import Bundle
-    from rnnbench.check import check
-    from rnnbench.errors import RnnbenchError
-    from rnnbench.export import export
-    from rnnbench.inspect import inspect
-    from rnnbench.model import Model, TensorSpec
-    from rnnbench.session import load
+    from rnnbench.checking.check import check
+    from rnnbench.core.bundle import Bundle
+    from rnnbench.core.errors import RnnbenchError
+    from rnnbench.core.model import Model, TensorSpec
+    from rnnbench.exporting import export
+    from rnnbench.inspection.inspect import inspect
+    from rnnbench.runtimes.session import load
 
 __version__ = "0.1.0"
 __all__ = [
@@ -37,14 +36,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Bundle": "bundle",
-    "Model": "model",
-    "RnnbenchError": "errors",
-    "TensorSpec": "model",
-    "check": "check",
-    "export": "export",
-    "inspect": "inspect",
-    "load": "session",
+    "Bundle": "core.bundle",
+    "Model": "core.model",
+    "RnnbenchError": "core.errors",
+    "TensorSpec": "core.model",
+    "check": "checking.check",
+    "export": "exporting",
+    "inspect": "inspection.inspect",
+    "load": "runtimes.session",
 }
 
 
@@ -58,19 +57,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """Keeps `rnnbench.check`, `export` and `inspect` the functions, whatever is imported first.
-
-    The import system binds a submodule to its package under the submodule's name, and these
-    stages have the name of their one public function.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and _HOMES.get(name) == name:
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -1,6 +1,92 @@
-"""`python -m rnnbench`."""
+"""Finds the verbs in `commands/`, runs one, and turns what went wrong into a line and a code.
 
-from rnnbench.cli import main
+0: fine. 1: something differs, or one model of several failed. 2: bad input, said in one line.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from rnnbench.commands._console import note
+from rnnbench.commands._options import BAD_INPUT, FINE, INTERRUPTED
+from rnnbench.core import plugins
+from rnnbench.core.errors import RnnbenchError, choices, one_line
+
+
+class _Verbs(click.Group):
+    """The files of `rnnbench/commands/`; one is imported when it is asked for, or for the help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(plugins.names("commands"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in plugins.names("commands"):
+            raise click.UsageError(str(choices("command", cmd_name, plugins.names("commands"))))
+        command: click.Command = plugins.load("commands", cmd_name).command
+        command.name = cmd_name
+        return command
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command and exits with its code; what went wrong is one line on stderr."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        code = cli.main(arguments, prog_name="rnnbench", standalone_mode=False)
+    except click.Abort:
+        return INTERRUPTED
+    except click.ClickException as error:
+        return _refuse(error.format_message())
+    except RnnbenchError as error:
+        return _refuse(one_line(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads: do not fail at exit as well
+        return FINE
+    except OSError as error:
+        return _refuse(f"{error.strerror or one_line(error)}: {error.filename or ''}".rstrip(": "))
+    except Exception as error:
+        if os.environ.get("RNNBENCH_TRACEBACK"):
+            raise
+        return _refuse(
+            f"this is a bug in rnnbench ({type(error).__name__}: {one_line(error)}): "
+            "run it with RNNBENCH_TRACEBACK=1 and report what it says"
+        )
+    return code if isinstance(code, int) else FINE
+
+
+def _refuse(message: str) -> int:
+    note(f"error: {' '.join(message.split())}")
+    return BAD_INPUT
+
+
+def _version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        import rnnbench
+
+        click.echo(f"rnnbench {rnnbench.__version__}")
+        context.exit()
+
+
+@click.group(
+    cls=_Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show it."
+)
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Export recurrent PyTorch models, prove that runtimes agree, measure which is fastest."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
 
 if __name__ == "__main__":
     main()

@@ -3,7 +3,7 @@
 import pytest
 
 import rnnbench
-from rnnbench import variants
+from rnnbench.models import variants
 from tests import task_models
 from tests.onnxruntime_headers import headers
 

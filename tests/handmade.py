@@ -13,13 +13,13 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from rnnbench import variants
-from rnnbench._quiet import torchscript_deprecation
-from rnnbench.bundle import Bundle, describe_file, describe_spec, write_manifest
-from rnnbench.cases import plan_cases, write_cases
-from rnnbench.model import Model
-from rnnbench.modules import save_weights
-from rnnbench.writing import writing
+from rnnbench.cases.cases import plan_cases, write_cases
+from rnnbench.core.atomic import writing
+from rnnbench.core.bundle import Bundle, describe_file, describe_spec, write_manifest
+from rnnbench.core.known_warnings import torchscript_deprecation
+from rnnbench.core.model import Model
+from rnnbench.models import variants
+from rnnbench.models.calls import save_weights
 
 TRACED = {"time": 5, "batch": 3}
 FEATURES, HIDDEN = 3, 4

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench.results import SCHEMA
+from rnnbench.benchmarking.results import SCHEMA
 
 BASE_US = {"eager": 400.0, "torchscript": 300.0, "onnxruntime": 100.0}
 FORMS = {"loop": 3.0, "exported": 1.0, "fused": 1.0}

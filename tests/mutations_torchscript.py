@@ -6,7 +6,7 @@ import warnings
 import torch
 from torch import nn
 
-from rnnbench._quiet import torchscript_deprecation
+from rnnbench.core.known_warnings import torchscript_deprecation
 
 OF_STATES = ("zero_initial_state", "old_state_out", "swap_units_of_the_state")
 OF_LENGTHS = ("ignore_lengths", "lengths_of_other_rows")

@@ -9,7 +9,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from rnnbench._quiet import export_warnings, torchscript_deprecation
+from rnnbench.core.known_warnings import export_warnings, torchscript_deprecation
 from tests import handmade
 
 

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import rnnbench
-from rnnbench import variants
-from rnnbench.bundle import Bundle
-from rnnbench.variants import Options
+from rnnbench.core.bundle import Bundle
+from rnnbench.models import variants
+from rnnbench.models.variants import Options
 
 FORMATS = ("onnx", "torchscript")
 MODELS = {

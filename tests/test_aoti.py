@@ -7,11 +7,11 @@ from torch import nn
 
 import rnnbench
 from rnnbench import Model, TensorSpec
-from rnnbench.capture import ops
-from rnnbench.errors import RnnbenchError
+from rnnbench.capture.operators import recurrence as ops
+from rnnbench.capture.operators.stepwise import run_stepwise
+from rnnbench.core.errors import RnnbenchError
 from rnnbench.formats import aoti
-from rnnbench.runtimes import aoti as runtime
-from rnnbench.stepwise import run_stepwise
+from rnnbench.runtimes.adapters import aoti as runtime
 
 compiled = pytest.mark.skipif(aoti.available() is not None, reason=str(aoti.available()))
 
@@ -59,7 +59,10 @@ def test_a_package_is_right_at_every_case(bundle):
 @compiled
 @pytest.mark.xdist_group("package")
 def test_plain_pytorch_loads_it(bundle):
-    with rnnbench._quiet.export_warnings(), rnnbench._quiet.torchscript_deprecation():
+    with (
+        rnnbench.core.known_warnings.export_warnings(),
+        rnnbench.core.known_warnings.torchscript_deprecation(),
+    ):
         package = torch._inductor.aoti_load_package(str(bundle.artifacts["aoti"].path))
     x, lengths = torch.randn(2, 23, 3), torch.tensor([23, 9])
     with torch.no_grad():

@@ -12,18 +12,20 @@ import pytest
 import torch
 
 import rnnbench
-from rnnbench import Model, RnnbenchError, TensorSpec, plugins, variants
-from rnnbench.bench import driver
-from rnnbench.bench.coldstart import peak_memory
-from rnnbench.bench.machine import describe_machine, same_machine
-from rnnbench.bench.plan import Conditions, Plan, Way, check_plan, items, numbers
-from rnnbench.bench.record import Journal, find_journal, machine_folder, next_file
-from rnnbench.bench.sampling import Effort
-from rnnbench.bench.tables import format_results
-from rnnbench.bench.workshop import Workshop, WrongOutput, assert_right
-from rnnbench.cli import main
-from rnnbench.errors import Unavailable
-from rnnbench.results import read_file
+from rnnbench import Model, RnnbenchError, TensorSpec
+from rnnbench.__main__ import main
+from rnnbench.benchmarking import driver
+from rnnbench.benchmarking.machine import describe_machine, same_machine
+from rnnbench.benchmarking.measuring.coldstart import peak_memory
+from rnnbench.benchmarking.measuring.sampling import Effort
+from rnnbench.benchmarking.measuring.workshop import Workshop, WrongOutput, assert_right
+from rnnbench.benchmarking.plan import Conditions, Plan, Way, check_plan, items, numbers
+from rnnbench.benchmarking.record import Journal, find_journal, machine_folder, next_file
+from rnnbench.benchmarking.results import read_file
+from rnnbench.benchmarking.tables import format_results
+from rnnbench.core import plugins
+from rnnbench.core.errors import Unavailable
+from rnnbench.models import variants
 from tests.made_results import write_made
 
 ROOT = Path(__file__).parents[1]

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 import rnnbench
-from rnnbench.bundle import Bundle, write_manifest
-from rnnbench.errors import RnnbenchError
-from rnnbench.modules import read_weights, save_weights
-from rnnbench.writing import writing
+from rnnbench.core.atomic import writing
+from rnnbench.core.bundle import Bundle, write_manifest
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.models.calls import read_weights, save_weights
 from tests import handmade
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ def edit_manifest(bundle, **changes):
 
 def test_the_public_names_are_the_functions_whatever_is_imported_first():
     code = """
-import rnnbench.check, rnnbench
+import rnnbench.checking.check, rnnbench
 assert callable(rnnbench.check) and rnnbench.check.__name__ == "check"
 from rnnbench import check, load, Bundle
 assert check is rnnbench.check and rnnbench.Model and set(rnnbench.__all__) <= set(dir(rnnbench))

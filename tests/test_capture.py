@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rnnbench import Model, RnnbenchError, TensorSpec
-from rnnbench.capture import capture, emitter
-from rnnbench.capture.trace import trace_module
-from rnnbench.model import sample_inputs
+from rnnbench.capture import capture
+from rnnbench.capture.rolling import emitter
+from rnnbench.capture.tracing.trace import trace_module
+from rnnbench.core.model import sample_inputs
 
 X = TensorSpec("x", ("time", "batch", 3))
 SLOW = settings(max_examples=8, deadline=None, print_blob=True)
@@ -19,7 +20,7 @@ SLOW = settings(max_examples=8, deadline=None, print_blob=True)
 
 def agrees(model, captured, dims, seed):
     """Whether the captured program computes what the module does."""
-    from rnnbench.lowering import lower
+    from rnnbench.capture.operators.lowering import lower
 
     tensors = [torch.from_numpy(a) for a in sample_inputs(model, dims, seed).values()]
     program = lower(captured.program).module(check_guards=False)

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from rnnbench.bundle import Bundle
-from rnnbench.cases import check_declaration, plan_cases, read_cases, write_cases
-from rnnbench.errors import RnnbenchError
-from rnnbench.model import Model, TensorSpec
-from rnnbench.modules import call, undisturbed
+from rnnbench.cases.cases import check_declaration, plan_cases, read_cases, write_cases
+from rnnbench.core.bundle import Bundle
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.model import Model, TensorSpec
+from rnnbench.models.calls import call, undisturbed
 from tests import handmade
 
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 import rnnbench
-from rnnbench import variants
-from rnnbench.bundle import Bundle, write_manifest
-from rnnbench.check import check as check_isolated
-from rnnbench.check import merge
-from rnnbench.check_table import format_report
-from rnnbench.errors import RnnbenchError, Unavailable
+from rnnbench.checking.check import check as check_isolated
+from rnnbench.checking.check import merge
+from rnnbench.commands._check_table import format_report
+from rnnbench.core.bundle import Bundle, write_manifest
+from rnnbench.core.errors import RnnbenchError, Unavailable
+from rnnbench.models import variants
 from tests import handmade
 from tests.damages import (
     DAMAGES,
@@ -217,7 +217,7 @@ def test_an_artifact_that_nothing_runs_is_a_row(sound):
 def test_unknown_and_missing_runtimes_are_errors(sound, monkeypatch):
     with pytest.raises(RnnbenchError, match=r"unknown runtime 'fast': choose from .*onnxruntime"):
         check(sound, ["fast"])
-    from rnnbench.runtimes import onnxruntime
+    from rnnbench.runtimes.adapters import onnxruntime
 
     monkeypatch.setattr(onnxruntime, "available", lambda: "onnxruntime is not installed: pip ...")
     with pytest.raises(Unavailable, match="pip"):

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import rnnbench
-from rnnbench import cli, console, pipeline
-from rnnbench.check import Row
-from rnnbench.errors import RnnbenchError
+from rnnbench import __main__ as cli
+from rnnbench.checking.check import Row
+from rnnbench.commands import _console as console
+from rnnbench.commands import _pipeline as pipeline
+from rnnbench.core.errors import RnnbenchError
 from tests.handmade import initializer, make_bundle, replace_initializer
 
 ROOT = Path(rnnbench.__file__).parent.parent
@@ -55,7 +57,7 @@ def damage(proto):
 )
 def test_help_imports_nothing_heavy(words, tmp_path):
     script = (
-        "import sys; from rnnbench.cli import main\n"
+        "import sys; from rnnbench.__main__ import main\n"
         f"try: main({list(words)!r})\n"
         "except SystemExit as end: assert not end.code\n"
         "heavy = {'torch', 'numpy', 'onnx', 'onnxruntime', 'tabulate', 'tqdm'}\n"
@@ -88,7 +90,7 @@ def test_list_has_every_kind(run):
 
 
 def test_list_says_why_something_is_not_available(run, monkeypatch):
-    monkeypatch.setattr("rnnbench.runtimes.onnxruntime.available", lambda: "install it")
+    monkeypatch.setattr("rnnbench.runtimes.adapters.onnxruntime.available", lambda: "install it")
     code, out, _ = run("list", "runtimes")
     assert code == 0
     assert "not available: install it" in out
@@ -263,7 +265,7 @@ def test_what_check_saved_can_be_run_again(run, tmp_path):
 
 
 def test_a_bug_is_one_line_unless_the_traceback_is_asked_for(run, monkeypatch):
-    monkeypatch.setattr("rnnbench.listing.items", lambda kinds: 1 / 0)
+    monkeypatch.setattr("rnnbench.commands._listing.items", lambda kinds: 1 / 0)
     code, _, err = run("list")
     assert code == 2
     assert "bug in rnnbench (ZeroDivisionError: division by zero)" in err
@@ -277,7 +279,7 @@ def test_ctrl_c_is_quiet(run, monkeypatch):
     def interrupt(kinds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rnnbench.listing.items", interrupt)
+    monkeypatch.setattr("rnnbench.commands._listing.items", interrupt)
     code, out, err = run("list")
     assert (code, out, err.strip()) == (130, "", "")
 
@@ -295,7 +297,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(run, tmp_path):
 def test_targets(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").touch()
-    assert pipeline.find_targets(()) == rnnbench.variants.names()
+    assert pipeline.find_targets(()) == rnnbench.models.variants.names()
     assert pipeline.find_targets(("gru", "mine.py", "gru")) == ("gru", "mine.py")
     assert pipeline.find_targets(("mine.py:other", "pkg.mod:f")) == ("mine.py:other", "pkg.mod:f")
     for target in ("grus", "mine", "mine.txt"):
@@ -304,7 +306,7 @@ def test_targets(tmp_path, monkeypatch):
 
 
 def test_formats():
-    every = rnnbench.plugins.names("formats")
+    every = rnnbench.core.plugins.names("formats")
     assert pipeline.find_formats((",".join(every), every[0])) == every
     assert pipeline.find_formats(()) == ("torchscript", "onnx")
 

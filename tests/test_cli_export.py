@@ -7,12 +7,14 @@ import sys
 import pytest
 
 import rnnbench
-from rnnbench import cli, pipeline, sources, variants
-from rnnbench.check import check as check_bundle
-from rnnbench.errors import RnnbenchError
+from rnnbench import __main__ as cli
+from rnnbench.checking.check import check as check_bundle
+from rnnbench.commands import _pipeline as pipeline
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.models import sources, variants
 
 # What pip makes of [project.scripts]: -P, for the script's folder is on the path, not the current.
-CONSOLE = [sys.executable, "-P", "-c", "from rnnbench.cli import main; main()"]
+CONSOLE = [sys.executable, "-P", "-c", "from rnnbench.__main__ import main; main()"]
 EVIL = {"kind": "import", "spec": "evil:build"}
 MODEL = """
 import torch

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from rnnbench import cli
-from rnnbench.errors import RnnbenchError
-from rnnbench.report.comparison import compare_results, threshold
+from rnnbench import __main__ as cli
+from rnnbench.benchmarking.report.comparison import compare_results, threshold
+from rnnbench.core.errors import RnnbenchError
 from tests.made_results import make_results, wrap, write_made
 
 

@@ -13,16 +13,24 @@ import torch
 from click.testing import CliRunner
 
 import rnnbench
-from rnnbench import Model, RnnbenchError, TensorSpec, plugins, runtimes, variants
-from rnnbench.bundle import Bundle
-from rnnbench.cases import Case, layout_of, read_cases
+from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
+from rnnbench.cases.cases import Case, layout_of, read_cases
+from rnnbench.cases.golden import golden_cases
+from rnnbench.checking.conformance.engines import _cases, _compared, find_trials, forms
+from rnnbench.checking.conformance.matrix import WIDTH, format_matrix
+from rnnbench.checking.conformance.rows import (
+    Compared,
+    Conformed,
+    format_conformed,
+    is_fine,
+    judged,
+)
 from rnnbench.commands.conform import command
-from rnnbench.conform import conform
-from rnnbench.conformed import Compared, Conformed, format_conformed, is_fine, judged
-from rnnbench.engines import _cases, _compared, find_trials, forms
-from rnnbench.golden import golden_cases
-from rnnbench.matrix import WIDTH, format_matrix
-from rnnbench.variants import Options
+from rnnbench.core import plugins
+from rnnbench.core.bundle import Bundle
+from rnnbench.embedding.conform import conform
+from rnnbench.models import variants
+from rnnbench.models.variants import Options
 from tests import task_models
 from tests.task_models import MODELS, with_other_weights
 

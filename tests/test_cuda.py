@@ -8,10 +8,12 @@ import pytest
 import torch
 
 import rnnbench
-from rnnbench import Model, TensorSpec, plugins, variants
-from rnnbench.bench import driver
-from rnnbench.bench.plan import Plan
-from rnnbench.results import read_file
+from rnnbench import Model, TensorSpec
+from rnnbench.benchmarking import driver
+from rnnbench.benchmarking.plan import Plan
+from rnnbench.benchmarking.results import read_file
+from rnnbench.core import plugins
+from rnnbench.models import variants
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rnnbench.compare import compare
-from rnnbench.errors import one_line
+from rnnbench.cases.tolerance import compare
+from rnnbench.core.errors import one_line
 
 EXACT = np.linspace(-1, 1, 12).reshape(3, 4)
 EAGER = EXACT.astype(np.float32)

@@ -7,9 +7,10 @@ import sys
 import pytest
 
 import rnnbench
-from rnnbench import cli, sources
-from rnnbench.draft import draft, write
-from rnnbench.errors import RnnbenchError
+from rnnbench import __main__ as cli
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.models import sources
+from rnnbench.models.declaration.draft import draft, write
 
 NETS = """
 import torch

@@ -7,11 +7,11 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from rnnbench.bundle import Bundle
+from rnnbench.checking.drift import bins, drift, format_drift
+from rnnbench.checking.drift.plot import plot_drift
 from rnnbench.commands.check import command
-from rnnbench.drift import bins, drift, format_drift
-from rnnbench.drift_plot import plot_drift
-from rnnbench.errors import RnnbenchError
+from rnnbench.core.bundle import Bundle
+from rnnbench.core.errors import RnnbenchError
 from tests import handmade
 
 
@@ -101,8 +101,8 @@ def test_bins_end_at_powers_of_ten(steps):
 def test_memory_does_not_depend_on_the_length(sound):
     """Twenty times the steps take less memory than those steps would."""
     script = (
-        "import sys; from rnnbench.drift import drift;"
-        "from rnnbench.bench.coldstart import peak_memory;"
+        "import sys; from rnnbench.checking.drift import drift;"
+        "from rnnbench.benchmarking.measuring.coldstart import peak_memory;"
         "drift(sys.argv[1], int(sys.argv[2]), ['onnxruntime'], chunk=500);"
         "print(peak_memory())"
     )

@@ -13,15 +13,16 @@ import torch
 from click.testing import CliRunner
 
 import rnnbench
-from rnnbench import Model, RnnbenchError, TensorSpec, variants
-from rnnbench.bundle import Bundle
+from rnnbench import Model, RnnbenchError, TensorSpec
+from rnnbench.cases.golden import Record, golden_records, read_arrays, write_arrays
 from rnnbench.commands.conform import command as conform_command
 from rnnbench.commands.embed import command as embed_command
-from rnnbench.conform import conform, format_conformed
-from rnnbench.embed import embed, find_target, targets
-from rnnbench.embed.literals import c_string
-from rnnbench.golden import Record, golden_records, read_arrays, write_arrays
-from rnnbench.variants import Options
+from rnnbench.core.bundle import Bundle
+from rnnbench.embedding import embed, find_target, targets
+from rnnbench.embedding.conform import conform, format_conformed
+from rnnbench.embedding.literals import c_string
+from rnnbench.models import variants
+from rnnbench.models.variants import Options
 from tests.task_models import FORMATS, MODELS, with_other_weights
 
 TARGETS = targets()
@@ -114,7 +115,7 @@ CODE = {name: {name.split("-")[0]} for name in TARGETS} | {
 def hostile(tmp_path_factory):
     """Bundles that no `rnnbench export` writes: every name in it is hostile that may be."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rnnbench.model._IDENTIFIER", re.compile("(?s).+"))
+        patch.setattr("rnnbench.core.model._IDENTIFIER", re.compile("(?s).+"))
         found = {}
         for format in FORMATS:
             taken = HOSTILE if format == "onnx" else ""  # TorchScript's inputs are identifiers

@@ -3,11 +3,11 @@
 import pytest
 
 import rnnbench
-from rnnbench import variants
-from rnnbench.bundle import Bundle
-from rnnbench.conform import conform, format_conformed
-from rnnbench.embed import find_target
-from rnnbench.variants import Options
+from rnnbench.core.bundle import Bundle
+from rnnbench.embedding import find_target
+from rnnbench.embedding.conform import conform, format_conformed
+from rnnbench.models import variants
+from rnnbench.models.variants import Options
 
 OPTIONS = Options(6, 8, 1, output_size=9)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import rnnbench
-from rnnbench import variants
-from rnnbench.embed import embed, find_target
-from rnnbench.golden import Record, read_arrays, write_arrays
-from rnnbench.variants import Options
+from rnnbench.cases.golden import Record, read_arrays, write_arrays
+from rnnbench.embedding import embed, find_target
+from rnnbench.models import variants
+from rnnbench.models.variants import Options
 
 MARKUP = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc"

@@ -12,11 +12,12 @@ import pytest
 import torch
 
 import rnnbench
-from rnnbench import Model, TensorSpec, variants
-from rnnbench.conform import conform
-from rnnbench.embed import embed, find_target
-from rnnbench.golden import Record, read_arrays, write_arrays
-from rnnbench.variants import Options
+from rnnbench import Model, TensorSpec
+from rnnbench.cases.golden import Record, read_arrays, write_arrays
+from rnnbench.embedding import embed, find_target
+from rnnbench.embedding.conform import conform
+from rnnbench.models import variants
+from rnnbench.models.variants import Options
 
 NAMES = ("c-onnxruntime", "cpp-onnxruntime")
 COUNTING = """

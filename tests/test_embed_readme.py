@@ -11,15 +11,16 @@ import pytest
 import torch
 
 import rnnbench
-from rnnbench import Model, RnnbenchError, TensorSpec, variants
-from rnnbench.bundle import Bundle
-from rnnbench.conform import conform
-from rnnbench.embed import embed, find_target, targets
-from rnnbench.embed.describe import about, meaning
-from rnnbench.embed.markdown import code, paragraph, table
-from rnnbench.embed.readme import fill, words_of
-from rnnbench.golden import describe_model, read_arrays
-from rnnbench.variants import Options
+from rnnbench import Model, RnnbenchError, TensorSpec
+from rnnbench.cases.golden import describe_model, read_arrays
+from rnnbench.core.bundle import Bundle
+from rnnbench.core.markdown import code, paragraph, table
+from rnnbench.embedding import embed, find_target, targets
+from rnnbench.embedding.conform import conform
+from rnnbench.embedding.describe import about, meaning
+from rnnbench.embedding.readme import fill, words_of
+from rnnbench.models import variants
+from rnnbench.models.variants import Options
 from tests.test_embed_native import Ragged
 
 TARGETS = [name for name, target in targets().items() if target.format == "onnx"]
@@ -251,7 +252,7 @@ def test_a_dtype_that_a_target_lacks_is_one_line(typed, tmp_path, target):
 
 
 def test_conform_goes_on_where_a_target_lacks_a_dtype(typed, monkeypatch):
-    monkeypatch.setattr("rnnbench.embed.Target.missing", lambda self: "")
+    monkeypatch.setattr("rnnbench.embedding.Target.missing", lambda self: "")
     (row,) = conform(typed, ["c-onnxruntime"])
     assert (row.verdict, row.reason[:16]) == ("failed", "'best' is int16,")
 

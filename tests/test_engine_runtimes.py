@@ -7,23 +7,19 @@ import pytest
 import torch
 
 import rnnbench
-from rnnbench import (
-    Model,
-    RnnbenchError,
-    TensorSpec,
-    onnx_picks,
-    plugins,
-    portable,
-    pt2_indices,
-    pt2_unroll,
-    variants,
-)
-from rnnbench._quiet import export_warnings
-from rnnbench.cases import read_cases
-from rnnbench.check import Checking
-from rnnbench.compare import compare
-from rnnbench.sweep import Sweep
-from rnnbench.timing import Source
+from rnnbench import Model, RnnbenchError, TensorSpec
+from rnnbench.cases.cases import read_cases
+from rnnbench.cases.tolerance import compare
+from rnnbench.checking.case_selection import Sweep
+from rnnbench.checking.check import Checking
+from rnnbench.core import plugins
+from rnnbench.core.known_warnings import export_warnings
+from rnnbench.formats.onnx import profiles as portable
+from rnnbench.formats.onnx.rewrites import slices as onnx_picks
+from rnnbench.formats.pt2 import indices as pt2_indices
+from rnnbench.formats.pt2 import unroll as pt2_unroll
+from rnnbench.models import variants
+from rnnbench.runtimes.timing import Source
 
 ENGINES = {"executorch": "pt2", "ncnn": "portable", "tvm": "pt2"}
 
@@ -374,7 +370,7 @@ def test_tvm_alone_reads_elsewhere(picks):
     built = relax.build(module, tvm.target.Target("llvm"))
     machine = relax.VirtualMachine(built, tvm.cpu())
     last = machine["main"](tvm.runtime.tensor(case.inputs["x"]))[0].numpy()
-    # once this fails, TVM is mended: remove rnnbench/pt2_indices.py
+    # once this fails, TVM is mended: remove rnnbench/formats/pt2/indices.py
     assert compare(last, case.reference["a"], case.eager["a"]).reason
 
 

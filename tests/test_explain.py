@@ -7,9 +7,11 @@ import torch
 from torch import nn
 
 import rnnbench
-from rnnbench import Model, TensorSpec, cli, sources
-from rnnbench.errors import RnnbenchError
-from rnnbench.explain import explain, find_obstacle
+from rnnbench import Model, TensorSpec
+from rnnbench import __main__ as cli
+from rnnbench.capture.explain import explain, find_obstacle
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.models import sources
 
 X = TensorSpec("x", ("batch", "time", 3))
 
@@ -141,7 +143,8 @@ def test_a_folder_may_be_called_torch(tmp_path, monkeypatch):
     """The line, its code and its remedy are the same wherever an equal model lies."""
     source = (
         "import torch\nfrom rnnbench import Model, TensorSpec\n\n"
-        "class Net(torch.nn.Module):\n    def forward(self, x):\n        return torch.from_numpy(x.numpy() * 2)\n\n"
+        "class Net(torch.nn.Module):\n    def forward(self, x):\n"
+        "        return torch.from_numpy(x.numpy() * 2)\n\n"
         'def build():\n    return Model(Net(), (TensorSpec("x", ("batch", 3)),), ("y",))\n'
     )
     texts = []

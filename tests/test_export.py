@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 import rnnbench
-from rnnbench import Model, RnnbenchError, TensorSpec, variants
-from rnnbench._quiet import torchscript_deprecation
+from rnnbench import Model, RnnbenchError, TensorSpec
+from rnnbench.core.known_warnings import torchscript_deprecation
 from rnnbench.formats import onnx as onnx_format
-from rnnbench.variants import Options
+from rnnbench.models import variants
+from rnnbench.models.variants import Options
 
 X = TensorSpec("x", ("time", "batch", 3))
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from rnnbench._quiet import torchscript_deprecation
+from rnnbench.checking.pairs import check_pair, format_pair
+from rnnbench.checking.pairs.inputs import Given
+from rnnbench.checking.pairs.match_ports import find_states, job_of
 from rnnbench.commands.check import command
-from rnnbench.errors import RnnbenchError
-from rnnbench.feeder import Given
-from rnnbench.foreign import check_pair, format_pair
-from rnnbench.pairing import find_states, job_of
-from rnnbench.signature import Port, Signature
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.known_warnings import torchscript_deprecation
+from rnnbench.core.signature import Port, Signature
 from tests import handmade
 from tests.stock_files import package
 

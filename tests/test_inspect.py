@@ -6,8 +6,11 @@ import pytest
 from onnx import TensorProto, helper
 
 import rnnbench
-from rnnbench import Model, TensorSpec, cli, plugins, variants
-from rnnbench.inspect import differences
+from rnnbench import Model, TensorSpec
+from rnnbench import __main__ as cli
+from rnnbench.core import plugins
+from rnnbench.inspection.inspect import differences
+from rnnbench.models import variants
 from tests import handmade
 from tests.stock_files import (
     Cast,

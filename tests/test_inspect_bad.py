@@ -7,8 +7,8 @@ import torch
 from onnx import TensorProto
 
 import rnnbench
-from rnnbench import cli
-from rnnbench.errors import RnnbenchError
+from rnnbench import __main__ as cli
+from rnnbench.core.errors import RnnbenchError
 from tests.stock_files import Layer, edited, exported, old, package, traced
 
 

@@ -6,11 +6,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from rnnbench import cli
-from rnnbench.check import Checking, Isolation, check
-from rnnbench.errors import RnnbenchError
-from rnnbench.junit import format_junit
-from rnnbench.sweep import Sweep
+from rnnbench import __main__ as cli
+from rnnbench.checking.case_selection import Sweep
+from rnnbench.checking.check import Checking, Isolation, check
+from rnnbench.checking.junit import format_junit
+from rnnbench.core.errors import RnnbenchError
 from tests import handmade
 
 

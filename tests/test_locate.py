@@ -10,13 +10,13 @@ from click.testing import CliRunner
 from onnx import numpy_helper
 
 import rnnbench
-from rnnbench.bundle import Bundle
-from rnnbench.cases import read_cases
+from rnnbench.cases.cases import read_cases
+from rnnbench.checking.bisect.intermediates import find_reference, recapture
+from rnnbench.checking.bisect.locate import format_location, locate
+from rnnbench.checking.bisect.minimise import format_minimal, minimise
+from rnnbench.checking.bisect.onnx_values import list_nodes, read
 from rnnbench.commands.check import command
-from rnnbench.intermediates import find_reference, recapture
-from rnnbench.locate import format_location, locate
-from rnnbench.minimise import format_minimal, minimise
-from rnnbench.onnx_probe import list_nodes, read
+from rnnbench.core.bundle import Bundle
 from tests import handmade
 from tests.models import MODELS
 

@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 import rnnbench
-from rnnbench import Model, TensorSpec, variants
-from rnnbench.bundle import Bundle
-from rnnbench.cases import plan_cases, write_cases
-from rnnbench.check import check
-from rnnbench.check_table import format_report
+from rnnbench import Model, TensorSpec
+from rnnbench.cases.cases import plan_cases, write_cases
+from rnnbench.checking.check import check
+from rnnbench.commands._check_table import format_report
+from rnnbench.core.bundle import Bundle
+from rnnbench.models import variants
 from tests import mutations_onnx, mutations_torchscript
 
 NAMES = (*variants.names(), "packed")

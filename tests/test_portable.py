@@ -11,22 +11,17 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper
 
 import rnnbench
-from rnnbench import (
-    Model,
-    RnnbenchError,
-    TensorSpec,
-    onnx_rewrites,
-    onnx_unroll,
-    plugins,
-    portable,
-    runtimes,
-    variants,
-)
-from rnnbench.check import Checking
+from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
+from rnnbench.checking.case_selection import Sweep
+from rnnbench.checking.check import Checking
 from rnnbench.commands.export import command as export_command
-from rnnbench.job import Job
-from rnnbench.sweep import Sweep
-from rnnbench.worker import Worker
+from rnnbench.core import plugins
+from rnnbench.formats.onnx import profiles as portable
+from rnnbench.formats.onnx.rewrites import layers as onnx_rewrites
+from rnnbench.formats.onnx.rewrites import unroll_scan as onnx_unroll
+from rnnbench.models import variants
+from rnnbench.runtimes.job import Job
+from rnnbench.runtimes.worker import Worker
 
 ENGINES = ("openvino", "tract", "iree", "emx", "mnn", "opencv")
 PINNED = ("tract", "mnn", "opencv")  # in a mode: they also take any shape

@@ -7,10 +7,11 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnnbench
-from rnnbench import Model, TensorSpec, portable
-from rnnbench.engines import find_trials, run_engines
-from rnnbench.onnx_adder import recurrent_nodes
-from rnnbench.runtimes import onnxruntime
+from rnnbench import Model, TensorSpec
+from rnnbench.checking.conformance.engines import find_trials, run_engines
+from rnnbench.formats.onnx import profiles as portable
+from rnnbench.formats.onnx.editing import recurrent_nodes
+from rnnbench.runtimes.adapters import onnxruntime
 
 pytestmark = pytest.mark.xdist_group("ragged")  # each layer is exported once
 H = 4
@@ -55,8 +56,8 @@ def bundle(request, kind, tmp_path_factory):
 
 def test_a_form_for_engines_has_no_lengths_and_computes_the_same(bundle, tmp_path):
     """Also where the steps behind a row's end are anything: infinite here."""
-    from rnnbench.cases import read_cases
-    from rnnbench.compare import compare
+    from rnnbench.cases.cases import read_cases
+    from rnnbench.cases.tolerance import compare
 
     path = tmp_path / "model.onnx"
     portable.rewrite(bundle.artifacts["onnx"].path, path)

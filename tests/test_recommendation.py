@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnbench.report import make_report, units
-from rnnbench.report.intervals import of_medians, resampled_medians
-from rnnbench.results import read_file
+from rnnbench.benchmarking.report import make_report, units
+from rnnbench.benchmarking.report.intervals import of_medians, resampled_medians
+from rnnbench.benchmarking.results import read_file
 from tests.made_results import latency, make_results, ratio, wrap, write_made
 
 WHERE = {"model": "lstm", "cell": "lstm", "mode": "", "device": "cpu", "batch": 1, "time": 32}

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from rnnbench import cli, plugins
-from rnnbench.drift import DriftReport, Line
-from rnnbench.report import checks, format_report, make_report
-from rnnbench.report.drawing import to_png, to_svg
-from rnnbench.report.page import make_page
-from rnnbench.report.plots import sections
-from rnnbench.results import read_file
+from rnnbench import __main__ as cli
+from rnnbench.benchmarking.report import checks, format_report, make_report
+from rnnbench.benchmarking.report.drawing import to_png, to_svg
+from rnnbench.benchmarking.report.page import make_page
+from rnnbench.benchmarking.report.plots import sections
+from rnnbench.benchmarking.results import read_file
+from rnnbench.checking.drift import DriftReport, Line
+from rnnbench.core import plugins
 from tests.made_results import ratio, wrap, write_made
 from tests.test_recommendation import WHERE, row
 
@@ -181,7 +182,7 @@ def test_json_and_csv_hold_every_row(run, made, check_file, drift_file):
 
 def test_every_kind_of_plot_is_drawn(tmp_path, made, check_file, drift_file):
     found = sections(make_report([made, check_file, drift_file]).material)
-    assert len(found) == len(plugins.names("report.plots"))
+    assert len(found) == len(plugins.names("plots"))
     names = [plot.name for section in found for plot in section.plots]
     assert len(set(names)) == len(names)
     for section in found:
@@ -238,7 +239,7 @@ def test_without_arguments_the_newest_of_this_machine(run, tmp_path, monkeypatch
     write_made(folder / "there" / "0001_c.json", newer)
     assert "3200" in run("report", "--csv")[1] or "Another One" in run("report", "--csv")[1]
     this = {"cpu": "Made Processor", "cores": 2, "gpu": None}
-    monkeypatch.setattr("rnnbench.bench.machine.describe_machine", lambda: this)
+    monkeypatch.setattr("rnnbench.benchmarking.machine.describe_machine", lambda: this)
     (only,) = csv.DictReader(io.StringIO(run("report", "--csv")[1]))
     assert only["machine"] == "Made Processor, 2 cores"
     assert float(only["p50_s"]) == pytest.approx(320e-6, rel=0.02)

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from rnnbench.errors import RnnbenchError
-from rnnbench.results import Side, read_results
+from rnnbench.benchmarking.results import Side, read_results
+from rnnbench.core.errors import RnnbenchError
 from tests.made_results import latency, make_results, wrap, write_made
 
 

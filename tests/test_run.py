@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rnnbench.answer import Feed, answer
-from rnnbench.bundle import Bundle, describe_spec, write_manifest
-from rnnbench.errors import RnnbenchError
-from rnnbench.modules import save_weights
-from rnnbench.run import run_csv, run_text, start
-from rnnbench.task import vega_file
-from rnnbench.train import train
-from rnnbench.writing import writing
+from rnnbench.core.atomic import writing
+from rnnbench.core.bundle import Bundle, describe_spec, write_manifest
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.models.calls import save_weights
+from rnnbench.models.task import vega_file
+from rnnbench.models.training.train import train
+from rnnbench.runtimes.predict import run_csv, run_text, start
+from rnnbench.runtimes.predictions import Feed, answer
 
 
 def bundle_of(trained, out) -> Bundle:

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 import rnnbench
-from rnnbench import plugins, runtimes
-from rnnbench.bundle import Bundle, write_manifest
-from rnnbench.cases import read_cases
-from rnnbench.errors import RnnbenchError, Unavailable
-from rnnbench.session import load, validated
-from rnnbench.threads import torch_threads
+from rnnbench import runtimes
+from rnnbench.cases.cases import read_cases
+from rnnbench.core import plugins
+from rnnbench.core.bundle import Bundle, write_manifest
+from rnnbench.core.errors import RnnbenchError, Unavailable
+from rnnbench.core.threads import torch_threads
+from rnnbench.runtimes.session import load, validated
 from tests import handmade
 
 NAMES = runtimes.names()

@@ -8,10 +8,11 @@ import onnx
 import pytest
 import torch
 
-from rnnbench import Model, TensorSpec, cli
-from rnnbench.check import Checking, check
-from rnnbench.plans import INPUTS, LENGTHS, STATES, make_inputs, parse_case, plan_sweep
-from rnnbench.sweep import Sweep
+from rnnbench import Model, TensorSpec
+from rnnbench import __main__ as cli
+from rnnbench.cases.plans import INPUTS, LENGTHS, STATES, make_inputs, parse_case, plan_sweep
+from rnnbench.checking.case_selection import Sweep
+from rnnbench.checking.check import Checking, check
 from tests import handmade
 
 TRACED = {"time": 5, "batch": 3}

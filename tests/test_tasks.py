@@ -7,10 +7,10 @@ from importlib import util
 import numpy as np
 import pytest
 
-from rnnbench import task as task_module
-from rnnbench import tasks
-from rnnbench.errors import RnnbenchError, Unavailable
-from rnnbench.task import decode_text, decode_values, encode_columns, encode_text, vega_file
+from rnnbench.core.errors import RnnbenchError, Unavailable
+from rnnbench.models import task as task_module
+from rnnbench.models import tasks
+from rnnbench.models.task import decode_text, decode_values, encode_columns, encode_text, vega_file
 
 NAMES = ("hello", "stocks", "text", "weather")
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from rnnbench.bench import cuda, roofline, work
-from rnnbench.bench.networks import build_network, inputs_for, work_of
-from rnnbench.bench.paired import compared, interleave
-from rnnbench.bench.plan import CELLS, Conditions, Plan, items
-from rnnbench.bench.sampling import Effort, doubts_about, sample, warm_up
+from rnnbench.benchmarking.measuring import roofline, work
+from rnnbench.benchmarking.measuring.networks import build_network, inputs_for, work_of
+from rnnbench.benchmarking.measuring.paired import compared, interleave
+from rnnbench.benchmarking.measuring.sampling import Effort, doubts_about, sample, warm_up
+from rnnbench.benchmarking.plan import CELLS, Conditions, Plan, items
+from rnnbench.core import cuda
 
 FAST = Effort(samples_s=0.02, min_samples=5, max_samples=20, warmup_s=0.1, rounds_s=0.05)
 

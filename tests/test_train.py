@@ -4,10 +4,11 @@ import re
 import pytest
 import torch
 
-from rnnbench import checkpoint, train, variants
-from rnnbench.errors import RnnbenchError
-from rnnbench.train import rebuild
-from rnnbench.train import train as run
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.models import variants
+from rnnbench.models.training import checkpoint, train
+from rnnbench.models.training.train import rebuild
+from rnnbench.models.training.train import train as run
 
 
 def weights(trained):

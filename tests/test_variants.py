@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnbench import variants
-from rnnbench.errors import RnnbenchError
-from rnnbench.variants import Options
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.models import variants
+from rnnbench.models.variants import Options
 
 NAMES = (
     "elman",

@@ -10,12 +10,12 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from rnnbench._quiet import torchscript_deprecation
-from rnnbench.errors import RnnbenchError, Unavailable
-from rnnbench.job import load
-from rnnbench.messages import receive, send
-from rnnbench.signature import Port, Signature
-from rnnbench.worker import Job, Worker, WorkerError
+from rnnbench.core.errors import RnnbenchError, Unavailable
+from rnnbench.core.known_warnings import torchscript_deprecation
+from rnnbench.core.signature import Port, Signature
+from rnnbench.runtimes.job import load
+from rnnbench.runtimes.messages import receive, send
+from rnnbench.runtimes.worker import Job, Worker, WorkerError
 from tests import handmade
 
 GB = 2**30
@@ -266,7 +266,7 @@ def test_no_process_is_left(bundle):
 
 
 def test_an_interrupt_in_a_call_ends_the_process(bundle, monkeypatch):
-    from rnnbench import worker as module
+    from rnnbench.runtimes import worker as module
 
     with Worker(job(bundle)) as worker:
         pid = worker._process.pid

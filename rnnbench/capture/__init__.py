@@ -13,26 +13,26 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
-from rnnbench.capture import ops
-from rnnbench.capture.blocks import find_blocks
-from rnnbench.capture.counting import numbers_of_constants
-from rnnbench.capture.generalise import generalise_traces
-from rnnbench.capture.loops import roll_loops
-from rnnbench.capture.memory import check_states
-from rnnbench.capture.paths import explain_unproved
-from rnnbench.capture.places import source_line
-from rnnbench.capture.prove import Proof, Unproved
-from rnnbench.capture.scan import SCAN, WHILE_LOOP
+from rnnbench.capture.loops.blocks import find_blocks
+from rnnbench.capture.loops.counting import numbers_of_constants
+from rnnbench.capture.loops.generalise import generalise_traces
+from rnnbench.capture.operators import recurrence as ops
+from rnnbench.capture.operators.scan import SCAN, WHILE_LOOP
+from rnnbench.capture.rolling.roll import roll_loops
 from rnnbench.capture.simplify import (
     drop_size_arguments,
     drop_zero_states,
     fold_constants,
     per_step_reads,
 )
-from rnnbench.capture.sizes import traced_sizes
-from rnnbench.capture.trace import Trace, frozen_dims, retrace, trace_module
-from rnnbench.errors import RnnbenchError
-from rnnbench.model import Model
+from rnnbench.capture.source_lines import source_line
+from rnnbench.capture.tracing.branches import explain_unproved
+from rnnbench.capture.tracing.prove import Proof, Unproved
+from rnnbench.capture.tracing.sizes import traced_sizes
+from rnnbench.capture.tracing.states import check_states
+from rnnbench.capture.tracing.trace import Trace, frozen_dims, retrace, trace_module
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.model import Model
 
 _LOOPS = {SCAN: "scan", WHILE_LOOP: "while"}
 _SCALES = (1, 5)  # short traces are fast; strided front-ends need longer ones
@@ -153,7 +153,7 @@ def _finish(
     frozen = frozen_dims(model, program)
     if frozen:
         raise RnnbenchError(_still_frozen(model, frozen, dims))
-    from rnnbench.lowering import lower
+    from rnnbench.capture.operators.lowering import lower
 
     proof.compare(lower(program).module(check_guards=False).forward)
     return Captured(model, program, recurrences, dims)

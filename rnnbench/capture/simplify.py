@@ -9,9 +9,9 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
-from rnnbench.capture import ops
-from rnnbench.capture.scan import SCAN
-from rnnbench.capture.steps import arguments
+from rnnbench.capture.loops.steps import arguments
+from rnnbench.capture.operators import recurrence as ops
+from rnnbench.capture.operators.scan import SCAN
 
 aten = torch.ops.aten
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnbench.commands import DIFFERS, FINE, INTERRUPTED, as_json
-from rnnbench.console import note, print_json
+from rnnbench.commands._console import note, print_json
+from rnnbench.commands._options import DIFFERS, FINE, INTERRUPTED, as_json
 
 if TYPE_CHECKING:
-    from rnnbench.bench.plan import Item, Plan
+    from rnnbench.benchmarking.plan import Item, Plan
 
 _OUT = Path("benchmarks/results")
 
@@ -51,9 +51,9 @@ def command(
     Loops against fused layers, runtimes against one another, our ONNX against the stock
     exporter's: built-in variants, your own model, or a bundle. Ctrl-C keeps what is measured.
     """
-    from rnnbench.bench.driver import run_plan
-    from rnnbench.bench.tables import format_results
-    from rnnbench.results import read_file
+    from rnnbench.benchmarking.driver import run_plan
+    from rnnbench.benchmarking.results import read_file
+    from rnnbench.benchmarking.tables import format_results
 
     plan = _plan(targets, runtimes, devices, quick, sizes)
     check_name(name)
@@ -77,7 +77,7 @@ def check_name(name: str | None) -> None:
     """Refuses a name that is no file's."""
     import re
 
-    from rnnbench.errors import RnnbenchError
+    from rnnbench.core.errors import RnnbenchError
 
     if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise RnnbenchError(
@@ -93,7 +93,7 @@ def _plan(
     sizes: dict[str, str | None],
 ) -> Plan:
     """What was asked for, over the defaults; `--runtime a,b` is as good as giving it twice."""
-    from rnnbench.bench.plan import Plan, numbers
+    from rnnbench.benchmarking.plan import Plan, numbers
 
     given: dict[str, Any] = {"time": (32,), "hidden": (128,)} if quick else {}
     for option, value in sizes.items():
@@ -128,7 +128,7 @@ class _progress:  # noqa: N801  (used as a function)
     def _tell(self, item: Item) -> None:
         from tqdm import tqdm
 
-        from rnnbench.bench.plan import items
+        from rnnbench.benchmarking.plan import items
 
         if self._bar is None:
             total = sum(1 for _ in items(self._plan))

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnbench.commands import DIFFERS, FINE, as_json, finish
-from rnnbench.console import Progress, RunsBar, print_json
-from rnnbench.errors import RnnbenchError
-from rnnbench.proofs import bisect as bisect_bundle
-from rnnbench.proofs import proof_options, prove
+from rnnbench.commands._console import Progress, RunsBar, print_json
+from rnnbench.commands._options import DIFFERS, FINE, as_json, finish
+from rnnbench.commands._proofs import bisect as bisect_bundle
+from rnnbench.commands._proofs import proof_options, prove
+from rnnbench.core.errors import RnnbenchError
 
 if TYPE_CHECKING:
-    from rnnbench.check import Checking, CheckReport
+    from rnnbench.checking.check import Checking, CheckReport
 
 _GB = 2**30
 _FILES = (".onnx", ".ts", ".pt", ".pth", ".pt2")
@@ -68,9 +68,9 @@ def command(
     Each artifact runs in each runtime in a process of its own, at once and in chunks. A process
     that ends, hangs or fills its memory is a row, and the others go on.
     """
-    from rnnbench.check import merge
-    from rnnbench.minimise import format_minimal
-    from rnnbench.pipeline import find_bundles
+    from rnnbench.checking.bisect.minimise import format_minimal
+    from rnnbench.checking.check import merge
+    from rnnbench.commands._pipeline import find_bundles
 
     code = prove(targets, runtimes or None, as_json, options)
     if code is not None:
@@ -87,7 +87,7 @@ def command(
     paths = find_bundles(targets, Path(out))
     report = merge(_check_all(paths, runtimes or None, how))
     if junit is not None:
-        from rnnbench.junit import write_junit
+        from rnnbench.checking.junit import write_junit
 
         write_junit(report, Path(junit))
     smallest = [found for path in paths for found in bisect_bundle(path, report)] if bisect else []
@@ -104,8 +104,8 @@ def _check_all(
     paths: tuple[Path, ...], runtimes: tuple[str, ...] | None, how: Checking
 ) -> list[CheckReport]:
     """Checks one bundle after the other; a damaged one of several becomes a row."""
-    from rnnbench.check import check as check_bundle
-    from rnnbench.pipeline import failed
+    from rnnbench.checking.check import check as check_bundle
+    from rnnbench.commands._pipeline import failed
 
     progress = Progress(len(paths))
     reports = []
@@ -124,8 +124,8 @@ def _check_all(
 
 
 def _how(options: dict[str, Any]) -> Checking:
-    from rnnbench.check import Checking, Isolation
-    from rnnbench.sweep import Sweep
+    from rnnbench.checking.case_selection import Sweep
+    from rnnbench.checking.check import Checking, Isolation
 
     for name in ("factor", "timeout", "memory"):
         if not options[name] > 0:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from rnnbench.commands import DIFFERS, FINE, as_json
-from rnnbench.console import print_json
+from rnnbench.commands._console import print_json
+from rnnbench.commands._options import DIFFERS, FINE, as_json
 
 
 @click.command(short_help="Say which measurements changed.")
@@ -24,9 +24,9 @@ def command(
     old: str, new: str, fail_on: str, across_machines: bool, markdown: bool, as_json: bool
 ) -> int:
     """Say which rows changed from OLD to NEW, two results files of `bench`, with 95 % intervals."""
-    from rnnbench.errors import RnnbenchError
-    from rnnbench.report.changes import format_comparison, to_json
-    from rnnbench.report.comparison import compare_results, threshold
+    from rnnbench.benchmarking.report.changes import format_comparison, to_json
+    from rnnbench.benchmarking.report.comparison import compare_results, threshold
+    from rnnbench.core.errors import RnnbenchError
 
     if as_json and markdown:
         raise RnnbenchError("--json and --markdown: give one of them")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import click
 
-from rnnbench.commands import DIFFERS, FINE, as_json
-from rnnbench.console import note, print_json
-from rnnbench.errors import RnnbenchError
+from rnnbench.commands._console import note, print_json
+from rnnbench.commands._options import DIFFERS, FINE, as_json
+from rnnbench.core.errors import RnnbenchError
 
 
 @click.command(short_help="Run bundles in other languages and engines.")
@@ -53,10 +53,10 @@ def command(
     target fails. That an engine refuses one form of a file or dies of it is fine (0) where it runs
     another form of the same bundle right, and 1 where it runs none.
     """
-    from rnnbench.bundle import Bundle
-    from rnnbench.conform import conform
-    from rnnbench.conformed import format_conformed, is_fine
-    from rnnbench.matrix import format_matrix
+    from rnnbench.checking.conformance.matrix import format_matrix
+    from rnnbench.checking.conformance.rows import format_conformed, is_fine
+    from rnnbench.core.bundle import Bundle
+    from rnnbench.embedding.conform import conform
 
     if as_json and markdown:
         raise RnnbenchError("--json and --markdown: give one of them")

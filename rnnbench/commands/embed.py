@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from rnnbench.commands import as_json
-from rnnbench.console import print_json
+from rnnbench.commands._console import print_json
+from rnnbench.commands._options import as_json
 
 
 @click.command(short_help="Write a project in another language.")
@@ -29,9 +29,9 @@ def command(
     import shlex
     from pathlib import Path
 
-    from rnnbench.bundle import Bundle
-    from rnnbench.embed import embed, find_target
-    from rnnbench.errors import RnnbenchError
+    from rnnbench.core.bundle import Bundle
+    from rnnbench.core.errors import RnnbenchError
+    from rnnbench.embedding import embed, find_target
 
     if listed:
         return _list(as_json)
@@ -50,7 +50,7 @@ def command(
 def _list(as_json: bool) -> int:
     from tabulate import tabulate
 
-    from rnnbench.embed import targets
+    from rnnbench.embedding import targets
 
     rows = [
         {

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnbench.commands import as_json, finish, training_options
-from rnnbench.console import Progress, note
-from rnnbench.errors import RnnbenchError, choices
+from rnnbench.commands._console import Progress, note
+from rnnbench.commands._options import as_json, finish, training_options
+from rnnbench.core.errors import RnnbenchError, choices
 
 if TYPE_CHECKING:
-    from rnnbench.check import CheckReport
-    from rnnbench.pipeline import Training
+    from rnnbench.checking.check import CheckReport
+    from rnnbench.commands._pipeline import Training
 
 
 @click.command(short_help="Train, export and check models.")
@@ -53,7 +53,13 @@ def command(
     A VARIANT is trained on --task first. FILE.py or module:function is your own code: a function
     (`build` unless you name it) that returns a rnnbench.Model.
     """
-    from rnnbench.pipeline import Exporting, Training, check_task, find_formats, find_targets
+    from rnnbench.commands._pipeline import (
+        Exporting,
+        Training,
+        check_task,
+        find_formats,
+        find_targets,
+    )
 
     names = find_targets(targets)
     flags: dict[str, Any] = {"keep_loops": keep_loops, "allow_frozen": allow_frozen, "opset": opset}
@@ -70,7 +76,7 @@ def command(
 
 def _portable(profile: str | None, engine: str | None, pins: str | None) -> dict[str, Any]:
     """What --profile, --for and --pin ask `rnnbench.export` for."""
-    from rnnbench.portable import PROFILES
+    from rnnbench.formats.onnx.profiles import PROFILES
 
     if profile is not None and engine is not None:
         raise RnnbenchError(f"--profile {profile} and --for {engine}: give one of them")
@@ -90,9 +96,9 @@ def _export_all(
     names: tuple[str, ...], training: Training, exporting: Any, explain: bool
 ) -> CheckReport:
     """Exports one after the other; a failure of one of several becomes its row."""
-    from rnnbench.check import merge
-    from rnnbench.explain import explain_target
-    from rnnbench.pipeline import export_one, failed, is_source
+    from rnnbench.capture.explain import explain_target
+    from rnnbench.checking.check import merge
+    from rnnbench.commands._pipeline import export_one, failed, is_source
 
     progress = Progress(len(names))
     reports = []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rnnbench.console import note
+from rnnbench.commands._console import note
 
 
 @click.command(short_help="Draft the declaration of a module.")
@@ -15,7 +15,7 @@ from rnnbench.console import note
 @click.option("--force", is_flag=True, help="Overwrite FILE.py.")
 def command(file: str, source: str, force: bool) -> None:
     """Write FILE.py, a first draft of a declaration, from the class of a module."""
-    from rnnbench.draft import draft, write
+    from rnnbench.models.declaration.draft import draft, write
 
     drafted = draft(source, Path(file).parent)
     path = write(drafted, file, force=force)

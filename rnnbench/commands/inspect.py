@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from rnnbench.commands import DIFFERS, FINE, as_json
-from rnnbench.console import note, print_json, print_table
-from rnnbench.errors import RnnbenchError
+from rnnbench.commands._console import note, print_json, print_table
+from rnnbench.commands._options import DIFFERS, FINE, as_json
+from rnnbench.core.errors import RnnbenchError
 
 
 @click.command(short_help="Find how a file holds its recurrences.")
@@ -17,7 +17,7 @@ from rnnbench.errors import RnnbenchError
 @as_json
 def command(files: tuple[str, ...], diff: bool, as_json: bool) -> int:
     """Say how FILEs (.onnx, TorchScript, .pt2) represent each recurrence, and their hazards."""
-    from rnnbench.inspect import differences, format_inspection, inspect
+    from rnnbench.inspection.inspect import differences, format_inspection, inspect
 
     if diff and len(files) != 2:
         raise RnnbenchError(f"--diff compares two files, and {len(files)} are given: give two")

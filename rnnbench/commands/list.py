@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from rnnbench.commands import as_json
-from rnnbench.console import print_json, print_table
+from rnnbench.commands._console import print_json, print_table
+from rnnbench.commands._options import as_json
 
 
 @click.command(short_help="Show variants, tasks, formats, runtimes.")
@@ -18,8 +18,8 @@ def command(kinds: tuple[str, ...], as_json: bool) -> None:
 
     KINDS: variants, tasks, formats, runtimes, devices; all unless given.
     """
-    from rnnbench.errors import choices
-    from rnnbench.listing import KINDS, items
+    from rnnbench.commands._listing import KINDS, items
+    from rnnbench.core.errors import choices
 
     for kind in kinds:
         if kind not in KINDS:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rnnbench.commands import as_json
-from rnnbench.console import note, print_json
+from rnnbench.commands._console import note, print_json
+from rnnbench.commands._options import as_json
 
 if TYPE_CHECKING:
-    from rnnbench.report.material import Material
+    from rnnbench.benchmarking.report.material import Material
 
 
 @click.command(short_help="Say what was fastest; tables and plots.")
@@ -29,26 +29,26 @@ def command(
     RESULTS: files of `bench`, folders of them, and what `check --json` printed; the newest results
     of this machine unless given. With --html or --png alone, only the first lines are printed.
     """
-    from rnnbench.errors import RnnbenchError
-    from rnnbench.report import format_first_lines, format_report, make_report
+    from rnnbench.benchmarking.report import format_first_lines, format_report, make_report
+    from rnnbench.core.errors import RnnbenchError
 
     if as_json and style:
         raise RnnbenchError(f"--json and --{style}: give one of them")
     report = make_report(results)
     if html is not None:
-        from rnnbench.report.page import make_page
-        from rnnbench.writing import write_file
+        from rnnbench.benchmarking.report.page import make_page
+        from rnnbench.core.atomic import write_file
 
         write_file(Path(html), make_page(report).encode())
         note(f"written to {html}")
     if png is not None:
         _write_plots(Path(png), report.material)
     if as_json:
-        from rnnbench.report.values import to_json
+        from rnnbench.benchmarking.report.values import to_json
 
         print_json(to_json(report.material, report.advices, report.doubts))
     elif style == "csv":
-        from rnnbench.report.values import to_csv
+        from rnnbench.benchmarking.report.values import to_csv
 
         click.echo(to_csv(report.material), nl=False)
     elif style == "markdown" or (html is None and png is None):
@@ -59,10 +59,10 @@ def command(
 
 def _write_plots(folder: Path, material: Material) -> None:
     """All are drawn before the first is written."""
-    from rnnbench.errors import RnnbenchError, one_line
-    from rnnbench.report.drawing import to_png
-    from rnnbench.report.plots import sections
-    from rnnbench.writing import write_file
+    from rnnbench.benchmarking.report.drawing import to_png
+    from rnnbench.benchmarking.report.plots import sections
+    from rnnbench.core.atomic import write_file
+    from rnnbench.core.errors import RnnbenchError, one_line
 
     drawn = {plot.name: to_png(plot) for s in sections(material) for plot in s.plots}
     try:

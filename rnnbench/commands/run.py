@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from rnnbench.commands import as_json
-from rnnbench.console import note, print_json
+from rnnbench.commands._console import note, print_json
+from rnnbench.commands._options import as_json
 
 
 @click.command(short_help="Run a bundle on text, a CSV or an .npz.")
@@ -26,9 +26,9 @@ def command(
     bundle: str, runtime: str, device: str, threads: int | None, as_json: bool, **feed: Any
 ) -> None:
     """Feed text, a CSV or an .npz to a BUNDLE in one runtime, and print what it says."""
-    from rnnbench.answer import Feed, answer
-    from rnnbench.bundle import Bundle
-    from rnnbench.run import start
+    from rnnbench.core.bundle import Bundle
+    from rnnbench.runtimes.predict import start
+    from rnnbench.runtimes.predictions import Feed, answer
 
     said = answer(start(Bundle.open(bundle), runtime, device=device, threads=threads), Feed(**feed))
     for line in said.notes:

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from rnnbench.commands import as_json, training_options
-from rnnbench.console import Progress, metric_rows, print_json, print_table
+from rnnbench.commands._console import Progress, metric_rows, print_json, print_table
+from rnnbench.commands._options import as_json, training_options
 
 
 @click.command(short_help="Train variants on a task.")
@@ -23,8 +23,8 @@ def command(names: tuple[str, ...], as_json: bool, runs: str, resume: bool, **op
 
     The weights stay in a checkpoint; `export --runs` continues from it.
     """
-    from rnnbench import variants
-    from rnnbench.pipeline import Training, check_task, train_one
+    from rnnbench.commands._pipeline import Training, check_task, train_one
+    from rnnbench.models import variants
 
     for name in names:
         variants.describe(name)

@@ -1,4 +1,4 @@
-"""ONNX as other engines want it: see rnnbench/portable.py."""
+"""ONNX as other engines want it: see formats/onnx/profiles.py."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write(
     Raises:
         RnnbenchError: the model has no such form.
     """
-    from rnnbench.portable import rewrite
+    from rnnbench.formats.onnx.profiles import rewrite
 
     with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
         plain = Path(folder) / "model.onnx"

@@ -11,7 +11,7 @@
 * `EXTRA`, where it is True: it runs in a full check or where it is asked for, over every case;
 * `PINS`, where it is True: the file is compiled again for each shape, with that shape fixed;
 * `ENGINE`, where it is True: it runs files that other tools read too, so that `conform` has it run
-  every form of them: see rnnbench/engines.py;
+  every form of them: see rnnbench/checking/conformance/engines.py;
 * `PACKAGES`: the distributions whose versions say which engine that is, as pip names them;
 * `ONE_ROW`, where it is True: it takes a batch of 1 only, and gets the cases that have it;
 * `ACCURACY`, where its functions are coarser than others': the error for a value of size 1;
@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from rnnbench import plugins
+from rnnbench.core import plugins
 
 
 def names() -> tuple[str, ...]:

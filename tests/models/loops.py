@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch._higher_order_ops import while_loop
 
 from rnnbench import TensorSpec
-from rnnbench.capture.scan import scan
+from rnnbench.capture.operators.scan import scan
 from tests.models import TOKENS, XB, X, entry
 
 H = 4

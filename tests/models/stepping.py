@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from rnnbench._quiet import torchscript_deprecation
+from rnnbench.core.known_warnings import torchscript_deprecation
 from tests.models import LENGTHS, TOKENS, XB, X, entry
 
 H = 4

@@ -1,0 +1,149 @@
+"""Runs a plan: one item after the other, each in the journal before the next; then the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnbench.benchmarking.machine import describe_machine, same_machine
+from rnnbench.benchmarking.measuring.measure import measure
+from rnnbench.benchmarking.measuring.roofline import measure_limits
+from rnnbench.benchmarking.measuring.sampling import FULL, QUICK
+from rnnbench.benchmarking.measuring.workshop import Workshop, WrongOutput
+from rnnbench.benchmarking.plan import Item, Plan, check_plan, items
+from rnnbench.benchmarking.record import (
+    Journal,
+    find_journal,
+    machine_folder,
+    need_pytest_benchmark,
+    next_file,
+    to_entry,
+    to_results,
+    write_results,
+)
+from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
+
+_OTHER_SIZES = (128,)  # a user's model has no hidden size of its own
+
+Tell = Callable[[Item], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        path: the results file; None where nothing was measured.
+        measured: how many items have an entry.
+        total: how many there are.
+        wrong: what computed something else than the module in float64.
+        interrupted: whether it was stopped before its end.
+    """
+
+    path: Path | None
+    measured: int
+    total: int
+    wrong: tuple[str, ...]
+    interrupted: bool
+
+
+def run_plan(
+    plan: Plan, out: Path, *, name: str | None, resume: bool = False, tell: Tell | None = None
+) -> Outcome:
+    """Measures a plan and writes one results file, also when it is interrupted.
+
+    Args:
+        plan: what to measure.
+        out: the folder of the results; one for each sort of machine is made in it.
+        name: of the file, after its number.
+        resume: goes on with the newest run of this plan that was stopped.
+        tell: is called before each item.
+
+    Raises:
+        RnnbenchError: the plan asks for what does not exist, or cannot be resumed.
+    """
+    need_pytest_benchmark()
+    check_plan(plan)
+    todo = list(items(plan))
+    journal, head, lines = _start(plan, machine_folder(out), name, resume)
+    done = {line["id"] for line in lines}
+    interrupted = False
+    try:
+        with Workshop() as workshop:
+            for item in todo:
+                if tell is not None:
+                    tell(item)
+                if f"{item.kind} {item.id}" not in done:
+                    line = _measure(item, workshop, plan.quick)
+                    journal.add(line)
+                    lines.append(line)
+    except KeyboardInterrupt:
+        interrupted = True
+    entries = [line["entry"] for line in lines if "entry" in line]
+    skipped = list(_skipped(lines))
+    if entries:
+        facts = {**head["machine"], "skipped": skipped, "plan": head["plan"]}
+        write_results(journal.results, to_results(entries, facts))
+    if not interrupted:
+        journal.path.unlink()
+    wrong = tuple(line["skipped"]["what"] for line in lines if line.get("wrong"))
+    path = journal.results if entries else None
+    if path is None and not interrupted:
+        reasons = "; ".join(dict.fromkeys(each["reason"] for each in skipped))
+        raise RnnbenchError(f"nothing could be measured: {reasons or 'the plan is empty'}")
+    return Outcome(path, len(entries), len(todo), wrong, interrupted)
+
+
+def _start(
+    plan: Plan, folder: Path, name: str | None, resume: bool
+) -> tuple[Journal, dict[str, Any], list[dict[str, Any]]]:
+    """A new journal, or the one of the run that was stopped."""
+    machine = describe_machine()
+    if resume:
+        journal = find_journal(folder, name)
+        head, lines = journal.read()
+        if head.get("plan") != plan.to_json():
+            raise RnnbenchError(
+                f"{journal.path} is of another plan: give the options that it was started with, "
+                "or start anew without --resume"
+            )
+        differs = same_machine(machine, head["machine"])
+        if differs:
+            raise RnnbenchError(
+                f"{journal.path} is of another machine ({differs}): start anew without --resume"
+            )
+        return journal, head, lines
+    sizes = tuple(plan.hidden) or _OTHER_SIZES
+    machine["limits"] = measure_limits(plan.threads, sizes)
+    journal = Journal(next_file(folder, name or ("quick" if plan.quick else "full")))
+    head = {"plan": plan.to_json(), "machine": machine}
+    journal.begin(head)
+    return journal, head, []
+
+
+def _measure(item: Item, workshop: Workshop, quick: bool) -> dict[str, Any]:
+    """A line of the journal: an entry, or why there is none. Nothing but Ctrl-C ends a run."""
+    label = f"{item.kind} {item.id}"
+    try:
+        measured = measure(item, workshop, QUICK if quick else FULL)
+    except Exception as error:  # each runtime raises types of its own
+        reason = one_line(error)
+        if not isinstance(error, RnnbenchError):
+            reason = f"{type(error).__name__}: {reason}"
+        what = f"{item.way.runtime} on {item.conditions.device}"
+        if not isinstance(error, Unavailable):
+            what = label
+        wrong = isinstance(error, WrongOutput)
+        return {"id": label, "skipped": {"what": what, "reason": reason}, "wrong": wrong}
+    return {"id": label, "entry": to_entry(measured)}
+
+
+def _skipped(lines: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
+    """Each reason once."""
+    seen = set()
+    for line in lines:
+        if "skipped" in line and tuple(line["skipped"].values()) not in seen:
+            seen.add(tuple(line["skipped"].values()))
+            yield line["skipped"]

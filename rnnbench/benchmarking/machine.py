@@ -1,0 +1,128 @@
+"""What a measurement depends on: the hardware, the software, and how busy the machine was."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import rnnbench
+from rnnbench.benchmarking.results import SCHEMA
+from rnnbench.core import plugins
+
+_PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy")
+_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "OMP_WAIT_POLICY",
+    "KMP_BLOCKTIME",
+    "KMP_AFFINITY",
+)
+_CPU = Path("/sys/devices/system/cpu/cpu0")
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+
+
+def describe_machine() -> dict[str, Any]:
+    """What `machine_info["rnnbench"]` holds, but for the limits; None for what cannot be known."""
+    gpu, driver = _gpu()
+    return {
+        "schema": SCHEMA,
+        "rnnbench": rnnbench.__version__,
+        "cpu": _cpu_name(),
+        "caches": _caches(),
+        "cores": _cores(),
+        "governor": _read(_CPU / "cpufreq" / "scaling_governor"),
+        "load": _load(),
+        "gpu": gpu,
+        "driver": driver,
+        "threads": {name: os.environ.get(name) for name in _VARIABLES},
+        "versions": _versions(),
+    }
+
+
+def same_machine(facts: dict[str, Any], others: dict[str, Any]) -> str:
+    """Why the numbers of two machines do not belong together; empty where they do."""
+    for name in ("schema", "cpu", "caches", "cores", "governor", "gpu", "versions"):
+        if facts.get(name) != others.get(name):
+            return f"{name} was {others.get(name)} and is {facts.get(name)}"
+    return ""
+
+
+def _cpu_name() -> str:
+    if sys.platform == "darwin":
+        name = _output("sysctl", "-n", "machdep.cpu.brand_string")
+        if name:
+            return name
+    text = _read(Path("/proc/cpuinfo")) or ""
+    found = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def _caches() -> dict[str, int]:
+    """Bytes of each level as one core sees it: `L1d`, `L2`, `L3`."""
+    found: dict[str, int] = {}
+    for index in sorted(_CPU.glob("cache/index*")):
+        kind, level, size = (_read(index / name) for name in ("type", "level", "size"))
+        match = re.fullmatch(r"(\d+)([KMG]?)", size or "")
+        if match and kind != "Instruction":
+            name = f"L{level}" + ("d" if kind == "Data" else "")
+            found[name] = int(match[1]) * _UNITS[match[2]]
+    return found
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _load() -> list[float] | None:
+    """Processes that want to run, over 1, 5 and 15 minutes."""
+    try:
+        return [round(value, 2) for value in os.getloadavg()]
+    except (OSError, AttributeError):  # not on Windows
+        return None
+
+
+def _gpu() -> tuple[str | None, str | None]:
+    """Name and driver of the first NVIDIA GPU."""
+    if not shutil.which("nvidia-smi"):
+        return None, None
+    text = _output("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    name, _, driver = text.partition("\n")[0].partition(",")
+    return name.strip() or None, driver.strip() or None
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    engines = [plugins.load("runtimes", name) for name in plugins.names("runtimes")]
+    theirs = [name for plugin in engines for name in getattr(plugin, "PACKAGES", ())]
+    for name in dict.fromkeys([*_PACKAGES, *theirs]):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8").strip()
+    except OSError:
+        return None
+
+
+def _output(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

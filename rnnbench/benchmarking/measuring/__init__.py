@@ -1,0 +1,1 @@
+"""What is timed, and how: samples, pairs, cold starts, the machine's limits."""

@@ -1,0 +1,189 @@
+"""One item of a plan, measured: what its entry in a results file says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from rnnbench import runtimes
+from rnnbench.benchmarking.measuring import coldstart
+from rnnbench.benchmarking.measuring.networks import expected, inputs_for, work_of
+from rnnbench.benchmarking.measuring.paired import Compared, interleave
+from rnnbench.benchmarking.measuring.sampling import Effort, Samples, sample
+from rnnbench.benchmarking.measuring.workshop import Workshop, assert_right
+from rnnbench.benchmarking.plan import Item
+from rnnbench.core import plugins
+from rnnbench.core.cuda import event_seconds
+from rnnbench.core.errors import Unavailable
+from rnnbench.core.known_warnings import scattered_weights, torchscript_deprecation
+from rnnbench.core.threads import torch_threads
+
+_EVENT_CALLS = 100
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An entry to be.
+
+    Attributes:
+        item: what was measured.
+        group: what it belongs to.
+        info: pytest-benchmark's `extra_info`.
+        seconds: of a call, each the mean of `calls` in a row.
+        calls: in one of them.
+    """
+
+    item: Item
+    group: str
+    info: dict[str, Any]
+    seconds: tuple[float, ...]
+    calls: int
+
+
+def measure(item: Item, workshop: Workshop, effort: Effort) -> Measured:
+    """Measures one item.
+
+    Raises:
+        Unavailable: something that it needs is not on this machine.
+        WrongOutput: what was to be timed computes something else.
+        RnnbenchError: it cannot be exported, loaded or run.
+    """
+    function = {"latency": _latency, "ratio": _ratio, "cost": _cost}[item.kind]
+    try:
+        with inference(item.conditions.threads):
+            return function(item, workshop, effort)
+    finally:
+        if (
+            "torch._dynamo" in sys.modules
+        ):  # its caches are for each function, and give up when full
+            import torch
+
+            with torchscript_deprecation():  # torch 2.11 uses it where this imports
+                torch.compiler.reset()
+
+
+@contextmanager
+def inference(threads: int) -> Iterator[None]:
+    """The same thread count for everybody, and no gradients (entering it would else be timed)."""
+    import torch
+
+    with torch_threads(threads), torch.inference_mode(), scattered_weights():
+        yield
+
+
+def describe_samples(samples: Samples, *, recompiles: bool) -> dict[str, Any]:
+    """The statistics of an entry of kind `latency`."""
+    p50, p95, p99 = (float(np.percentile(samples.seconds, q)) for q in (50, 95, 99))
+    return {
+        "p50": p50,
+        "p95": p95,
+        "p99": p99,
+        "stable": not samples.why_unstable,
+        "why_unstable": samples.why_unstable,
+        "warmup_s": samples.warmup.seconds,
+        "recompile_s": samples.warmup.recompile_s if recompiles else None,
+    }
+
+
+def describe_comparison(compared: Compared, what: str) -> dict[str, Any]:
+    """The statistics of an entry of kind `ratio`."""
+    return {
+        "what": what,
+        "ratio": compared.ratio,
+        "low": compared.low,
+        "high": compared.high,
+        "rounds": compared.rounds,
+        "verdict": compared.verdict,
+        "stable": not compared.why_unstable,
+        "why_unstable": compared.why_unstable,
+        "other_s": median(compared.second),
+    }
+
+
+def _latency(item: Item, workshop: Workshop, effort: Effort) -> Measured:
+    # the work is counted first, so that nothing disturbs the samples
+    network, arrays = _made(item, workshop)
+    todo = asdict(work_of(network, item.conditions, arrays))
+    recompiles = plugins.load("timing", item.way.runtime).RECOMPILES
+    subject = workshop.subject(item.target, item.way, item.conditions, first_call=not recompiles)
+    samples = sample(subject.run, effort)
+    workshop.assert_subject(subject, item.target, item.way, item.conditions)
+    events = event_seconds(subject.launch, _EVENT_CALLS) if subject.launch else None
+    info = describe_samples(samples, recompiles=recompiles)
+    return _entry(item, workshop, todo | info | {"cuda_event_s": events}, samples)
+
+
+def _ratio(item: Item, workshop: Workshop, effort: Effort) -> Measured:
+    assert item.versus is not None
+    first, second = (
+        workshop.subject(item.target, way, item.conditions) for way in (item.way, item.versus)
+    )
+    compared = interleave(first.run, second.run, effort)
+    model = workshop.network(
+        item.target, item.versus.form, item.conditions.hidden, item.conditions.layers
+    ).model.name
+    info = describe_comparison(compared, item.what)
+    return _entry(
+        item, workshop, info | {"versus": {"model": model, **asdict(item.versus)}}, compared
+    )
+
+
+def _cost(item: Item, workshop: Workshop, effort: Effort) -> Measured:
+    network, arrays = _made(item, workshop)
+    source = workshop.source(item.target, item.way, item.conditions)
+    exported = None
+    if source.path is not None:
+        exported = workshop.exported(
+            item.target,
+            item.way.form,
+            plugins.load("timing", item.way.runtime).FORMAT,
+            item.conditions.hidden,
+            item.conditions.layers,
+        )
+    elif source.module is None:
+        raise Unavailable("the code of the model is not on this machine")
+    source = workshop.fit(source, item.way, arrays)
+    start = coldstart.start_cold(item, source, arrays, workshop.folder)
+    right = expected(network, arrays)
+    if right is not None:
+        assert_right(
+            start.outputs, *right, item.conditions.device, runtimes.accuracy(item.way.runtime)
+        )
+    info = {
+        "export_s": exported.seconds if exported else None,
+        "load_s": start.load_s,
+        "first_call_s": start.first_call_s,
+        "peak_memory_bytes": start.peak_memory_bytes,
+        "baseline_memory_bytes": start.baseline_memory_bytes,
+        "artifact_bytes": exported.bytes if exported else None,
+    }
+    return _entry(item, workshop, info, start.first_call_s)
+
+
+def _made(item: Item, workshop: Workshop) -> tuple[Any, Any]:
+    conditions = item.conditions
+    network = workshop.network(item.target, item.way.form, conditions.hidden, conditions.layers)
+    return network, inputs_for(network.model, conditions)
+
+
+def _entry(
+    item: Item, workshop: Workshop, info: dict[str, Any], timed: Samples | Compared | float
+) -> Measured:
+    network, _ = _made(item, workshop)
+    conditions = item.conditions
+    if isinstance(timed, Samples):
+        seconds, calls = timed.seconds, timed.calls
+    elif isinstance(timed, Compared):
+        seconds, calls = timed.first, 1
+    else:
+        seconds, calls = (timed,), 1
+    names = {"kind": item.kind, "model": network.model.name, "cell": network.cell}
+    said = names | asdict(item.way) | asdict(conditions)
+    said["frames_per_second"] = network.model.frames_per_second
+    return Measured(item, f"{network.model.name} on {conditions}", said | info, seconds, calls)

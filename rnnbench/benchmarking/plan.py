@@ -1,0 +1,244 @@
+"""What is to be measured: every combination that was asked for, in its order."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnbench.core import plugins
+from rnnbench.core.bundle import did_you_mean
+from rnnbench.core.errors import RnnbenchError, choices
+
+CELLS = ("elman", "gru", "lstm")
+DEVICES = ("cpu", "cuda")
+FORMS = ("loop", "exported", "fused")
+STOCK = "stock"
+"""The mode of a file that torch.onnx.export(dynamo=False) wrote."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for.
+
+    Attributes:
+        targets: cells, other variants, bundles, FILE.py[:function], package.module:function.
+        runtimes: plugins in `rnnbench/runtimes/timing/`; unless given, those that a plan of this
+            size has.
+        devices: cpu, cuda, cuda:1 ...
+        batch: rows.
+        time: steps.
+        hidden: sizes of the state, for variants.
+        layers: recurrent layers, for variants.
+        threads: inside one operation, the same in every runtime.
+        quick: fewer sizes and fewer samples.
+    """
+
+    targets: tuple[str, ...] = CELLS
+    runtimes: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ("cpu",)
+    batch: tuple[int, ...] = (1,)
+    time: tuple[int, ...] = (1, 32)
+    hidden: tuple[int, ...] = (32, 128)
+    layers: tuple[int, ...] = (1,)
+    threads: tuple[int, ...] = (1,)
+    quick: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {n: list(v) if isinstance(v, tuple) else v for n, v in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One form of a model in one runtime."""
+
+    form: str
+    runtime: str
+    mode: str = ""
+
+    def __str__(self) -> str:
+        return "-".join(part for part in (self.form, self.runtime, self.mode) if part)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under which something is measured; `hidden` and `layers` are None for a user's model."""
+
+    device: str = "cpu"
+    batch: int = 1
+    time: int = 32
+    hidden: int | None = None
+    layers: int | None = None
+    threads: int = 1
+
+    def __str__(self) -> str:
+        sizes = {"b": self.batch, "t": self.time, "h": self.hidden, "l": self.layers}
+        parts = [f"{letter}{size}" for letter, size in sizes.items() if size is not None]
+        return "-".join([self.device, *parts, f"threads{self.threads}"])
+
+
+@dataclass(frozen=True)
+class Item:
+    """One measurement.
+
+    Attributes:
+        kind: `latency`, `ratio` or `cost`.
+        target: the model.
+        way: what runs.
+        conditions: under which.
+        versus: for a ratio, the other.
+        what: for a ratio, which sort of comparison.
+    """
+
+    kind: str
+    target: str
+    way: Way
+    conditions: Conditions
+    versus: Way | None = None
+    what: str = ""
+
+    @property
+    def id(self) -> str:
+        """Unique in a plan, and the same in the next run of it."""
+        parts = [short_name(self.target), str(self.way)]
+        if self.versus:
+            parts += ["against", str(self.versus)]
+        return "-".join([*parts, str(self.conditions)])
+
+
+def numbers(what: str, given: str) -> tuple[int, ...]:
+    """`1,32` -> (1, 32).
+
+    Raises:
+        RnnbenchError: one is not a whole number above 0.
+    """
+    try:
+        found = tuple(dict.fromkeys(int(part) for part in given.split(",")))
+    except ValueError:
+        found = ()
+    if not found or min(found) < 1:
+        raise RnnbenchError(f"{what} {given!r}: give whole numbers above 0, as in 1,32,128")
+    return found
+
+
+def check_plan(plan: Plan) -> None:
+    """Refuses what does not exist, before anything is measured.
+
+    Raises:
+        RnnbenchError: a name is unknown.
+    """
+    from rnnbench.commands._pipeline import is_source
+    from rnnbench.models import variants
+
+    known = (*CELLS, *(n for n in variants.names() if n not in CELLS))
+    for target in plan.targets:
+        if target in known or (is_source(target) and not Path(target).is_dir()):
+            continue
+        if not Path(target).is_dir():
+            raise RnnbenchError(
+                f"{choices('variant', target, known)}, or give a bundle's folder, "
+                f"FILE.py[:function] or package.module:function{did_you_mean(target)}"
+            )
+    for runtime in plan.runtimes:
+        if runtime not in plugins.names("timing"):
+            raise choices("runtime", runtime, plugins.names("timing"))
+    for device in plan.devices:
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+            raise choices("device", device, DEVICES)
+
+
+def find_runtimes(plan: Plan) -> tuple[str, ...]:
+    """Those that were asked for, or those that a plan of this size has."""
+    size = "quick" if plan.quick else "full"
+    usual = (n for n in plugins.names("timing") if size in plugins.load("timing", n).PLANS)
+    return plan.runtimes or tuple(usual)
+
+
+def items(plan: Plan) -> Iterator[Item]:
+    """Every measurement of a plan, one model at a time."""
+    ways = [
+        (runtime, mode)
+        for runtime in find_runtimes(plan)
+        for mode in plugins.load("timing", runtime).MODES
+    ]
+    for target in dict.fromkeys(plan.targets):
+        sized = target in _variants()
+        sizes = itertools.product(plan.hidden, plan.layers) if sized else [(None, None)]
+        for hidden, layers in sizes:
+            for n, (device, threads, batch, time) in enumerate(
+                itertools.product(plan.devices, plan.threads, plan.batch, plan.time)
+            ):
+                conditions = Conditions(device, batch, time, hidden, layers, threads)
+                on_device = [w for w in ways if device.partition(":")[0] in _devices(*w)]
+                yield from _latencies(target, on_device, conditions)
+                yield from _ratios(target, on_device, conditions)
+                if n == 0:
+                    yield from _costs(target, on_device, conditions)
+
+
+def forms_of(target: str) -> tuple[str, ...]:
+    """A cell as loop, as export makes it, and as fused layer; anything else as it is."""
+    if target in CELLS:
+        return FORMS
+    return FORMS[:2] if target.endswith("-loop") else ("model",)
+
+
+def short_name(target: str) -> str:
+    """A target without its folder, for names: `my/net.py:make` is `net.make`."""
+    where, _, function = target.partition(".py")
+    name = Path(where).name + function.replace(":", ".")
+    return re.sub(r"[^A-Za-z0-9._]+", "_", name) or "model"
+
+
+def _latencies(
+    target: str, ways: Sequence[tuple[str, str]], conditions: Conditions
+) -> Iterator[Item]:
+    for form in forms_of(target):
+        for runtime, mode in ways:
+            if form != "exported" or plugins.load("timing", runtime).FORMAT != "eager":
+                yield Item("latency", target, Way(form, runtime, mode), conditions)
+
+
+def _ratios(target: str, ways: Sequence[tuple[str, str]], conditions: Conditions) -> Iterator[Item]:
+    """Loop against fused layer; each runtime against the first; ours against the stock exporter."""
+
+    def ratio(first: Way, second: Way, what: str) -> Item:
+        return Item("ratio", target, first, conditions, second, what)
+
+    forms = forms_of(target)
+    if target in CELLS:
+        for runtime, mode in ways:
+            if not mode:
+                yield ratio(Way("loop", runtime), Way("fused", runtime), "loop/fused")
+    if ways:
+        base = Way(forms[-1], *next((w for w in ways if w == ("eager", "")), ways[0]))
+        for runtime, mode in ways:
+            way = Way(forms[-1], runtime, mode)
+            if way != base:
+                yield ratio(way, base, "runtime/runtime")
+    if ("onnxruntime", "") in ways and conditions.device == "cpu":
+        for form in (f for f in forms if f != "loop"):
+            ours, stock = (Way(form, "onnxruntime", mode) for mode in ("", STOCK))
+            yield ratio(ours, stock, "ours/stock")
+
+
+def _costs(target: str, ways: Sequence[tuple[str, str]], conditions: Conditions) -> Iterator[Item]:
+    form = forms_of(target)[-1]
+    for runtime, mode in ways:
+        if not mode:
+            yield Item("cost", target, Way(form, runtime), conditions)
+
+
+def _variants() -> tuple[str, ...]:
+    from rnnbench.models import variants
+
+    return variants.names()
+
+
+def _devices(runtime: str, mode: str) -> tuple[str, ...]:
+    found: tuple[str, ...] = plugins.load("timing", runtime).MODES[mode]
+    return found

@@ -1,0 +1,150 @@
+"""Measurements as pytest-benchmark's JSON, and the journal of a run that may be cut short.
+
+The statistics of an entry, and the facts about machine and commit, are pytest-benchmark's own, so
+its `compare` reads what is written here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rnnbench.benchmarking.measuring.measure import Measured
+from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
+
+JOURNAL = ".journal"
+
+
+def need_pytest_benchmark() -> None:
+    """Raises where it is not installed."""
+    if find_spec("pytest_benchmark") is None:
+        raise Unavailable("pytest-benchmark is not installed: pip install 'rnnbench[bench]'")
+
+
+def to_entry(measured: Measured) -> dict[str, Any]:
+    """An entry of `benchmarks`, of the same name as under `pytest benchmarks/`."""
+    from pytest_benchmark.stats import Stats
+
+    stats = Stats()
+    for value in measured.seconds:
+        stats.update(float(f"{value:.5g}"))  # a clock of 60 ns has no more digits
+    item = measured.item
+    name = f"test_{item.kind}[{item.id}]"
+    return {
+        "group": measured.group,
+        "name": name,
+        "fullname": f"benchmarks/test_plan.py::{name}",
+        "params": {"item": item.id},
+        "param": item.id,
+        "extra_info": measured.info,
+        "options": {"timer": "perf_counter_ns", "disable_gc": True},
+        "stats": {**stats.as_dict(), "data": stats.data, "iterations": measured.calls},
+    }
+
+
+def to_results(entries: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, Any]:
+    """The content of a results file; `facts` go to `machine_info["rnnbench"]`."""
+    import pytest_benchmark
+    from pytest_benchmark.plugin import pytest_benchmark_generate_machine_info
+    from pytest_benchmark.utils import get_commit_info
+
+    return {
+        "machine_info": {**pytest_benchmark_generate_machine_info(), "rnnbench": facts},
+        "commit_info": get_commit_info(),
+        "benchmarks": entries,
+        "datetime": datetime.now(UTC).isoformat(),
+        "version": pytest_benchmark.__version__,
+    }
+
+
+def machine_folder(out: Path) -> Path:
+    """Where pytest-benchmark keeps the results of machines like this one."""
+    from pytest_benchmark.utils import get_machine_id
+
+    return out / str(get_machine_id())
+
+
+def next_file(folder: Path, name: str) -> Path:
+    """`0007_name.json` after 0006, whatever that was called."""
+    taken = [p.name[:4] for p in folder.glob("[0-9][0-9][0-9][0-9]_*")]
+    return folder / f"{max(map(int, taken), default=0) + 1:04}_{name}.json"
+
+
+def write_results(path: Path, data: dict[str, Any]) -> None:
+    """Writes a results file, whole or not at all."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(
+            json.dumps(data, separators=(",", ":"), default=str) + "\n", encoding="utf-8"
+        )
+        partial.replace(path)
+    except OSError as error:
+        raise _cannot_write(path.parent, error) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+class Journal:
+    """A line of JSON for each thing that was measured, on the disk before the next one begins.
+
+    The first line is the head: the plan and the machine. A last line that was cut is left out.
+    """
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self.path = results.with_suffix(JOURNAL)
+
+    def begin(self, head: dict[str, Any]) -> None:
+        """Starts anew."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text("", encoding="utf-8")
+        except OSError as error:
+            raise _cannot_write(self.path.parent, error) from None
+        self.add(head)
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Appends one line, to the disk."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, default=str) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The head, and the whole lines after it; what is left of a cut one is removed."""
+        text = self.path.read_text("utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            self.path.write_text(whole, encoding="utf-8")
+        try:
+            head, *lines = [json.loads(line) for line in whole.splitlines()]
+        except ValueError as error:
+            raise RnnbenchError(
+                f"{self.path} cannot be read ({one_line(error)}): remove it, and start anew"
+            ) from None
+        return head, lines
+
+
+def find_journal(folder: Path, name: str | None) -> Journal:
+    """The newest run that stopped before its end.
+
+    Raises:
+        RnnbenchError: there is none.
+    """
+    found = sorted(folder.glob(f"[0-9][0-9][0-9][0-9]_{name or '*'}{JOURNAL}"))
+    if not found:
+        called = f" of the name {name!r}" if name else ""
+        raise RnnbenchError(f"no run{called} in {folder} was stopped: start one without --resume")
+    return Journal(found[-1].with_suffix(".json"))
+
+
+def _cannot_write(folder: Path, error: OSError) -> RnnbenchError:
+    return RnnbenchError(
+        f"cannot write to {folder} ({error.strerror or one_line(error)}): choose another --out"
+    )

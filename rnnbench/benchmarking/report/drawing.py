@@ -1,0 +1,117 @@
+"""Plots -> SVG for a page, PNG for a file.
+
+The SVG keeps text as text and takes its colours from the page, so that it is sharp at any size and
+follows light and dark. Needs matplotlib, which is imported here alone.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.benchmarking.report.plots import FAINT, INK, PALETTE, Plot
+from rnnbench.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH = 4.0
+"""Inches; 288 points, so that a phone shows letters in about their own size."""
+DPI = 200
+CAPTION_WIDTH = 62
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 0.72, 0.12, 0.1, 0.5
+_LEGEND_ROW = 0.2
+
+_STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 5,
+    "legend.frameon": False,
+    "legend.handlelength": 2.4,
+    "legend.columnspacing": 1.2,
+}
+_IN_PAGE = {INK: "currentColor", FAINT: "var(--faint)"} | {
+    colour: f"var(--series{number})" for number, colour in enumerate(PALETTE)
+}
+
+
+def require_matplotlib() -> None:
+    """Raises `Unavailable` with the remedy where there is no matplotlib."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise Unavailable("matplotlib is not installed: pip install 'rnnbench[plot]'") from None
+
+
+def to_svg(plot: Plot) -> str:
+    """An `<svg>` element whose colours are the page's `currentColor`, `--faint`, `--series0`..."""
+    text = io.StringIO()
+    with _figure(plot, {"svg.hashsalt": plot.name}) as figure:
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', svg)
+    svg = re.sub(r'<g id="[a-z]+[a-z0-9.]*_\d+">', "<g>", svg)  # not unique in a page; unused
+    svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", svg)
+    return re.sub("|".join(_IN_PAGE), lambda found: _IN_PAGE[found[0]], svg)
+
+
+def to_png(plot: Plot) -> bytes:
+    """A picture on white paper, with its title and caption."""
+    data = io.BytesIO()
+    with _figure(plot, {}) as figure:
+        figure.text(
+            0.02, 1.02, plot.title, weight="bold", va="bottom", transform=figure.transFigure
+        )
+        figure.text(0.02, -0.02, fill(plot.caption, CAPTION_WIDTH), va="top", size=8)
+        figure.savefig(data, format="png", dpi=DPI, bbox_inches="tight", facecolor="white")
+    return data.getvalue()
+
+
+@contextmanager
+def _figure(plot: Plot, style: dict[str, Any]) -> Iterator[Figure]:
+    """The drawn plot: axes of its own height, the legend below them."""
+    require_matplotlib()
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    known: Any = _STYLE | style
+    with mpl.rc_context(known):
+        columns = 2 if all(len(label) <= 26 for label, _ in plot.legend) else 1
+        rows = -(-len(plot.legend) // columns)
+        legend = rows * _LEGEND_ROW + (0.08 if rows else 0)
+        height = _TOP + plot.height + _BOTTOM + legend
+        figure = Figure(figsize=(WIDTH, height))
+        axes = figure.add_axes(
+            (
+                _LEFT / WIDTH,
+                (_BOTTOM + legend) / height,
+                (WIDTH - _LEFT - _RIGHT) / WIDTH,
+                plot.height / height,
+            )
+        )
+        plot.draw(axes)
+        if plot.legend:
+            handles = [Line2D([], [], label=label, **look) for label, look in plot.legend]
+            place: Any = {"loc": "upper left", "bbox_to_anchor": (0.0, legend / height)}
+            figure.legend(handles=handles, ncols=columns, borderaxespad=0, **place)
+        yield figure

@@ -1,0 +1,188 @@
+"""Files -> Material: what a report is made of, sorted by machine.
+
+Rows of one machine come together, whichever file they are from; of the same row measured twice, the
+newest counts. Rows of different machines are never compared.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rnnbench.benchmarking.report.checks import Checked, Drift, is_check, read_checks
+from rnnbench.benchmarking.results import (
+    FOLDER,
+    MATRIX,
+    Cost,
+    Entry,
+    Latency,
+    Ratio,
+    Results,
+    Skipped,
+    read_results,
+)
+from rnnbench.core.errors import RnnbenchError, one_line
+
+E = TypeVar("E", bound=Entry)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Everything that was measured on one machine.
+
+    Attributes:
+        name: processor, cores and GPU.
+        results: the files, oldest first.
+        latencies: the newest of each.
+        ratios: the newest of each.
+        costs: the newest of each.
+        skipped: what could not run.
+        replaced: how many rows a newer one stands for.
+    """
+
+    name: str
+    results: tuple[Results, ...]
+    latencies: tuple[Latency, ...]
+    ratios: tuple[Ratio, ...]
+    costs: tuple[Cost, ...]
+    skipped: tuple[Skipped, ...]
+    replaced: int = 0
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a report is made of.
+
+    Attributes:
+        machines: with what was measured on each.
+        checks: verdicts of `check`.
+        drifts: errors over a sequence.
+    """
+
+    machines: tuple[Machine, ...]
+    checks: tuple[Checked, ...] = ()
+    drifts: tuple[Drift, ...] = ()
+
+
+def read_material(paths: Sequence[str | Path] = ()) -> Material:
+    """Reads results of `bench` and reports of `check --json`, whichever each file is.
+
+    Args:
+        paths: files, or folders of results; the newest results of this machine where there are
+            none, of any machine where this one has none.
+
+    Raises:
+        RnnbenchError: a file is damaged or something else, or nothing was measured.
+    """
+    results: list[Results] = []
+    checks: list[Checked] = []
+    drifts: list[Drift] = []
+    for path in [Path(p) for p in paths]:
+        data = _peek(path)
+        if is_check(data):
+            try:
+                rows, curves = read_checks(data)
+            except ValueError as error:
+                raise RnnbenchError(f"{path} is damaged ({error}): check again") from None
+            checks, drifts = [*checks, *rows], [*drifts, *curves]
+        else:
+            results += read_results([path])
+    if not results:
+        results = _default(optional=bool(checks or drifts))
+    if not any(r.latencies or r.ratios or r.costs for r in results) and not (checks or drifts):
+        names = ", ".join(str(r.path) for r in results)
+        raise RnnbenchError(f"nothing was measured in {names}: run `rnnbench bench`")
+    return Material(by_machine(results), tuple(checks), tuple(drifts))
+
+
+def newest(folder: Path = FOLDER) -> Results:
+    """The newest results of this machine in a folder, or of any where there are none of this one.
+
+    Raises:
+        RnnbenchError: there are none.
+    """
+    last: dict[Path, Path] = {}  # a machine has a folder, and its files are numbered
+    for path in sorted(f for f in folder.glob("**/*.json") if f.name != MATRIX):
+        last[path.parent] = path
+    if not last:
+        raise RnnbenchError(
+            f"there are no results in {folder}: make some with `rnnbench bench`, or give a file"
+        )
+    found = read_results(last.values())
+    here = [r for r in found if machine_key(r) == _this_machine()]
+    return max(here or found, key=lambda r: r.created)
+
+
+def by_machine(results: Iterable[Results]) -> tuple[Machine, ...]:
+    """One `Machine` each, in the order of their first file."""
+    found: dict[tuple[object, ...], list[Results]] = {}
+    for one in results:
+        found.setdefault(machine_key(one), []).append(one)
+    return tuple(_machine(sorted(files, key=lambda r: r.created)) for files in found.values())
+
+
+def machine_key(results: Results) -> tuple[object, ...]:
+    """What makes two machines the same: processor, cores and GPU; host names change too often."""
+    return tuple(results.facts.get(name) for name in ("cpu", "cores", "gpu"))
+
+
+def machine_name(results: Results) -> str:
+    """`AMD EPYC 7B13, 2 cores`."""
+    cpu, cores, gpu = machine_key(results)
+    counted = f"{cores} core{'' if cores == 1 else 's'}" if cores else ""
+    parts = [str(part) for part in (cpu, counted, gpu) if part]
+    return ", ".join(parts) or "an unknown machine"
+
+
+def _default(*, optional: bool) -> list[Results]:
+    if optional and not any(FOLDER.glob("**/*.json")):
+        return []
+    return [newest()]
+
+
+def _machine(files: list[Results]) -> Machine:
+    latencies = _last([one for r in files for one in r.latencies])
+    ratios = _last([one for r in files for one in r.ratios])
+    costs = _last([one for r in files for one in r.costs])
+    total = sum(len(r.latencies) + len(r.ratios) + len(r.costs) for r in files)
+    return Machine(
+        machine_name(files[-1]),
+        tuple(files),
+        latencies,
+        ratios,
+        costs,
+        tuple(dict.fromkeys(one for r in files for one in r.skipped)),
+        total - len(latencies) - len(ratios) - len(costs),
+    )
+
+
+def _last(entries: Iterable[E]) -> tuple[E, ...]:
+    return tuple({entry.name: entry for entry in entries}.values())
+
+
+def _peek(path: Path) -> Any:
+    if not path.is_file():
+        return None  # a folder, or nothing: `read_results` knows what to say
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RnnbenchError(
+            f"{path} cannot be read ({one_line(error)}): give results of `rnnbench bench`, or what "
+            "`rnnbench check --json` printed"
+        ) from None
+    if not is_check(data) and not (isinstance(data, dict) and "machine_info" in data):
+        raise RnnbenchError(
+            f"{path} is something else: give results of `rnnbench bench`, or what "
+            "`rnnbench check --json` printed"
+        )
+    return data
+
+
+def _this_machine() -> tuple[object, ...]:
+    from rnnbench.benchmarking.machine import describe_machine
+
+    here = describe_machine()
+    return tuple(here.get(name) for name in ("cpu", "cores", "gpu"))

@@ -1,0 +1,120 @@
+"""What ran, and under which conditions, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rnnbench.benchmarking.results import Entry, Ratio, Side
+
+_RUNTIMES = {
+    "aoti": "AOTInductor",
+    "compile": "torch.compile",
+    "emx": "emx-onnx-cgen",
+    "iree": "IREE",
+    "mnn": "MNN",
+    "onnxruntime": "ONNX Runtime",
+    "opencv": "OpenCV",
+    "openvino": "OpenVINO",
+    "pt2": ".pt2",
+    "torchscript": "TorchScript",
+}
+_MODES = {"bound": "with bound buffers", "cuda-graph": "in a CUDA graph"}
+_FORMS = {"exported": "exported loop", "model": ""}
+
+
+class Conditions(NamedTuple):
+    """What must be equal before two latencies may be compared.
+
+    Attributes:
+        model: a variant's cell, or the name of a user's model.
+        device: where.
+        threads: inside one operation.
+        layers: recurrent layers; None for a user's model.
+        hidden: the size of the state; None for a user's model.
+        batch: rows.
+        time: steps of a call.
+    """
+
+    model: str
+    device: str
+    threads: int
+    layers: int | None
+    hidden: int | None
+    batch: int
+    time: int
+
+
+class Subject(NamedTuple):
+    """What ran: one form in one runtime, in the runtime's own mode."""
+
+    form: str
+    runtime: str
+    mode: str
+
+
+def conditions_of(entry: Entry) -> Conditions:
+    """The conditions of an entry."""
+    return Conditions(*(getattr(entry, name) for name in Conditions._fields))
+
+
+def subject_of(entry: Entry | Side) -> Subject:
+    """What an entry, or the other side of a ratio, ran."""
+    return Subject(entry.form, entry.runtime, entry.mode)
+
+
+def order(conditions: Conditions) -> tuple[object, ...]:
+    """The sort key of conditions; sizes that a user's model has not come first."""
+    return tuple(-1 if value is None else value for value in conditions)
+
+
+def runtime_name(runtime: str, mode: str = "") -> str:
+    """`onnxruntime`, `bound` -> `ONNX Runtime with bound buffers`."""
+    name = _RUNTIMES.get(runtime, runtime)
+    return f"{name} {_MODES.get(mode, f'({mode})')}" if mode else name
+
+
+def subject_name(subject: Subject) -> str:
+    """`ONNX Runtime with bound buffers (fused)`."""
+    form = _FORMS.get(subject.form, subject.form)
+    name = runtime_name(subject.runtime, subject.mode)
+    return f"{name} ({form})" if form else name
+
+
+def ratio_name(ratio: Ratio) -> str:
+    """`loop / fused in ONNX Runtime`: what a ratio is of what."""
+    this, other = subject_of(ratio), subject_of(ratio.versus)
+    if (this.runtime, this.mode) == (other.runtime, other.mode) and this.form != other.form:
+        where = runtime_name(this.runtime, this.mode)
+        return f"{_short(this.form)} / {_short(other.form)} in {where}"
+    if ratio.what == "ours/stock":
+        return f"our {subject_name(this)} / the stock exporter's"
+    return f"{subject_name(this)} / {subject_name(other)}"
+
+
+def conditions_text(conditions: Conditions, constant: Iterable[str] = ()) -> str:
+    """`lstm, hidden 128, batch 1, 32 steps`; without those that are `constant`."""
+    said = {
+        "model": conditions.model,
+        "hidden": "" if conditions.hidden is None else f"hidden {conditions.hidden}",
+        "batch": f"batch {conditions.batch}",
+        "time": steps(conditions.time),
+        "layers": "" if conditions.layers is None else f"{_count(conditions.layers, 'layer')}",
+        "threads": _count(conditions.threads, "thread"),
+        "device": conditions.device,
+    }
+    constant = set(constant)
+    return ", ".join(text for name, text in said.items() if text and name not in constant)
+
+
+def steps(time: int) -> str:
+    """`1 step`, `32 steps`."""
+    return _count(time, "step")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _short(form: str) -> str:
+    return "model" if form == "model" else _FORMS.get(form, form)

@@ -1,0 +1,229 @@
+"""Which form in which runtime to use, said in a sentence, or that the data cannot tell.
+
+Under the same conditions, the fastest by its median is compared with the fastest eager form, which
+is what one has without exporting anything. A paired ratio decides where there is one. Else the
+bootstrap does, and then an unstable measurement on either side means that nothing can be told, but
+where nearly all samples of one lie below the other's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rnnbench.benchmarking.report.intervals import (
+    ENOUGH,
+    Array,
+    Interval,
+    apart,
+    of_medians,
+    of_pair,
+    resampled_medians,
+)
+from rnnbench.benchmarking.report.material import Machine
+from rnnbench.benchmarking.report.names import (
+    Conditions,
+    Subject,
+    conditions_of,
+    conditions_text,
+    order,
+    runtime_name,
+    subject_name,
+    subject_of,
+)
+from rnnbench.benchmarking.report.units import interval, seconds
+from rnnbench.benchmarking.results import Latency
+
+FIRST_LINES = 6
+TIE = 1.05
+"""Forms in one runtime that are no further apart count as equally fast."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What the data say under one set of conditions.
+
+    Attributes:
+        conditions: what was equal.
+        best: the fastest by its median.
+        other: what it is compared with: the fastest eager form, or where that is the best itself
+            (or there is none), the next runtime; None where there is nothing else.
+        speedup: time of `other` / time of `best`.
+        rivals: what cannot be told from the best, fastest first.
+        why_not: why the data cannot tell; empty where they can.
+    """
+
+    conditions: Conditions
+    best: Latency
+    other: Latency | None
+    speedup: Interval | None
+    rivals: tuple[Latency, ...]
+    why_not: str
+
+    @property
+    def step_s(self) -> float:
+        """Seconds of one step of the best."""
+        return self.best.p50 / self.best.time
+
+
+def advise(machine: Machine) -> tuple[Advice, ...]:
+    """An `Advice` for each set of conditions under which something was measured."""
+    rows: dict[Conditions, list[Latency]] = {}
+    for latency in machine.latencies:
+        rows.setdefault(conditions_of(latency), []).append(latency)
+    ratios = Ratios(machine)
+    return tuple(_advice(key, rows[key], ratios) for key in sorted(rows, key=order))
+
+
+class Ratios:
+    """How many times slower one latency is than another: paired, or else by the bootstrap."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._pairs: dict[tuple[Conditions, Subject, Subject], Interval] = {}
+        for ratio in machine.ratios:
+            this, other = subject_of(ratio), subject_of(ratio.versus)
+            alike = ratio.versus.model == ratio.model and this != other
+            if alike and ratio.rounds >= ENOUGH:
+                found = of_pair(ratio)
+                self._pairs[conditions_of(ratio), this, other] = found
+                self._pairs.setdefault((conditions_of(ratio), other, this), found.inverse())
+        self._medians: dict[str, Array] = {}
+
+    def paired(self, this: Latency, other: Latency) -> Interval | None:
+        """The ratio that was measured in turns, if it was."""
+        return self._pairs.get((conditions_of(this), subject_of(this), subject_of(other)))
+
+    def of(self, this: Latency, other: Latency) -> Interval:
+        """Time of this / time of the other."""
+        found = self.paired(this, other)
+        return found or of_medians(this, self._resampled(this), other, self._resampled(other))
+
+    def _resampled(self, latency: Latency) -> Array:
+        if latency.name not in self._medians:
+            self._medians[latency.name] = resampled_medians(latency)
+        return self._medians[latency.name]
+
+
+def first_lines(advices: Sequence[Advice]) -> tuple[Advice, ...]:
+    """All where they are few; else one of each model on each device.
+
+    That one has the smallest batch and the middle one of the sizes, lengths and layers.
+    """
+    if len(advices) <= FIRST_LINES:
+        return tuple(advices)
+    groups: dict[tuple[str, str], list[Advice]] = {}
+    for advice in advices:
+        groups.setdefault((advice.conditions.model, advice.conditions.device), []).append(advice)
+    return tuple(_middle(group) for group in groups.values())
+
+
+def sentence(advice: Advice) -> str:
+    """`for lstm, hidden 128, batch 1, 32 steps: ONNX Runtime (fused), 19.0 us a step, ...`."""
+    where = conditions_text(advice.conditions, _silent(advice.conditions))
+    best = f"{_name(advice.best)}, {seconds(advice.step_s)} a step"
+    if advice.other is None or advice.speedup is None:
+        return f"for {where}: cannot tell, {advice.why_not}: {best}"
+    ratio, other = advice.speedup, _name(advice.other)
+    shown = interval(ratio.ratio, ratio.low, ratio.high)
+    against = other if advice.other.runtime == "eager" else f"the next, {other}"
+    if advice.why_not:
+        return (
+            f"for {where}: cannot tell, {advice.why_not}: {best}, looks {shown} times as fast as "
+            f"{against}; {ratio.how}"
+        )
+    text = f"for {where}: {best}, {shown} times faster than {against}; {ratio.how}"
+    return text + _rivals(advice)
+
+
+def _advice(conditions: Conditions, rows: Sequence[Latency], ratios: Ratios) -> Advice:
+    ranked = sorted(rows, key=lambda row: row.p50)
+    best, rest = ranked[0], ranked[1:]
+    rivals = tuple(row for row in rest if _cannot_tell(ratios, best, row))
+    other = _opponent(best, rest, ratios)
+    if other is None:
+        return Advice(conditions, best, None, None, rivals, "nothing else was measured")
+    best = _paired_with(other, [best, *rivals], ratios)
+    rivals = tuple(row for row in ranked if row in (ranked[0], *rivals) and row is not best)
+    speedup = ratios.of(other, best)
+    return Advice(conditions, best, other, speedup, rivals, _why_not(speedup, best, other))
+
+
+def _paired_with(other: Latency, alike: Sequence[Latency], ratios: Ratios) -> Latency:
+    """Of forms in one runtime that are equally fast, the one that was measured in turns."""
+    best = alike[0]
+    same = [
+        row
+        for row in alike
+        if (row.runtime, row.mode) == (best.runtime, best.mode) and row.p50 <= TIE * best.p50
+    ]
+    return next((row for row in same if ratios.paired(other, row)), best)
+
+
+def _opponent(best: Latency, rest: Sequence[Latency], ratios: Ratios) -> Latency | None:
+    """The fastest eager form; the next runtime where that is the best; else the next form.
+
+    Which of two is faster, those that were measured in turns say first.
+    """
+    if best.runtime != "eager":
+        found = [row for row in rest if row.runtime == "eager"]
+    else:
+        found = [row for row in rest if row.runtime != "eager"]
+    pairs = [(row, ratios.paired(row, other)) for row in found for other in found]
+    slower = [row.name for row, pair in pairs if pair and pair.tells and pair.low > 1]
+    return next(iter([*(row for row in found if row.name not in slower), *found, *rest]), None)
+
+
+def _cannot_tell(ratios: Ratios, best: Latency, row: Latency) -> bool:
+    enough = min(len(best.samples), len(row.samples)) >= ENOUGH
+    if enough and ratios.paired(row, best) is None and apart(best, row):
+        return False  # no bootstrap is needed to see that
+    return bool(_why_not(ratios.of(row, best), best, row))
+
+
+def _why_not(speedup: Interval, best: Latency, other: Latency) -> str:
+    """Why it cannot be told whether `best` is faster; empty where it can."""
+    if not speedup.paired:
+        few = min(len(best.samples), len(other.samples))
+        if few < ENOUGH:
+            return f"too few samples ({few})"
+    if not speedup.tells:
+        return "the interval holds 1, or nearly"
+    if speedup.ratio < 1:
+        return "the medians and the rounds measured in turns disagree"
+    unstable = next((row for row in (best, other) if not row.stable), None)
+    if speedup.paired or unstable is None or apart(best, other):
+        return ""
+    return f"{_name(unstable)} is unstable: {unstable.why_unstable or 'no reason is given'}"
+
+
+def _middle(advices: list[Advice]) -> Advice:
+    """One set of conditions to stand for all of a model."""
+    chosen = list(advices)
+    for name in ("threads", "batch", "layers", "hidden", "time"):
+        values = sorted({getattr(advice.conditions, name) or 0 for advice in chosen})
+        value = values[0] if name in ("threads", "batch") else values[len(values) // 2]
+        chosen = [a for a in chosen if (getattr(a.conditions, name) or 0) == value]
+    return chosen[0]
+
+
+def _silent(conditions: Conditions) -> Iterable[str]:
+    """Conditions that go without saying."""
+    usual = {"layers": (None, 1), "threads": (1,), "device": ("cpu",)}
+    return [name for name, values in usual.items() if getattr(conditions, name) in values]
+
+
+def _name(latency: Latency) -> str:
+    return subject_name(subject_of(latency))
+
+
+def _rivals(advice: Advice) -> str:
+    """What cannot be told from the best: other forms in the same runtime, other runtimes."""
+    same = (advice.best.runtime, advice.best.mode)
+    forms = [subject_of(r) for r in advice.rivals if (r.runtime, r.mode) == same]
+    others = [r for r in advice.rivals if (r.runtime, r.mode) != same]
+    names = [f"its {subject.form} form" for subject in forms]
+    names += dict.fromkeys(runtime_name(r.runtime, r.mode) for r in others)
+    if not names:
+        return ""
+    listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"; cannot be told from {listed}"

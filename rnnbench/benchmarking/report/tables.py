@@ -1,0 +1,235 @@
+"""Material -> tables: what is the same in every row moves from the columns to the caption."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from textwrap import wrap
+
+from rnnbench.benchmarking.report import units
+from rnnbench.benchmarking.report.checks import Checked
+from rnnbench.benchmarking.report.limits import limit_s
+from rnnbench.benchmarking.report.material import Machine, Material
+from rnnbench.benchmarking.report.names import ratio_name, runtime_name, subject_name, subject_of
+from rnnbench.benchmarking.report.recommendation import Advice
+from rnnbench.benchmarking.results import Cost, Entry, Latency, Ratio
+
+_LEFT = {"model", "form", "runtime", "device", "note", "how", "fastest", "against", "verdict"}
+_LEFT |= {
+    "what",
+    "reason",
+    "format",
+    "this / other",
+    "state",
+    "change",
+    "machine",
+    "bound by",
+    "at",
+}
+_FOLDED = ("model", "form", "device", "batch", "time (steps)", "hidden", "layers", "threads")
+HEADER_WIDTH = 12
+STYLES = {"text": "simple", "markdown": "github", "html": "html"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells that are text already.
+
+    Attributes:
+        title: what it shows, with what is the same in every row.
+        headers: with units.
+        rows: as wide as the headers.
+    """
+
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables(material: Material, advices: Sequence[tuple[Machine, Advice]]) -> tuple[Table, ...]:
+    """Every table that has rows."""
+    several = len(material.machines) > 1
+    found = [_advice_table([advice for _, advice in advices])]
+    for machine in material.machines:
+        where = f" on {machine.name}" if several else ""
+        for table in (latency_table(machine), ratio_table(machine.ratios), _costs(machine.costs)):
+            found.append(replace(table, title=table.title.replace("{where}", where)))
+    found.append(_checks(material.checks))
+    found.append(_skipped(material.machines))
+    return tuple(table for table in found if table.rows)
+
+
+def format_table(table: Table, style: str) -> str:
+    """A table as text, Markdown or HTML, without its title."""
+    from tabulate import tabulate
+
+    align = ["left" if header in _LEFT else "right" for header in table.headers]
+    headers, rows = table.headers, table.rows
+    if style == "text":
+        headers = tuple("\n".join(wrap(header, HEADER_WIDTH)) for header in headers)
+    elif style == "markdown":
+        rows = tuple(tuple(cell.replace("|", "\\|") for cell in row) for row in rows)
+    return tabulate(
+        rows, headers=headers, tablefmt=STYLES[style], colalign=align, disable_numparse=True
+    )
+
+
+def make_table(title: str, columns: dict[str, Iterable[str]]) -> Table:
+    """A table of named columns: empty ones are left out, constant conditions go to the title."""
+    filled = {name: list(cells) for name, cells in columns.items()}
+    count = max((len(cells) for cells in filled.values()), default=0)
+    said = []
+    for name, cells in list(filled.items()):
+        if not any(cells):
+            del filled[name]
+        elif name in _FOLDED and count > 1 and len(set(cells)) == 1:
+            said.append(_folded(name, cells[0]))
+            del filled[name]
+    rows = tuple(zip(*filled.values(), strict=True))
+    return Table("; ".join([title, ", ".join(said)]) if said else title, tuple(filled), rows)
+
+
+def latency_table(machine: Machine) -> Table:
+    """What a call takes, and how far that is from the machine's limit."""
+    rows = sorted(machine.latencies, key=_order)
+    limits = [limit_s(machine, row) for row in rows]
+    columns: dict[str, Iterable[str]] = {
+        **_conditions(rows),
+        "p50 (us)": [units.us(r.p50) for r in rows],
+        "p95 (us)": [units.us(r.p95) for r in rows],
+        "p99 (us)": [units.us(r.p99) for r in rows],
+        "a step (us)": [units.us(r.p50 / r.time) for r in rows],
+        "throughput (steps/ms)": [units.digits(r.batch * r.time / r.p50 / 1e3) for r in rows],
+        "of real time (%)": [_real_time(r) for r in rows],
+        "CUDA events (us)": [units.us(r.cuda_event_s) for r in rows],
+        "limit (us)": [units.us(limit) for limit in limits],
+        "times the limit": [
+            units.digits(row.p50 / limit) if limit else ""
+            for row, limit in zip(rows, limits, strict=True)
+        ],
+        "warm-up (ms)": [units.ms(r.warmup_s) for r in rows],
+        "of it recompiling (ms)": [units.ms(r.recompile_s) for r in rows],
+        "samples": [str(len(r.samples)) for r in rows],
+        "note": [_unstable(r) for r in rows],
+    }
+    return make_table("Latency of a call{where}", columns)
+
+
+def ratio_table(ratios: Sequence[Ratio]) -> Table:
+    """What was measured in turns."""
+    rows = sorted(ratios, key=lambda r: (r.what, *_order(r)))
+    columns: dict[str, Iterable[str]] = {
+        "what": [r.what for r in rows],
+        **{k: v for k, v in _conditions(rows).items() if k not in ("form", "runtime")},
+        "this / other": [ratio_name(r) for r in rows],
+        "ratio (95 % interval)": [units.interval(r.ratio, r.low, r.high) for r in rows],
+        "rounds": [str(r.rounds) for r in rows],
+        "verdict": [r.verdict for r in rows],
+        "note": [_unstable(r) for r in rows],
+    }
+    return make_table("Measured in turns, time of this / time of the other{where}", columns)
+
+
+def _costs(costs: Sequence[Cost]) -> Table:
+    rows = sorted(costs, key=_order)
+    columns: dict[str, Iterable[str]] = {
+        **_conditions(rows),
+        "export (ms)": [units.ms(r.export_s) for r in rows],
+        "load (ms)": [units.ms(r.load_s) for r in rows],
+        "first call (ms)": [units.ms(r.first_call_s) for r in rows],
+        "peak memory (MB)": [units.megabytes(r.peak_memory_bytes) for r in rows],
+        "of it before loading (MB)": [units.megabytes(r.baseline_memory_bytes) for r in rows],
+        "artifact (MB)": [units.megabytes(r.artifact_bytes) for r in rows],
+    }
+    return make_table("Before the first steady call{where}", columns)
+
+
+def _advice_table(advices: Sequence[Advice]) -> Table:
+    ratios = [a.speedup for a in advices]
+    columns: dict[str, Iterable[str]] = {
+        **_sizes([a.best for a in advices]),
+        "fastest": [subject_name(subject_of(a.best)) for a in advices],
+        "a step (us)": [units.us(a.step_s) for a in advices],
+        "against": ["" if a.other is None else subject_name(subject_of(a.other)) for a in advices],
+        "times faster (95 % interval)": [
+            "" if r is None else units.interval(r.ratio, r.low, r.high) for r in ratios
+        ],
+        "how": ["" if r is None else r.how for r in ratios],
+        "verdict": [f"cannot tell: {a.why_not}" if a.why_not else "faster" for a in advices],
+    }
+    return make_table("What is fastest", columns)
+
+
+def _checks(checks: Sequence[Checked]) -> Table:
+    columns: dict[str, Iterable[str]] = {
+        "model": [c.model for c in checks],
+        "format": [c.format for c in checks],
+        "runtime": [c.runtime for c in checks],
+        "worst error": [_error(c.worst_error) for c in checks],
+        "tolerance needed": [_error(c.tolerance_needed) for c in checks],
+        "verdict": [c.verdict for c in checks],
+        "reason": [c.reason for c in checks],
+    }
+    return make_table("Do they compute the same? Against the module in float64", columns)
+
+
+def _skipped(machines: Sequence[Machine]) -> Table:
+    skipped = [(m.name, s) for m in machines for s in m.skipped]
+    columns: dict[str, Iterable[str]] = {
+        "machine": [name if len(machines) > 1 else "" for name, _ in skipped],
+        "what": [s.what for _, s in skipped],
+        "reason": [s.reason for _, s in skipped],
+    }
+    return make_table("Not measured", columns)
+
+
+def _conditions(rows: Sequence[Entry]) -> dict[str, list[str]]:
+    sizes = _sizes(rows)
+    return {
+        "model": sizes.pop("model"),
+        "form": [r.form for r in rows],
+        "runtime": [runtime_name(r.runtime, r.mode) for r in rows],
+        **sizes,
+    }
+
+
+def _sizes(rows: Sequence[Entry]) -> dict[str, list[str]]:
+    return {
+        "model": [r.model for r in rows],
+        "device": [r.device for r in rows],
+        "batch": [str(r.batch) for r in rows],
+        "time (steps)": [str(r.time) for r in rows],
+        "hidden": ["" if r.hidden is None else str(r.hidden) for r in rows],
+        "layers": ["" if r.layers is None else str(r.layers) for r in rows],
+        "threads": [str(r.threads) for r in rows],
+    }
+
+
+def _order(row: Entry) -> tuple[object, ...]:
+    sizes = (row.layers or 0, row.hidden or 0, row.batch, row.time)
+    return (row.model, row.device, row.threads, *sizes, row.runtime, row.mode, row.form)
+
+
+def _folded(name: str, value: str) -> str:
+    """A constant column, said in the title."""
+    if name in ("model", "form", "device"):
+        return value if name != "form" else f"{value} form"
+    if name in ("batch", "hidden"):
+        return f"{name} {value}"
+    noun = name.removesuffix(" (steps)").rstrip("s") if name != "time (steps)" else "step"
+    return f"{value} {noun}{'' if value == '1' else 's'}"
+
+
+def _real_time(row: Latency) -> str:
+    """The real-time factor: seconds of computing for 100 seconds of signal."""
+    if not row.frames_per_second:
+        return ""
+    return units.digits(100 * row.p50 / (row.time / row.frames_per_second))
+
+
+def _unstable(row: Latency | Ratio) -> str:
+    return "" if row.stable else f"unstable: {row.why_unstable or 'no reason is given'}"
+
+
+def _error(value: float | None) -> str:
+    return "" if value is None else f"{value:.1e}"

@@ -1,0 +1,151 @@
+"""What was measured, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rnnbench.benchmarking.measuring.roofline import limit_seconds
+from rnnbench.benchmarking.results import Cost, Entry, Latency, Ratio, Results
+
+_LEFT = ("model", "form", "runtime", "device", "what", "this", "against", "verdict", "note")
+
+_LEGEND = {
+    "x limit": "p50 over the least time that its reads and products take here, as measured",
+    "RTF": "seconds of computing for a second of real time; below 1 keeps up",
+}
+
+
+def format_results(results: Results) -> str:
+    """The tables of a results file, and what could not be measured."""
+    parts = [
+        ("Latency of a call in microseconds", _latencies(results)),
+        ("Compared round by round", _ratios(results)),
+        ("Before the first steady call, in a process of its own", _costs(results)),
+    ]
+    blocks = [f"{title}\n{table}" for title, table in parts if table]
+    skipped = [f"not measured: {each.what}: {each.reason}" for each in results.skipped]
+    return "\n\n".join(blocks + (["\n".join(skipped)] if skipped else []))
+
+
+def real_time_factor(row: Latency) -> float | None:
+    """Seconds that a second of real time takes; None where the model declares no frames."""
+    if not row.frames_per_second:
+        return None
+    return row.p50 / (row.time / row.frames_per_second)
+
+
+def _latencies(results: Results) -> str:
+    headers = ["model", "form", "runtime", "device", *_SIZES, "p50", "p95", "p99"]
+    headers += ["steps/s", "x limit", "RTF", "recompile ms", "CUDA events", "note"]
+    rows = []
+    for row in results.latencies:
+        limit = limit_seconds(asdict(row), results.facts)
+        rtf = real_time_factor(row)
+        rows.append(
+            [
+                *(row.model, row.form, _runtime(row.runtime, row.mode), row.device, *_sizes(row)),
+                *(f"{1e6 * value:.1f}" for value in (row.p50, row.p95, row.p99)),
+                f"{row.batch * row.time / row.p50:.3g}",
+                "" if limit is None else f"{row.p50 / limit:.1f}",
+                "" if rtf is None else f"{rtf:.2g}",
+                "" if row.recompile_s is None else f"{1e3 * row.recompile_s:.1f}",
+                "" if row.cuda_event_s is None else f"{1e6 * row.cuda_event_s:.1f}",
+                _note(row),
+            ]
+        )
+    return _with_legend(_table(headers, rows))
+
+
+def _with_legend(table: str) -> str:
+    """The table, and below it what those of its columns mean that do not say it themselves."""
+    heads = next((line for line in table.splitlines() if "p50" in line), "")
+    said = [f"{name}: {what}" for name, what in _LEGEND.items() if name in heads]
+    return "\n".join([table, *said])
+
+
+def _ratios(results: Results) -> str:
+    headers = ["model", "what", "this", "against", "device", *_SIZES]
+    headers += ["ratio", "95 % interval", "verdict", "note"]
+    rows = [
+        [
+            *(row.model, row.what, f"{row.form}, {_runtime(row.runtime, row.mode)}"),
+            f"{row.versus.form}, {_runtime(row.versus.runtime, row.versus.mode)}",
+            *(row.device, *_sizes(row)),
+            *(f"{row.ratio:.3f}", f"{row.low:.3f} to {row.high:.3f}", row.verdict, _note(row)),
+        ]
+        for row in results.ratios
+    ]
+    return _table(headers, rows)
+
+
+def _costs(results: Results) -> str:
+    headers = ["model", "form", "runtime", "device", "hidden", "export s", "load s"]
+    headers += ["first call ms", "memory MB", "above empty MB", "file kB"]
+    rows = [
+        [
+            *(row.model, row.form, _runtime(row.runtime, row.mode), row.device),
+            "" if row.hidden is None else str(row.hidden),
+            *(_scaled(row.export_s, 1, 2), _scaled(row.load_s, 1, 3)),
+            *(_scaled(row.first_call_s, 1e3, 1), _scaled(row.peak_memory_bytes, 1e-6, 0)),
+            _scaled(_above(row), 1e-6, 0),
+            _scaled(row.artifact_bytes, 1e-3, 0),
+        ]
+        for row in results.costs
+    ]
+    return _table(headers, rows)
+
+
+def _above(row: Cost) -> float | None:
+    if row.peak_memory_bytes is None or row.baseline_memory_bytes is None:
+        return None
+    return row.peak_memory_bytes - row.baseline_memory_bytes
+
+
+_SIZES = ("batch", "time", "hidden", "layers", "threads")
+
+
+def _sizes(row: Entry) -> list[str]:
+    return ["" if (size := getattr(row, name)) is None else str(size) for name in _SIZES]
+
+
+def _runtime(runtime: str, mode: str) -> str:
+    return f"{runtime} ({mode})" if mode else runtime
+
+
+def _note(row: Latency | Ratio) -> str:
+    """The first doubt; the results file has them all."""
+    return "" if row.stable else f"unstable: {row.why_unstable.partition(';')[0]}"
+
+
+def _scaled(value: float | None, factor: float, digits: int) -> str:
+    return "" if value is None else f"{value * factor:.{digits}f}"
+
+
+def _table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Empty columns are left out; a size that is the same in each row is named once, above."""
+    from tabulate import tabulate
+
+    rows = list(rows)
+    if not rows:
+        return ""
+    columns = list(zip(*rows, strict=True))
+    same = {
+        name: column[0]
+        for name, column in zip(headers, columns, strict=True)
+        if name in (*_SIZES, "device") and len(set(column)) == 1 and len(rows) > 1
+    }
+    kept = [
+        (name, column)
+        for name, column in zip(headers, columns, strict=True)
+        if any(column) and name not in same
+    ]
+    said = ", ".join(f"{name} {value}" for name, value in same.items() if value)
+    table = tabulate(
+        list(zip(*(column for _, column in kept), strict=True)),
+        headers=[name for name, _ in kept],
+        disable_numparse=True,
+        colalign=["left" if name in _LEFT else "right" for name, _ in kept],
+    )
+    return f"({said})\n{table}" if said else str(table)

@@ -1,0 +1,1 @@
+"""A scan's body -> a known cell: algebra decides."""

@@ -1,0 +1,223 @@
+"""What each operator does to the normal forms of its arguments.
+
+A rule takes the `Algebra` that it works for and the operator's arguments, and raises `Unknown`
+where there is no form.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from rnnbench.capture.cells.normal_forms import Affine, Atom, Monomial, Poly, Source, Unknown, Value
+
+if TYPE_CHECKING:
+    from rnnbench.capture.cells.algebra import Algebra
+
+aten = torch.ops.aten
+
+_NONLINEAR = {
+    aten.sigmoid.default: "sigmoid",
+    aten.tanh.default: "tanh",
+    aten.relu.default: "relu",
+}
+
+
+def _linear(algebra: Algebra, x: Any, weight: Any, bias: Any = None) -> Affine:
+    if not isinstance(x, Affine) or not isinstance(weight, Tensor):
+        raise Unknown("linear")
+    shift = weight @ x.bias
+    if bias is not None:
+        shift = shift + bias
+    return Affine({s: weight @ m for s, m in x.matrices.items()}, shift)
+
+
+def _matmul(algebra: Algebra, x: Any, weight: Any) -> Affine:
+    return _linear(algebra, x, weight.T)
+
+
+def _addmm(algebra: Algebra, bias: Any, x: Any, weight: Any) -> Affine:
+    return _linear(algebra, x, weight.T, bias)
+
+
+def _add(algebra: Algebra, a: Any, b: Any, alpha: float = 1) -> Value:
+    if isinstance(b, Tensor):
+        a, b = b, a
+        if alpha != 1:
+            raise Unknown("alpha")
+    if isinstance(a, Tensor):
+        if not isinstance(b, Affine) or a.shape != b.bias.shape:
+            raise Unknown("a constant")
+        return Affine(b.matrices, b.bias + a)
+    if isinstance(a, int | float):
+        a, b, alpha = (b, a, 1) if alpha == 1 else (_scale(algebra, b, alpha), a, 1)
+    if isinstance(a, Affine) and isinstance(b, int | float):
+        return Affine(a.matrices, a.bias + alpha * b)
+    if isinstance(a, Affine) and isinstance(b, Affine):
+        matrices = dict(a.matrices)
+        for source, matrix in b.matrices.items():
+            known = matrices.get(source)
+            matrices[source] = alpha * matrix if known is None else known + alpha * matrix
+        return Affine(matrices, a.bias + alpha * b.bias)
+    terms = dict(_poly(algebra, a).terms)
+    for monomial, coefficient in _poly(algebra, b).terms.items():
+        terms[monomial] = terms.get(monomial, 0.0) + alpha * coefficient
+    return Poly({m: c for m, c in terms.items() if c})
+
+
+def _poly(algebra: Algebra, value: Any) -> Poly:
+    if isinstance(value, int | float):
+        return Poly({(): float(value)} if value else {})
+    return algebra.atom(value)
+
+
+def _scale(algebra: Algebra, a: Value, factor: float) -> Value:
+    if isinstance(a, Affine):
+        return Affine({s: factor * m for s, m in a.matrices.items()}, factor * a.bias)
+    return Poly({m: factor * c for m, c in _poly(algebra, a).terms.items()})
+
+
+def _mul(algebra: Algebra, a: Any, b: Any) -> Value:
+    if isinstance(a, int | float):
+        a, b = b, a
+    if isinstance(b, int | float):
+        return _scale(algebra, a, float(b))
+    terms: dict[Monomial, float] = {}
+    for p, c in _poly(algebra, a).terms.items():
+        for q, d in _poly(algebra, b).terms.items():
+            monomial = tuple(sorted(p + q, key=repr))
+            terms[monomial] = terms.get(monomial, 0.0) + c * d
+    return Poly(terms)
+
+
+def _sub(algebra: Algebra, a: Any, b: Any, alpha: float = 1) -> Value:
+    return _add(algebra, a, b, -alpha)
+
+
+def _rsub(algebra: Algebra, a: Any, b: Any, alpha: float = 1) -> Value:
+    return _add(algebra, b, a, -alpha)
+
+
+def _lerp(algebra: Algebra, start: Any, end: Any, weight: Any) -> Value:
+    return _add(algebra, start, _mul(algebra, weight, _sub(algebra, end, start)))
+
+
+def _addcmul(algebra: Algebra, a: Any, b: Any, c: Any, value: float = 1) -> Value:
+    return _add(algebra, a, _mul(algebra, b, c), value)
+
+
+def _nonlinear(name: str) -> Callable[..., Value]:
+    def rule(algebra: Algebra, a: Any) -> Value:
+        return Poly({((name, algebra.atom(a).key),): 1.0})
+
+    return rule
+
+
+def rows(algebra: Algebra, value: Any, start: int, stop: int) -> Value:
+    """Some of the features: of a polynomial, what each of its affine values has there."""
+    if isinstance(value, Affine):
+        return Affine({s: m[start:stop] for s, m in value.matrices.items()}, value.bias[start:stop])
+    if not isinstance(value, Poly):
+        raise Unknown("a part of a tuple")
+
+    def atom(a: Atom) -> Atom:
+        if a[0] == "affine":
+            return ("affine", algebra.part(a[1], start, stop))
+        if a[0] in _NONLINEAR.values():
+            return (a[0], rows(algebra, Poly(dict(a[1])), start, stop).key)  # type: ignore[union-attr]
+        raise Unknown("a part of a state")
+
+    def product(monomial: Monomial) -> Monomial:
+        return tuple(sorted(map(atom, monomial), key=repr))
+
+    return Poly({product(m): c for m, c in value.terms.items()})
+
+
+def _width(algebra: Algebra, value: Any) -> int:
+    if isinstance(value, Affine):
+        return len(value.bias)
+    atom: Any = next(iter(value.terms))[0]
+    while atom[0] in _NONLINEAR.values():
+        atom = next(iter(atom[1]))[0][0]
+    return len(algebra.affine[atom[1]].bias)
+
+
+def _last(dim: int) -> None:
+    if dim not in (1, -1):
+        raise Unknown("not along the features")
+
+
+def _split(algebra: Algebra, a: Any, size: Any, dim: int = 0) -> Value:
+    _last(dim)
+    width = _width(algebra, a)
+    sizes = size if isinstance(size, list) else [size] * (width // size)
+    ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
+    if ends[-1] != width:
+        raise Unknown("unequal parts")
+    return tuple(rows(algebra, a, e - s, e) for s, e in zip(sizes, ends, strict=True))
+
+
+def _chunk(algebra: Algebra, a: Any, chunks: int, dim: int = 0) -> Value:
+    return _split(algebra, a, -(-_width(algebra, a) // chunks), dim)
+
+
+def _slice(
+    algebra: Algebra, a: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+) -> Value:
+    _last(dim)
+    first, stop, stride = slice(start, end, step).indices(_width(algebra, a))
+    if stride != 1:
+        raise Unknown("a stride")
+    return rows(algebra, a, first, stop)
+
+
+def _cat(algebra: Algebra, parts: list[Any], dim: int = 0) -> Value:
+    _last(dim)
+    if not all(isinstance(p, Affine) for p in parts):
+        raise Unknown("joined parts that are not affine")
+    total = sum(len(p.bias) for p in parts)
+    matrices: dict[Source, Tensor] = {}
+    row = 0
+    for part in parts:
+        for source, matrix in part.matrices.items():
+            whole = matrices.setdefault(
+                source, torch.zeros(total, matrix.shape[1], dtype=matrix.dtype)
+            )
+            whole[row : row + len(part.bias)] += matrix
+        row += len(part.bias)
+    return Affine(matrices, torch.cat([p.bias for p in parts]))
+
+
+def _ones(algebra: Algebra, a: Any, **_: Any) -> Value:
+    return Poly({(): 1.0})
+
+
+RULES: dict[Any, Callable[..., Any]] = {
+    aten.linear.default: _linear,
+    aten.mm.default: _matmul,
+    aten.matmul.default: _matmul,
+    aten.addmm.default: _addmm,
+    aten.add.Tensor: _add,
+    aten.add.Scalar: _add,
+    aten.sub.Tensor: _sub,
+    aten.sub.Scalar: _sub,
+    aten.rsub.Scalar: _rsub,
+    aten.rsub.Tensor: _rsub,
+    aten.mul.Tensor: _mul,
+    aten.mul.Scalar: _mul,
+    aten.neg.default: lambda algebra, a: _scale(algebra, a, -1.0),
+    aten.lerp.Tensor: _lerp,
+    aten.addcmul.default: _addcmul,
+    aten.split.Tensor: _split,
+    aten.split_with_sizes.default: _split,
+    aten.chunk.default: _chunk,
+    aten.slice.Tensor: _slice,
+    aten.cat.default: _cat,
+    aten.ones_like.default: _ones,
+    operator.getitem: lambda algebra, a, index: a[index],
+    **{target: _nonlinear(name) for target, name in _NONLINEAR.items()},
+}

@@ -1,0 +1,1 @@
+"""Where a graph repeats itself, what one step is, and what differs between steps."""

@@ -1,0 +1,139 @@
+"""Two traces at different lengths become one graph for any length.
+
+Where the traces differ they differ in numbers, and each such number is the size of some tensor, or
+a line through one. Which one is decided by both traces, and proved afterwards by running the graph.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+
+from rnnbench.capture.loops.canonical import number
+from rnnbench.capture.loops.steps import arguments, map_leaves
+from rnnbench.capture.source_lines import source_line
+from rnnbench.core.errors import RnnbenchError
+
+aten = torch.ops.aten
+
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class _Size:
+    """A size that is a number in both traces, and differs."""
+
+    node: fx.Node
+    dim: int
+    values: tuple[int, int]
+
+
+def generalise_traces(shorter: fx.GraphModule, longer: fx.GraphModule) -> None:
+    """Makes the graph of `shorter` right for any length.
+
+    Raises:
+        RnnbenchError: the traces differ in more than numbers, or in a number that is no size.
+    """
+    ours, theirs = list(shorter.graph.nodes), list(longer.graph.nodes)
+    _same_structure(ours, theirs)
+    sizes: list[_Size] = []
+    for mine, other in zip(ours, theirs, strict=True):
+        if mine.op == "call_function":
+            _generalise_call(shorter.graph, mine, other, sizes)
+        sizes += _sizes_of(mine, other)
+    shorter.graph.lint()
+    shorter.recompile()
+
+
+def _same_structure(ours: list[fx.Node], theirs: list[fx.Node]) -> None:
+    for mine, other in zip(ours, theirs, strict=False):
+        if mine.op != other.op or str(mine.target) != str(other.target):
+            raise _unlike(mine)
+    if len(ours) != len(theirs):
+        raise _unlike(ours[min(len(ours), len(theirs)) - 1])
+
+
+def _unlike(node: fx.Node) -> RnnbenchError:
+    line = source_line(node)
+    return RnnbenchError(
+        f"what the module does depends on the length in a way that is no loop over its steps"
+        f"{' at ' + line if line else ''}: write it as tensor operations, or as a plain `for` over "
+        "time whose steps do the same"
+    )
+
+
+def _sizes_of(mine: fx.Node, other: fx.Node) -> list[_Size]:
+    a, b = mine.meta.get("val"), other.meta.get("val")
+    if not isinstance(a, torch.Tensor) or not isinstance(b, torch.Tensor) or a.dim() != b.dim():
+        return []
+    pairs = [(number(p), number(q)) for p, q in zip(a.shape, b.shape, strict=True)]
+    return [
+        _Size(mine, dim, (p, q))
+        for dim, (p, q) in enumerate(pairs)
+        if p is not None and q is not None and p != q
+    ]
+
+
+def _generalise_call(graph: fx.Graph, mine: fx.Node, other: fx.Node, sizes: list[_Size]) -> None:
+    values = arguments(other)
+    if len(values) != len(arguments(mine)):
+        raise _unlike(mine)
+    rest = iter(values)
+
+    def change(value: Any) -> Any:
+        longer = next(rest)
+        if isinstance(value, fx.Node) or _equal(value, longer):
+            return value
+        if type(value) is not int or type(longer) is not int:
+            raise _unlike(mine)
+        if _is_last(mine, (value, longer), sizes):
+            return -1
+        return _expression(graph, mine, (value, longer), sizes)
+
+    mine.args = map_leaves(mine.args, change)
+    mine.kwargs = map_leaves(dict(mine.kwargs), change)
+
+
+def _is_last(node: fx.Node, values: tuple[int, int], sizes: list[_Size]) -> bool:
+    """Whether a number that varies is the index of a tensor's last step."""
+    if node.target is not aten.select.int or node.args[2] != values[0]:
+        return False
+    ends = tuple(v + 1 for v in values)
+    return _Size(node.args[0], node.args[1], ends) in sizes  # type: ignore[arg-type]
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if type(a) is float and type(b) is float:  # a count's stride is known up to its rounding
+        return math.isclose(a, b, rel_tol=_ROUNDING) or (math.isnan(a) and math.isnan(b))
+    return bool(a == b)
+
+
+def _expression(
+    graph: fx.Graph, before: fx.Node, values: tuple[int, int], sizes: list[_Size]
+) -> fx.Node:
+    """The number as a size of an earlier tensor, moved and scaled as little as possible."""
+    best: tuple[tuple[int, int, int], _Size, int, int] | None = None
+    for order, size in enumerate(sizes):
+        run = size.values[1] - size.values[0]
+        scale, rest = divmod(values[1] - values[0], run)
+        offset = values[0] - scale * size.values[0]
+        if rest or scale == 0:
+            continue
+        score = (abs(scale - 1), abs(offset), order)
+        if best is None or score < best[0]:
+            best = score, size, scale, offset
+    if best is None:
+        raise _unlike(before)
+    _, size, scale, offset = best
+    with graph.inserting_before(before):
+        node = graph.call_function(aten.sym_size.int, (size.node, size.dim))
+        if scale != 1:
+            node = graph.call_function(operator.mul, (node, scale))
+        if offset:
+            node = graph.call_function(operator.add, (node, offset))
+    return node

@@ -1,0 +1,98 @@
+"""Steps that are taken from a tensor, or made one by one, and put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import takewhile
+from typing import Any
+
+import torch
+from torch import fx
+
+from rnnbench.capture.loops.canonical import SELECT, UNSQUEEZE, new_node, replace, shape_of, size_at
+
+aten = torch.ops.aten
+
+
+def join_steps(graph: fx.Graph) -> None:
+    """`stack` or `cat` of all the steps of one tensor, in order or reversed: that tensor."""
+    for node in list(graph.find_nodes(op="call_function", target=aten.cat.default)):
+        _flatten(node)
+    for node in list(graph.nodes):
+        if node.target is aten.stack.default:
+            _join(graph, node, _selected)
+        elif node.target is aten.cat.default:
+            _join(graph, node, _selected_and_unsqueezed)
+            _join(graph, node, _selected)
+    graph.eliminate_dead_code()
+
+
+def _selected(node: Any, dim: int) -> fx.Node | None:
+    return node if isinstance(node, fx.Node) and node.target is SELECT else None
+
+
+def _selected_and_unsqueezed(node: Any, dim: int) -> fx.Node | None:
+    if not isinstance(node, fx.Node) or node.target is not UNSQUEEZE:
+        return None
+    shape = shape_of(node)
+    same = shape is not None and node.args[1] % len(shape) == dim  # type: ignore[operator]
+    return _selected(node.args[0], dim) if same else None
+
+
+def _join(graph: fx.Graph, node: fx.Node, as_select: Callable[[Any, int], fx.Node | None]) -> None:
+    """Replaces a run of parts that are all the steps of one tensor by that tensor."""
+    parts = list(node.args[0]) if isinstance(node.args[0], list | tuple) else []
+    joined = shape_of(node)
+    dim = node.args[1] if len(node.args) > 1 else 0
+    if joined is None or not isinstance(dim, int):
+        return
+    dim %= len(joined)
+    selects = [as_select(p, dim) for p in parts]
+    start = next((i for i, s in enumerate(selects) if s is not None), len(parts))
+    run = list(takewhile(lambda s: s is not None, selects[start:]))
+    if not run or len({(s.args[0], s.args[1]) for s in run if s is not None}) != 1:
+        return
+    source, from_dim, _ = run[0].args  # type: ignore[union-attr]
+    indices = [s.args[2] for s in run if s is not None]
+    steps = list(range(size_at(source, from_dim) or 0))
+    if indices not in (steps, steps[::-1]):
+        return
+    whole: Any = source
+    if indices != steps:
+        whole = new_node(graph, node, aten.flip.default, whole, [from_dim])
+    if from_dim != dim:
+        whole = new_node(graph, node, aten.movedim.int, whole, from_dim, dim)
+    stack = node.target is aten.stack.default
+    if not stack and as_select is _selected:  # parts of several steps each, one after the other
+        whole = new_node(graph, node, aten.flatten.using_ints, whole, dim, dim + 1)
+    rest = [parts[:start], parts[start + len(run) :]]
+    if any(rest):
+        before, after = (
+            [new_node(graph, node, UNSQUEEZE, p, dim) if stack else p for p in part]
+            for part in rest
+        )
+        whole = new_node(graph, node, aten.cat.default, [*before, whole, *after], dim)
+    replace(graph, node, whole)
+
+
+def _flatten(node: fx.Node) -> None:
+    """`cat((cat((a, b)), c))`, as a list that grows in a loop leaves it: `cat((a, b, c))`."""
+    dim = _cat_dim(node)
+    given: Any = node.args[0]
+    if dim is None:
+        return
+    parts: list[Any] = []
+    for part in given:
+        if part.target is aten.cat.default and list(part.users) == [node] and _cat_dim(part) == dim:
+            parts += part.args[0]
+        elif size_at(part, dim) != 0:
+            parts.append(part)
+    if parts:
+        node.args, node.kwargs = (parts, dim), {}
+
+
+def _cat_dim(node: fx.Node) -> int | None:
+    """The dimension of a `cat`, from 0; None where the shapes are not known."""
+    dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+    shape = shape_of(node)
+    return dim % len(shape) if isinstance(dim, int) and shape else None

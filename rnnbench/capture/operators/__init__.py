@@ -1,0 +1,1 @@
+"""Our recurrence and the functions that a graph's nodes call, and their lowering."""

@@ -1,0 +1,181 @@
+"""`rnnbench::recurrence` in PyTorch's own operators, for the formats that PyTorch itself reads."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+from torch.export import ExportedProgram
+
+from rnnbench.capture.operators import recurrence as ops
+from rnnbench.core.known_warnings import export_warnings
+
+aten = torch.ops.aten
+
+_PADDED = {
+    "lstm": aten.lstm.input,
+    "gru": aten.gru.input,
+    "rnn_tanh": aten.rnn_tanh.input,
+    "rnn_relu": aten.rnn_relu.input,
+}
+_PACKED = {
+    "lstm": aten.lstm.data,
+    "gru": aten.gru.data,
+    "rnn_tanh": aten.rnn_tanh.data,
+    "rnn_relu": aten.rnn_relu.data,
+}
+
+
+def lower(program: ExportedProgram) -> ExportedProgram:
+    """The same program without operators of rnnbench; the given one stays as it is."""
+    graph = fx.Graph()
+    output = graph.graph_copy(program.graph, {}, return_output_node=True)
+    assert isinstance(output, tuple)
+    values, old = output
+    for copied, given in zip(
+        graph.find_nodes(op="placeholder"),
+        program.graph.find_nodes(op="placeholder"),
+        strict=True,
+    ):
+        copied.name = given.name  # fx renames what is called like a function of Python: `input`
+    new = graph.output(values)
+    new.meta = copy.copy(old.meta)
+    root = fx.GraphModule(program.graph_module, graph)
+    with export_warnings():
+        signature = copy.deepcopy(program.graph_signature)
+        calls = copy.deepcopy(program.module_call_graph)
+    for node in list(root.graph.find_nodes(op="call_function", target=ops.recurrence)):
+        _Lowering(root.graph, node).rewrite()
+    root.graph.lint()
+    root.recompile()
+    lowered = ExportedProgram(
+        root,
+        root.graph,
+        signature,
+        program.state_dict,
+        {symbol: _from_one(sizes) for symbol, sizes in program.range_constraints.items()},
+        calls,
+        program.example_inputs,
+        program.constants,
+    )
+    lowered._guards_code = []  # see _from_one; tried on torch 2.11 to 2.13
+    return lowered
+
+
+def _from_one(sizes: Any) -> Any:
+    """The range of a size, from 1.
+
+    The trace guards against sizes like 1 that PyTorch could treat specially; that the program is
+    right there as well is proved by running it (`rnnbench.capture.tracing.prove`).
+    """
+    return type(sizes)(min(1, sizes.lower), sizes.upper)
+
+
+class _Lowering:
+    """Rewrites one recurrence; `ops.fused` is the same in Python."""
+
+    def __init__(self, graph: fx.Graph, node: fx.Node) -> None:
+        self.graph = graph
+        self.node = node
+        self.fake_mode = node.args[0].meta["val"].fake_mode  # type: ignore[union-attr]
+
+    def rewrite(self) -> None:
+        """Replaces the node; its results keep their names, which the signature has too."""
+        x, lengths, h0, c0, weights, kind, direction = self.node.args
+        directions = ops.num_directions(str(direction))
+        bias = len(weights) == 4 * directions  # type: ignore[arg-type]
+        states = [self._state(x, s, weights, directions) for s in (h0, c0)[: 1 + (kind == "lstm")]]
+        flags = (bias, 1, 0.0, False, directions == 2)
+        if lengths is None:
+            hx = states if kind == "lstm" else states[0]
+            outs = self._layer(_PADDED[str(kind)], (x, hx, weights, *flags, False), len(states))
+        else:
+            outs = self._ragged(str(kind), x, lengths, states, weights, flags)
+        for user in list(self.node.users):
+            assert user.target is operator.getitem
+            if not user.users:  # the cell state, which a GRU has not
+                self.graph.erase_node(user)
+                continue
+            new = outs[user.args[1]]  # type: ignore[index]
+            user.replace_all_uses_with(new)
+            self.graph.erase_node(user)
+            new.name = user.name  # the program's own, by which check --bisect finds it
+        self.graph.erase_node(self.node)
+
+    def _state(self, x: Any, state: Any, weights: Any, directions: int) -> fx.Node:
+        if isinstance(state, fx.Node):
+            return state
+        hidden = weights[1].meta["val"].shape[1]
+        batch = self._call(aten.sym_size.int, x, 1)
+        return self._call(aten.new_zeros.default, x, [directions, batch, hidden])
+
+    def _layer(self, target: Callable[..., Any], args: Any, states: int) -> list[fx.Node]:
+        """A fused layer; its results have the shapes of the recurrence's."""
+        with self.graph.inserting_before(self.node):
+            call = self.graph.call_function(target, args)
+            outs = [
+                self.graph.call_function(operator.getitem, (call, i)) for i in range(1 + states)
+            ]
+        call.meta = copy.copy(self.node.meta)
+        call.meta["val"] = self.node.meta["val"][: 1 + states]
+        for out, value in zip(outs, call.meta["val"], strict=True):
+            out.meta["val"] = value
+        return outs
+
+    def _ragged(
+        self, kind: str, x: Any, lengths: Any, states: list[fx.Node], weights: Any, flags: Any
+    ) -> list[fx.Node]:
+        """Rows sorted by length, packed, run, padded, and put back in their order."""
+        ordered = self._call(aten.sort.default, lengths, 0, True)
+        longest, order = (self._call(operator.getitem, ordered, i) for i in (0, 1))
+        back = self._call(aten.argsort.default, order)
+        x = self._call(aten.index_select.default, x, 1, order)
+        states = [self._call(aten.index_select.default, s, 1, order) for s in states]
+        on_cpu = self._call(aten.to.device, longest, torch.device("cpu"), torch.int64)
+        packed = self._packed(x, on_cpu)
+        data, sizes = (self._call(operator.getitem, packed, i) for i in (0, 1))
+        hx = states if kind == "lstm" else states[0]
+        outs = self._layer(_PACKED[kind], (data, sizes, hx, weights, *flags), len(states))
+        time = self._call(aten.sym_size.int, x, 0)
+        y_shape = outs[0].meta["val"]
+        outs[0].meta["val"] = self._like_rows(data, y_shape.shape[-1])
+        outs[0].args[0].meta["val"] = (outs[0].meta["val"], *outs[0].args[0].meta["val"][1:])  # type: ignore[union-attr]
+        with self.graph.inserting_before(self.node):
+            padded = self.graph.call_function(
+                aten._pad_packed_sequence.default, (outs[0], sizes, False, 0.0, time)
+            )
+        padded.meta["val"] = (y_shape, lengths.meta["val"])
+        y = self._call(operator.getitem, padded, 0)
+        return [self._call(aten.index_select.default, v, 1, back) for v in (y, *outs[1:])]
+
+    def _packed(self, x: fx.Node, lengths: fx.Node) -> fx.Node:
+        """The packed rows: how many there are depends on the lengths."""
+        with self.graph.inserting_before(self.node):
+            node = self.graph.call_function(aten._pack_padded_sequence.default, (x, lengths, False))
+        # Sizes that stand for what the lengths decide: nothing that follows depends on them, and a
+        # symbol of their own would not survive being saved.
+        value = x.meta["val"]
+        time, batch, width = value.shape
+        with self.fake_mode:
+            data = value.new_empty((time * batch, width))
+            sizes = torch.empty((time,), dtype=torch.int64)
+        node.meta["val"] = (data, sizes)
+        return node
+
+    def _like_rows(self, data: fx.Node, width: int) -> torch.Tensor:
+        value = data.meta["val"]
+        with self.fake_mode:
+            return value.new_empty((value.shape[0], width))  # type: ignore[no-any-return]
+
+    def _call(self, target: Callable[..., Any], *args: Any) -> fx.Node:
+        """A call whose value is worked out from its arguments'."""
+        with self.graph.inserting_before(self.node):
+            node = self.graph.call_function(target, args)
+        values = fx.node.map_arg(args, lambda n: n.meta["val"])
+        with self.fake_mode:
+            node.meta["val"] = target(*values)
+        return node

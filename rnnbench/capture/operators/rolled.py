@@ -1,0 +1,111 @@
+"""What a rolled loop does when its graph is run or traced anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnnbench.capture.operators.scan import scan
+
+
+def run_scan(
+    body: Callable[..., Any], first: Sequence[Tensor], xs: Sequence[Tensor], extras: Sequence[Any]
+) -> tuple[Tensor, ...]:
+    """Runs `body(*carry, *x_t, *extras) -> (carry, values)` once a step.
+
+    Args:
+        body: one step.
+        first: the carried values before the first step.
+        xs: (time, ...) each, the per-step inputs.
+        extras: what is the same in all steps.
+
+    Returns:
+        The carried values after the last step, then each value of all steps (time, ...).
+    """
+    if not first:  # a scan must carry something
+
+        def alone(nothing: Tensor, *arguments: Any) -> Any:
+            return (nothing,), body(*arguments)[1]
+
+        return run_scan(alone, [torch.zeros(1, device=xs[0].device)], xs, extras)[1:]
+
+    def step(carry: tuple[Tensor, ...], x: tuple[Tensor, ...]) -> Any:
+        after, values = body(*carry, *x, *extras)
+        # A scan's results may be neither its arguments nor one another.
+        return tuple(a.clone() for a in after), tuple(v.clone() for v in values)
+
+    run = _python_loop if type(xs[0]) in (Tensor, torch.nn.Parameter) else scan
+    final, stacked = run(step, tuple(f.clone() for f in first), tuple(xs))
+    return (*final, *stacked)
+
+
+def run_scan_or_nothing(
+    body: Callable[..., Any], first: Sequence[Tensor], xs: Sequence[Tensor], extras: Sequence[Any]
+) -> tuple[Tensor, ...]:
+    """`run_scan` for a loop that may have no steps, which a scan may not have.
+
+    A step that changes nothing is put before the others, and its values are left out.
+    """
+    none = torch.zeros(1, dtype=torch.bool, device=xs[0].device)
+    live = torch.cat([none, _true_for_each(xs[0])])
+    padded = [torch.cat([x.new_zeros((1, *x.shape[1:])), x]) for x in xs]
+
+    def step(*arguments: Any) -> Any:
+        carry, now = arguments[: len(first)], arguments[len(first)]
+        after, values = body(*carry, *arguments[len(first) + 1 :])
+        return tuple(torch.where(now, a, c) for a, c in zip(after, carry, strict=True)), values
+
+    results = run_scan(step, first, [live, *padded], extras)
+    return (*results[: len(first)], *(v[1:] for v in results[len(first) :]))
+
+
+def _true_for_each(steps: Tensor) -> Tensor:
+    """(time,) True, made of the values: the size that a trace gives an empty slice is negative."""
+    odd = steps != steps
+    odd = odd.any(tuple(range(1, steps.dim()))) if steps.dim() > 1 else odd
+    return odd | ~odd
+
+
+def _python_loop(step: Callable[..., Any], carry: Any, xs: tuple[Tensor, ...]) -> tuple[Any, Any]:
+    """What `scan` does, on real tensors: PyTorch's own would compile the step first."""
+    values = []
+    for x in zip(*xs, strict=True):
+        carry, value = step(carry, x)
+        values.append(value)
+    return carry, tuple(torch.stack(v) for v in zip(*values, strict=True))
+
+
+def aligned(x: Tensor, rank: int) -> Tensor:
+    """(time, ...) with ones after time, so that it broadcasts with `rank` dimensions beside it."""
+    return x.reshape(x.shape[0], *[1] * (rank + 1 - x.dim()), *x.shape[1:])
+
+
+def shifted(first: Tensor, values: Tensor) -> Tensor:
+    """(time, ...) values of the step before each: `first`, then all but the last."""
+    return torch.cat([first.unsqueeze(0), values[:-1]])
+
+
+def per_step(x: Tensor, dim: int, start: int, stop: int | None, reverse: bool) -> Tensor:
+    """Steps `start` to `stop` of a dimension, as a first dimension, in the order of the loop."""
+    x = x.movedim(dim, 0) if dim else x
+    x = x if start == 0 and stop is None else x[start:stop]
+    return x.flip(0) if reverse else x
+
+
+def written(
+    into: Tensor, values: Tensor, dim: int, start: int, stop: int | None, reverse: bool
+) -> Tensor:
+    """`into` with (time, ...) values in the steps `start` to `stop` of a dimension."""
+    values = values.flip(0) if reverse else values
+    values = values.movedim(0, dim) if dim else values
+    if start == 0 and stop is None:
+        return values
+    return torch.slice_scatter(into, values, dim, start, stop)
+
+
+def repeated(x: Tensor, steps: int) -> Tensor:
+    """(time, ...) of what is the same in all steps."""
+    return x.unsqueeze(0).expand(steps, *x.shape)

@@ -1,0 +1,1 @@
+"""Repeated steps -> one scan: bodies, states, and what is emitted."""

@@ -1,0 +1,115 @@
+"""One step of a loop as a graph of its own, which a scan runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+
+from rnnbench.capture.loops.counting import tensor_form
+from rnnbench.capture.loops.steps import Block, arguments, map_leaves
+
+Key = tuple[str, Any]
+
+
+@dataclass(frozen=True)
+class Body:
+    """A step.
+
+    Attributes:
+        module: `module(*carried, *per_step, *extras) -> (carried, values)`.
+        per_step: where each per-step input comes from: ("x", position), ("before", position) of
+            the step before, or ("count", Count).
+        extras: nodes from outside of the loop.
+    """
+
+    module: fx.GraphModule
+    per_step: tuple[Key, ...]
+    extras: tuple[fx.Node, ...]
+
+
+def build_body(
+    block: Block, positions: Sequence[int], carried: Sequence[int], values: Sequence[int]
+) -> Body:
+    """Copies positions of a loop's body into a graph.
+
+    Args:
+        block: the loop.
+        positions: what a step computes, in order.
+        carried: the positions that are handed on to the next step.
+        values: the positions whose values of all steps are wanted.
+    """
+    return _Builder(block, positions).build(carried, values)
+
+
+class _Builder:
+    def __init__(self, block: Block, positions: Sequence[int]) -> None:
+        self.block = block
+        self.body = block.body
+        self.position = {n: j for j, n in enumerate(self.body)}
+        self.positions = positions
+        self.inside = set(positions)
+        self.graph = fx.Graph()
+        self.holders: dict[Key, fx.Node] = {}
+        self.made: dict[int, fx.Node] = {}
+
+    def build(self, carried: Sequence[int], values: Sequence[int]) -> Body:
+        keys = list(dict.fromkeys(key for j in self.positions for key in self._keys(j)))
+        per_step = [key for key in keys if key[0] in ("x", "before", "count")]
+        extras = [key for key in keys if key[0] == "extra"]
+        for j in carried:
+            self.holders["carry", j] = self.graph.placeholder(f"carry_{j}")
+        for i, key in enumerate(per_step):
+            self.holders[key] = self.graph.placeholder(f"{key[0]}_{i}")
+        if not per_step:
+            self.graph.placeholder("step")
+        for i, key in enumerate(extras):
+            self.holders[key] = self.graph.placeholder(f"extra_{i}")
+        for j in self.positions:
+            self.made[j] = self._copy(j)
+        results = (tuple(self.made[j] for j in which) for which in (carried, values))
+        self.graph.output(tuple(results))
+        module = fx.GraphModule(torch.nn.Module(), self.graph)
+        return Body(module, tuple(per_step), tuple(node for _, node in extras))
+
+    def _keys(self, j: int) -> Iterator[Key]:
+        for place, leaf in enumerate(arguments(self.body[j])):
+            key = self._key(j, place, leaf)
+            if key is not None:
+                yield key
+
+    def _key(self, j: int, place: int, leaf: Any) -> Key | None:
+        """How a step gets an argument; None: it is made in the same step, or is a constant."""
+        count = self.block.counts.get((j, place))
+        if count is not None:
+            return ("count", count)
+        if not isinstance(leaf, fx.Node):
+            return None
+        before = self.block.previous.get((j, place))
+        if before is not None:
+            return ("carry" if before in self.inside else "before", before)
+        if leaf in self.position:
+            k = self.position[leaf]
+            return None if k in self.inside else ("x", k)
+        return ("extra", leaf)
+
+    def _copy(self, j: int) -> fx.Node:
+        node = self.body[j]
+        places = iter(range(10**6))
+
+        def swap(leaf: Any) -> Any:
+            key = self._key(j, next(places), leaf)
+            if key is not None:
+                return self.holders[key]
+            return self.made[self.position[leaf]] if isinstance(leaf, fx.Node) else leaf
+
+        target: Callable[..., Any] = node.target  # type: ignore[assignment]
+        args, kwargs = map_leaves(node.args, swap), map_leaves(dict(node.kwargs), swap)
+        if any(reader == j for reader, _ in self.block.counts):
+            target, args = tensor_form(node, args)
+        copy = self.graph.call_function(target, args, kwargs)
+        copy.meta = dict(node.meta)
+        return copy

@@ -1,0 +1,84 @@
+"""The values of all steps of a loop, each written into the graph once, when it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import fx
+
+from rnnbench.capture.loops.canonical import size_at
+from rnnbench.capture.loops.counting import Count, count_steps
+from rnnbench.capture.loops.steps import Block, Step
+from rnnbench.capture.operators.rolled import per_step, shifted, written
+
+
+class Stacks:
+    """(time, ...) values, by their position in the body.
+
+    Attributes:
+        stacked: position -> its values in all steps.
+        final: position -> its value after the last step.
+        end: the node before which everything is written.
+    """
+
+    def __init__(self, graph: fx.Graph, block: Block, end: fx.Node) -> None:
+        self.graph = graph
+        self.block = block
+        self.end = end
+        self.stacked: dict[int, fx.Node] = {}
+        self.final: dict[int, fx.Node] = {}
+        self._counts: dict[Count, fx.Node] = {}
+        self._position = {n: j for j, n in enumerate(block.body)}
+
+    def all_steps(self, j: int) -> fx.Node:
+        """The values at a position of the body in all steps, stacked."""
+        if j not in self.stacked:
+            step = self.block.inputs[j]
+            with self.graph.inserting_before(self.end):
+                self.stacked[j] = self.graph.call_function(
+                    per_step, (step.source, step.dim, *self._range(step), step.stride < 0)
+                )
+        return self.stacked[j]
+
+    def step_before(self, j: int) -> fx.Node:
+        """The values of the step before, in all steps; the first has what comes into the loop."""
+        with self.graph.inserting_before(self.end):
+            return self.graph.call_function(shifted, (self.block.carried[j], self.all_steps(j)))
+
+    def count(self, count: Count) -> fx.Node:
+        """(time,) the number of each step."""
+        if count not in self._counts:
+            device = self.block.body[0].meta["val"].device
+            with self.graph.inserting_before(self.end):
+                self._counts[count] = self.graph.call_function(
+                    count_steps, (count.first, count.stride, self.block.length, device)
+                )
+        return self._counts[count]
+
+    def counter(self) -> fx.Node:
+        """Something to scan over, where a loop has no input per step."""
+        return self.count(Count(0, 1))
+
+    def written(self, j: int) -> fx.Node:
+        """The tensor that a loop fills step by step, after the last step."""
+        if j not in self.final:
+            step = self.block.writes[j]
+            source = self.block.body[j].args[1]
+            assert isinstance(source, fx.Node)
+            into = self.block.carried[j]
+            with self.graph.inserting_before(self.end):
+                values = self.all_steps(self._position[source])
+                self.final[j] = self.graph.call_function(
+                    written, (into, values, step.dim, *self._range_in(into, step), step.stride < 0)
+                )
+            self.final[j].meta["val"] = into.meta.get("val")
+        return self.final[j]
+
+    def _range(self, step: Step) -> tuple[int, int | None]:
+        """The first index and the end; an end of None is that of the tensor."""
+        last = step.first + step.stride * (self.block.length - 1)
+        low, high = min(step.first, last), max(step.first, last) + 1
+        return low, None if high == size_at(step.source, step.dim) else high
+
+    def _range_in(self, into: fx.Node, step: Step) -> tuple[int, int | None]:
+        return self._range(replace(step, source=into))

@@ -1,0 +1,130 @@
+"""Runs the module and what was made of it, at other sizes, and compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from rnnbench.capture.tracing.trace import evaluating
+from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.model import Model, sample_inputs
+from rnnbench.models.calls import device_of
+
+# Another order of summation moves a float32 result by parts in 10^6; a wrong graph by parts in 10.
+_TOLERANCE = 1e-4
+_SMALLEST = (
+    1e-2  # a result below is compared as one of this size: it may be what rounding left over
+)
+_LONG = 311  # steps: longer than what modules have tables and limits for, short enough to wait for
+_PROBES = (*range(1, 40), *(round(40 * 1.1**k) for k in range(52)))  # up to 5,000
+
+
+class Unproved(RnnbenchError):  # noqa: N818
+    """What was captured is not what the module computes, at some sizes."""
+
+    def __init__(self, message: str, sizes: Mapping[str, int]) -> None:
+        super().__init__(message)
+        self.sizes = sizes
+
+
+class Proof:
+    """What a module gives at other sizes than the traced ones, to be compared with.
+
+    Those are short and long, and sizes at which something is otherwise that the module asked of its
+    sizes in the trace. Sizes at which the module itself raises are left out (a convolution longer
+    than its input).
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        dims: Mapping[str, int],
+        conditions: Sequence[tuple[Any, str]] = (),
+    ) -> None:
+        self.model = model
+        self._found: list[tuple[dict[str, int], list[torch.Tensor], list[torch.Tensor]]] = []
+        device = device_of(model.module)
+        wanted = [*_sizes(model, dims), *_otherwise(dims, conditions)]
+        for seed, sizes in enumerate(wanted):
+            arrays = sample_inputs(model, sizes, seed).values()
+            tensors = [torch.from_numpy(a).to(device) for a in arrays]
+            with evaluating(model.module):
+                try:
+                    expected = torch.utils._pytree.tree_leaves(model.module(*tensors))
+                except Exception:
+                    continue
+            self._found.append((sizes, tensors, expected))
+        if not self._found:
+            raise RnnbenchError(f"model {model.name!r} raises at every size but the traced one")
+
+    def compare(self, run: Callable[..., Any]) -> None:
+        """Compares a program with the module that it stands for.
+
+        Raises:
+            Unproved: they differ; the message gives the sizes and the error.
+        """
+        for sizes, tensors, expected in self._found:
+            with evaluating(self.model.module):
+                try:
+                    given = torch.utils._pytree.tree_leaves(run(*tensors))
+                except Exception as error:
+                    what = "raises " + one_line(error)[:80]
+                    raise _differs(self.model, sizes, what) from error
+            for name, a, b in zip(self.model.outputs, expected, given, strict=False):
+                wrong = _difference(a, b)
+                if wrong:
+                    raise _differs(self.model, sizes, f"gives {name!r} {wrong}")
+
+
+def _sizes(model: Model, dims: Mapping[str, int]) -> Iterator[dict[str, int]]:
+    other = [d for d in dims if d != model.batch_dim]
+    yield dict(dims)
+    for batch, scale, offset in ((1, 1, 0), (2, 0, 1), (4, 1, 3), (2, 2, 1), (1, 0, 2)):
+        sizes = {d: dims[d] * scale + offset for d in other}
+        yield {d: sizes.get(d, batch) for d in dims}
+    if model.time_dim in dims:
+        yield {d: 1 if d == model.batch_dim else n for d, n in dims.items()} | {
+            model.time_dim: _LONG
+        }
+
+
+def _otherwise(
+    dims: Mapping[str, int], conditions: Sequence[tuple[Any, str]]
+) -> Iterator[dict[str, int]]:
+    """For each condition on a size, the smallest size at which it is not so, if there is one."""
+    for expression, _ in conditions:
+        for dim in dims:
+            if any(symbol.name == dim for symbol in expression.free_symbols):
+                tried = (dict(dims) | {dim: size} for size in _PROBES)
+                broken = next((sizes for sizes in tried if not holds(expression, sizes)), None)
+                if broken is not None:
+                    yield broken
+
+
+def holds(expression: Any, sizes: Mapping[str, int]) -> bool:
+    """Whether a condition on the names of dimensions is so at some sizes."""
+    values = {symbol: sizes[symbol.name] for symbol in expression.free_symbols}
+    return bool(expression.subs(values))
+
+
+def _difference(a: torch.Tensor, b: torch.Tensor) -> str:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return f"as {b.dtype}{list(b.shape)} for {a.dtype}{list(a.shape)}"
+    if not (a.is_floating_point() or a.is_complex()):
+        wrong = int((a != b).sum())
+        return f"with {wrong} of {a.numel()} values wrong" if wrong else ""
+    if a.is_complex():
+        a, b = torch.view_as_real(a), torch.view_as_real(b)
+    x, y = a.detach().double().cpu().numpy(), b.detach().double().cpu().numpy()
+    scale = max(_SMALLEST, float(np.abs(x[np.isfinite(x)]).max(initial=0.0)))
+    close = np.isclose(x, y, rtol=0.0, atol=_TOLERANCE * scale, equal_nan=True)
+    return "" if close.all() else f"off by {np.nanmax(np.abs(x - y)):.2g}"
+
+
+def _differs(model: Model, sizes: Mapping[str, int], what: str) -> Unproved:
+    at = ", ".join(f"{d}={n}" for d, n in sizes.items())
+    message = f"model {model.name!r}: what was captured {what} at {at}, so it is not exported"
+    return Unproved(message, sizes)

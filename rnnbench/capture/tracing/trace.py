@@ -1,0 +1,250 @@
+"""A module becomes a graph: the one place that calls `torch.export`. Tried on torch 2.11 to 2.13.
+
+The graph is functional (nothing is written in place), its operators are ATen's as the author called
+them and `rnnbench::recurrence`, and its parameters and buffers are attributes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import logging
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.export import Dim, ExportedProgram
+
+from rnnbench.capture import source_lines as places
+from rnnbench.capture.loops.canonical import drop_casts, number, settle_squeezes
+from rnnbench.capture.source_lines import is_library
+from rnnbench.capture.tracing.layers import standing_in
+from rnnbench.capture.tracing.scripted import Wrapped
+from rnnbench.capture.tracing.states import hidden_state
+from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.model import Model, sample_inputs
+from rnnbench.models.calls import device_of, undisturbed
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A graph of a module.
+
+    Attributes:
+        graph: the graph; its placeholders are the model's inputs, in order.
+        dims: dynamic dimension -> the size that it had.
+        frozen: the dimensions that turned into constants although they were to be dynamic.
+        conditions: what the module asked of its sizes, and was so: an expression of SymPy in the
+            names of the dimensions, and `file:line`.
+    """
+
+    graph: fx.GraphModule
+    dims: Mapping[str, int]
+    frozen: tuple[str, ...]
+    conditions: tuple[tuple[Any, str], ...] = ()
+
+
+def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = ()) -> Trace:
+    """Traces the module once.
+
+    Args:
+        model: what to trace.
+        dims: the size of each dynamic dimension.
+        static: the dimensions that are to be constants.
+
+    Raises:
+        RnnbenchError: the module raises, or keeps a state that the declaration does not name.
+    """
+    module = model.module
+    module = Wrapped(module) if isinstance(module, torch.jit.ScriptModule) else module
+    with evaluating(module), _one_line_errors(model), standing_in(module):
+        tensors, shapes = _example(model, dims, static)
+        shapes = _as_called(module, shapes)
+        program = torch.export.export(module, tensors, dynamic_shapes=shapes, strict=False)
+        program = _functional(program)
+    _refuse_hidden_state(model, program)
+    graph = unlift(program)
+    _plain_assertions(graph.graph)
+    drop_casts(graph.graph)
+    settle_squeezes(graph.graph)
+    return Trace(graph, dict(dims), frozen_dims(model, program), _conditions(model, program))
+
+
+def _plain_assertions(graph: fx.Graph) -> None:
+    """Takes out what a cast leaves, which tracing has asserted, and the sizes in messages."""
+    for node in graph.find_nodes(op="call_function", target=aten._assert_tensor_metadata.default):
+        graph.erase_node(node)
+    for node in graph.find_nodes(op="call_function", target=aten._assert_scalar.default):
+        node.args = (node.args[0], "a length is out of range")
+
+
+def _conditions(model: Model, program: ExportedProgram) -> tuple[tuple[Any, str], ...]:
+    import sympy
+
+    names: dict[Any, Any] = {}
+    guards: list[Any] = []
+    holders = [n for n in program.graph.find_nodes(op="placeholder") if "val" in n.meta]
+    for spec, node in zip(model.inputs, holders[-len(model.inputs) :], strict=False):
+        for dim, size in zip(spec.shape, getattr(node.meta["val"], "shape", ()), strict=False):
+            if isinstance(dim, str) and isinstance(size, torch.SymInt):
+                guards = size.node.shape_env.guards
+                if size.node.expr.is_Symbol:
+                    names[size.node.expr] = sympy.Symbol(dim, integer=True, positive=True)
+    found = []
+    for guard in guards:
+        expression = guard.expr.subs(names)
+        if expression.free_symbols and expression.free_symbols <= set(names.values()):
+            frame = guard.sloc.framework_loc
+            place = f"{frame.filename}:{frame.lineno}" if hasattr(frame, "filename") else ""
+            found.append((expression, place))
+    return tuple(found)
+
+
+def retrace(
+    graph: fx.GraphModule, model: Model, dims: Mapping[str, int], static: Sequence[str] = ()
+) -> ExportedProgram:
+    """Exports a rewritten graph, with its dimensions dynamic but for the `static` ones."""
+    with torch.no_grad(), _one_line_errors(model):
+        tensors, shapes = _example(model, dims, static)
+        program = torch.export.export(graph, tensors, dynamic_shapes=shapes, strict=False)
+        return _functional(program)
+
+
+def _functional(program: ExportedProgram) -> ExportedProgram:
+    """The program without writes in place; it is traced once more for that, where it has any."""
+    calls = [n.target for g in program.graph_module.modules() for n in _calls(g)]
+    writes = any(isinstance(t, torch._ops.OpOverload) and t._schema.is_mutable for t in calls)
+    functional: ExportedProgram = program.run_decompositions({}) if writes else program
+    return functional
+
+
+def _calls(module: Any) -> list[fx.Node]:
+    return list(module.graph.nodes) if isinstance(module, fx.GraphModule) else []
+
+
+def _example(model: Model, dims: Mapping[str, int], static: Sequence[str] = ()) -> tuple[Any, Any]:
+    """The arguments of `torch.export`: tensors, and which of their sizes may change."""
+    arrays = sample_inputs(model, dims, 0)
+    tensors = tuple(
+        torch.from_numpy(arrays[spec.name]).to(device_of(model.module)) for spec in model.inputs
+    )
+    # `Dim.AUTO`, since named dimensions fail on a scan (pitfall 18a).
+    shapes = tuple(
+        {
+            i: Dim.STATIC if isinstance(size, int) or size in static else Dim.AUTO(min=1)
+            for i, size in enumerate(spec.shape)
+        }
+        for spec in model.inputs
+    )
+    return tensors, shapes
+
+
+def _as_called(module: nn.Module, shapes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The shapes in the structure of the arguments: those of a `*args` are a tuple of their own."""
+    parameters = list(inspect.signature(module.forward).parameters.values())
+    for i, parameter in enumerate(parameters):
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL and len(shapes) > i:
+            return (*shapes[:i], shapes[i:])
+    return shapes
+
+
+def unlift(program: ExportedProgram) -> fx.GraphModule:
+    """The program's graph with parameters as attributes and the outputs in one flat tuple."""
+    graph = program.module(check_guards=False)
+    graph.graph.set_codegen(fx.graph.CodeGen())
+    output = graph.graph.output_node()
+    output.args = (tuple(torch.utils._pytree.tree_leaves(output.args[0])),)
+    for node in list(graph.graph.nodes):
+        if node.op == "call_module" and node.target == "_guards_fn":
+            graph.graph.erase_node(node)
+    graph._forward_pre_hooks.clear()
+    graph.recompile()
+    return graph
+
+
+def frozen_dims(model: Model, program: ExportedProgram) -> tuple[str, ...]:
+    """The declared dynamic dimensions that are constants of a program."""
+    names = program.graph_signature.user_inputs
+    nodes = {n.name: n for n in program.graph.nodes if n.op == "placeholder"}
+    found: dict[str, None] = {}
+    for spec, name in zip(model.inputs, names, strict=True):
+        value = nodes[str(name)].meta["val"]
+        for size, declared in zip(value.shape, spec.shape, strict=True):
+            if isinstance(declared, str) and number(size) is not None:
+                found[declared] = None
+    return tuple(found)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards the module is as it was, also on an error."""
+    with undisturbed(module), torch.no_grad():
+        yield
+
+
+@contextmanager
+def _one_line_errors(model: Model) -> Iterator[None]:
+    """Turns whatever the module or `torch.export` raises into one line with the model's place."""
+    with warnings.catch_warnings(), _without_dumps():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except (KeyboardInterrupt, RnnbenchError):
+            raise
+        except Exception as error:
+            raise RnnbenchError(_explain(model, error)) from error
+
+
+@contextmanager
+def _without_dumps() -> Iterator[None]:
+    """On a refusal torch prints its whole graph to stderr; what the module prints is kept."""
+    printed = io.StringIO()
+    names = ("torch.fx.experimental.symbolic_shapes", "torch.export", "torch._dynamo")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        with contextlib.redirect_stderr(printed):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+    sys.stderr.write(printed.getvalue())
+
+
+def _explain(model: Model, error: Exception) -> str:
+    place = where(error)
+    text = one_line(error)
+    if "data-dependent" in str(error) or "Could not guard" in str(error):
+        text = (
+            "what the module does next depends on the values of a tensor "
+            "(an `if` or a loop on data): make that step a tensor operation such as torch.where"
+        )
+    return f"model {model.name!r} cannot be captured{place}: {text}"
+
+
+def where(error: BaseException) -> str:
+    """` at file:line in function` of the model's own code, from an error's trace; or nothing."""
+    frames: list[tuple[str, int, str]] = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        frames.append((code.co_filename, traceback.tb_lineno, code.co_name))
+        traceback = traceback.tb_next
+    own = [f for f in frames if not is_library(f[0])] or places.frames(str(error))
+    return f" at {own[-1][0]}:{own[-1][1]} in {own[-1][2]}" if own else ""
+
+
+def _refuse_hidden_state(model: Model, program: ExportedProgram) -> None:
+    mutated = program.graph_signature.buffers_to_mutate
+    if mutated:
+        raise hidden_state(model, f"self.{next(iter(mutated.values()))}")

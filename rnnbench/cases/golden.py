@@ -1,0 +1,215 @@
+"""Golden cases in a form that any language can read: lines of JSON, and raw little-endian numbers.
+
+exports/README.md describes the files; `read_arrays` is the whole of a reader in Python.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnbench.cases.cases import Case, layout_of, read_cases
+from rnnbench.cases.feeding import Feed
+from rnnbench.cases.tolerance import allowed_error
+from rnnbench.core.bundle import Bundle
+from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.model import Arrays
+
+FORMAT = "rnnbench-cases-1"
+HEADER = "cases.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One array of a file.
+
+    Attributes:
+        case: whose it is.
+        part: `in`, `out`, or `start` (what a stream starts from, where that differs from `in`).
+        name: of the input or output.
+        array: the values.
+        allowed: the largest absolute error; 0 for inputs.
+        stream: whether the case may be fed step by step, with the states handed on.
+    """
+
+    case: str
+    part: str
+    name: str
+    array: np.ndarray[Any, Any]
+    allowed: float = 0.0
+    stream: bool = False
+
+
+def golden_records(bundle: Bundle) -> Iterator[Record]:
+    """The cases of a bundle that every runtime owes: not the empty ones, nor any NaN.
+
+    Outputs are the float64 reference in the output's own dtype, with the error that `check` allows.
+    """
+    streamed = streamed_cases(bundle)
+    for case in whole_cases(bundle):
+        stream = case.name in streamed
+        for name, array in case.inputs.items():
+            yield Record(case.name, "in", name, array, stream=stream)
+        for name, exact in case.reference.items():
+            eager = case.eager[name]
+            allowed = allowed_error(exact, eager)
+            yield Record(case.name, "out", name, exact.astype(eager.dtype), allowed, stream)
+
+
+def whole_cases(bundle: Bundle) -> list[Case]:
+    """The cases that are fed at once: not the empty ones, nor any NaN."""
+    return [
+        case
+        for case in read_cases(bundle)
+        if not (case.empty or case.how.chunks or case.how.reset) and _finite(case)
+    ]
+
+
+def golden_cases(bundle: Bundle) -> list[Case]:
+    """Those, and once more those that a model with states streams, one step after the other."""
+    whole, streamed = whole_cases(bundle), streamed_cases(bundle)
+    if not bundle.states:
+        return whole
+    return whole + [replace(c, how=Feed((1,))) for c in whole if c.name in streamed]
+
+
+def streamed_cases(bundle: Bundle) -> set[str]:
+    """The cases that give the same in chunks; the module itself was proved to."""
+    return {
+        str(entry["of"])
+        for entry in bundle.manifest["cases"]
+        if entry.get("chunks") and not entry.get("interleaved") and "skipped" not in entry
+    }
+
+
+def write_arrays(folder: Path, records: Iterable[Record], header: str = HEADER) -> None:
+    """Writes `cases.json` and `cases.bin`, or another pair of the names that the header has."""
+    lines, offset = [], 0
+    data_name = str(Path(header).with_suffix(".bin"))
+    with (folder / data_name).open("wb") as data:
+        for record in records:
+            array = np.ascontiguousarray(record.array)
+            raw = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+            lines.append(
+                json.dumps(
+                    {
+                        "case": record.case,
+                        "part": record.part,
+                        "name": record.name,
+                        "dtype": str(array.dtype),
+                        "shape": list(array.shape),
+                        "offset": offset,
+                        "bytes": len(raw),
+                        "allowed": record.allowed,
+                        "stream": int(record.stream),
+                    }
+                )
+            )
+            data.write(raw)
+            offset += len(raw)
+    start = f'{{"format": "{FORMAT}", "data": {json.dumps(data_name)}, "arrays": [\n'
+    (folder / header).write_text(start + ",\n".join(lines) + "\n]}\n", encoding="utf-8")
+
+
+def read_arrays(header: Path) -> list[Record]:
+    """Reads such a pair of files.
+
+    Raises:
+        RnnbenchError: it is none, or is damaged.
+    """
+    try:
+        said = json.loads(header.read_text("utf-8"))
+        if said["format"] != FORMAT:
+            raise ValueError(f"format {said['format']!r}")
+        raw = (header.parent / str(said["data"])).read_bytes()
+        records = []
+        for line in said["arrays"]:
+            dtype = np.dtype(line["dtype"]).newbyteorder("<")
+            part = raw[line["offset"] : line["offset"] + line["bytes"]]
+            array = np.frombuffer(part, dtype).reshape(line["shape"])
+            records.append(
+                Record(
+                    str(line["case"]),
+                    str(line["part"]),
+                    str(line["name"]),
+                    array.astype(array.dtype.newbyteorder("=")),
+                    float(line["allowed"]),
+                    bool(line["stream"]),
+                )
+            )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RnnbenchError(
+            f"{header} is no file of arrays ({one_line(error)}): see exports/README.md"
+        ) from None
+    return records
+
+
+def describe_model(bundle: Bundle, format: str) -> dict[str, Any]:
+    """What a program in another language has to know of a bundle, as JSON values.
+
+    Axes are -1 where an input or output has none.
+    """
+    cases = [case for case in read_cases(bundle) if not case.empty]
+    layout = layout_of(bundle, cases)
+    first, artifact = cases[0], bundle.artifacts[format]
+
+    def axis(shape: tuple[int | str, ...], dim: str) -> int:
+        return shape.index(dim) if dim in shape else -1
+
+    inputs = [
+        {
+            "name": spec.name,
+            "dtype": spec.dtype,
+            "shape": list(spec.shape),
+            "role": spec.role,
+            "batch_axis": axis(spec.shape, bundle.batch_dim),
+            "time_axis": axis(spec.shape, bundle.time_dim),
+        }
+        for spec in bundle.inputs
+    ]
+    outputs = [
+        {
+            "name": name,
+            "dtype": str(first.eager[name].dtype),
+            "shape": _shape_of(bundle, cases, name),
+            "rank": first.eager[name].ndim,
+            "batch_axis": layout.batch_axes.get(name, -1),
+            "time_axis": layout.time_axes.get(name, -1),
+        }
+        for name in bundle.outputs
+    ]
+    return {
+        "name": bundle.name,
+        "artifact": artifact.path.name,
+        "external_data": str(artifact.details.get("external_data", "")),
+        "format": format,
+        "inputs": inputs,
+        "outputs": outputs,
+        "states": bundle.states,
+        "batch_dim": bundle.batch_dim,
+        "time_dim": bundle.time_dim,
+        "streams": bool(streamed_cases(bundle)) and bool(bundle.states),
+        "metadata": bundle.metadata,
+    }
+
+
+def _shape_of(bundle: Bundle, cases: list[Case], name: str) -> list[int | str]:
+    """The shape of an output: sizes that never change, names of dimensions, or "?"."""
+    shapes = [(case.dims, case.eager[name].shape) for case in cases if name in case.eager]
+    found: list[int | str] = []
+    for axis in range(len(shapes[0][1])):
+        sizes = {shape[axis] for _, shape in shapes}
+        dims = (bundle.batch_dim, bundle.time_dim, *shapes[0][0])
+        same = (d for d in dims if all(shape[axis] == at.get(d) for at, shape in shapes))
+        found.append(sizes.pop() if len(sizes) == 1 else next(same, "?"))
+    return found
+
+
+def _finite(case: Case) -> bool:
+    arrays: list[Arrays] = [case.reference, case.eager]
+    return all(np.isfinite(a).all() for part in arrays for a in part.values())

@@ -1,0 +1,1 @@
+"""The smallest failing case, and the first node that is off."""

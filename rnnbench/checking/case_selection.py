@@ -1,0 +1,102 @@
+"""The cases of one check: the stored ones, and those that the rebuilt module answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rnnbench.cases.cases import Case, make_cases, read_cases
+from rnnbench.cases.plans import Plan, parse_case, plan_sweep
+from rnnbench.core.bundle import Bundle
+from rnnbench.core.errors import RnnbenchError, choices, one_line
+from rnnbench.core.model import Model
+
+KINDS = ("quick", "full")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Which cases.
+
+    Attributes:
+        kind: `quick`: those that the bundle carries; `full`: every size, state and kind of value.
+        extra: further ones, as `batch=3,time=17,inputs=large`.
+        only: the names of those that remain; all where there is none.
+        seed: of the full sweep's random inputs.
+    """
+
+    kind: str = "quick"
+    extra: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise choices("kind of cases", self.kind, KINDS)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The cases, why some are not among them, and what else is to be known."""
+
+    cases: tuple[Case, ...]
+    skipped: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def gather(bundle: Bundle, sweep: Sweep, model: Model | None = None) -> Gathered:
+    """Reads the stored cases and makes the others, with the given model or the rebuilt one.
+
+    Raises:
+        RnnbenchError: the cases are damaged; or one was asked for that there is not, or that needs
+            the module where its code is not on this machine.
+    """
+    stored = read_cases(bundle)
+    skipped = {
+        str(entry["name"]): str(entry["skipped"])
+        for entry in bundle.manifest["cases"]
+        if "skipped" in entry
+    }
+    names = {case.name for case in stored}
+    asked = [*sweep.extra, *(name for name in sweep.only if name not in names)]
+    asked_plans = [parse_case(text, bundle.traced, seed=sweep.seed) for text in asked]
+    notes: tuple[str, ...] = ()
+    made: Sequence[Case] = ()
+    if asked_plans or sweep.kind == "full":
+        try:
+            made, failed = _make(bundle, sweep, asked_plans, model)
+            skipped |= failed
+        except RnnbenchError as error:
+            if asked_plans:
+                raise
+            notes = (f"{bundle.name}: only the stored cases were used: {one_line(error)}",)
+    cases = {case.name: case for case in (*stored, *made)}
+    if sweep.only:
+        wanted = {plan.name for plan in asked_plans} | set(sweep.only)
+        cases = {name: case for name, case in cases.items() if name in wanted}
+        skipped = {name: why for name, why in skipped.items() if name in wanted}
+    if not cases:
+        why = "; ".join(skipped.values())
+        raise RnnbenchError(f"{bundle.path}: no case is left to compare at ({why})")
+    return Gathered(tuple(cases.values()), skipped, notes)
+
+
+def _make(
+    bundle: Bundle, sweep: Sweep, asked: Sequence[Plan], model: Model | None
+) -> tuple[tuple[Case, ...], dict[str, str]]:
+    """The cases that are not stored, and why the module cannot run some."""
+    from rnnbench.runtimes.adapters.eager import trained
+
+    model = trained(bundle) if model is None else model
+    fixed = {d: bundle.traced[d] for d in bundle.manifest.get("frozen") or ()}
+    for plan in asked:
+        if not fixed.items() <= plan.dims.items():
+            raise RnnbenchError(
+                f"case {plan.name!r}: {bundle.name} was exported for "
+                f"{', '.join(f'{d}={n}' for d, n in fixed.items())} alone"
+            )
+    plans = list(asked)
+    if sweep.kind == "full":
+        plans += plan_sweep(model, bundle.traced, fixed, seed=sweep.seed)
+    made = make_cases(model, list({plan.name: plan for plan in plans}.values()))
+    return made.cases, {name: f"the model itself fails: {why}" for name, why in made.failed.items()}

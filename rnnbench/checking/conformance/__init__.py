@@ -1,0 +1,1 @@
+"""Engines and embedded projects over the golden cases: the matrix."""

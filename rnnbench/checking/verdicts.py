@@ -1,0 +1,182 @@
+"""One verdict for each case of each artifact in each runtime."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from rnnbench import runtimes
+from rnnbench.cases.cases import Case
+from rnnbench.cases.feeding import Layout
+from rnnbench.cases.tolerance import Difference, compare
+from rnnbench.checking.runner import Ran
+from rnnbench.core.atomic import write_file
+from rnnbench.core.bundle import Bundle
+from rnnbench.core.errors import RnnbenchError
+
+
+@dataclass(frozen=True)
+class Result:
+    """One case of one artifact in one runtime.
+
+    Attributes:
+        model: the bundle's name.
+        format: of the artifact.
+        runtime: with its mode and device.
+        case: its name.
+        seed: of its random inputs.
+        verdict: `same`, `DIFFERS`, `failed`, `limit` or `not run`.
+        reason: what is wrong, in one line.
+        outputs: what was compared, by the name of the output.
+        repeat: the command that runs exactly this again, where something is wrong.
+    """
+
+    model: str
+    format: str
+    runtime: str
+    case: str
+    seed: int
+    verdict: Literal["same", "DIFFERS", "failed", "limit", "not run"]
+    reason: str = ""
+    outputs: dict[str, Difference] = field(default_factory=dict)
+    repeat: str = ""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Compares what ran with the references.
+
+    Attributes:
+        bundle: what is judged.
+        cases: by name.
+        layout: where the time axes are.
+        factor: how many times the noise floor an error may be.
+    """
+
+    bundle: Bundle
+    cases: Mapping[str, Case]
+    layout: Layout
+    factor: float
+
+    def judge(self, ran: Ran) -> list[Result]:
+        """A result for each case that ran; one alone where nothing was loaded."""
+        if ran.unavailable:
+            return [self._result(ran, "*", "not run", ran.unavailable)]
+        if "loading" in ran.errors and not ran.outputs:
+            return [self._result(ran, "*", "failed", ran.errors["loading"])]
+        return [
+            self._case(ran, case)
+            for name, case in self.cases.items()
+            if name in ran.outputs or name in ran.errors
+        ]
+
+    def save_failures(self, ran: Ran, results: Sequence[Result], folder: Path) -> None:
+        """Writes the inputs, the outputs and the references of each case that is wrong.
+
+        Raises:
+            RnnbenchError: the folder cannot be written to.
+        """
+        for result in results:
+            if result.verdict not in ("DIFFERS", "failed") or result.case not in self.cases:
+                continue
+            case = self.cases[result.case]
+            parts = {
+                "in": case.inputs,
+                "out": ran.outputs.get(case.name, {}),
+                "ref": case.reference,
+                "eager": case.eager,
+            }
+            name = "-".join((result.model, result.format, result.runtime, result.case))
+            path = folder / f"{re.sub(r'[^A-Za-z0-9=.,_-]', '-', name)}.npz"
+            arrays = {
+                f"{p}/{n}": array for p, source in parts.items() for n, array in source.items()
+            }
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                whole = io.BytesIO()
+                np.savez_compressed(whole, **arrays)  # type: ignore[arg-type]
+                write_file(path, whole.getvalue())
+            except OSError as error:
+                raise RnnbenchError(
+                    f"cannot write {path} ({error.strerror}): give another --save-failures"
+                ) from None
+
+    def _case(self, ran: Ran, case: Case) -> Result:
+        outputs = ran.outputs.get(case.name)
+        if outputs is None:
+            return self._wrong(ran, case, "failed", ran.errors[case.name])
+        missing = [name for name in self.bundle.outputs if name not in outputs]
+        accuracy = runtimes.accuracy(ran.task.runtime, ran.task.device)
+        compared = {
+            name: compare(
+                outputs[name],
+                case.reference[name],
+                case.eager[name],
+                factor=self.factor,
+                time_axis=self.layout.time_axes.get(name),
+                scores=self._scores(name, case),
+                absolute=accuracy,
+            )
+            for name in self.bundle.outputs
+            if name in outputs
+        }
+        if missing:
+            why = f"there is no output {missing[0]!r}"
+            return self._wrong(ran, case, "failed", why, compared)
+        off = {name: d.reason for name, d in compared.items() if d.reason}
+        if off:
+            name, why = next(iter(off.items()))
+            return self._wrong(ran, case, "DIFFERS", f"{name}: {why}", compared)
+        return self._result(ran, case.name, "same", "", compared)
+
+    def _wrong(
+        self,
+        ran: Ran,
+        case: Case,
+        verdict: Literal["DIFFERS", "failed"],
+        why: str,
+        compared: dict[str, Difference] | None = None,
+    ) -> Result:
+        """What is wrong at no rows or no steps at all is a limit of the runtime, to be known."""
+        if not case.empty:
+            return self._result(ran, case.name, verdict, why, compared)
+        nothing = " and ".join(f"{dim}=0" for dim, size in case.dims.items() if size == 0)
+        dies = "ends its process" if case.name in ran.deaths else "has no right answer"
+        said = f"{dies} at {nothing}, where the module has one: never give it that ({why})"
+        return self._result(ran, case.name, "limit", said)
+
+    def _result(
+        self,
+        ran: Ran,
+        case: str,
+        verdict: Literal["same", "DIFFERS", "failed", "limit", "not run"],
+        reason: str,
+        compared: dict[str, Difference] | None = None,
+    ) -> Result:
+        task, seed = ran.task, self.cases[case].seed if case in self.cases else 0
+        repeat = ""
+        if verdict in ("DIFFERS", "failed"):
+            only = f" --only {case}" if case in self.cases else ""
+            factor = "" if self.factor == 10.0 else f" --factor {self.factor:g}"
+            repeat = f"rnnbench check {self.bundle.path} --runtime {task.label}{only}{factor}"
+        given = (self.bundle.name, task.format, task.label, case, seed, verdict, reason)
+        return Result(*given, compared or {}, repeat)
+
+    def _scores(self, output: str, case: Case) -> bool:
+        """Whether the last axis may hold a score for each class.
+
+        Nothing declares it: any output of floats that is no state, whose last axis has a fixed
+        size of 2 or more. The share is shown, and decides nothing.
+        """
+        array = case.reference[output]
+        if output in self.layout.states.values() or array.dtype.kind != "f" or array.ndim < 2:
+            return False
+        last = array.ndim - 1
+        moving = (self.layout.time_axes.get(output), self.layout.batch_axes.get(output))
+        return last not in moving and array.shape[-1] > 1

@@ -1,0 +1,201 @@
+"""How the commands print: results on stdout, progress on stderr, colours on a terminal only."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+if TYPE_CHECKING:
+    from rnnbench.checking.check import Row
+
+SHORT = 30
+"""Characters of a reason that fits into a table."""
+
+_COLOURS = {
+    "same": "green",
+    "DIFFERS": "red",
+    "failed": "red",
+    "limit": "yellow",
+    "shown": None,
+    "not run": "yellow",
+}
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stdout."""
+    from tabulate import tabulate
+
+    click.echo(tabulate(list(rows), headers=headers, disable_numparse=True), color=_colour())
+
+
+def narrow_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as narrow as its cells; a header is a word a line, and empty columns are left out."""
+    kept = [i for i in range(len(headers)) if any(row[i] for row in rows)]
+    columns = [([*headers[i].split()], [row[i] for row in rows]) for i in kept]
+    widths = [max(map(len, (*head, *cells))) for head, cells in columns]
+    height = max(len(head) for head, _ in columns)
+    lines = [[(head[k : k + 1] or [""])[0] for head, _ in columns] for k in range(height)]
+    lines.append(["-" * width for width in widths])
+    lines += [list(line) for line in zip(*(cells for _, cells in columns), strict=True)]
+    pairs = (zip(line, widths, strict=True) for line in lines)
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in p).rstrip() for p in pairs)
+
+
+def print_json(value: Any) -> None:
+    """JSON on stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_verdicts(rows: Iterable[Row]) -> None:
+    """The table that `export` and `check` end with, and below it the reasons."""
+    headers = ["model", "format", "runtime", "worst error", "tolerance needed", "verdict"]
+    rows = list(rows)
+    print_table(headers, ([*_cells(row), _verdict(row)] for row in rows))
+    for line in reasons(rows):
+        click.echo(line)
+
+
+def reasons(rows: Iterable[Row], fitting: int = SHORT) -> list[str]:
+    """A line for each row whose reason is too long for a table."""
+    return [
+        f"{row.model}: {row.format} in {row.runtime}"
+        + (f", {row.output}" if row.output != "*" else "")
+        + f": {row.verdict}: {row.reason}"
+        for row in rows
+        if len(row.reason) > fitting
+    ]
+
+
+def metric_rows(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Metric, value, and the baseline's value where there is one."""
+    unit = f" {metrics['unit']}" if "unit" in metrics else ""
+
+    def show(name: str) -> str:
+        value = metrics.get(name, "")
+        if not isinstance(value, float):
+            return str(value)
+        return f"{value:.4g}{unit if name.endswith(('mae', 'rmse')) else ''}"
+
+    names = [n for n in metrics if not n.startswith("baseline_") and n != "unit"]
+    others = [n for n in metrics if n.startswith("baseline_") and n[9:] not in metrics]
+    rows = [(name, show(name), show(f"baseline_{name}")) for name in names]
+    return rows + [(name.removeprefix("baseline_"), "", show(name)) for name in others]
+
+
+def note(text: str) -> None:
+    """One line on stderr."""
+    click.echo(text, err=True)
+
+
+class Progress:
+    """What happens to one model after the other, on stderr.
+
+    Several models on a terminal get one line each, which is written over as they proceed; else
+    every step has a line of its own.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._name = ""
+        self._title = ""
+        self._last = ""
+        self._start = 0.0
+        self.one_line = total > 1 and sys.stderr.isatty()
+
+    def begin(self, title: str) -> None:
+        """A model's turn comes."""
+        self._done += 1
+        self._name = title
+        self._title = f"[{self._done}/{self._total}] {title}" if self._total > 1 else title
+        self._last, self._start = "", time.perf_counter()
+
+    def tell(self, line: str) -> None:
+        """What is done now."""
+        line = line.removeprefix(f"{self._name}: ")
+        if line.startswith("epoch"):
+            self._last = line
+        if self.one_line:
+            text = f"{self._title}  {self._last if line == self._last else line}"
+            click.echo(f"\r\x1b[K{text[: _width()]}", err=True, nl=False)
+        else:
+            note(f"{self._title}  {line}")
+
+    def end(self, outcome: str) -> None:
+        """The model is done with."""
+        seconds = f"{time.perf_counter() - self._start:.1f} s"
+        parts = [self._title, self._last if self.one_line else "", outcome, seconds]
+        clear = "\r\x1b[K" if self.one_line else ""
+        note(clear + "  ".join(part for part in parts if part))
+
+
+class RunsBar:
+    """How many runs of one check are done, as a bar on a terminal; and each artifact as it is done.
+
+    Args:
+        title: of the bar.
+        say: gets the line about an artifact where there is no terminal.
+    """
+
+    def __init__(self, title: str, say: Callable[[str], object]) -> None:
+        self._title = title
+        self._say = say
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def begin(self, total: int) -> None:
+        """So many runs there will be."""
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=self._title, unit="run", leave=False)
+
+    def tell(self, count: int) -> None:
+        """So many more are done."""
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def done(self, rows: Sequence[Row]) -> None:
+        """An artifact is done in a runtime."""
+        worst = next((r for r in rows if r.verdict in ("DIFFERS", "failed")), rows[0])
+        where = (
+            worst.format if worst.format == worst.runtime else f"{worst.format} in {worst.runtime}"
+        )
+        line = f"{where}: {worst.verdict}" + (f": {worst.reason}" if worst.reason else "")
+        if self._bar is None:
+            self._say(line)
+        else:
+            self._bar.write(line, file=sys.stderr)
+
+
+def _cells(row: Row) -> list[str]:
+    numbers = (row.worst_error, row.tolerance_needed)
+    return [row.model, row.format, row.runtime, *("" if n is None else f"{n:.1e}" for n in numbers)]
+
+
+def _verdict(row: Row) -> str:
+    word = click.style(row.verdict, fg=_COLOURS[row.verdict])
+    return f"{word}: {row.reason}" if 0 < len(row.reason) <= SHORT else word
+
+
+def _colour() -> bool | None:
+    """False where NO_COLOR asks for none; else click looks whether it is a terminal."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def _width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns - 1

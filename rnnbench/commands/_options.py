@@ -1,0 +1,70 @@
+"""One verb per file: each holds `command`, which prints and returns the exit code.
+
+What several of them share is here. Nothing heavy is imported before a command runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rnnbench.commands._console import note, print_json, print_verdicts
+
+if TYPE_CHECKING:
+    from rnnbench.checking.check import CheckReport
+
+FINE, DIFFERS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
+
+
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of the commands that train."""
+    for option in reversed(
+        [
+            click.option("--task", default="hello", show_default=True, help="See: list tasks."),
+            click.option("--hidden", type=int, help="Size of the state; the task's own default."),
+            click.option("--layers", type=int, help="Recurrent layers; the variant's default."),
+            click.option("--bidirectional", is_flag=True, help="Backwards in time too (fused)."),
+            click.option("--dropout", type=float, default=0.0, help="Between layers."),
+            click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+            click.option("--epochs", type=int, help="The task's own default unless given."),
+            click.option("--device", default="cpu", show_default=True, help="Where to train."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def finish(report: CheckReport, as_json: bool, details: bool = False) -> int:
+    """Prints a report; the code is 1 where something differs."""
+    from rnnbench.commands._check_table import format_report
+    from rnnbench.commands._pipeline import summarise
+
+    if as_json:
+        print_json(report.to_json())
+    elif details:
+        click.echo(format_report(report))
+    else:
+        print_verdicts(summarise(report.rows))
+        limits = [row for row in report.rows if row.verdict == "limit"]
+        for line in (
+            *(f"{row.model}: {row.format} in {row.runtime} {row.reason}" for row in limits),
+            *(f"not compared at {case}: {why}" for case, why in report.skipped.items()),
+            *report.notes,
+        ):
+            note(line)
+    for command in _again(report):
+        note(f"again: {command}")
+    return FINE if report.ok else DIFFERS
+
+
+def _again(report: CheckReport) -> list[str]:
+    """The command for the first case that is wrong, of each artifact in each runtime."""
+    first: dict[tuple[str, str, str], str] = {}
+    for result in report.results:
+        if result.repeat:
+            first.setdefault((result.model, result.format, result.runtime), result.repeat)
+    return [*first.values()]  # `list` is the verb here, once it has been imported

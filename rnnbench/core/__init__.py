@@ -1,0 +1,1 @@
+"""What every part speaks: errors, plugins, the declaration, the bundle, files, tables."""

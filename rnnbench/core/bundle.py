@@ -1,0 +1,234 @@
+"""The folder that travels between the stages: artifacts, weights, cases and manifest.json."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.model import TensorSpec
+
+SCHEMA = 1
+PRODUCER = "rnnbench"
+MANIFEST = "manifest.json"
+CASES = "cases.npz"
+WEIGHTS = "weights.pt"
+
+_NEEDED: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "inputs": list,
+    "outputs": list,
+    "states": dict,
+    "traced": dict,
+    "artifacts": dict,
+}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One exported file of a bundle.
+
+    Attributes:
+        format: the plugin in `rnnbench/formats/` that wrote it.
+        path: the file.
+        details: what the manifest says of it (bytes, sha256, recurrences ...).
+    """
+
+    format: str
+    path: Path
+    details: dict[str, Any]
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the file is another than the manifest describes."""
+        return self.details.get("sha256") not in (None, describe_file(self.path)["sha256"])
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What `export` wrote, and all that the later stages read.
+
+    Attributes:
+        path: the folder.
+        manifest: the content of its manifest.json.
+    """
+
+    path: Path
+    manifest: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Bundle:
+        """Reads a bundle's manifest and makes sure that its files are there.
+
+        A bundle may come from anywhere, so nothing in it may lead outside its folder.
+
+        Raises:
+            RnnbenchError: the folder is no bundle, or is damaged, incomplete or of another schema.
+        """
+        path = Path(path)
+        bundle = cls(path, _read_manifest(path))
+        if not _is_name(bundle.name):
+            raise _damaged(path, f"{bundle.name!r} is no name of a folder")
+        _ = bundle.inputs, bundle.artifacts  # either raises where it is wrong
+        return bundle
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.manifest["name"])
+
+    @property
+    def artifacts(self) -> dict[str, Artifact]:
+        """The exported files by format."""
+        return {
+            name: Artifact(name, _inside(self.path, name, details), dict(details))
+            for name, details in self.manifest["artifacts"].items()
+        }
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The declaration of each input, in order."""
+        try:
+            return tuple(TensorSpec(**spec) for spec in self.manifest["inputs"])
+        except (TypeError, ValueError, AttributeError, RnnbenchError) as error:
+            raise _damaged(self.path, f"an input is declared wrong ({one_line(error)})") from None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the outputs, in order."""
+        return tuple(map(str, self.manifest["outputs"]))
+
+    @property
+    def states(self) -> dict[str, str]:
+        """Input name -> the output to feed back as it."""
+        return dict(self.manifest["states"])
+
+    @property
+    def traced(self) -> dict[str, int]:
+        """The sizes of the dynamic dimensions at which the model was captured."""
+        return dict(self.manifest["traced"])
+
+    @property
+    def batch_dim(self) -> str:
+        """The name of the batch dimension."""
+        return str(self.manifest.get("batch_dim", "batch"))
+
+    @property
+    def time_dim(self) -> str:
+        """The name of the time dimension."""
+        return str(self.manifest.get("time_dim", "time"))
+
+    @property
+    def frames_per_second(self) -> float | None:
+        """How many steps a second of real time has; None where the model does not say."""
+        rate = self.manifest.get("frames_per_second")
+        return float(rate) if isinstance(rate, int | float) else None
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the model's maker says of it: task, variant, alphabet, metrics ..."""
+        return dict(self.manifest.get("metadata") or {})
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Where the module's Python code comes from; empty where nobody said."""
+        return dict(self.manifest.get("source") or {})
+
+
+def describe_spec(spec: TensorSpec) -> dict[str, Any]:
+    """An input as the manifest holds it."""
+    return asdict(spec)
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """A file of a bundle as the manifest holds it: its name, its bytes and their sha256."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": digest}
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Writes manifest.json; `schema` and `producer` are added.
+
+    Raises:
+        RnnbenchError: something in it is not JSON.
+    """
+    full = {"schema": SCHEMA, "producer": PRODUCER, **manifest}
+    try:
+        text = json.dumps(full, indent=2, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise RnnbenchError(
+            f"the metadata of {manifest.get('name')!r} cannot be written as JSON "
+            f"({one_line(error)}): use strings, finite numbers, lists and dicts"
+        ) from None
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether the folder holds a manifest that rnnbench wrote, of whatever schema."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("producer") == PRODUCER
+
+
+def did_you_mean(given: str | Path) -> str:
+    """The bundle of that name where `export` puts them, for the end of an error; empty if none."""
+    there = Path("exports") / given
+    return f" (did you mean {there}?)" if is_bundle(there) else ""
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / MANIFEST
+    if not file.is_file():
+        what = "has no manifest.json" if path.is_dir() else "is not a folder"
+        raise RnnbenchError(
+            f"{path} {what}: give a folder that `rnnbench export` wrote{did_you_mean(path)}"
+        )
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, f"manifest.json cannot be read ({one_line(error)})") from None
+    if not isinstance(manifest, dict) or manifest.get("producer") != PRODUCER:
+        raise RnnbenchError(f"{file} was not written by rnnbench: give a folder that it exported")
+    if manifest.get("schema") != SCHEMA:
+        raise RnnbenchError(
+            f"{path} has schema {manifest.get('schema')!r}, and this rnnbench reads {SCHEMA}: "
+            "export the model again, or use the rnnbench that wrote it"
+        )
+    for key, kind in _NEEDED.items():
+        if not isinstance(manifest.get(key), kind):
+            raise _damaged(path, f"manifest.json has no proper {key!r}")
+    return manifest
+
+
+def _is_name(name: str) -> bool:
+    """Whether it stays in the folder in which it is used as a name, on any system."""
+    whole = {PurePosixPath(name).name, PureWindowsPath(name).name} == {name}
+    return bool(name) and whole and not name.startswith(".") and "\0" not in name
+
+
+def _inside(folder: Path, name: str, details: Any) -> Path:
+    """The path of an artifact, refused where it leads outside the bundle or is not there."""
+    file = details.get("file") if isinstance(details, dict) else None
+    if not isinstance(file, str) or not file:
+        raise _damaged(folder, f"artifact {name!r} names no file")
+    # Both flavours: a bundle from another system must be refused here as it would be there.
+    foreign = PureWindowsPath(file)
+    parts = {*PurePosixPath(file).parts, *foreign.parts}
+    if PurePosixPath(file).is_absolute() or foreign.drive or foreign.root or ".." in parts:
+        raise RnnbenchError(f"{folder}: artifact {name!r} names {file!r}, outside of the bundle")
+    path = folder / file
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise RnnbenchError(f"{folder}: artifact {name!r} links to {file!r}, outside of the bundle")
+    if not path.is_file():
+        raise _damaged(folder, f"{file} is missing")
+    return path
+
+
+def _damaged(path: Path, why: str) -> RnnbenchError:
+    return RnnbenchError(f"bundle {path} is damaged, {why}: export the model again")

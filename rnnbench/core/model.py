@@ -1,0 +1,229 @@
+"""What a user declares: a module, and its inputs and outputs by name."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from rnnbench.core.errors import RnnbenchError, one_line
+
+if TYPE_CHECKING:
+    import torch
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+Dims = Mapping[str, int]
+Role = Literal["data", "lengths", "state"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DTYPES = ("float16", "float32", "float64", "int32", "int64", "bool")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input of a model.
+
+    Attributes:
+        name: the input's name in every artifact.
+        shape: a dimension each; an `int` is fixed, a `str` is dynamic and shared by its name.
+        dtype: a numpy dtype's name.
+        role: `data`, `lengths` (valid steps per row, 1..time) or `state` (zero at the start).
+        high: the exclusive upper bound of integer data (the size of a vocabulary).
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str = "float32"
+    role: Role = "data"
+    high: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.shape, str | int):
+            raise RnnbenchError(
+                f"input {self.name!r}: shape {self.shape!r} must be a tuple: ({self.shape!r},)"
+            )
+        object.__setattr__(self, "shape", tuple(self.shape))
+        if not _IDENTIFIER.fullmatch(self.name):
+            raise RnnbenchError(
+                f"input name {self.name!r}: use letters, digits and _, as in a Python name"
+            )
+        if self.dtype not in _DTYPES:
+            raise RnnbenchError(
+                f"input {self.name!r}: dtype {self.dtype!r} is not one of {', '.join(_DTYPES)}"
+            )
+        if self.role not in ("data", "lengths", "state"):
+            raise RnnbenchError(
+                f"input {self.name!r}: role {self.role!r} is not one of data, lengths, state"
+            )
+        for size in self.shape:
+            dynamic = isinstance(size, str) and _IDENTIFIER.fullmatch(size)
+            fixed = isinstance(size, int) and not isinstance(size, bool) and size > 0
+            if not dynamic and not fixed:
+                raise RnnbenchError(
+                    f"input {self.name!r}: dimension {size!r} must be a positive int, "
+                    "or the name of a dynamic dimension"
+                )
+        if self.high is not None and (self.high < 1 or not self.dtype.startswith("int")):
+            raise RnnbenchError(
+                f"input {self.name!r}: high={self.high} is the exclusive bound of integers, "
+                "1 or more"
+            )
+
+    def resolve(self, dims: Dims) -> tuple[int, ...]:
+        """The shape with its dynamic dimensions filled in from `dims`."""
+        missing = [s for s in self.shape if isinstance(s, str) and s not in dims]
+        if missing:
+            raise RnnbenchError(
+                f"input {self.name!r} needs a size for {', '.join(map(str, missing))}: "
+                f"given were {', '.join(dims) or 'none'}"
+            )
+        return tuple(dims[s] if isinstance(s, str) else s for s in self.shape)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A recurrent network and the names that its artifacts will have.
+
+    Attributes:
+        module: any `torch.nn.Module`; it is called with the inputs in their order.
+        inputs: a `TensorSpec` each.
+        outputs: the names of the tensors that the module returns, nested ones in reading order.
+        states: input name -> the output to feed back as it (streaming).
+        name: the bundle's folder; the module's class name unless given.
+        sample: `sample(dims, generator)` returns the inputs by name (tensors or arrays) where they
+            depend on one another; `generator` is a `numpy.random.Generator`.
+        batch_dim: the name of the batch dimension.
+        time_dim: the name of the time dimension.
+        frames_per_second: how many steps a second of real time has (100 for audio features every
+            10 ms), so that `bench` can say how much of real time a step takes.
+    """
+
+    module: torch.nn.Module
+    inputs: Sequence[TensorSpec]
+    outputs: Sequence[str]
+    states: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+    sample: Callable[[dict[str, int], np.random.Generator], Mapping[str, Any]] | None = None
+    batch_dim: str = "batch"
+    time_dim: str = "time"
+    frames_per_second: float | None = None
+
+    def __post_init__(self) -> None:
+        for what, given in (("inputs", self.inputs), ("outputs", self.outputs)):
+            if isinstance(given, str | TensorSpec):
+                raise RnnbenchError(f"{what}={given!r} must be a tuple: ({given!r},)")
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+        object.__setattr__(self, "outputs", tuple(self.outputs))
+        object.__setattr__(self, "states", dict(self.states))
+        object.__setattr__(self, "name", self.name or type(self.module).__name__)
+        if not _NAME.fullmatch(self.name):
+            raise RnnbenchError(
+                f"model name {self.name!r}: use letters, digits, '.', '_' and '-' "
+                "(it becomes a folder inside --out)"
+            )
+        rate = self.frames_per_second
+        if rate is not None and not 0 < rate < math.inf:
+            raise RnnbenchError(
+                f"model {self.name!r}: frames_per_second={rate!r} must be a number above 0, or None"
+            )
+        names = [spec.name for spec in self.inputs]
+        for kind, given in (("input", names), ("output", list(self.outputs))):
+            twice = sorted({n for n in given if given.count(n) > 1})
+            if twice or not given:
+                raise RnnbenchError(
+                    f"model {self.name!r}: {kind} {twice[0]!r} is declared twice"
+                    if twice
+                    else f"model {self.name!r} declares no {kind}: name at least one"
+                )
+        for name in self.outputs:
+            if not _IDENTIFIER.fullmatch(name) or name in names:
+                raise RnnbenchError(
+                    f"model {self.name!r}: output name {name!r} must be a Python name "
+                    "that no input has"
+                )
+        for source, target in self.states.items():
+            if source not in names or target not in self.outputs:
+                raise RnnbenchError(
+                    f"model {self.name!r}: states={{{source!r}: {target!r}}} must map one of the "
+                    f"inputs ({', '.join(names)}) to one of the outputs ({', '.join(self.outputs)})"
+                )
+        others = [dim for dim in self.dims if dim != self.batch_dim]
+        if self.states and others and self.time_dim not in others:
+            raise RnnbenchError(
+                f"model {self.name!r} has states, and no dimension is called {self.time_dim!r}, "
+                f"along which it is streamed: give time_dim={others[0]!r}, or rename one"
+            )
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The names of the dynamic dimensions, in order of appearance."""
+        return tuple(dict.fromkeys(s for i in self.inputs for s in i.shape if isinstance(s, str)))
+
+
+def sample_inputs(
+    model: Model, dims: Dims, seed: int, *, scale: float = 1.0, zero_state: bool = False
+) -> Arrays:
+    """Random inputs by name at the given sizes: the same for the same seed on every machine.
+
+    Float data are normal with standard deviation `scale`; integer data uniform in [0, high);
+    lengths uniform in 1..time with one full row; states normal with standard deviation 0.5, or 0.
+
+    Raises:
+        RnnbenchError: `model.sample` raised, or returned something that does not fit.
+    """
+    rng = np.random.default_rng(seed)
+    if model.sample is not None:
+        try:
+            given = model.sample(dict(dims), rng)
+        except Exception as error:
+            at = ", ".join(f"{dim}={size}" for dim, size in dims.items())
+            raise RnnbenchError(
+                f"model {model.name!r}: sample() raised {one_line(error)} at {at}: make it give "
+                "inputs at any sizes from 1 on"
+            ) from error
+        return {s.name: _fitting(s, given, dims) for s in model.inputs}
+    return {s.name: _random(s, model, dims, rng, scale, zero_state) for s in model.inputs}
+
+
+def _random(
+    spec: TensorSpec,
+    model: Model,
+    dims: Dims,
+    rng: np.random.Generator,
+    scale: float,
+    zero_state: bool,
+) -> np.ndarray[Any, Any]:
+    shape = spec.resolve(dims)
+    if spec.role == "lengths":
+        time = dims[model.time_dim]
+        lengths = np.minimum(rng.integers(1, max(time, 1) + 1, shape), time)  # none of no time
+        lengths.reshape(-1)[:1] = time
+        return lengths.astype(spec.dtype)
+    if spec.role == "state":
+        if zero_state or not spec.dtype.startswith("float"):
+            return np.zeros(shape, spec.dtype)
+        return (0.5 * rng.standard_normal(shape)).astype(spec.dtype)
+    if spec.dtype == "bool":
+        return rng.random(shape) < 0.5
+    if spec.dtype.startswith("int"):
+        return rng.integers(0, spec.high or 2, shape).astype(spec.dtype)
+    return (scale * rng.standard_normal(shape)).astype(spec.dtype)
+
+
+def _fitting(spec: TensorSpec, given: Mapping[str, Any], dims: Dims) -> np.ndarray[Any, Any]:
+    if spec.name not in given:
+        raise RnnbenchError(
+            f"sample() returned no {spec.name!r}: it returned {', '.join(given) or 'nothing'}"
+        )
+    array = np.asarray(given[spec.name])
+    if array.shape != spec.resolve(dims) or array.dtype != np.dtype(spec.dtype):
+        raise RnnbenchError(
+            f"sample() returned {spec.name!r} as {array.dtype}{list(array.shape)}: "
+            f"declared is {spec.dtype}{list(spec.resolve(dims))}"
+        )
+    return array

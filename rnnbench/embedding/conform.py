@@ -1,0 +1,171 @@
+"""Builds and runs the targets of `embed` over a bundle's golden cases, and tells what they said.
+
+The engines of rnnbench/checking/conformance/engines.py run over the same cases.
+
+A runtime that nobody here thought of joins with a result file of the same form: see
+exports/README.md.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from rnnbench.checking.conformance.engines import ALL, find_trials, run_engines
+from rnnbench.checking.conformance.rows import Compared, Conformed, format_conformed, judged
+from rnnbench.core.bundle import Bundle
+from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.embedding import Target, embed, find_target, targets
+
+__all__ = ["Conformed", "conform", "format_conformed"]
+
+RESULT = "rnnbench-result-1"
+BUILD_S, RUN_S = 600.0, 120.0
+
+
+def conform(
+    bundle: Bundle,
+    names: Sequence[str] = (),
+    *,
+    results: Sequence[str | Path] = (),
+    engines: Sequence[str] = (),
+    profiles: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[Conformed]:
+    """Embeds, builds, runs and compares; every failure is a row.
+
+    Only what is asked for; everything where nothing is.
+
+    Args:
+        bundle: what `export` wrote.
+        names: targets of `embed`.
+        results: result files of other runtimes.
+        engines: runtimes that read such files, as `NAME`, `NAME:MODE` or `all`.
+        profiles: the forms of the file that engines run; every one unless given.
+        tell: gets a line as each ends.
+
+    Raises:
+        RnnbenchError: a name is unknown, or a file is no result file; nothing has been run then.
+    """
+    every = not (names or results or engines or profiles)
+    chosen = [*targets().values()] if every else [find_target(name) for name in names]
+    trials = find_trials(engines or (ALL,), profiles) if every or engines or profiles else []
+    read = [replace(_read_result(Path(path)), model=bundle.name) for path in results]
+    rows = []
+    for target in chosen:
+        row = replace(_conform(bundle, target), model=bundle.name)
+        tell(f"{target.name}: {row.verdict} {row.reason}".rstrip())
+        rows.append(row)
+    return rows + (run_engines(bundle, trials, tell) if trials else []) + read
+
+
+def _conform(bundle: Bundle, target: Target) -> Conformed:
+    missing = target.missing()
+    if missing:
+        return Conformed(target.name, "not run", reason=missing)
+    if target.format not in bundle.artifacts:
+        return Conformed(target.name, "not run", reason=f"the bundle has no {target.format} file")
+    try:
+        project = _project(bundle, target)
+    except RnnbenchError as error:
+        return Conformed(target.name, "failed", reason=str(error))
+    start = time.perf_counter()
+    for command in target.build:
+        failed = _run(command, project, BUILD_S)
+        if failed:
+            return Conformed(target.name, "failed", reason=f"{' '.join(command)}: {failed}")
+    build_s = time.perf_counter() - start if target.build else 0.0
+    result = project / "result.json"
+    failed = _run((*target.run, "--verify", "result.json"), project, RUN_S, wrong=1)
+    if not result.is_file():
+        why = failed or "it wrote no result"
+        return Conformed(target.name, "failed", build_s=build_s, reason=why)
+    row = _read_result(result)
+    return replace(row, target=target.name, build_s=build_s)
+
+
+@cache
+def _workshop() -> Path:
+    """Where projects are built; it goes when the process ends."""
+    folder = tempfile.mkdtemp(prefix="rnnbench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _project(bundle: Bundle, target: Target) -> Path:
+    """The project, with what the build for the last bundle left: sources that are the same, which
+    keep the time of their last change, are not compiled again, nor is anything downloaded.
+    """
+    project = _workshop() / target.name
+    kept = project.with_suffix(".kept")
+    names = ("build", *target.keep)
+    if project.is_dir():
+        _move(names, project, kept)
+    embed(bundle, target, project, force=True)
+    _move(names, kept, project)
+    return project
+
+
+def _move(names: Sequence[str], source: Path, destination: Path) -> None:
+    destination.mkdir(exist_ok=True)
+    for name in names:
+        if (source / name).exists() and not (destination / name).exists():
+            (source / name).rename(destination / name)
+
+
+def _run(command: Sequence[str], folder: Path, limit: float, wrong: int = 0) -> str:
+    """Why a command failed; empty where it did not (`wrong` is an exit code that is an answer)."""
+    words = [sys.executable if word == "python" else word for word in command]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    # A build that asks python3 for a package asks this Python.
+    python = str(Path(sys.executable).parent)
+    environment["PATH"] = os.pathsep.join((python, environment.get("PATH", os.defpath)))
+    try:
+        done = subprocess.run(
+            words, cwd=folder, timeout=limit, capture_output=True, text=True, env=environment
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return one_line(error)
+    if done.returncode in (0, wrong):
+        return ""
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    telling = [line for line in said if "error" in line.lower()] or said
+    return f"exit code {done.returncode}: {(telling or ['it said nothing'])[0][:300]}"
+
+
+def _read_result(path: Path) -> Conformed:
+    try:
+        said = json.loads(path.read_text("utf-8"))
+        if said["format"] != RESULT:
+            raise ValueError(f"format {said['format']!r}")
+        compared = [
+            Compared(
+                str(row["case"]),
+                str(row["how"]),
+                str(row["output"]),
+                math.inf if row["error"] is None else float(row["error"]),
+                float(row["allowed"]),
+            )
+            for row in said["rows"]
+        ]
+        load_s, step_s = (said.get(key) for key in ("load_s", "step_s"))
+        versions = {str(k): str(v) for k, v in said.get("versions", {}).items()}
+        name = str(said["target"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RnnbenchError(
+            f"{path} is no result file ({one_line(error)}): see exports/README.md"
+        ) from None
+    if not compared:
+        return Conformed(name, "failed", versions, reason="it compared nothing")
+    return judged(name, compared, versions=versions, load_s=load_s, step_s=step_s)

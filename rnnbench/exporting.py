@@ -1,0 +1,173 @@
+"""Model -> Bundle: captured once, written in each format, with the cases it will be judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib import metadata as packages
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rnnbench
+from rnnbench.core import plugins
+from rnnbench.core.atomic import writing
+from rnnbench.core.bundle import Bundle, describe_file, describe_spec, write_manifest
+from rnnbench.core.errors import RnnbenchError, Unavailable, choices, one_line
+from rnnbench.core.model import Model
+
+if TYPE_CHECKING:
+    from rnnbench.cases.plans import Plan
+
+_PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+
+def export(
+    model: Model,
+    formats: Sequence[str] = ("torchscript", "onnx"),
+    out: str | Path = "exports",
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    source: Mapping[str, Any] | None = None,
+    opset: int | None = None,
+    keep_loops: bool = False,
+    allow_frozen: bool = False,
+    profile: str | None = None,
+    pin: Mapping[str, int] | None = None,
+) -> Bundle:
+    """Writes the bundle `out/<model.name>/`, whole or not at all.
+
+    Args:
+        model: a module, and the names of its inputs and outputs.
+        formats: plugins in `rnnbench/formats/`.
+        out: the folder that the bundle's folder goes to; a bundle of that name is replaced.
+        metadata: what else is to be said of the model (JSON): task, variant, alphabet ...
+        source: where the module's Python code is, for whoever wants to run it again.
+        opset: of ONNX, 17 to 21.
+        keep_loops: leave a loop a scan where a fused layer could stand (for comparison).
+        allow_frozen: accept a model whose length cannot be dynamic; the manifest says so.
+        profile: also write ONNX for other engines, the format `portable`: `portable` is for all,
+            or name one (see rnnbench.formats.onnx.profiles).
+        pin: dimensions that are fixed in that file, with their sizes.
+
+    Returns:
+        The bundle. A format that the model has no form in is in its manifest with the reason.
+
+    Raises:
+        RnnbenchError: the declaration does not fit the module, the module cannot be captured, or
+            no format could be written. A bundle that was there before is untouched.
+    """
+    from rnnbench.capture import capture
+    from rnnbench.capture.tracing.sizes import traced_sizes
+    from rnnbench.cases.cases import check_declaration, plan_cases, write_cases
+    from rnnbench.core.threads import torch_threads
+    from rnnbench.models.calls import on_cpu, save_weights, training_notes
+
+    if not isinstance(model, Model):
+        raise RnnbenchError(
+            f"export takes a rnnbench.Model, not a {type(model).__name__}: declare its inputs and "
+            "outputs, as `rnnbench init` drafts them"
+        )
+    formats = (formats,) if isinstance(formats, str) else formats
+    if profile is not None or pin:
+        formats = (*formats, "portable")
+    _check_profile(model, profile, pin)
+    writers = {name: plugins.load("formats", name) for name in dict.fromkeys(formats)}
+    if not writers:
+        raise RnnbenchError(f"no format given: choose from {', '.join(plugins.names('formats'))}")
+    for name, writer in writers.items():
+        missing = writer.available()
+        if missing:
+            raise Unavailable(f"format {name!r}: {missing}")
+    if "onnx" in writers:
+        writers["onnx"].check_opset(opset)
+    with writing(out, model.name) as folder, torch_threads(1), on_cpu(model.module):
+        plans = _with_pinned(plan_cases(model, traced_sizes(model)), pin or {})
+        check_declaration(model, plans[0])
+        captured = capture(model, keep_loops=keep_loops, allow_frozen=allow_frozen)
+        # After the capture, which refuses loops whose end depends on data: some have none.
+        frozen = {d: captured.dims[d] for d in captured.frozen}
+        cases = write_cases(model, folder, [p for p in plans if frozen.items() <= p.dims.items()])
+        digest = save_weights(model.module, folder)
+        said = _metadata(model, metadata or {}, digest)
+        artifacts: dict[str, Any] = {}
+        failed: dict[str, str] = {}
+        for name, writer in writers.items():
+            extra: dict[str, Any] = {"opset": opset} if name in ("onnx", "portable") else {}
+            if name == "portable":
+                extra |= {"profile": profile or "portable", "pin": pin}
+            path = folder / f"model{writer.SUFFIX}"
+            try:
+                details = writer.write(captured, path, metadata=said, **extra)
+            except Exception as error:  # one format without a form does not stop the others
+                for left in (path, path.with_name(f"{path.name}.data")):
+                    left.unlink(missing_ok=True)
+                known = isinstance(error, RnnbenchError | RuntimeError)
+                failed[name] = one_line(error) if known else f"{type(error).__name__}: {error}"
+                if len(failed) == len(writers):
+                    raise RnnbenchError(failed[name]) from error
+                continue
+            artifacts[name] = describe_file(path) | details
+        write_manifest(
+            folder,
+            {
+                "version": said["version"],
+                "name": model.name,
+                "inputs": [describe_spec(spec) for spec in model.inputs],
+                "outputs": list(model.outputs),
+                "states": dict(model.states),
+                "batch_dim": model.batch_dim,
+                "time_dim": model.time_dim,
+                "frames_per_second": model.frames_per_second,
+                "traced": dict(captured.dims),
+                "frozen": list(captured.frozen),
+                "sha256": digest,
+                "notes": training_notes(model.module),
+                "recurrences": [asdict(r) for r in captured.recurrences],
+                "metadata": dict(metadata or {}),
+                "source": dict(source or {}),
+                "versions": _versions(),
+                "artifacts": artifacts,
+                "failed": failed,
+                "cases": cases,
+            },
+        )
+    return Bundle.open(Path(out) / model.name)
+
+
+def _check_profile(model: Model, profile: str | None, pin: Mapping[str, int] | None) -> None:
+    from rnnbench.formats.onnx.profiles import PROFILES
+
+    if profile is not None and profile not in PROFILES:
+        raise choices("profile", profile, PROFILES)
+    for dim, size in (pin or {}).items():
+        if dim not in model.dims:
+            raise choices("dimension", dim, model.dims)
+        if size < 1:
+            raise RnnbenchError(f"dimension {dim}={size}: give 1 or more")
+
+
+def _with_pinned(plans: Sequence[Plan], pin: Mapping[str, int]) -> tuple[Plan, ...]:
+    """The plans, and one with the sizes that a file has fixed."""
+    from rnnbench.cases.plans import Plan
+
+    if any(pin.items() <= plan.dims.items() for plan in plans):
+        return tuple(plans)
+    dims = plans[0].dims | dict(pin)
+    return (*plans, Plan("pinned", dims, len(plans), "the sizes that a file has fixed"))
+
+
+def _metadata(model: Model, given: Mapping[str, Any], digest: str) -> dict[str, str]:
+    """What every file says of itself."""
+    said = {"producer": "rnnbench", "version": rnnbench.__version__, "name": model.name}
+    said |= {key: str(given[key]) for key in ("task", "variant") if key in given}
+    return said | {"weights_sha256": digest}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = packages.version(name)
+        except packages.PackageNotFoundError:
+            continue
+    return found

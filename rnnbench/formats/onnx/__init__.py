@@ -1,0 +1,173 @@
+"""ONNX: a fused layer is one RNN, GRU or LSTM node, any other loop a Scan."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.core.errors import RnnbenchError, one_line
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    import torch
+    from torch.export import ExportedProgram
+
+    from rnnbench.capture import Captured
+
+SUFFIX = ".onnx"
+OPSETS = range(17, 22)
+# The CUDA kernels of RNN, GRU and LSTM stop at opset 21 (onnxruntime#27729), and torch's operator
+# library is written for 18, so 18 needs no conversion.
+DEFAULT_OPSET = 18
+_ONE_FILE_BYTES = 2**31 - 2**20  # protobuf's limit, less room for the graph
+_FOLD_BYTES = 2**28
+
+
+def available() -> str | None:
+    """Why ONNX files cannot be written here; None where they can."""
+    missing = [p for p in ("onnx", "onnxscript") if not find_spec(p)]
+    return f"{missing[0]} is not installed: pip install {' '.join(missing)}" if missing else None
+
+
+def write(
+    captured: Captured, path: Path, *, metadata: Mapping[str, str], opset: int | None = None
+) -> dict[str, Any]:
+    """Translates a captured program and saves it.
+
+    Args:
+        captured: the program.
+        path: the file; weights above 2 GB go to a file beside it (`.data`).
+        metadata: what the file says of itself.
+        opset: the ONNX operator set, 17 to 21.
+
+    Returns:
+        What the manifest says of the artifact.
+
+    Raises:
+        RnnbenchError: the opset is out of range, or an operator has no ONNX form.
+    """
+    check_opset(opset)
+    opset = DEFAULT_OPSET if opset is None else opset
+    import onnx_ir as ir
+
+    from rnnbench.formats.onnx.graph import finish, replace_recurrences
+
+    model = translate(captured, max(opset, 18)).model
+    replace_recurrences(model)
+    _fold(model)
+    if opset < 18:
+        model = _convert_down(model, opset)
+    finish(model, captured, metadata)
+    size = sum(i.const_value.nbytes for i in model.graph.initializers.values() if i.const_value)
+    external = path.name + ".data" if size > _ONE_FILE_BYTES else None
+    ir.save(model, path, external_data=external)
+    _check(path)
+    nodes = sum(1 for _ in ir.traversal.RecursiveGraphIterator(model.graph))
+    return {"opset": opset, "nodes": nodes} | ({"external_data": external} if external else {})
+
+
+def check_opset(opset: int | None) -> None:
+    """Raises where an operator set is not one of those that can be written."""
+    if opset is not None and opset not in OPSETS:
+        raise RnnbenchError(
+            f"opset {opset}: choose from {OPSETS[0]} to {OPSETS[-1]} "
+            "(later ones have no CUDA kernels for RNN, GRU and LSTM)"
+        )
+
+
+def translate(captured: Captured, opset: int = DEFAULT_OPSET) -> torch.onnx.ONNXProgram:
+    """The captured program in ONNX's operators; each recurrence is still a node of our own.
+
+    Its `exported_program` is what was translated, in operators that ONNX has: a value of the graph
+    has the name of the node that it came from.
+
+    Raises:
+        RnnbenchError: an operator has no ONNX form.
+    """
+    import torch
+
+    from rnnbench.capture.operators.recurrence import recurrence
+    from rnnbench.formats.onnx.decompositions import spell_out
+    from rnnbench.formats.onnx.graph import translate_recurrence
+
+    source = spell_out(captured)
+    _forget_pending(source)
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                source,
+                (),
+                dynamo=True,
+                opset_version=opset,
+                optimize=True,
+                verbose=False,
+                custom_translation_table={recurrence: translate_recurrence},
+            )
+    except Exception as error:
+        cause = error.__cause__ or error
+        raise RnnbenchError(
+            f"model {captured.model.name!r} has no ONNX form: {one_line(cause)[:300]}"
+        ) from error
+    assert program is not None
+    return program
+
+
+def _forget_pending(program: ExportedProgram) -> None:
+    """Sizes that the translation before this one made and left behind: torch would stop at them."""
+    for node in program.graph.nodes:
+        mode = getattr(node.meta.get("val"), "fake_mode", None)
+        if mode is not None and mode.shape_env is not None:
+            mode.shape_env.pending_fresh_unbacked_symbols.clear()
+            return
+
+
+def _fold(model: ir.Model) -> None:
+    """Weights are plain initializers: nothing that could be computed now is left (pitfall 9)."""
+    from onnxscript.optimizer import fold_constants
+
+    fold_constants(model, input_size_limit=_FOLD_BYTES, output_size_limit=_FOLD_BYTES)
+    from onnx_ir.passes import common
+
+    common.RemoveUnusedNodesPass()(model)
+
+
+def _convert_down(model: ir.Model, opset: int) -> ir.Model:
+    import onnx
+    import onnx_ir as ir
+
+    try:
+        return ir.from_proto(onnx.version_converter.convert_version(ir.to_proto(model), opset))
+    except Exception as error:
+        raise RnnbenchError(
+            f"the graph cannot be converted to opset {opset} ({one_line(error)}): use opset 18"
+        ) from error
+
+
+def _check(path: Path) -> None:
+    import onnx
+
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except Exception as error:
+        raise RnnbenchError(f"the ONNX checker refuses the graph: {one_line(error)}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's remarks on itself are not for our users."""
+    loggers = [logging.getLogger(n) for n in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,216 @@
+"""ONNX that other engines run right: which rewrites of a graph each of them needs.
+
+None of them changes what the graph computes. Some need sizes: `pin` gives the dynamic dimensions
+theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx_ir as ir
+
+from rnnbench.core.errors import RnnbenchError, choices, one_line
+from rnnbench.formats.onnx.editing import all_nodes
+from rnnbench.formats.onnx.rewrites.layers import (
+    drop_default_direction,
+    forget_shapes,
+    gather_backward_slices,
+    make_explicit_states,
+    make_explicit_values,
+    name_outputs,
+    refuse_ignored,
+    split_directions,
+    turn_forward,
+    turn_into_gru,
+)
+from rnnbench.formats.onnx.rewrites.lengths import drop_lengths
+from rnnbench.formats.onnx.rewrites.slices import drop_default_axis, reverse_rows, slice_picks
+from rnnbench.formats.onnx.rewrites.unroll_scan import unroll_scans
+
+if TYPE_CHECKING:
+    import onnx
+
+Rewrite = Callable[[ir.Model], None]
+
+PROFILE = "profile"
+"""The metadata of a file that says for whom it was written."""
+
+_FOLD_BYTES = 2**28
+
+_ALWAYS: tuple[Rewrite, ...] = (drop_lengths, make_explicit_states, make_explicit_values)
+_SINGLE: tuple[Rewrite, ...] = (split_directions, turn_forward)
+
+PROFILES: dict[str, tuple[Rewrite, ...]] = {
+    "portable": (*_ALWAYS, turn_forward),
+    "emx": (make_explicit_values,),
+    "iree": (drop_lengths, make_explicit_values),
+    "mnn": (*_ALWAYS, refuse_ignored, *_SINGLE),
+    "ncnn": (*_ALWAYS, turn_forward),
+    "opencv": (*_ALWAYS, refuse_ignored, turn_into_gru, *_SINGLE),
+    "openvino": (drop_lengths, make_explicit_values),
+    "tract": (*_ALWAYS, turn_forward),
+}
+"""What each engine needs; `portable` is what all of them run (but OpenCV, which has no RNN)."""
+
+ONCE_PINNED: dict[str, tuple[Rewrite, ...]] = {
+    "portable": (*_SINGLE, unroll_scans, gather_backward_slices, drop_default_direction),
+    "emx": (*_SINGLE, gather_backward_slices, drop_default_direction),
+    "iree": _SINGLE,
+    "mnn": (unroll_scans,),
+    "opencv": (unroll_scans,),
+    "ncnn": (unroll_scans, reverse_rows, slice_picks, drop_default_axis),
+    "tract": (*_SINGLE, gather_backward_slices),
+}
+"""What it needs besides, as soon as the sizes are known."""
+
+LAST: dict[str, tuple[Rewrite, ...]] = {
+    "portable": (name_outputs,),
+    "mnn": (name_outputs,),
+    "opencv": (name_outputs,),
+}
+"""What folding would undo."""
+
+
+def rewrite(
+    source: Path, target: Path, profile: str = "portable", sizes: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """Writes the form of an ONNX file that an engine runs right.
+
+    Args:
+        source: the file.
+        target: where the other goes; its weights are inside it.
+        profile: `portable`, or the engine.
+        sizes: dimensions that become fixed, by name.
+
+    Returns:
+        What the manifest says of it: `profile`, `pinned`, `nodes`.
+
+    Raises:
+        RnnbenchError: there is no such profile or dimension, or the file has no such form.
+    """
+    if profile not in PROFILES:
+        raise choices("profile", profile, PROFILES)
+    model = _load(source)
+    for key, size in (sizes or {}).items():
+        if key not in _dims(model):
+            raise choices("dimension", key, _dims(model))
+        if size < 1:
+            raise RnnbenchError(f"dimension {key}={size}: give 1 or more")
+    model.metadata_props[PROFILE] = profile
+    pin(model, sizes or {})
+    _check_and_save(model, target)
+    nodes = sum(1 for _ in all_nodes(model))
+    return {"profile": profile, "pinned": dict(sizes or {}), "nodes": nodes}
+
+
+def pinned(path: Path, shapes: Mapping[str, tuple[int, ...]], profile: str = "") -> onnx.ModelProto:
+    """A file with the shapes of its inputs fixed, for an engine that takes no others.
+
+    A file that was written for engines (see `rewrite`) gets what waited for these sizes as well;
+    any other gets what `profile` says, and without it is left as it is otherwise.
+
+    Raises:
+        RnnbenchError: the file is no ONNX, or the shapes are not possible.
+    """
+    model = _load(path)
+    sizes: dict[str, int] = {}
+    for value in model.graph.inputs:
+        given = shapes.get(str(value.name))
+        if given is None or value.shape is None:
+            continue
+        if len(given) != len(value.shape):
+            raise RnnbenchError(f"input {value.name!r} has shape {list(given)}, not {value.shape}")
+        value.shape = ir.Shape(_named(value, i, size) for i, size in enumerate(value.shape))
+        for dim, size in zip(value.shape, given, strict=True):
+            known = dim if isinstance(dim, int) else sizes.setdefault(str(dim), size)
+            if known != size:
+                raise RnnbenchError(
+                    f"input {value.name!r} has shape {list(given)}, and the file has {value.shape}"
+                )
+    if profile:
+        model.metadata_props.setdefault(PROFILE, profile)
+    pin(model, sizes)
+    return ir.to_proto(model)
+
+
+def _load(path: Path) -> ir.Model:
+    try:
+        model = ir.load(path)
+        ir.external_data.load_to_model(model)
+    except Exception as error:  # protobuf's, and onnx_ir's
+        raise RnnbenchError(f"{path} is not ONNX ({one_line(error)}): export it again") from None
+    return model
+
+
+def pin(model: ir.Model, sizes: Mapping[str, int]) -> None:
+    """Fixes dimensions, does the rewrites of the file's profile, and folds what is known then."""
+    profile = model.metadata_props.get(PROFILE, "")
+    forget_shapes(model)
+    for value in [*model.graph.inputs, *model.graph.outputs]:
+        value.shape = _fixed(value.shape, sizes)
+    for change in PROFILES.get(profile, ()):
+        change(model)
+    if not _dims(model):
+        _fold(model)
+        for change in ONCE_PINNED.get(profile, ()):
+            change(model)
+        _fold(model)
+    elif sizes:
+        _fold(model)
+    for change in LAST.get(profile, ()):
+        change(model)
+    forget_shapes(model)  # those from before something was computed say less
+    if not _dims(model):
+        _infer_shapes(model)
+
+
+def _fold(model: ir.Model) -> None:
+    """Computes what follows from constants and fixed shapes, and infers the other shapes."""
+    from onnx_ir.passes import common
+    from onnxscript.optimizer import fold_constants
+
+    _infer_shapes(model)
+    fold_constants(model, input_size_limit=_FOLD_BYTES, output_size_limit=_FOLD_BYTES)
+    common.RemoveUnusedNodesPass()(model)
+
+
+def _infer_shapes(model: ir.Model) -> None:
+    from onnx_ir.passes import common
+
+    for value in model.graph.initializers.values():
+        if value.const_value is not None:  # what was computed may have a shape from before
+            value.shape = ir.Shape(value.const_value.numpy().shape)
+    common.ShapeInferencePass(data_prop=True)(model)
+
+
+def _check_and_save(model: ir.Model, target: Path) -> None:
+    import onnx
+
+    ir.save(model, target)
+    try:
+        onnx.checker.check_model(str(target), full_check=True)
+    except Exception as error:
+        target.unlink()
+        raise RnnbenchError(f"the ONNX checker refuses the graph: {one_line(error)}") from error
+
+
+def _dims(model: ir.Model) -> list[str]:
+    found = [d for v in model.graph.inputs for d in v.shape or () if not isinstance(d, int)]
+    return list(dict.fromkeys(str(dim.value) for dim in found if dim.value is not None))
+
+
+def _named(value: ir.Value, axis: int, size: int | ir.SymbolicDim) -> int | str:
+    if isinstance(size, int):
+        return size
+    return str(size.value) if size.value is not None else f"{value.name}_{axis}"
+
+
+def _fixed(shape: ir.Shape | None, sizes: Mapping[str, int]) -> ir.Shape | None:
+    if shape is None:
+        return None
+    return ir.Shape(
+        size if isinstance(size, int) else sizes.get(str(size.value), size.value) for size in shape
+    )

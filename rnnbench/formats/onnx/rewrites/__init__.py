@@ -1,0 +1,1 @@
+"""ONNX -> ONNX: what engines need that cannot read the general file."""

@@ -1,0 +1,52 @@
+"""`torch.export`'s own file: plain PyTorch loads it, rnnbench is not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.core.errors import RnnbenchError, one_line
+
+if TYPE_CHECKING:
+    from rnnbench.capture import Captured
+
+SUFFIX = ".pt2"
+
+
+def available() -> str | None:
+    """Why it cannot be written here; None where it can."""
+    return None if find_spec("torch") else "torch is not installed: pip install torch"
+
+
+def write(captured: Captured, path: Path, *, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Saves the program, its recurrences in PyTorch's own operators.
+
+    Returns:
+        What the manifest says of the artifact.
+
+    Raises:
+        RnnbenchError: the program holds something that cannot be saved.
+    """
+    import torch
+
+    from rnnbench.capture.operators.lowering import lower
+    from rnnbench.core.known_warnings import export_warnings
+
+    program = lower(captured.program)
+    try:
+        with export_warnings():
+            torch.export.save(program, path, extra_files={"rnnbench": _text(captured, metadata)})
+    except Exception as error:
+        raise RnnbenchError(
+            f"model {captured.model.name!r} cannot be saved as .pt2: {one_line(error)}"
+        ) from error
+    return {"nodes": len(program.graph.nodes)}
+
+
+def _text(captured: Captured, metadata: Mapping[str, str]) -> str:
+    """What the file says of itself; the names of dimensions, for torch.export has only symbols."""
+    import json
+
+    return json.dumps({**metadata, "shapes": [spec.shape for spec in captured.model.inputs]})

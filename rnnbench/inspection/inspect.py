@@ -1,0 +1,163 @@
+"""Any .onnx, TorchScript or .pt2 file -> how each recurrence is represented, and its hazards."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnbench.core import plugins
+from rnnbench.inspection import readers
+from rnnbench.inspection.dataflow import Flow
+from rnnbench.inspection.program import Port
+from rnnbench.inspection.recurrences import Recurrence, find_recurrences
+
+SEVERITIES = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """What may go wrong: its plugin in `hazards/`, how bad, where, what, and what to do."""
+
+    name: str
+    pitfall: str
+    severity: str
+    where: str
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a file holds; nothing in it was run."""
+
+    path: Path
+    format: str
+    producer: str
+    opset: int | None
+    nodes: int
+    parameters: int
+    bytes: int
+    dynamic: tuple[str, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    recurrences: tuple[Recurrence, ...]
+    hazards: tuple[Hazard, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no hazard is an error."""
+        return all(h.severity != "error" for h in self.hazards)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON."""
+        ports = {"inputs": self.inputs, "outputs": self.outputs}
+        return {
+            **vars(self),
+            "path": str(self.path),
+            "dynamic": list(self.dynamic),
+            **{name: [asdict(p) for p in value] for name, value in ports.items()},
+            "recurrences": [r.to_json() for r in self.recurrences],
+            "hazards": [asdict(h) for h in self.hazards],
+        }
+
+
+def inspect(path: str | Path) -> Inspection:
+    """Reads a file without running anything in it.
+
+    Raises:
+        RnnbenchError: it is none of the three kinds, or damaged, or weights of it are missing.
+    """
+    program = readers.read(Path(path))
+    flow = Flow(program)
+    recurrences = find_recurrences(flow)
+    return Inspection(
+        Path(path),
+        program.format,
+        program.producer,
+        program.opset,
+        program.nodes,
+        program.parameters,
+        program.size,
+        program.dynamic,
+        program.inputs,
+        program.outputs,
+        recurrences,
+        _hazards(flow, recurrences),
+    )
+
+
+def _hazards(flow: Flow, recurrences: tuple[Recurrence, ...]) -> tuple[Hazard, ...]:
+    found = []
+    for name in plugins.names("hazards"):
+        plugin = plugins.load("hazards", name)
+        for where, what, severity in plugin.find(flow, recurrences):
+            grade = severity or plugin.SEVERITY
+            found.append(Hazard(name, plugin.PITFALL, grade, where, what, plugin.REMEDY))
+    return tuple(sorted(found, key=lambda h: SEVERITIES.index(h.severity)))
+
+
+def format_inspection(report: Inspection) -> str:
+    """A file's sizes, its recurrences, then its hazards."""
+    from tabulate import tabulate
+
+    opset = f", opset {report.opset}" if report.opset else ""
+    dynamic = ", ".join(report.dynamic) or "none known"
+    lines = [
+        f"{report.path}: {report.format} by {report.producer or 'an unknown producer'}{opset}",
+        f"{report.nodes:,} nodes, {report.parameters:,} parameters, {report.bytes:,} bytes; "
+        f"dynamic dimensions: {dynamic}",
+    ]
+    rows = [_row(r) for r in report.recurrences]
+    heads = ["recurrence", "form", "kind", "sizes", "direction", "state in", "state out", "lengths"]
+    lines += ["", tabulate(rows, heads, disable_numparse=True) if rows else "no recurrence found"]
+    hazards = [[h.severity, h.name, h.pitfall, h.where, h.what] for h in report.hazards]
+    heads = ["severity", "hazard", "pitfall", "where", "what"]
+    lines += ["", tabulate(hazards, heads, disable_numparse=True) if hazards else "no hazards"]
+    remedies = {h.name: h.remedy for h in report.hazards}
+    return "\n".join([*lines, *(f"{name}: {remedy}" for name, remedy in remedies.items())])
+
+
+def _row(r: Recurrence) -> list[str]:
+    form = f"{r.form}, {r.steps} x {r.period} nodes" if r.steps else r.form
+    sizes = f"{r.input_size or '?'} -> {r.hidden_size or '?'}"
+    layers = f", {r.num_layers} layers" if r.num_layers > 1 else ""
+    used = "yes" if r.lengths else "no"
+    return [r.where, form, r.kind, sizes + layers, r.direction, r.state_in, r.state_out, used]
+
+
+def differences(a: Inspection, b: Inspection) -> list[tuple[str, str, str]]:
+    """What differs and matters: (what, in a, in b).
+
+    Names of nodes and dimensions do not matter; nor does what only one of the formats knows, as
+    the opset, or the shapes that a TorchScript file does not declare. Weights are compared where
+    both are ONNX.
+    """
+    pairs = {}
+    if a.format != b.format:
+        pairs["format"] = a.format, b.format
+    elif a.opset != b.opset:
+        pairs["opset"] = str(a.opset), str(b.opset)
+    for name in ("inputs", "outputs"):
+        ports = getattr(a, name), getattr(b, name)
+        if len(ports[0]) != len(ports[1]) or all(p.shape for side in ports for p in side):
+            left, right = (", ".join(_sizes(p.shape) for p in side) for side in ports)
+            pairs[name] = left, right
+    left, right = ("; ".join(" ".join(_row(r)[1:5]) for r in i.recurrences) for i in (a, b))
+    pairs["recurrences"] = left, right
+    left, right = (
+        ", ".join(sorted({f"{h.name} ({h.severity})" for h in i.hazards})) for i in (a, b)
+    )
+    pairs["hazards"] = left, right
+    rows = [(name, *pair) for name, pair in pairs.items() if pair[0] != pair[1]]
+    if a.format == b.format == "onnx":
+        from rnnbench.inspection.weights import weight_differences
+
+        rows += weight_differences(a.path, b.path)
+    return rows
+
+
+def _sizes(shape: tuple[int | str | None, ...] | None) -> str:
+    if shape is None:
+        return "[?]"
+    return "[" + " ".join(str(n) if isinstance(n, int) else "dynamic" for n in shape) + "]"

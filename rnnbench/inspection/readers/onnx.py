@@ -1,0 +1,356 @@
+"""ONNX, read with its own library; external weights are looked for, not loaded."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from rnnbench.core.errors import RnnbenchError, Unavailable
+from rnnbench.inspection.program import (
+    EXTERNAL,
+    Body,
+    Carried,
+    Dim,
+    Node,
+    Port,
+    Program,
+    Ref,
+    Tensor,
+)
+from rnnbench.inspection.readers._archives import is_archive
+
+_FEW = 64  # constants of up to so many numbers are read: shapes, axes, flags
+_INFER_BYTES = 2**30
+_SYMBOL = re.compile(r"[su]\d+")  # what torch.export calls a size that nobody named
+
+
+def fits(path: Path) -> bool:
+    """Whatever is no archive may be one: a protobuf has no magic number."""
+    return not is_archive(path)
+
+
+def read(path: Path) -> Program:
+    """Reads a graph; the file's directory must hold the external data that it names.
+
+    Raises:
+        RnnbenchError: the file is truncated, foreign or inconsistent, or external data is missing.
+        Unavailable: onnx is not installed.
+    """
+    if not find_spec("onnx"):
+        raise Unavailable(f"{path} may be ONNX, and onnx is not installed: pip install onnx")
+    proto = _parse(path)
+    program = Program(path, "onnx", Body([]))
+    program.opset = _opset(proto, path)
+    program.producer = f"{proto.producer_name} {proto.producer_version}".strip()
+    program.size = path.stat().st_size + _external_bytes(proto, path)
+    _note_stale(program, proto.graph)
+    plain = _without_functions(proto)
+    _Reader(program, path).read(plain)
+    _note_shapes(program, _with_shapes(plain).graph)
+    return program
+
+
+def _parse(path: Path) -> Any:
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    kind = f"{path} is neither ONNX, TorchScript nor .pt2, or is truncated: export it again"
+    try:
+        proto = onnx.load(str(path), load_external_data=False)
+    except (DecodeError, ValueError):
+        raise RnnbenchError(kind) from None
+    if not proto.ir_version or not proto.HasField("graph") or not proto.graph.output:
+        raise RnnbenchError(kind)
+    if not proto.opset_import:
+        raise RnnbenchError(f"{path} is truncated (it names no opset): copy or export it again")
+    return proto
+
+
+def _opset(proto: Any, path: Path) -> int:
+    found = [o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")]
+    if not found:
+        raise RnnbenchError(f"{path} uses none of ONNX's own operators: nothing to inspect")
+    return int(found[0])
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            for inner in _graphs(attribute):
+                yield from _tensors(inner)
+
+
+def _graphs(attribute: Any) -> list[Any]:
+    own = [attribute.g] if attribute.HasField("g") else []
+    return own + list(attribute.graphs)
+
+
+def _external_bytes(proto: Any, path: Path) -> int:
+    """Bytes of the files that hold weights, each of which must be there and long enough."""
+    needed: dict[str, int] = {}
+    for tensor in _tensors(proto.graph):
+        if tensor.data_location != tensor.EXTERNAL:
+            continue
+        entry = {e.key: e.value for e in tensor.external_data}
+        location = PurePosixPath(entry.get("location", ""))
+        if not location.name or location.is_absolute() or ".." in location.parts:
+            raise RnnbenchError(
+                f"{path} keeps a weight in {str(location)!r}, outside of its folder: refused"
+            )
+        with suppress(ValueError):
+            end = int(entry.get("offset") or 0) + int(entry.get("length") or 0)
+            needed[str(location)] = max(needed.get(str(location), 0), end)
+    total = 0
+    for name, end in needed.items():
+        file = path.parent / name
+        if not file.is_file():
+            raise RnnbenchError(
+                f"{path} keeps weights in {name}, which is missing: put it beside it"
+            )
+        size = file.stat().st_size
+        if size < end:
+            raise RnnbenchError(f"{file} is truncated ({size} bytes of {end}): copy it again")
+        total += size
+    return total
+
+
+def _without_functions(proto: Any) -> Any:
+    """A model whose own functions are written out where they are called."""
+    if not proto.functions:
+        return proto
+    import onnx.inliner
+
+    with suppress(Exception):  # a function that cannot be written out stays one node
+        return onnx.inliner.inline_local_functions(proto)
+    return proto
+
+
+def _with_shapes(proto: Any) -> Any:
+    """A model with the shapes that ONNX can infer; without them, less can be said."""
+    import onnx
+
+    if proto.ByteSize() > _INFER_BYTES:
+        return proto
+    with suppress(Exception):  # inference gives up on what is inconsistent, as damaged files are
+        return onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    return proto
+
+
+def _note_shapes(program: Program, graph: Any) -> None:
+    """Adds the shapes of values. The inference drops large weights: only its shapes are read."""
+    for value in (*graph.value_info, *graph.output):
+        port = _port(value)
+        if port.shape is not None:
+            program.shapes.setdefault(port.name, port.shape)
+        program.dtypes.setdefault(port.name, port.dtype)
+    for body in (g for n in graph.node for a in n.attribute for g in _graphs(a)):
+        _note_shapes(program, body)
+
+
+def _note_stale(program: Program, graph: Any) -> None:
+    """Remembers names of sizes that a loop's surroundings have and no input does (pitfall 30d)."""
+    known = {d.dim_param for value in graph.input for d in value.type.tensor_type.shape.dim}
+    loops = [n for n in graph.node if n.op_type in ("Scan", "Loop")]
+    around = {name for n in loops for name in (*n.input, *n.output)}
+    bodies = [b for n in loops for a in n.attribute for b in _graphs(a)]
+    values = [v for v in graph.value_info if v.name in around]
+    values += [v for b in bodies for v in (*b.input, *b.output, *b.value_info)]
+    for value in values:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param not in known and _SYMBOL.fullmatch(dim.dim_param):
+                program.stale.setdefault(dim.dim_param, value.name)
+
+
+class _Reader:
+    """Fills a program in."""
+
+    def __init__(self, program: Program, path: Path) -> None:
+        self.program = program
+        self.path = path
+
+    def read(self, proto: Any) -> None:
+        graph = proto.graph
+        constants = {t.name for t in graph.initializer}
+        self.program.inputs = tuple(_port(v) for v in graph.input if v.name not in constants)
+        self.program.outputs = tuple(_port(v) for v in graph.output)
+        self.program.graph = self.body(graph, set())
+
+    def body(self, graph: Any, outer: set[str]) -> Body:
+        """A graph; every value that it reads must be known by then."""
+        program = self.program
+        known = outer | {v.name for v in graph.input} | {""}
+        for tensor in graph.initializer:
+            program.constants[tensor.name] = self.tensor(tensor)
+            known.add(tensor.name)
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            port = _port(value)
+            if port.shape is not None:
+                program.shapes[port.name] = port.shape
+            program.dtypes[port.name] = port.dtype
+        nodes = []
+        for node in graph.node:
+            program.nodes += 1
+            for name in node.input:
+                if name not in known:
+                    raise RnnbenchError(
+                        f"{self.path} is damaged: node {node.name or node.op_type!r} reads "
+                        f"{name!r}, which nothing makes"
+                    )
+            if node.op_type != "Constant" or not self._constant(node):
+                nodes.append(self.node(node, known))
+            known.update(node.output)
+        missing = [v.name for v in graph.output if v.name not in known]
+        if missing:
+            raise RnnbenchError(
+                f"{self.path} is truncated: nothing makes its output {missing[0]!r}"
+            )
+        return Body(
+            nodes,
+            tuple(v.name for v in graph.input),
+            tuple(Ref(v.name) for v in graph.output),
+        )
+
+    def node(self, node: Any, known: set[str]) -> Node:
+        attributes = {a.name: _attribute(a) for a in node.attribute if not _graphs(a)}
+        bodies = tuple(self.body(g, known) for a in node.attribute for g in _graphs(a))
+        domain = "" if node.domain in ("", "ai.onnx") else f"{node.domain}."
+        made = Node(
+            domain + node.op_type,
+            node.name or next((o for o in node.output if o), node.op_type),
+            [Ref(i) if i else None for i in node.input],
+            attributes,
+            tuple(node.output),
+            bodies,
+        )
+        if made.op == "Scan" and bodies:
+            _wire_scan(made)
+        elif made.op == "Loop" and bodies:
+            _wire_loop(made)
+        return made
+
+    def _constant(self, node: Any) -> bool:
+        """Keeps the value of a Constant node; whether there was one."""
+        import numpy as np
+
+        for attribute in node.attribute:
+            if attribute.name == "value":
+                self.program.constants[node.output[0]] = self.tensor(attribute.t)
+                return True
+            if attribute.name in ("value_int", "value_ints", "value_float", "value_floats"):
+                array = np.asarray(_attribute(attribute))
+                dtype = "int64" if array.dtype.kind == "i" else "float32"
+                values = tuple(array.ravel().tolist()) if array.size <= _FEW else None
+                self.program.constants[node.output[0]] = Tensor(dtype, array.shape, values)
+                return True
+        return False
+
+    def tensor(self, tensor: Any) -> Tensor:
+        from onnx import numpy_helper
+
+        shape = tuple(tensor.dims)
+        data = tensor.raw_data or repr(list(tensor.float_data)).encode()
+        digest = zlib.crc32(data) if tensor.raw_data or tensor.float_data else 0
+        known = Tensor(_dtype(tensor.data_type), shape, None, digest)
+        if tensor.data_location == tensor.EXTERNAL:
+            return Tensor(known.dtype, shape, None, EXTERNAL)
+        if known.dtype == "string":
+            return known
+        if tensor.raw_data and tensor.data_type in _WIDTH:
+            expected = known.size * _WIDTH[tensor.data_type]
+            if len(tensor.raw_data) != expected:
+                raise RnnbenchError(
+                    f"{self.path} is damaged: {tensor.name!r} has {len(tensor.raw_data)} bytes, "
+                    f"and its shape {list(shape)} needs {expected}"
+                )
+        if known.size > _FEW:
+            return known
+        try:
+            array = numpy_helper.to_array(tensor)
+        except Exception as error:
+            raise RnnbenchError(f"{self.path} is damaged: {tensor.name!r} has no value") from error
+        return Tensor(known.dtype, shape, tuple(array.ravel().tolist()), digest)
+
+
+_WIDTH = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
+
+
+def _dtype(code: int) -> str:
+    from onnx import TensorProto
+
+    if code not in TensorProto.DataType.values():
+        return ""
+    name: str = TensorProto.DataType.Name(code).lower()
+    return {"float": "float32", "double": "float64", "undefined": ""}.get(name, name)
+
+
+def _port(value: Any) -> Port:
+    kind = value.type.tensor_type
+    shape = None
+    if kind.HasField("shape"):
+        shape = tuple(_dim(d) for d in kind.shape.dim)
+    return Port(value.name, _dtype(kind.elem_type), shape)
+
+
+def _dim(dim: Any) -> Dim:
+    if dim.HasField("dim_value"):
+        return int(dim.dim_value)
+    name = str(dim.dim_param)
+    return None if name.startswith("unk__") else name or None  # so shape inference says "unknown"
+
+
+def _attribute(attribute: Any) -> Any:
+    from onnx import helper
+
+    if attribute.HasField("t"):
+        return None
+    value = helper.get_attribute_value(attribute)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if attribute.strings:
+        return [item.decode("utf-8", "replace") for item in attribute.strings]
+    return list(value) if attribute.ints or attribute.floats else value
+
+
+def _wire_scan(node: Node) -> None:
+    """https://onnx.ai/onnx/operators/onnx__Scan.html: states first, then sequences."""
+    body = node.bodies[0]
+    states = len(node.args) - int(node.attributes.get("num_scan_inputs") or 0)
+    node.carried = tuple(
+        Carried(*ports)
+        for ports in zip(
+            node.args[:states],
+            body.inputs,
+            body.outputs,
+            _padded(node.outputs, states),
+            strict=False,
+        )
+    )[:states]
+    node.slices = tuple(zip(node.args[states:], body.inputs[states:], strict=False))
+
+
+def _wire_loop(node: Node) -> None:
+    """https://onnx.ai/onnx/operators/onnx__Loop.html: a count and a condition come before."""
+    body = node.bodies[0]
+    states = len(node.args) - 2
+    node.carried = tuple(
+        Carried(*ports)
+        for ports in zip(
+            node.args[2:],
+            body.inputs[2:],
+            body.outputs[1:],
+            _padded(node.outputs, states),
+            strict=False,
+        )
+    )
+
+
+def _padded(names: tuple[str, ...], count: int) -> tuple[str, ...]:
+    return names[:count] + ("",) * (count - len(names))

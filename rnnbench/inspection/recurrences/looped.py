@@ -1,0 +1,103 @@
+"""Recurrences that are loops of the file's language: Scan, Loop, a scripted for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rnnbench.inspection.dataflow import Flow
+from rnnbench.inspection.operators import CELLS, LOOPS, MATRIX, MULTIPLY, RELU, SIGMOID, TANH
+from rnnbench.inspection.program import Body, Node, Ref, walk
+from rnnbench.inspection.recurrences import Recurrence, state_in, state_out
+from rnnbench.inspection.recurrences.cells import classify, dtype, sizes
+
+_COMPUTES = (*MATRIX, *SIGMOID, *TANH, *RELU, *MULTIPLY, *CELLS)
+
+
+def find_looped(flow: Flow) -> tuple[list[Recurrence], set[int]]:
+    """The recurrences, and the ids of the nodes that belong to them."""
+    found: list[Recurrence] = []
+    claimed: set[int] = set()
+    for node in walk(flow.program.graph):
+        if node.op not in LOOPS or not node.bodies or id(node) in claimed:
+            continue
+        body = node.bodies[-1]
+        inner = list(walk(body))
+        states = [c for c in node.carried if _recurs(flow, body, c.inside, c.next)]
+        if not states or not any(n.op in _COMPUTES for n in inner):
+            continue
+        claimed |= {id(n) for n in inner if n.op in CELLS}
+        kind, layers = classify(flow, body.nodes, [(c.inside, c.next) for c in states])
+        inside = {c.inside for c in states}
+        given, hidden = sizes(flow, inner, inside, kind)
+        if kind == "unknown":  # whose matrices may be of any size
+            given = _width(flow, [name for _, name in node.slices])
+            hidden = _width(flow, [c.inside for c in states] + [c.first for c in states])
+        time, batch = _extent(flow, node)
+        found.append(
+            Recurrence(
+                node.name,
+                "scan" if node.op.lower().endswith("scan") else "loop",
+                kind,
+                given,
+                hidden,
+                layers,
+                _direction(node),
+                state_in(flow, [c.first for c in states]),
+                state_out(flow, [c.last for c in states]),
+                dtype=dtype(flow, inner),
+                time=time,
+                batch=batch,
+                period=len(body.nodes),
+                node=node,
+                states=tuple(c.first for c in states),
+                source=node.slices[0][0] if node.slices else None,
+            )
+        )
+    return found, claimed
+
+
+def _recurs(flow: Flow, body: Body, inside: str, following: object) -> bool:
+    """Whether what is handed on is computed from what was handed over, and is more than a count."""
+    makers = [following]
+    seen: set[str] = set()
+    computes = False
+    while makers:
+        value = makers.pop()
+        if not isinstance(value, str) or value in seen:
+            continue
+        seen.add(value)
+        if value == inside:
+            continue
+        for node in flow.makers.get(value, ()):
+            computes = computes or node.op in _COMPUTES
+            makers += node.refs
+            makers += (
+                [r for n in walk(Body(list(node.bodies[-1].nodes))) for r in n.refs]
+                if node.bodies
+                else []
+            )
+            computes = computes or any(n.op in _COMPUTES for b in node.bodies for n in walk(b))
+    return computes and inside in seen
+
+
+def _width(flow: Flow, values: Sequence[Any]) -> int | None:
+    """The last size of the first of some values, where the file says it."""
+    shapes = [flow.program.shape(Ref(v)) for v in values if isinstance(v, str)]
+    return next((s[-1] for s in shapes if s and isinstance(s[-1], int)), None)
+
+
+def _extent(flow: Flow, node: Node) -> tuple[int | str | None, int | str | None]:
+    """(time, batch) of the sequence that is walked along."""
+    if not node.slices:
+        return None, None
+    shape = flow.program.shape(node.slices[0][0]) or ()
+    axes = node.attributes.get("scan_input_axes") or [0]
+    axis = int(axes[0])
+    rest = [d for i, d in enumerate(shape) if i != axis % max(len(shape), 1)]
+    return (shape[axis] if shape else None), (rest[0] if len(rest) > 1 else None)
+
+
+def _direction(node: Node) -> str:
+    backwards = node.attributes.get("scan_input_directions") or [0]
+    return "reverse" if any(backwards) else "forward"

@@ -1,0 +1,1 @@
+"""A first draft of a declaration, from a class and trial runs."""

@@ -1,0 +1,141 @@
+"""A user's own code: `FILE.py[:function]` or `package.module:function` becomes a Model."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rnnbench.core.bundle import is_bundle
+from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.model import Model
+
+_DEFAULT_FUNCTION = "build"
+
+
+def load(spec: str) -> Model:
+    """Imports the code and calls the function that makes the model.
+
+    The folder of the file and the current one are on the path meanwhile.
+
+    Args:
+        spec: `FILE.py`, `FILE.py:function` (`build` unless given) or `package.module:function`.
+
+    Raises:
+        RnnbenchError: the file, module or function is not there, raises, or returns no Model.
+    """
+    where, function = _split(spec)
+    is_file = where.endswith(".py")
+    with importing_from(*([Path(where).parent] if is_file else []), Path()):
+        return _make(
+            where, function, _import_file(Path(where)) if is_file else import_module(where)
+        )
+
+
+@contextmanager
+def importing_from(*folders: Path) -> Iterator[None]:
+    """The folders first on the path, as `python -m` has the current one and the console script not.
+
+    They stay there while what is imported runs, since functions import as well.
+    """
+    added = [str(folder.resolve()) for folder in folders]
+    sys.path[:0] = added
+    try:
+        yield
+    finally:
+        for path in added:
+            if path in sys.path:
+                sys.path.remove(path)
+
+
+def import_module(name: str) -> ModuleType:
+    """Imports a module by its name.
+
+    Raises:
+        RnnbenchError: it is not there, raises, or came with a bundle.
+    """
+    try:
+        _refuse_code_of_a_bundle(name)
+        return importlib.import_module(name)
+    except RnnbenchError:
+        raise
+    except Exception as error:  # somebody's module may raise anything
+        raise RnnbenchError(
+            f"module {name!r} cannot be imported ({one_line(error)}): install it, or run from "
+            "the folder that holds it"
+        ) from error
+
+
+def _make(where: str, function: str, module: ModuleType) -> Model:
+    factory = getattr(module, function, None)
+    if not callable(factory):
+        offered = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        raise RnnbenchError(
+            f"{where} has no function {function!r}: it has {', '.join(offered) or 'none'}; "
+            f"give {where}:FUNCTION, one that returns a rnnbench.Model"
+        )
+    try:
+        model = factory()
+    except RnnbenchError:
+        raise
+    except Exception as error:
+        raise RnnbenchError(
+            f"{where}:{function} raises {type(error).__name__}: {one_line(error)}"
+        ) from error
+    if not isinstance(model, Model):
+        raise RnnbenchError(
+            f"{where}:{function} returned {_a(model)}: return a rnnbench.Model "
+            "(its module, and a TensorSpec for each input)"
+        )
+    return model
+
+
+def _split(spec: str) -> tuple[str, str]:
+    where, _, function = spec.rpartition(":")
+    if not where or function.endswith(".py"):
+        where, function = spec, _DEFAULT_FUNCTION
+    if not where.endswith(".py") and not all(p.isidentifier() for p in where.split(".")):
+        raise RnnbenchError(
+            f"{spec!r} names no code: give FILE.py, FILE.py:function or package.module:function"
+        )
+    return where, function
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise RnnbenchError(f"there is no file {path}: give FILE.py[:function]")
+    path = path.resolve()
+    name = f"_rnnbench_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickling look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise RnnbenchError(f"{path} raises {type(error).__name__}: {one_line(error)}") from error
+    return module
+
+
+def _refuse_code_of_a_bundle(name: str) -> None:
+    """Bundles come from anywhere: to stand in one does not run Python that came with it."""
+    found = importlib.util.find_spec(name.partition(".")[0])
+    for place in (found.origin, *(found.submodule_search_locations or ())) if found else ():
+        for folder in Path(place or "").resolve().parents:
+            if is_bundle(folder):
+                raise RnnbenchError(
+                    f"module {name!r} is inside of the bundle {folder}, and code that came with a "
+                    "bundle is not run: move it out, if you trust it"
+                )
+
+
+def _a(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"

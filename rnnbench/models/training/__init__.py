@@ -1,0 +1,1 @@
+"""Training a variant on a task, and its checkpoints."""

@@ -1,0 +1,155 @@
+"""ONNX as plain C by emx-onnx-cgen, compiled here, for one shape at a time (pitfall 30b)."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.model import Arrays
+
+if TYPE_CHECKING:
+    from rnnbench.core.bundle import Bundle
+
+FORMATS: tuple[str, ...] = ("onnx", "portable")
+ENGINE = True
+PACKAGES: tuple[str, ...] = ("emx-onnx-cgen",)
+MODES: tuple[str, ...] = ()
+SLOW = True
+PINS = True
+
+_FLAGS = ("-std=c11", "-O2", "-fPIC", "-shared", "-w")
+_COMPILE_S = 120.0
+_INLINE_BYTES = 2**31
+"""Weights are written into the C file up to here, so that there is nothing to load beside it."""
+
+
+def available() -> str | None:
+    """Why the generator or a C compiler is not here; None where both are."""
+    if not find_spec("emx_onnx_cgen"):
+        return "emx-onnx-cgen is not installed: pip install emx-onnx-cgen"
+    if shutil.which(_compiler()[0]) is None:
+        return f"there is no C compiler {_compiler()[0]!r}: install one, or name it in CC"
+    return None
+
+
+def devices() -> tuple[str, ...]:
+    """Where it runs."""
+    return ("cpu",)
+
+
+def load(
+    bundle: Bundle | None,
+    path: Path | None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    mode: str = "",
+) -> Callable[[Arrays], Arrays]:
+    """Compiles a function for each shape of the inputs as it comes; it runs in one thread.
+
+    Raises:
+        RnnbenchError: the file is damaged, or emx-onnx-cgen has no C for it.
+    """
+    if device != "cpu":
+        raise RnnbenchError(f"device {device!r}: C is run on cpu here")
+    from rnnbench.formats.onnx.profiles import pinned
+
+    assert path is not None
+    known: dict[Any, Callable[[Arrays], Arrays]] = {}
+
+    def run(arrays: Arrays) -> Arrays:
+        key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
+        if key not in known:
+            shapes = {name: array.shape for name, array in arrays.items()}
+            known[key] = Compiled(path, pinned(path, shapes))
+        return known[key](arrays)
+
+    return run
+
+
+class Compiled:
+    """A C function of a graph whose shapes are fixed.
+
+    Attributes:
+        inputs: the names of those that it takes, in order.
+        outputs: name -> shape and dtype.
+        function: takes the addresses of the inputs, then those of the outputs.
+    """
+
+    def __init__(self, path: Path, proto: Any) -> None:
+        from onnx import helper
+
+        self.function = _link(_generate(path, proto))
+        self.inputs = [value.name for value in proto.graph.input]
+        self.outputs = {
+            value.name: (
+                [dim.dim_value for dim in value.type.tensor_type.shape.dim],
+                helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type),
+            )
+            for value in proto.graph.output
+        }
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        """Computes once."""
+        given = [np.ascontiguousarray(arrays[name]) for name in self.inputs]
+        results = self.empty()
+        self.function(*addresses([*given, *results.values()]))
+        return results
+
+    def empty(self) -> Arrays:
+        """Room for the outputs."""
+        return {name: np.empty(shape, dtype) for name, (shape, dtype) in self.outputs.items()}
+
+
+def addresses(arrays: list[np.ndarray[Any, Any]]) -> list[ctypes.c_void_p]:
+    """Where arrays lie, as C takes them; somebody else keeps them."""
+    return [ctypes.c_void_p(array.ctypes.data) for array in arrays]
+
+
+def _generate(path: Path, proto: Any) -> str:
+    from emx_onnx_cgen import Compiler
+    from emx_onnx_cgen.compiler import CompilerOptions
+
+    options = CompilerOptions(model_name="model", large_weight_threshold=_INLINE_BYTES)
+    try:
+        code: str = Compiler(options).compile(proto)
+    except Exception as error:  # its own, and what its lowering stumbles over
+        said = one_line(error).split(" (while lowering")[0]
+        raise RnnbenchError(
+            f"{path} is not ONNX that emx-onnx-cgen turns into C ({said}): export with --for emx"
+        ) from None
+    return code
+
+
+def _link(code: str) -> Any:
+    """The function of a C file, in a library that is loaded into this process."""
+    with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
+        source, library = Path(folder) / "model.c", Path(folder) / "model.so"
+        source.write_text(code, encoding="utf-8")
+        command = [*_compiler(), *_FLAGS, str(source), "-o", str(library), "-lm"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_COMPILE_S)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise RnnbenchError(f"{command[0]} did not compile the C ({one_line(error)})") from None
+        if done.returncode:
+            errors = [line for line in done.stderr.splitlines() if "error" in line]
+            said = (errors or done.stderr.splitlines() or ["it said nothing"])[0]
+            raise RnnbenchError(f"{command[0]} did not compile the C: {said}")
+        function = ctypes.CDLL(str(library)).model
+    function.restype = None
+    return function
+
+
+def _compiler() -> list[str]:
+    return shlex.split(os.environ.get("CC", "")) or ["cc"]

@@ -1,0 +1,213 @@
+"""ONNX in MNN, which converts it first; it prints what is wrong instead of raising (pitfall 30e).
+
+The converter is called as the extension module that it is: the package around it, `MNN.tools`,
+installs a logging service's client when it is imported, and sends it what was converted.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.model import Arrays
+
+if TYPE_CHECKING:
+    from rnnbench.core.bundle import Bundle
+
+ENGINE = True
+PACKAGES: tuple[str, ...] = ("MNN",)
+FORMATS: tuple[str, ...] = ("onnx", "portable")
+MODES: tuple[str, ...] = ("pinned",)
+"""`pinned`: the file is converted again for each shape of the inputs, with that shape fixed."""
+EXTRA = True
+
+# Without the first, layers become While loops, which are wrong for more than one row. The second
+# is the converter's guess for a dynamic first dimension: 1 makes it drop the loop of an LSTM.
+_FLAGS = ("--useOriginRNNImpl", "--batch=2")
+_LOCK = threading.Lock()  # what it says goes through the process's own stdout
+
+
+def available() -> str | None:
+    """Why MNN is not here; None where it is."""
+    return None if find_spec("MNN") else "MNN is not installed: pip install MNN"
+
+
+def devices() -> tuple[str, ...]:
+    """Where it runs."""
+    return ("cpu",)
+
+
+def load(
+    bundle: Bundle | None,
+    path: Path | None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    mode: str = "",
+) -> Callable[[Arrays], Arrays]:
+    """The converted graph, in MNN's high precision, which is float32.
+
+    It has no int64: such inputs go in as int32, and outputs come back as the file declares them.
+
+    Raises:
+        RnnbenchError: the file is damaged, or MNN cannot convert or run it.
+    """
+    if device != "cpu":
+        raise RnnbenchError(f"device {device!r}: MNN is run on cpu here")
+    assert path is not None
+    if mode != "pinned":
+        return Net(path, threads)
+    known: dict[Any, Net] = {}
+
+    def run(arrays: Arrays) -> Arrays:
+        key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
+        if key not in known:
+            known[key] = _pinned(path, arrays, threads)
+        return known[key](arrays)
+
+    return run
+
+
+def _pinned(path: Path, arrays: Arrays, threads: int | None) -> Net:
+    import onnx
+
+    from rnnbench.formats.onnx.profiles import pinned
+
+    with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
+        file = Path(folder) / path.name
+        onnx.save(pinned(path, {name: array.shape for name, array in arrays.items()}), file)
+        return Net(file, threads)
+
+
+class Net:
+    """A graph that is ready to run.
+
+    Attributes:
+        inputs: the names of those that it uses.
+        outputs: name -> dtype, as the ONNX file says.
+    """
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        import onnx
+
+        try:
+            graph = onnx.load(str(path), load_external_data=False).graph
+        except Exception as error:  # protobuf's
+            raise RnnbenchError(
+                f"{path} is not ONNX ({one_line(error)}): export it again"
+            ) from None
+        self.outputs = {value.name: _dtype(value) for value in graph.output}
+        given = [value.name for value in graph.input]
+        with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder, heard() as told:
+            import MNN  # it greets on stdout
+
+            file = Path(folder) / "model.mnn"
+            try:
+                _convert(path, file)
+                known = MNN.nn.load_module_from_file(str(file), [], []).get_info()["inputNames"]
+                self.inputs = [name for name in given if name in known]
+                options: dict[str, Any] = {"backend": "CPU", "precision": "high"}
+                if threads is not None:
+                    options["numThread"] = threads
+                self.module = MNN.nn.load_module_from_file(
+                    str(file),
+                    self.inputs,
+                    list(self.outputs),
+                    runtime_manager=MNN.nn.create_runtime_manager((options,)),
+                )
+            except Exception as error:
+                raise RnnbenchError(
+                    f"{path} is not ONNX that MNN {MNN.version()} runs "
+                    f"({_cause(told(), error)}): export with --for mnn, and --pin for a loop"
+                ) from None
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        """Computes once."""
+        with heard() as told:
+            results = self.module.forward([self.variable(arrays[name]) for name in self.inputs])
+            if len(results) != len(self.outputs):
+                raise RnnbenchError(_cause(told(), None))
+            return self.read(results)
+
+    @staticmethod
+    def variable(array: np.ndarray[Any, Any]) -> Any:
+        """An input as MNN takes it; it keeps a copy."""
+        from MNN import expr
+
+        kind = expr.float if array.dtype.kind == "f" else expr.int
+        given = np.ascontiguousarray(array, np.float32 if kind == expr.float else np.int32)
+        return expr.const(given, list(array.shape), expr.NCHW, kind)
+
+    def read(self, results: Any) -> Arrays:
+        """What `module.forward` returned, by name."""
+        from MNN import expr
+
+        plain = [
+            expr.convert(result, expr.NCHW) if result.data_format == expr.NC4HW4 else result
+            for result in results
+        ]
+        return {
+            name: np.array(result.read(), dtype)
+            for (name, dtype), result in zip(self.outputs.items(), plain, strict=True)
+        }
+
+
+def _convert(path: Path, target: Path) -> None:
+    import _tools
+
+    given = ["-f", "ONNX", "--modelFile", str(path), "--MNNModel", str(target), "--bizCode", "MNN"]
+    _tools.mnnconvert(["MNNConvert", *given, *_FLAGS])
+    if not target.is_file():  # it returns True whatever happens
+        raise RnnbenchError("it was not converted")
+
+
+@contextmanager
+def heard() -> Iterator[Callable[[], str]]:
+    """Keeps what C++ prints off stdout and stderr, and returns it when it is asked for."""
+    libc = ctypes.CDLL(None if os.name == "posix" else "ucrtbase")
+    with _LOCK, tempfile.TemporaryFile() as file:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        kept = [os.dup(1), os.dup(2)]
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+
+        def said() -> str:
+            libc.fflush(None)
+            file.seek(0)
+            return file.read().decode("utf-8", "replace")
+
+        try:
+            yield said
+        finally:
+            libc.fflush(None)
+            for number, old in zip((1, 2), kept, strict=True):
+                os.dup2(old, number)
+                os.close(old)
+
+
+def _cause(said: str, error: BaseException | None) -> str:
+    """The first line that names what is wrong, without the time and the place in its sources."""
+    lines = [re.sub(r"^(\[[\d:]+\] :\d+: |\[ERROR\] )", "", line) for line in said.splitlines()]
+    for line in lines:
+        if re.search(r"not support|error|fail|don't|can't", line, re.IGNORECASE):
+            return line.strip()
+    return one_line(error) if error is not None else "it returned nothing"
+
+
+def _dtype(value: Any) -> Any:
+    from onnx import helper
+
+    return helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)

@@ -1,0 +1,139 @@
+"""ONNX in OpenCV's dnn module: its new engine takes any shape, and knows no RNN and no Scan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.model import Arrays
+
+if TYPE_CHECKING:
+    from rnnbench.core.bundle import Bundle
+
+ENGINE = True
+PACKAGES: tuple[str, ...] = ("opencv-python-headless",)
+FORMATS: tuple[str, ...] = ("onnx", "portable")
+MODES: tuple[str, ...] = ("pinned",)
+"""`pinned`: the file is read again for each shape of the inputs, with that shape fixed."""
+EXTRA = True
+
+
+def available() -> str | None:
+    """Why OpenCV is not here; None where it is."""
+    return None if find_spec("cv2") else "cv2 is not installed: pip install opencv-python-headless"
+
+
+def devices() -> tuple[str, ...]:
+    """Where it runs."""
+    return ("cpu",)
+
+
+def load(
+    bundle: Bundle | None,
+    path: Path | None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    mode: str = "",
+) -> Callable[[Arrays], Arrays]:
+    """The graph; `threads` is OpenCV's number for the whole process.
+
+    Raises:
+        RnnbenchError: the file is damaged, or OpenCV cannot read or run it.
+    """
+    if device != "cpu":
+        raise RnnbenchError(f"device {device!r}: OpenCV is run on cpu here")
+    assert path is not None
+    if mode != "pinned":
+        return Net(path, threads)
+    known: dict[Any, Net] = {}
+
+    def run(arrays: Arrays) -> Arrays:
+        key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
+        if key not in known:
+            known[key] = Net(path, threads, {name: array.shape for name, array in arrays.items()})
+        return known[key](arrays)
+
+    return run
+
+
+class Net:
+    """A graph that is ready to run.
+
+    Attributes:
+        net: OpenCV's.
+        outputs: the names.
+    """
+
+    def __init__(
+        self, path: Path, threads: int | None = None, shapes: dict[str, Any] | None = None
+    ) -> None:
+        import cv2
+        import onnx
+
+        if threads is not None:
+            cv2.setNumThreads(threads)
+        try:
+            if shapes is not None:
+                from rnnbench.formats.onnx.profiles import pinned
+
+                proto = pinned(path, shapes)
+                given: Any = np.frombuffer(proto.SerializeToString(), np.uint8)
+            else:
+                proto = onnx.load(str(path), load_external_data=False)
+                given = str(path)
+            with _quiet():
+                self.net: Any = cv2.dnn.readNetFromONNX(given)
+        except RnnbenchError:
+            raise
+        except Exception as error:  # its own, and protobuf's
+            raise RnnbenchError(
+                f"{path} is not ONNX that OpenCV {cv2.__version__} reads ({_cause(error)}): "
+                "export with --for opencv, and --pin for a loop"
+            ) from None
+        self.inputs = [value.name for value in proto.graph.input]
+        self.outputs = [value.name for value in proto.graph.output]
+
+    def feed(self, arrays: Arrays) -> None:
+        """Sets the inputs."""
+        for name in self.inputs:
+            self.net.setInput(np.ascontiguousarray(arrays[name]), name)
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        """Computes once."""
+        with _quiet():
+            try:
+                self.feed(arrays)
+                results = self.net.forward(self.outputs)
+            except Exception as error:
+                raise RnnbenchError(_cause(error)) from None
+        return {n: np.array(r) for n, r in zip(self.outputs, results, strict=True)}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Its log repeats on stderr what it raises."""
+    from cv2.utils import logging
+
+    level = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(level)
+
+
+def _cause(error: BaseException) -> str:
+    """The last of its errors, which is the first thing that went wrong, without sources."""
+    said = " ".join(str(error).split())
+    node = re.search(r"Node \[(\w+)@", said)
+    last = re.sub(r"^\([^)]*\) ?", "", said.split("error: ")[-1])
+    last = re.sub(r" in function '\w+'[ >]*$", "", last) or one_line(error)
+    return f"{node[1]}: {last}" if node else last

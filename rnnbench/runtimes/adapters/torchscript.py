@@ -1,0 +1,123 @@
+"""TorchScript in PyTorch's own interpreter. A .ts file is a program: load those that you trust.
+
+The interpreter profiles the first two calls and compiles at the third, and anew where a shape
+differs (pytorch#33354): what is right at first need not be right later. The modes tell them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.model import Arrays
+from rnnbench.core.signature import Port, Signature
+from rnnbench.runtimes.adapters import eager
+
+if TYPE_CHECKING:
+    from rnnbench.core.bundle import Bundle
+
+FORMATS: tuple[str, ...] = ("torchscript",)
+MODES: tuple[str, ...] = ("first", "third")
+"""`first`: each call is the first of a module; `third`: each input is run three times."""
+
+CUDA_ACCURACY = eager.CUDA_ACCURACY
+
+
+def available() -> str | None:
+    """Why PyTorch is not here; None where it is."""
+    return None if find_spec("torch") else "torch is not installed: pip install torch"
+
+
+def devices() -> tuple[str, ...]:
+    """Where PyTorch can run on this machine."""
+    return eager.devices()
+
+
+def load(
+    bundle: Bundle | None,
+    path: Path | None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    mode: str = "",
+) -> Callable[[Arrays], Arrays]:
+    """The scripted module on a device.
+
+    Raises:
+        RnnbenchError: the file is damaged, or is no TorchScript.
+    """
+    once = _load(bundle, path, device, threads)
+    if mode == "first":
+        return lambda arrays: _load(bundle, path, device, threads)(arrays)
+    if mode == "third":
+        return lambda arrays: [once(arrays) for _ in range(3)][-1]
+    return once
+
+
+def signature(path: Path) -> Signature:
+    """What `forward` declares: names and types, of tensors neither dtype nor shape."""
+    return _signature(_module(path, "cpu"), path)
+
+
+def _load(
+    bundle: Bundle | None, path: Path | None, device: str, threads: int | None
+) -> Callable[[Arrays], Arrays]:
+    from rnnbench.core.threads import torch_threads
+    from rnnbench.models.calls import call
+
+    module = _module(path, device)
+    if bundle is None:
+        from rnnbench.runtimes.adapters._positional import by_signature
+
+        return by_signature(module, _signature(module, path), device, threads)
+    inputs, outputs = bundle.inputs, bundle.outputs
+
+    def run(arrays: Arrays) -> Arrays:
+        with torch_threads(threads):
+            return call(module, inputs, outputs, arrays, device=device)
+
+    return run
+
+
+def _module(path: Path | None, device: str) -> Any:
+    import torch
+
+    from rnnbench.core.known_warnings import torchscript_deprecation
+
+    try:
+        with torchscript_deprecation():
+            module: Any = torch.jit.load(str(path), map_location=device)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise RnnbenchError(
+            f"{path} is not TorchScript that torch {torch.__version__} loads "
+            f"({one_line(error)}): export it again"
+        ) from None
+    module.eval()
+    return module
+
+
+def _signature(module: Any, path: Path | None) -> Signature:
+    try:
+        schema = module.forward.schema
+    except (AttributeError, RuntimeError):
+        raise RnnbenchError(f"{path} has no method `forward`: nothing can be called") from None
+    inputs = tuple(_port(argument.name, argument.type) for argument in schema.arguments[1:])
+    kinds = [leaf for returned in schema.returns for leaf in _leaves(returned.type)]
+    return Signature(inputs, tuple(_port(f"output_{i}", kind) for i, kind in enumerate(kinds)))
+
+
+def _leaves(kind: Any) -> list[Any]:
+    if kind.kind() == "TupleType":
+        return [leaf for element in kind.elements() for leaf in _leaves(element)]
+    return [kind]
+
+
+def _port(name: str, kind: Any) -> Port:
+    number = {"IntType": "int", "FloatType": "float", "BoolType": "bool"}.get(kind.kind())
+    if number is not None:
+        return Port(name, number, ())
+    tensor = kind.kind() == "TensorType" or ("Tensor" in str(kind) and "Optional" in kind.kind())
+    return Port(name, "" if tensor else str(kind), None)

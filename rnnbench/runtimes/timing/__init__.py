@@ -1,0 +1,118 @@
+"""The ways to be timed: one file each, with the same few names.
+
+* `FORMAT`: the file that it runs; `eager` where it runs the module itself;
+* `MODES`: its ways to run -> the devices that have them; "" is the usual way;
+* `PROFILE`, where the file is written for it, with the shape of the inputs fixed, before it is
+  timed: the name of its rewrites in `rnnbench/formats/onnx/profiles.py`;
+* `RECOMPILES`: whether it compiles again during its first calls, which then has its own column;
+* `PLANS`: the plans, `quick` and `full`, that it is part of without being asked for;
+* `available()`: None, or in one line why it is not here and what brings it;
+* `devices()`: where it can run on this machine;
+* `prepare(source, arrays, device, threads, mode)`: a `Subject`, with its inputs where they belong.
+
+They are thinner than the adapters, which copy and check what goes in and comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.core.errors import RnnbenchError, Unavailable
+from rnnbench.core.model import Arrays, TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is to run: the module itself, or a file that was exported from it.
+
+    Attributes:
+        inputs: in the order in which the module takes them.
+        outputs: the names of the tensors that it returns.
+        module: for those that run it; None where its code is not here.
+        path: for those that run a file.
+    """
+
+    inputs: Sequence[TensorSpec]
+    outputs: Sequence[str]
+    module: torch.nn.Module | None = None
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A call without arguments, ready to be timed.
+
+    Attributes:
+        run: computes once, and has done so when it returns.
+        read: the outputs by name of what `run` returned.
+        launch: the same as `run` without waiting for the device, for CUDA's own events; None where
+            there is no such thing.
+    """
+
+    run: Callable[[], Any]
+    read: Callable[[Any], Arrays]
+    launch: Callable[[], Any] | None = None
+
+
+def in_torch(call: Callable[..., Any], source: Source, arrays: Arrays, device: str) -> Subject:
+    """A callable of PyTorch on tensors that are already on the device.
+
+    Who times it is expected to be in `torch.inference_mode()`, which would else be timed with it.
+    """
+    tensors = to_tensors(source, arrays, device)
+
+    def run() -> Any:
+        return call(*tensors)
+
+    if not device.startswith("cuda"):
+        return Subject(run, lambda returned: to_arrays(source, returned))
+    from rnnbench.core.cuda import synchronised
+
+    return Subject(synchronised(run), lambda returned: to_arrays(source, returned), run)
+
+
+def to_tensors(source: Source, arrays: Arrays, device: str) -> list[torch.Tensor]:
+    """The inputs in their order, on a device."""
+    import torch
+
+    return [torch.from_numpy(arrays[spec.name]).to(device) for spec in source.inputs]
+
+
+def to_arrays(source: Source, returned: Any) -> Arrays:
+    """What a module returned, by the declared names."""
+    from rnnbench.models.calls import call
+
+    return call(lambda: returned, (), source.outputs, {})
+
+
+def module_of(source: Source, device: str) -> torch.nn.Module:
+    """The module on a device, ready for inference.
+
+    Raises:
+        RnnbenchError: its code is not here.
+    """
+    if source.module is None:
+        raise RnnbenchError("the code of the model is not on this machine: give its FILE.py")
+    return source.module.to(device).eval()
+
+
+def path_of(source: Source) -> Path:
+    """The file to run."""
+    assert source.path is not None, "whoever prepares a file exports it first"
+    return source.path
+
+
+def one_thread(engine: str, threads: int) -> None:
+    """Refuses to time an engine beside others that have more threads.
+
+    Raises:
+        Unavailable: more than one is asked for.
+    """
+    if threads != 1:
+        raise Unavailable(f"{engine} is timed in one thread, not {threads}: use --threads 1")

@@ -1,0 +1,294 @@
+"""One artifact in one runtime, in a process of its own: an abort or a hang stays in it.
+
+The child is `python -m rnnbench.runtimes.worker`. Some runtimes abort the process on an empty batch
+(onnxruntime), panic (tract) or never return; and a foreign TorchScript or .pt2 file is a program.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.core.model import Arrays
+from rnnbench.core.signature import Signature
+from rnnbench.runtimes.job import Job, load, signature
+from rnnbench.runtimes.messages import receive, send
+
+__all__ = ["Job", "Worker", "WorkerError"]
+
+_NO_MEMORY = re.compile(
+    r"bad[_ ]alloc|allocate memory|failed to allocate|unable to allocate|out of memory", re.I
+)
+_MODULE = __spec__.name  # what a process of its own runs
+_FAREWELL = 5.0  # seconds that a child has to remove its temporary files and end
+
+
+class WorkerError(RnnbenchError):
+    """The process died, hung or ran out of memory.
+
+    Attributes:
+        reason: `SIGABRT`, `no answer in 60 s`, `out of memory (limit 4.0 GB)`.
+    """
+
+    def __init__(self, reason: str, said: str = "") -> None:
+        super().__init__(f"{reason}: {said}" if said else reason)
+        self.reason = reason
+
+
+class Worker:
+    """Outputs by name from inputs by name, computed in another process.
+
+    The process starts with the `with` block or the first call; after a `WorkerError` the next call
+    starts a new one. Not to be shared between threads.
+
+    Args:
+        job: what to load.
+        seconds: how long loading, and each call, may take.
+        memory: bytes that the process may allocate (Linux, macOS where its kernel honours it).
+    """
+
+    def __init__(self, job: Job, *, seconds: float = 60.0, memory: int = 4 * 2**30) -> None:
+        self.job = job
+        self._seconds = seconds
+        self._memory = memory
+        self._process: subprocess.Popen[bytes] | None = None
+        self._dead = False
+        self._said: Any = None  # what the runtime prints, in a file that needs no reader
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __call__(self, inputs: Arrays) -> Arrays:
+        """Runs the artifact.
+
+        Raises:
+            RnnbenchError: the runtime refused; the process lives on.
+            WorkerError: the process died, hung or ran out of memory.
+        """
+        return self._ask({"do": "run"}, inputs)[1]
+
+    def signature(self) -> Signature:
+        """The inputs and outputs as the file itself declares them."""
+        return Signature.from_json(self._ask({"do": "signature"})[0])
+
+    def close(self) -> None:
+        """Ends the process; it may be started again."""
+        process, self._process = self._process, None
+        if process is not None:
+            _end(process)
+            self._said.close()
+
+    def kill(self) -> None:
+        """Ends the process at once, for good, also while another thread waits for its answer."""
+        self._dead = True
+        process = self._process
+        if process is not None:
+            _kill(process)
+
+    def _ask(self, header: dict[str, Any], arrays: Arrays | None = None) -> _Answer:
+        if self._process is None:
+            self._start()
+        return self._exchange(header, arrays)
+
+    def _start(self) -> None:
+        if self._process is not None:
+            return
+        if self._dead:
+            raise WorkerError("stopped")
+        job = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.job).items()}
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", _MODULE, json.dumps(job), str(self._memory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.curdir for p in sys.path)},
+            start_new_session=True,  # so that what it starts itself (compilers) ends with it
+        )
+        try:
+            if self._dead:  # killed by another thread between the two
+                raise WorkerError("stopped")
+            self._exchange(None)
+        except BaseException:
+            self.close()
+            raise
+
+    def _exchange(self, header: dict[str, Any] | None, arrays: Arrays | None = None) -> _Answer:
+        """Sends a request, unless it is the first answer that is waited for, and reads."""
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            _kill(process)
+
+        timer = threading.Timer(self._seconds, give_up)
+        timer.start()
+        try:
+            if header is not None:
+                send(process.stdin, header, arrays)  # type: ignore[arg-type]
+            answer, results = receive(process.stdout)  # type: ignore[arg-type]
+        except (EOFError, OSError):
+            raise self._died(late.is_set()) from None
+        except BaseException:  # Ctrl-C in the middle of a message: the rest of it is of no use
+            self.close()
+            raise
+        finally:
+            timer.cancel()
+        if "error" in answer:
+            raise self._error(answer)
+        return answer, results
+
+    def _error(self, answer: dict[str, Any]) -> RnnbenchError:
+        if answer["error"] == "memory":
+            self.close()
+            return self._out_of_memory()
+        kind = Unavailable if answer["error"] == "unavailable" else RnnbenchError
+        return kind(answer["message"])
+
+    def _died(self, late: bool) -> WorkerError:
+        assert self._process is not None
+        _kill(self._process)
+        code = self._process.wait()
+        self._said.seek(0)
+        lines = self._said.read().decode(errors="replace").strip().splitlines()
+        self.close()
+        if late:
+            return WorkerError(f"no answer in {self._seconds:g} s")
+        if any(map(_NO_MEMORY.search, lines[-5:])):
+            return self._out_of_memory()
+        return WorkerError(_name_of(code), lines[-1].strip()[:200] if lines else "")
+
+    def _out_of_memory(self) -> WorkerError:
+        limit = f" (limit {self._memory / 2**30:.1f} GB)" if self.job.device == "cpu" else ""
+        return WorkerError(f"out of memory{limit}")
+
+
+_Answer = tuple[dict[str, Any], Arrays]
+
+
+def _name_of(code: int) -> str:
+    try:
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    except ValueError:
+        return f"signal {-code}"
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (AttributeError, PermissionError):  # Windows; a group that is being taken down
+        process.kill()
+    except ProcessLookupError:
+        pass
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(OSError):
+        process.stdin.close()  # the child reads the end, and leaves
+    try:
+        process.wait(_FAREWELL)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        _kill(process)
+        process.wait()
+        process.stdout.close()
+
+
+# -- the child ------------------------------------------------------------------------------------
+
+
+def main(words: list[str]) -> None:
+    """Loads the job, then answers requests until the parent closes the pipe.
+
+    The channel is what stdin and stdout were; whatever a runtime prints goes to stderr instead.
+    """
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    raw = json.loads(words[0])
+    paths = {k: None if raw[k] is None else Path(raw[k]) for k in ("path", "bundle")}
+    job = Job(**(raw | paths))
+    import rnnbench.core.bundle  # noqa: F401  (Python calls a lack of memory a syntax error)
+
+    if job.device == "cpu":  # a driver reserves far more than it uses
+        _limit_memory(int(words[1]))
+    loaded: list[Callable[[Arrays], Arrays]] = []
+
+    def start() -> _Answer:
+        loaded.append(load(job))
+        return {}, {}
+
+    if not _answer(answers, start):
+        return
+    while True:
+        try:
+            header, arrays = receive(requests)
+        except EOFError:
+            return
+        if header["do"] == "run":
+            _answer(answers, lambda given=arrays: ({}, loaded[0](given)))  # type: ignore[misc]
+        else:
+            _answer(answers, lambda: (signature(job).to_json(), {}))
+
+
+def _answer(stream: BinaryIO, work: Callable[[], _Answer]) -> bool:
+    """Sends what the work returns, or why it returned nothing; whether it did."""
+    try:
+        header, arrays = work()
+    except Exception as error:  # each runtime raises types of its own
+        kind = "unavailable" if isinstance(error, Unavailable) else "refused"
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+            kind = "memory"
+        send(stream, {"error": kind, "message": one_line(error)})
+        return False
+    send(stream, header, arrays)
+    return True
+
+
+def _limit_memory(size: int) -> None:
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit for a process itself
+        return
+    # Linux counts what a process may write to; elsewhere only the address space is counted.
+    kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
+    try:
+        resource.setrlimit(kind, (size, size))
+    except (ValueError, OSError):  # macOS refuses some sizes; the time limit remains
+        return
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
+    atexit._run_exitfuncs()  # removes temporary files
+    os._exit(0)  # what is left is freeing memory, over which torch takes a third of a second
