@@ -16,8 +16,10 @@ test: $(VENV)/.installed-dev
 
 engines: $(VENV)/.installed-dev
 	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[dev,engines]"
-	$(RUN) -m pytest -n auto --dist loadgroup tests/test_conform.py tests/test_portable.py \
-		tests/test_engine_runtimes.py tests/test_runtimes.py tests/test_ragged.py tests/test_bench.py
+	$(RUN) -m pytest -n auto --dist loadgroup tests/checking/test_conformance.py \
+		tests/formats/test_portable.py tests/formats/test_ragged.py \
+		tests/runtimes/test_engine_runtimes.py tests/runtimes/test_runtimes.py \
+		tests/benchmarking/test_bench.py
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .

@@ -4,8 +4,8 @@ import pytest
 
 import rnnbench
 from rnnbench.models import variants
-from tests import task_models
-from tests.onnxruntime_headers import headers
+from tests.helpers import task_models
+from tests.helpers.onnxruntime_headers import headers
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +28,7 @@ def variant_bundle(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def task_bundles(tmp_path_factory):
-    """The models of tests/task_models.py by name; leave them as they are."""
+    """The models of tests/helpers/task_models.py by name; leave them as they are."""
     out = tmp_path_factory.mktemp("tasks")
     return {name: task_models.export(name, out) for name in task_models.MODELS}
 

@@ -1,0 +1,118 @@
+"""The cases of a full sweep, what one result says of a case, and running a failure again."""
+
+import json
+import shlex
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from rnnbench import Model, TensorSpec
+from rnnbench import __main__ as cli
+from rnnbench.cases.plans import INPUTS, LENGTHS, STATES, make_inputs, parse_case, plan_sweep
+from rnnbench.checking.case_selection import Sweep
+from rnnbench.checking.check import Checking, check
+from tests.helpers import handmade
+
+TRACED = {"time": 5, "batch": 3}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    return handmade.make_bundle(tmp_path_factory.mktemp("sound"))
+
+
+def ragged():
+    inputs = (
+        TensorSpec("x", ("time", "batch", 2)),
+        TensorSpec("lengths", ("batch",), "int64", role="lengths"),
+        TensorSpec("h0", (1, "batch", 4), role="state"),
+    )
+    return Model(torch.nn.Identity(), inputs, ("y", "hn"), states={"h0": "hn"})
+
+
+def test_a_sweep_has_every_size_state_and_kind_of_value():
+    plans = plan_sweep(ragged(), TRACED, {})
+    shapes = {(plan.dims["batch"], plan.dims["time"]) for plan in plans}
+    assert shapes >= {(b, t) for b in (1, 2, 3, 4, 7) for t in (1, 2, 5, 6, 13, 97)}
+    assert max(time for _, time in shapes) == 1000
+    assert {(plan.inputs, plan.state) for plan in plans} >= {(i, s) for i in INPUTS for s in STATES}
+    assert {plan.lengths for plan in plans} == set(LENGTHS)
+    assert len({plan.seed for plan in plans}) == len({plan.name for plan in plans}) == len(plans)
+    again = plan_sweep(ragged(), TRACED, {}, seed=1)
+    assert not {plan.seed for plan in plans} & {plan.seed for plan in again}
+    fixed = plan_sweep(ragged(), TRACED, {"time": 5})
+    assert {plan.dims["time"] for plan in fixed} == {5}
+
+
+def test_the_values_are_what_the_case_says():
+    def arrays(text):
+        return make_inputs(ragged(), parse_case(text, TRACED | {"batch": 8, "time": 9}))
+
+    lengths = arrays("")["lengths"]
+    assert {1, 9} <= set(lengths.tolist())
+    assert lengths.min() >= 1
+    assert set(arrays("lengths=one")["lengths"].tolist()) == {1}
+    assert set(arrays("lengths=full")["lengths"].tolist()) == {9}
+    tiny = arrays("inputs=denormal")["x"]
+    assert tiny.dtype == np.float32
+    assert np.abs(tiny).max() < np.finfo(np.float32).smallest_normal
+    assert np.count_nonzero(tiny) > tiny.size // 2
+    assert np.abs(arrays("inputs=large")["x"]).max() > 20
+    assert not arrays("inputs=zero,state=zero")["x"].any()
+    assert not arrays("state=zero")["h0"].any()
+    assert np.ptp(arrays("inputs=constant")["x"]) == 0
+
+
+@pytest.mark.parametrize("kind", [f"inputs={kind}" for kind in INPUTS] + ["state=carried"])
+def test_sound_files_are_right_at_every_kind_of_value(sound, kind):
+    how = Checking(Sweep(extra=(kind,), only=(kind,)), isolation=None)
+    report = check(sound, ["onnxruntime", "torchscript"], how=how)
+    assert report.ok
+    assert {row.cases for row in report.rows} == {1}
+
+
+def test_the_share_of_equal_argmax_and_the_relative_error(tmp_path):
+    def swapped(proto):  # the last two units of y change places; hn stays
+        proto.graph.node[1].output[0] = "right"
+        order = np.array([0, 1, 3, 2])
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(order, "order"))
+        proto.graph.node.append(onnx.helper.make_node("Gather", ["right", "order"], ["y"], axis=2))
+
+    bundle = handmade.make_bundle(tmp_path, edit=swapped)
+    rows = {row.output: row for row in check(bundle, ["onnxruntime"], isolate=False).rows}
+    assert rows["y"].verdict == "DIFFERS"
+    assert 0 <= rows["y"].same_argmax < 1
+    assert rows["y"].relative_error > rows["hn"].relative_error
+    assert rows["hn"].verdict == "same"
+    assert rows["hn"].same_argmax is None, "a state holds no scores"
+
+
+def test_the_printed_command_runs_the_failure_again(tmp_path, capsys):
+    def scaled(proto):
+        handmade.replace_initializer(proto, "R", handmade.initializer(proto, "R") * 1.01)
+
+    bundle = handmade.make_bundle(tmp_path, edit=scaled)
+    made = "time=17,batch=2,inputs=large"
+
+    def run(*words):
+        with pytest.raises(SystemExit) as caught:
+            cli.main([*words, "--json"])
+        return caught.value.code, json.loads(capsys.readouterr().out)["results"]
+
+    words = ["check", str(bundle.path), "--runtime", "onnxruntime", "--only", "longer"]
+    code, first = run(*words, "--case", made, "--save-failures", str(tmp_path / "bad"))
+    assert code == 1
+    assert {result["case"] for result in first} == {"longer", made}
+    for result in first:
+        words = shlex.split(result["repeat"])
+        assert words[0] == "rnnbench"
+        code, (again,) = run(*words[1:])
+        assert code == 1
+        assert again == result
+    saved = sorted((tmp_path / "bad").iterdir())
+    assert [path.name for path in saved] == [
+        "made-gru-onnx-onnxruntime-longer.npz",
+        f"made-gru-onnx-onnxruntime-{made}.npz",
+    ]

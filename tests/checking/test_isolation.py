@@ -1,0 +1,86 @@
+"""check in processes: what dies, hangs or is missing is a row, and the rest goes on."""
+
+import json
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from rnnbench import __main__ as cli
+from rnnbench.checking.case_selection import Sweep
+from rnnbench.checking.check import Checking, Isolation, check
+from rnnbench.checking.junit import format_junit
+from rnnbench.core.errors import RnnbenchError
+from tests.helpers import handmade
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    return handmade.make_bundle(tmp_path_factory.mktemp("sound"))
+
+
+def scaled(proto):
+    handmade.replace_initializer(proto, "R", handmade.initializer(proto, "R") * 1.01)
+
+
+def test_an_abort_at_nothing_is_a_limit_and_no_failure(sound):
+    report = check(sound, ["onnxruntime"])
+    assert report.ok
+    (limit,) = [row for row in report.rows if row.verdict == "limit"]
+    assert limit.worst_case == "empty-batch"
+    assert "ends its process at batch=0" in limit.reason
+    assert {row.cases for row in report.rows if row is not limit} == {17}
+
+
+def test_a_hang_is_a_row_and_the_others_go_on(sound):
+    how = Checking(Sweep(only=("traced",)), isolation=Isolation(seconds=0.05, workers=1))
+    report = check(sound, ["eager", "onnxruntime"], how=how)
+    assert not report.ok
+    assert {row.runtime for row in report.rows} == {"eager", "onnxruntime"}
+    assert any("no answer in 0.05 s" in row.reason for row in report.rows)
+
+
+def test_a_failure_can_be_run_again_and_is_saved(tmp_path, capsys):
+    bundle = handmade.make_bundle(tmp_path, edit=scaled)
+    words = ["check", str(bundle.path), "--runtime", "onnxruntime", "--only", "longer"]
+    words += ["--case", "batch=3,time=17", "--save-failures", str(tmp_path / "bad")]
+    with pytest.raises(SystemExit) as caught:
+        cli.main([*words, "--junit", str(tmp_path / "junit.xml"), "--json"])
+    out, err = capsys.readouterr()
+    assert caught.value.code == 1
+    results = {result["case"]: result for result in json.loads(out)["results"]}
+    assert set(results) == {"longer", "time=17,batch=3"}
+    for name, result in results.items():
+        assert result["repeat"].endswith(f"--runtime onnxruntime --only {name}")
+        assert result["outputs"]["y"]["first_step"] is not None
+    assert f"again: {results['longer']['repeat']}" in err
+    with np.load(tmp_path / "bad" / "made-gru-onnx-onnxruntime-longer.npz") as saved:
+        assert {"in/x", "in/h0", "out/y", "ref/y", "eager/hn"} <= set(saved.files)
+    suites = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert (suites.get("tests"), suites.get("failures")) == ("2", "2")
+    assert {case.get("name") for case in suites.iter("testcase")} == set(results)
+
+
+def test_junit_has_a_row_per_case(sound):
+    report = check(sound, ["eager"], isolate=False)
+    root = ElementTree.fromstring(format_junit(report))
+    cases = [case.get("name") for case in root.iter("testcase")]
+    assert len(cases) == len(report.results) == 2 * 17
+    assert root.get("failures") == root.get("errors") == "0"
+
+
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [
+        ({"kind": "some"}, "unknown kind of cases 'some': choose from quick, full"),
+        ({"extra": ("bach=3",)}, "'bach=3' is none of time=N, batch=N"),
+        ({"extra": ("batch=x",)}, "must be a whole number"),
+        ({"extra": ("inputs=huge",)}, "unknown inputs of a case 'huge'"),
+        ({"only": ("no-such",)}, "'no-such' is none of"),
+    ],
+)
+def test_a_wrong_case_is_one_line(sound, sweep, message):
+    with pytest.raises(RnnbenchError) as caught:
+        check(sound, how=Checking(Sweep(**sweep), isolation=None))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

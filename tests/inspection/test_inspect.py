@@ -1,0 +1,393 @@
+"""`inspect`: every recurrence, every hazard by name, and nothing on clean files."""
+
+import json
+
+import pytest
+from onnx import TensorProto, helper
+
+import rnnbench
+from rnnbench import Model, TensorSpec
+from rnnbench import __main__ as cli
+from rnnbench.core import plugins
+from rnnbench.inspection.inspect import differences
+from rnnbench.models import variants
+from tests.helpers import handmade
+from tests.helpers.stock_files import (
+    Cast,
+    Doubled,
+    Flipped,
+    Kept,
+    Layer,
+    Loop,
+    MixedGru,
+    Normed,
+    PeepholeLstm,
+    Stepped,
+    TwoGates,
+    TwoLstms,
+    WeighedGru,
+    Whole,
+    attribute,
+    constant_lengths,
+    declared_dynamic,
+    decomposed,
+    doubled,
+    dropout,
+    edited,
+    exported,
+    in_training,
+    looped,
+    new,
+    old,
+    opset,
+    scanned,
+    scripted,
+    sequence,
+    stale,
+    traced,
+    traced_onnx,
+    without_state,
+)
+
+KINDS = {"RNN": "rnn_tanh", "GRU": "gru", "LSTM": "lstm"}
+
+
+CASES = {
+    "frozen_length": lambda p: declared_dynamic(new(Layer(), p, ({1: "batch"},))),
+    "unrolled_loop": lambda p: old(Loop(), p),
+    "foldable_weights": lambda p: new(Layer(hidden=64), p),
+    "baked_device": lambda p: traced(Layer(), p),
+    "no_state_output": lambda p: old(Layer(), p),
+    "training_dropout": lambda p: exported(Layer(num_layers=2, dropout=0.3), p),
+    "kept_state": lambda p: scripted(Kept(), p),
+    "backward_direction": lambda p: old(Layer(bidirectional=True), p),
+    "linear_before_reset": lambda p: edited(p, attribute(linear_before_reset=0)),
+    "layout": lambda p: edited(p, attribute(layout=1)),
+    "opset": lambda p: edited(p, opset(22)),
+    "float_type": lambda p: edited(p, doubled),
+    "constant_lengths": lambda p: edited(p, constant_lengths),
+    "no_initial_state": lambda p: edited(p, without_state),
+    "sequence_construct": lambda p: edited(p, sequence),
+    "stale_shapes": lambda p: edited(p, stale),
+    "frozen_batch": lambda p: edited(
+        p, lambda m: setattr(m.graph.input[1].type.tensor_type.shape.dim[1], "dim_value", 2)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", plugins.names("hazards"))
+def test_each_hazard_is_found_by_name(tmp_path, name):
+    report = rnnbench.inspect(CASES[name](tmp_path / "file"))
+    found = [h for h in report.hazards if h.name == name]
+    assert found, [h.name for h in report.hazards]
+    plugin = plugins.load("hazards", name)
+    assert all(h.pitfall == plugin.PITFALL and h.remedy and h.where and h.what for h in found)
+
+
+@pytest.mark.parametrize(
+    ("write", "severity"),
+    [
+        (old, "error"),  # declared dynamic, and computes five steps
+        (traced, "error"),  # takes any length, and computes five steps
+        (
+            lambda m, p: old(m, p, dynamic=False),
+            "warning",
+        ),  # declares five steps: others are refused
+        (exported, "warning"),
+    ],
+)
+def test_a_frozen_length_is_an_error_where_nothing_refuses_others(tmp_path, write, severity):
+    report = rnnbench.inspect(write(Loop().eval(), tmp_path / "file"))
+    (found,) = [h for h in report.hazards if h.name == "frozen_length"]
+    silent = "computes 5 steps, whatever the length of its input"
+    what = silent if severity == "error" else "takes 5 steps and no other number"
+    assert (found.severity, found.what) == (severity, what)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: edited(p, dropout),
+        lambda p: traced(Layer(num_layers=2, dropout=0.3), p),
+    ],
+)
+def test_dropout_in_training_mode_in_the_other_formats(tmp_path, make):
+    names = {h.name for h in rnnbench.inspect(make(tmp_path / "file")).hazards}
+    assert "training_dropout" in names
+
+
+@pytest.mark.parametrize("write", [in_training, traced, scripted, exported])
+def test_a_batch_norm_in_training_mode(tmp_path, write):
+    def found(module):
+        report = rnnbench.inspect(write(module, tmp_path / "file"))
+        return [h.what for h in report.hazards if h.name == "training_dropout"]
+
+    assert any("a batch norm in training mode" in what for what in found(Normed().train()))
+    if write is not in_training:
+        assert found(Normed().eval()) == []
+
+
+@pytest.mark.parametrize("op", ["Scan", "Loop"])
+def test_loops_of_onnx_are_recurrences(tmp_path, op):
+    report = rnnbench.inspect(edited(tmp_path / "file", looped(op)))
+    (found,) = report.recurrences
+    assert (found.form, found.kind) == (op.lower(), "rnn_tanh")
+    assert (found.input_size, found.hidden_size) == (3, 4)
+    assert found.state_in == "input h0"
+    assert found.state_out == "output last"
+    assert report.ok
+
+
+@pytest.mark.parametrize("name", variants.names())
+def test_nothing_is_reported_on_clean_files(variant_bundle, name):
+    _, bundle = variant_bundle(name)
+    for format, artifact in bundle.artifacts.items():
+        report = rnnbench.inspect(artifact.path)
+        assert report.hazards == ()
+        assert report.format == format
+        assert report.recurrences
+        for found in report.recurrences:
+            assert (found.form, found.hidden_size, found.direction) == ("fused", 4, "forward")
+            assert "input " in found.state_in
+            assert "output " in found.state_out
+
+
+@pytest.fixture(scope="session")
+def own_cells(tmp_path_factory):
+    """Loops over cells that have the products and activations of a GRU, an LSTM, an RNN."""
+
+    def export(cell):
+        states = ("h0", "c0") if cell is PeepholeLstm else ("h0",)
+        inputs = (
+            TensorSpec("x", ("time", "batch", 8)),
+            *(TensorSpec(name, ("batch", 16), role="state") for name in states),
+        )
+        finals = {name: f"{name}_last" for name in states}
+        model = Model(Stepped(cell()), inputs, ("y", *finals.values()), finals, cell.__name__)
+        out = tmp_path_factory.mktemp("own")
+        return rnnbench.export(model, ("onnx", "torchscript", "pt2"), out)
+
+    return [export(cell) for cell in (MixedGru, TwoGates, Flipped, PeepholeLstm)]
+
+
+@pytest.mark.xdist_group("own cells")
+def test_a_cell_of_ones_own_is_no_gru_or_lstm(own_cells, tmp_path):
+    for bundle in own_cells:
+        for format, artifact in bundle.artifacts.items():
+            (found,) = rnnbench.inspect(artifact.path).recurrences
+            assert found.form == ("loop" if format == "torchscript" else "scan")
+            assert found.kind == "unknown"
+            size = None if format == "torchscript" else 16  # which says no shapes
+            assert found.hidden_size == size
+        stock = traced_onnx(bundle, tmp_path / "stock.onnx")
+        (found,) = rnnbench.inspect(stock).recurrences
+        assert (found.form, found.kind) == ("unrolled", "unknown")
+
+
+@pytest.mark.parametrize("name", ["elman-loop", "gru-loop", "lstm-loop", "linear-loop"])
+def test_a_loop_is_proved_to_be_its_cell(tmp_path, name):
+    options = variants.Options(5, 4, 2, output_size=4)
+    model = variants.model(name, options, bundle_name=name)
+    formats = ("onnx", "torchscript", "pt2")
+    bundle = rnnbench.export(model, formats, tmp_path, keep_loops=True)
+    kind = name.removesuffix("-loop")
+    for artifact in bundle.artifacts.values():
+        found = rnnbench.inspect(artifact.path).recurrences
+        assert [r.kind for r in found] == [kind if kind in ("gru", "lstm") else "rnn_tanh"] * 2
+        assert [(r.input_size, r.hidden_size) for r in found] == [(5, 4), (4, 4)]
+
+
+PRODUCTS = (("MatMul", ["xt", "w"], "wx"), ("MatMul", ["h", "r"], "rh"))
+
+
+def kind_of(path, *nodes, states=("h",)):
+    """(kind, layers) of a Scan over these nodes."""
+    (found,) = rnnbench.inspect(edited(path, scanned(*nodes, states=states))).recurrences
+    return found.kind, found.num_layers
+
+
+@pytest.mark.parametrize(
+    ("added", "kind"),
+    [
+        ([], "rnn_tanh"),
+        (["b"], "rnn_tanh"),
+        (["h"], "unknown"),
+        (["hh"], "unknown"),
+        (["b", "h"], "unknown"),
+    ],
+)
+def test_a_sum_of_onnx_has_any_number_of_values(tmp_path, added, kind):
+    square = [("Mul", ["h", "h"], "hh")] if "hh" in added else []
+    total = ("Sum", ["wx", "rh", *added], "sum")
+    nodes = (*PRODUCTS, *square, total, ("Tanh", ["sum"], "h_next"))
+    assert kind_of(tmp_path / "a.onnx", *nodes) == (kind, 1)
+
+
+@pytest.mark.parametrize(
+    ("to", "kind"),
+    [
+        (TensorProto.DOUBLE, "rnn_tanh"),
+        (TensorProto.BFLOAT16, "rnn_tanh"),
+        (TensorProto.INT32, "unknown"),
+        (TensorProto.BOOL, "unknown"),
+    ],
+)
+def test_a_cast_of_onnx_to_whole_numbers_is_an_operation(tmp_path, to, kind):
+    nodes = (
+        *PRODUCTS,
+        ("Add", ["wx", "rh"], "sum"),
+        ("Cast", ["sum"], "other", {"to": to}),
+        ("Cast", ["other"], "back", {"to": TensorProto.FLOAT}),
+        ("Tanh", ["back"], "h_next"),
+    )
+    assert kind_of(tmp_path / "a.onnx", *nodes) == (kind, 1)
+
+
+@pytest.mark.parametrize(("cast", "kind"), [(Doubled, "rnn_tanh"), (Whole, "unknown")])
+@pytest.mark.parametrize("write", [old, traced, scripted, exported, decomposed])
+def test_a_cast_of_torch_to_whole_numbers_is_an_operation(tmp_path, write, cast, kind):
+    (found,) = rnnbench.inspect(write(Cast(cast()).eval(), tmp_path / "file")).recurrences
+    assert found.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("uses", "found"),
+    [
+        ({"h": "", "g": "h_next"}, ("rnn_tanh", 2)),
+        ({"h": "", "g": "h"}, ("rnn_tanh", 2)),
+        ({"h": "g", "g": "h"}, ("unknown", 1)),
+        ({"h": "g", "g": "h_next"}, ("unknown", 1)),
+        ({"h": "", "g": "h_next", "f": "g_next"}, ("rnn_tanh", 3)),
+        ({"h": "f", "g": "h_next", "f": "g_next"}, ("unknown", 1)),
+        ({"h": "", "g": "f", "f": "g"}, ("unknown", 1)),
+    ],
+)
+def test_cells_that_need_each_others_states_are_no_stack(tmp_path, uses, found):
+    nodes = []
+    for state, other in uses.items():
+        given = ("MatMul", [other, "u"], f"x{state}") if other else ("MatMul", ["xt", "w"], "xh")
+        own = ("MatMul", [state, "r"], f"r{state}")
+        total = ("Sum", [f"x{state}", f"r{state}", "b"], f"sum_{state}")
+        nodes += [given, own, total, ("Tanh", [f"sum_{state}"], f"{state}_next")]
+    assert kind_of(tmp_path / "a.onnx", *nodes, states=tuple(uses)) == found
+
+
+@pytest.mark.parametrize(("mutual", "found"), [(False, ("lstm", 2)), (True, ("unknown", 1))])
+def test_two_lstms_that_need_each_others_states_are_no_stack(tmp_path, mutual, found):
+    (one,) = rnnbench.inspect(scripted(TwoLstms(mutual), tmp_path / "a.ts")).recurrences
+    assert (one.kind, one.num_layers) == found
+
+
+@pytest.mark.parametrize(("alpha", "kind"), [(1, "gru"), (2, "unknown")])
+@pytest.mark.parametrize("write", [scripted, decomposed])
+def test_the_alpha_of_rsub_counts(tmp_path, write, alpha, kind):
+    (found,) = rnnbench.inspect(write(WeighedGru(alpha), tmp_path / "file")).recurrences
+    assert found.kind == kind
+
+
+@pytest.mark.parametrize(("taken", "kind"), [("wx", "rnn_tanh"), ("h", "unknown")])
+def test_a_branch_depends_on_what_it_takes_from_around_it(tmp_path, taken, kind):
+    result = helper.make_tensor_value_info("chosen", TensorProto.FLOAT, None)
+    node = helper.make_node("Mul", [taken, taken], ["chosen"])
+    branch = helper.make_graph([node], "branch", [], [result])
+    yes = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
+    nodes = (
+        *PRODUCTS,
+        ("Constant", [], "yes", {"value": yes}),
+        ("If", ["yes"], "more", {"then_branch": branch, "else_branch": branch}),
+        ("Sum", ["wx", "rh", "more"], "sum"),
+        ("Tanh", ["sum"], "h_next"),
+    )
+    assert kind_of(tmp_path / "a.onnx", *nodes) == (kind, 1)
+
+
+@pytest.mark.xdist_group("own cells")
+def test_dimensions_have_their_declared_names(own_cells, tmp_path):
+    for bundle in own_cells:
+        report = rnnbench.inspect(bundle.artifacts["pt2"].path)
+        assert report.dynamic == ("time", "batch")
+        assert report.inputs[0].shape == ("time", "batch", 8)
+    assert rnnbench.inspect(exported(Layer(), tmp_path / "plain.pt2")).dynamic == ()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("write", [old, traced, exported])
+def test_an_unrolled_loop_has_its_period_steps_and_cell(tmp_path, kind, write):
+    report = rnnbench.inspect(write(Loop(kind).eval(), tmp_path / "file"))
+    (found,) = report.recurrences
+    assert (found.form, found.kind, found.steps) == ("unrolled", KINDS[kind], 5)
+    assert (found.input_size, found.hidden_size) == (3, 4)
+    assert found.period * 5 <= report.nodes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("write", [old, traced, scripted, exported])
+def test_a_fused_layer_is_one_recurrence(tmp_path, kind, write):
+    module = Layer(kind).eval()
+    (found,) = rnnbench.inspect(write(module, tmp_path / "file")).recurrences
+    assert (found.form, found.kind) == ("fused", KINDS[kind])
+    assert (found.input_size, found.hidden_size, found.num_layers) == (3, 4, 1)
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["inspect", *map(str, arguments)])
+    return caught.value.code, capsys.readouterr()
+
+
+def test_on_the_command_line(tmp_path, capsys):
+    clean = edited(tmp_path / "a.onnx", lambda m: None)
+    damaged = edited(tmp_path / "b.onnx", attribute(layout=1))
+    code, text = run(capsys, clean)
+    assert code == 0
+    assert "no hazards" in text.out
+    code, text = run(capsys, clean, damaged, "--json")
+    assert code == 1
+    assert [r["hazards"] == [] for r in json.loads(text.out)] == [True, False]
+    assert run(capsys, clean, clean, "--diff")[0] == 0
+    code, text = run(capsys, clean, damaged, "--diff")
+    assert code == 1
+    assert "layout (error)" in text.out
+
+
+def test_the_difference_of_weights(tmp_path, capsys):
+    def moved(proto):
+        for name, by in (("R", 0.25), ("B", 0.5)):
+            array = handmade.initializer(proto, name).copy()
+            array[0, 1] += by
+            handmade.replace_initializer(proto, name, array)
+
+    def renamed(proto):
+        moved(proto)
+        for tensor in proto.graph.initializer:
+            tensor.name += "_other"
+        for node in proto.graph.node:
+            node.input[:] = [
+                f"{n}_other" if n in ("W", "R", "B", "axes") else n for n in node.input
+            ]
+
+    sound = edited(tmp_path / "a.onnx", lambda m: None)
+    code, text = run(capsys, sound, edited(tmp_path / "b.onnx", moved), "--diff", "--json")
+    assert code == 1
+    assert json.loads(text.out) == [
+        {"what": "weights: 2 of 4, by 5.0e-01 at most", "a": "R, B", "b": "R, B"}
+    ]
+    (row,) = differences(
+        rnnbench.inspect(sound), rnnbench.inspect(edited(tmp_path / "c.onnx", renamed))
+    )
+    assert row == ("weights: 2 of 4, by 5.0e-01 at most", "R, B", "R_other, B_other")
+    nan = edited(tmp_path / "d.onnx", initializer_nan)
+    assert differences(rnnbench.inspect(nan), rnnbench.inspect(nan)) == []
+    assert differences(rnnbench.inspect(sound), rnnbench.inspect(nan))[0][0].startswith(
+        "weights: 1 of 4, by inf"
+    )
+    scripts = scripted(Layer(), tmp_path / "a.ts"), scripted(Layer(), tmp_path / "b.ts")
+    code, text = run(capsys, *scripts, "--diff")
+    assert (code, text.out.splitlines()[2:]) == (0, [])
+    assert text.err == "the weights are not compared: that is done where both files are ONNX\n"
+
+
+def initializer_nan(proto):
+    array = handmade.initializer(proto, "W").copy()
+    array[0, 0, 0] = float("nan")
+    handmade.replace_initializer(proto, "W", array)
