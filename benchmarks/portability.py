@@ -24,7 +24,6 @@ from rnnbench import Model, TensorSpec, runtimes
 from rnnbench.checking.conformance.engines import ALL, Trial, find_trials, run_engines
 from rnnbench.checking.conformance.matrix import format_matrix
 from rnnbench.checking.conformance.rows import Conformed, name_of, versions_of
-from rnnbench.core import plugins
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.models import variants
@@ -121,7 +120,7 @@ def wanted(engines: list[str] | None) -> list[Trial]:
     """Those that are asked for; else all that are installed, in every mode."""
     if engines:
         return find_trials(engines)
-    here = [n for n in runtimes.engines() if not plugins.load("runtimes", n).available()]
+    here = [n for n in runtimes.engines() if not runtimes.get(n).missing()]
     return [trial for trial in find_trials([ALL]) if trial.engine in here]
 
 

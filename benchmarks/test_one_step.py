@@ -20,7 +20,8 @@ from rnnbench.benchmarking.measuring.sampling import Effort
 from rnnbench.benchmarking.measuring.workshop import assert_right
 from rnnbench.benchmarking.plan import Conditions
 from rnnbench.formats.onnx.stock import export_stock
-from rnnbench.runtimes.timing import Source, onnxruntime
+from rnnbench.runtimes.adapters import onnxruntime
+from rnnbench.runtimes.timed import Source
 
 INPUT = 64
 KINDS = {"elman": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}

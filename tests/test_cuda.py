@@ -8,11 +8,10 @@ import pytest
 import torch
 
 import rnnbench
-from rnnbench import Model, TensorSpec
+from rnnbench import Model, TensorSpec, runtimes
 from rnnbench.benchmarking import driver
 from rnnbench.benchmarking.plan import Plan
 from rnnbench.benchmarking.results import read_file
-from rnnbench.core import plugins
 from rnnbench.models import variants
 
 pytestmark = [
@@ -82,7 +81,7 @@ def test_check_there_is_as_strict_as_on_the_cpu(name, tmp_path):
     formats = ("onnx", "torchscript")
     bundle = rnnbench.export(model, formats=formats, out=tmp_path, source=source)
     wanted = ["eager:cuda", "torchscript:cuda", "compile:cuda"]
-    if "cuda" in plugins.load("runtimes", "onnxruntime").devices():
+    if "cuda" in runtimes.get("onnxruntime").devices():
         wanted.append("onnxruntime:cuda")
     report = rnnbench.check(bundle, runtimes=wanted)
     rows = [row for row in report.rows if row.runtime.endswith("cuda")]

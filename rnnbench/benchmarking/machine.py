@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import rnnbench
+from rnnbench import runtimes
 from rnnbench.benchmarking.results import SCHEMA
-from rnnbench.core import plugins
 
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy")
 _VARIABLES = (
@@ -103,8 +103,7 @@ def _gpu() -> tuple[str | None, str | None]:
 
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    engines = [plugins.load("runtimes", name) for name in plugins.names("runtimes")]
-    theirs = [name for plugin in engines for name in getattr(plugin, "PACKAGES", ())]
+    theirs = [name for runtime in runtimes.every().values() for name in runtime.packages]
     for name in dict.fromkeys([*_PACKAGES, *theirs]):
         try:
             found[name] = metadata.version(name)

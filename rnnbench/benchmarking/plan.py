@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rnnbench.core import plugins
+from rnnbench import runtimes
 from rnnbench.core.bundle import did_you_mean
 from rnnbench.core.errors import RnnbenchError, choices
+from rnnbench.runtimes.runtime import Timing
 
 CELLS = ("elman", "gru", "lstm")
 DEVICES = ("cpu", "cuda")
@@ -26,8 +27,7 @@ class Plan:
 
     Attributes:
         targets: cells, other variants, bundles, FILE.py[:function], package.module:function.
-        runtimes: plugins in `rnnbench/runtimes/timing/`; unless given, those that a plan of this
-            size has.
+        runtimes: those that are timed; unless given, those that a plan of this size has.
         devices: cpu, cuda, cuda:1 ...
         batch: rows.
         time: steps.
@@ -144,8 +144,8 @@ def check_plan(plan: Plan) -> None:
                 f"FILE.py[:function] or package.module:function{did_you_mean(target)}"
             )
     for runtime in plan.runtimes:
-        if runtime not in plugins.names("timing"):
-            raise choices("runtime", runtime, plugins.names("timing"))
+        if runtime not in runtimes.timeable():
+            raise choices("runtime", runtime, runtimes.timeable())
     for device in plan.devices:
         if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
             raise choices("device", device, DEVICES)
@@ -154,17 +154,13 @@ def check_plan(plan: Plan) -> None:
 def find_runtimes(plan: Plan) -> tuple[str, ...]:
     """Those that were asked for, or those that a plan of this size has."""
     size = "quick" if plan.quick else "full"
-    usual = (n for n in plugins.names("timing") if size in plugins.load("timing", n).PLANS)
+    usual = (name for name in runtimes.timeable() if size in timing_of(name).plans)
     return plan.runtimes or tuple(usual)
 
 
 def items(plan: Plan) -> Iterator[Item]:
     """Every measurement of a plan, one model at a time."""
-    ways = [
-        (runtime, mode)
-        for runtime in find_runtimes(plan)
-        for mode in plugins.load("timing", runtime).MODES
-    ]
+    ways = [(runtime, mode) for runtime in find_runtimes(plan) for mode in timing_of(runtime).modes]
     for target in dict.fromkeys(plan.targets):
         sized = target in _variants()
         sizes = itertools.product(plan.hidden, plan.layers) if sized else [(None, None)]
@@ -199,7 +195,7 @@ def _latencies(
 ) -> Iterator[Item]:
     for form in forms_of(target):
         for runtime, mode in ways:
-            if form != "exported" or plugins.load("timing", runtime).FORMAT != "eager":
+            if form != "exported" or timing_of(runtime).format != "eager":
                 yield Item("latency", target, Way(form, runtime, mode), conditions)
 
 
@@ -240,5 +236,11 @@ def _variants() -> tuple[str, ...]:
 
 
 def _devices(runtime: str, mode: str) -> tuple[str, ...]:
-    found: tuple[str, ...] = plugins.load("timing", runtime).MODES[mode]
+    return timing_of(runtime).modes[mode]
+
+
+def timing_of(runtime: str) -> Timing:
+    """How a runtime of a plan is timed."""
+    found = runtimes.get(runtime).timing
+    assert found is not None, "plans hold runtimes that can be timed"
     return found

@@ -85,7 +85,7 @@ def _make(
     bundle: Bundle, sweep: Sweep, asked: Sequence[Plan], model: Model | None
 ) -> tuple[tuple[Case, ...], dict[str, str]]:
     """The cases that are not stored, and why the module cannot run some."""
-    from rnnbench.runtimes.adapters.eager import trained
+    from rnnbench.models.rebuild import trained
 
     model = trained(bundle) if model is None else model
     fixed = {d: bundle.traced[d] for d in bundle.manifest.get("frozen") or ()}

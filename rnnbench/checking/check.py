@@ -25,10 +25,9 @@ from rnnbench.checking.runner import (
     run_tasks,
 )
 from rnnbench.checking.verdicts import Judge, Result
-from rnnbench.core import plugins
 from rnnbench.core.bundle import Bundle
 from rnnbench.models.calls import on_cpu
-from rnnbench.runtimes import pins
+from rnnbench.runtimes import get
 
 if TYPE_CHECKING:
     from rnnbench.cases.feeding import Run
@@ -190,7 +189,7 @@ def _check(
     results: dict[Task, list[Result]] = {}
     for ran in run_tasks(bundle, tasks, found.cases, layout, how.isolation, how.tell, live):
         results[ran.task] = judge.judge(ran)
-        pinned = pins(ran.task.runtime, ran.task.mode) if not ran.task.missing else False
+        pinned = not ran.task.missing and get(ran.task.runtime).pins(ran.task.mode)
         rows[ran.task] = [
             replace(row, pinned=pinned) for row in _rows(bundle, ran, results[ran.task])
         ]
@@ -288,13 +287,13 @@ def _output_row(row: Row, results: Sequence[Result]) -> Row:
 
 def _as_shown(bundle: Bundle, row: Row, task: Task) -> Row:
     """The row of a runtime that is no judge decides nothing, and says what it ignores."""
-    plugin = plugins.load("runtimes", task.runtime)
-    if getattr(plugin, "JUDGE", True):
+    runtime = get(task.runtime)
+    if runtime.judge:
         return row
     said = [row.verdict, row.reason]
     if row.verdict != "failed":  # else the reason says it already
         said += [
-            f"it ignores {what}" for what in plugin.caveats(bundle.artifacts[task.format].path)
+            f"it ignores {what}" for what in runtime.caveats(bundle.artifacts[task.format].path)
         ]
     return replace(row, verdict="shown", reason=": ".join(filter(None, said)))
 
@@ -302,7 +301,7 @@ def _as_shown(bundle: Bundle, row: Row, task: Task) -> Row:
 def _format(bundle: Bundle, task: Task) -> str:
     if task.mode != "twin":
         return task.format
-    from rnnbench.runtimes.adapters.eager import twin_of
+    from rnnbench.models.rebuild import twin_of
 
     return f"twin ({twin_of(bundle)})"
 

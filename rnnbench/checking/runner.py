@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from types import ModuleType
 
 from rnnbench import runtimes
 from rnnbench.cases.cases import Case
 from rnnbench.cases.feeding import Layout, Run, feed
-from rnnbench.core import plugins
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, Unavailable, choices, one_line
 from rnnbench.core.model import Arrays, Model
@@ -33,7 +31,7 @@ class Task:
     Attributes:
         format: of the artifact; `eager` for the module itself.
         runtime: the plugin.
-        mode: one of its MODES, or empty.
+        mode: one of its modes, or empty.
         device: where it runs.
         missing: why it cannot run, where that is known before.
         sizes: the dimensions that the artifact has fixed.
@@ -102,9 +100,9 @@ def find_tasks(bundle: Bundle, wanted: Sequence[str] | None, *, full: bool) -> l
         return [task for name in wanted for task in _named(bundle, name, full=full)]
     tasks = []
     for name in runtimes.names():
-        plugin = plugins.load("runtimes", name)
-        if full or runtimes.is_usual(name):
-            tasks += _tasks(bundle, name, modes=("", *plugin.MODES) if full else ("",), full=full)
+        runtime = runtimes.get(name)
+        if full or runtime.cost == "usual":
+            tasks += _tasks(bundle, name, modes=("", *runtime.modes) if full else ("",), full=full)
     for format in bundle.artifacts:
         if not runtimes.running(format):
             why = f"no runtime here runs {format}: update rnnbench"
@@ -122,7 +120,7 @@ def cases_for(task: Task, cases: Sequence[Case], layout: Layout) -> list[Case]:
     if task.sizes:
         fitting = [case for case in cases if fits(case, dict(task.sizes), layout)]
         cases = fitting or cases  # else the runtime says why it takes none of them
-    if task.missing or not runtimes.is_slow(task.runtime):
+    if task.missing or runtimes.get(task.runtime).cost != "slow":
         return list(cases)
     short = [c for c in cases if not c.how.chunks and not c.empty]
     return [c for c in short if max(c.dims.values(), default=0) <= _SHORT][:_FEW]
@@ -281,50 +279,48 @@ def _named(bundle: Bundle, name: str, *, full: bool) -> list[Task]:
     runtime, _, how = name.partition(":")
     if runtime not in runtimes.names():
         raise choices("runtime", runtime, runtimes.names())
-    plugin = plugins.load("runtimes", runtime)
-    missing = plugin.available()
-    if missing is not None:
-        raise Unavailable(missing)
+    found = runtimes.get(runtime)
+    found.require(runtime)
     if not how:
-        modes = ("", *plugin.MODES) if full else ("",)
+        modes = ("", *found.modes) if full else ("",)
         twin = ("twin",) if runtime == "eager" else ()
         return _tasks(bundle, runtime, modes=tuple(dict.fromkeys((*modes, *twin))), full=full)
-    if how in plugin.MODES:
+    if how in found.modes:
         return _tasks(bundle, runtime, modes=(how,), full=False)
     if how.partition(":")[0] in ("cpu", "cuda"):
         return [
             Task(f, runtime, device=how, sizes=_sizes(bundle, f, runtime))
-            for f in _formats(bundle, plugin, runtime)
+            for f in _formats(bundle, runtime)
         ]
-    raise choices(f"mode of {runtime}", how, (*plugin.MODES, "cpu", "cuda"))
+    raise choices(f"mode of {runtime}", how, (*found.modes, "cpu", "cuda"))
 
 
 def _tasks(bundle: Bundle, runtime: str, *, modes: tuple[str, ...], full: bool) -> list[Task]:
-    from rnnbench.runtimes.adapters.eager import twin_of
+    from rnnbench.models.rebuild import twin_of
 
-    plugin = plugins.load("runtimes", runtime)
-    missing = plugin.available() or ""
+    found = runtimes.get(runtime)
+    missing = found.missing() or ""
     if missing:
         modes = ("",)
     if "twin" in modes and twin_of(bundle) is None:
         modes = tuple(mode for mode in modes if mode != "twin")
     tasks = [
         Task(format, runtime, mode, missing=missing, sizes=_sizes(bundle, format, runtime))
-        for format in _formats(bundle, plugin, runtime)
+        for format in _formats(bundle, runtime)
         for mode in modes
     ]
-    if full and not missing and "cuda" in plugin.devices():
+    if full and not missing and "cuda" in found.devices():
         tasks += [
             Task(format, runtime, device="cuda", sizes=_sizes(bundle, format, runtime))
-            for format in _formats(bundle, plugin, runtime)
+            for format in _formats(bundle, runtime)
         ]
     return tasks
 
 
-def _formats(bundle: Bundle, plugin: ModuleType, runtime: str) -> list[str]:
+def _formats(bundle: Bundle, runtime: str) -> list[str]:
     """What a runtime runs of a bundle: not what was written for another one."""
     artifacts = bundle.artifacts
-    found = [f for f in plugin.FORMATS if f == "eager" or f in artifacts]
+    found = [f for f in runtimes.get(runtime).formats if f == "eager" or f in artifacts]
     everyone = ("portable", runtime)
     return [
         f
@@ -340,5 +336,5 @@ def _sizes(bundle: Bundle, format: str, runtime: str) -> tuple[tuple[str, int], 
     if format not in bundle.artifacts:
         return ()
     pinned = bundle.artifacts[format].details.get("pinned") or {}
-    fixed = runtimes.own_sizes(runtime, bundle.batch_dim) | pinned
+    fixed = runtimes.get(runtime).own_sizes(bundle.batch_dim) | pinned
     return tuple(sorted((str(dim), int(size)) for dim, size in fixed.items()))

@@ -112,7 +112,7 @@ class Judge:
         if outputs is None:
             return self._wrong(ran, case, "failed", ran.errors[case.name])
         missing = [name for name in self.bundle.outputs if name not in outputs]
-        accuracy = runtimes.accuracy(ran.task.runtime, ran.task.device)
+        accuracy = runtimes.get(ran.task.runtime).accuracy_on(ran.task.device)
         compared = {
             name: compare(
                 outputs[name],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import ModuleType
 
+from rnnbench import runtimes
 from rnnbench.core import plugins
 from rnnbench.models import tasks, variants
 
@@ -54,15 +55,15 @@ def _plugins(folder: str) -> list[Item]:
     found = []
     for name in plugins.names(folder):
         module = plugins.load(folder, name)
-        found.append(Item(folder, name, _first_line(module), module.available()))
+        missing = module.RUNTIME.missing() if folder == "runtimes" else module.available()
+        found.append(Item(folder, name, _first_line(module), missing))
     return found
 
 
 def _devices() -> list[Item]:
     users: dict[str, list[str]] = {"cpu": []}
-    for name in plugins.names("runtimes"):
-        runtime = plugins.load("runtimes", name)
-        for device in runtime.devices() if runtime.available() is None else ():
+    for name, runtime in runtimes.every().items():
+        for device in runtime.devices() if runtime.missing() is None else ():
             users.setdefault(device, []).append(name)
     found = [Item("devices", device, f"for {', '.join(by)}") for device, by in users.items()]
     if not any(device.startswith("cuda") for device in users):

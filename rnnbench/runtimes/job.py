@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnbench.core import plugins
-from rnnbench.core.errors import RnnbenchError, Unavailable, choices
+from rnnbench import runtimes
+from rnnbench.core.errors import RnnbenchError, choices
 from rnnbench.core.model import Arrays
 from rnnbench.core.signature import Signature
 
@@ -25,7 +25,7 @@ class Job:
         format: of the artifact; `eager` is the module itself.
         path: the file; None for the module itself.
         bundle: the bundle's folder; None for a foreign file.
-        mode: a runtime's own way to run, one of its MODES; empty for its default.
+        mode: a runtime's own way to run, one of its modes; empty for its default.
         device: `cpu`, `cuda` ...
         threads: inside one operation.
     """
@@ -39,7 +39,7 @@ class Job:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        modes = plugins.load("runtimes", self.runtime).MODES
+        modes = runtimes.get(self.runtime).modes
         if self.mode and self.mode not in modes:
             raise choices(f"mode of {self.runtime}", self.mode, modes or ("none",))
 
@@ -57,16 +57,11 @@ def load(job: Job, bundle: Bundle | None = None) -> Callable[[Arrays], Arrays]:
     """
     from rnnbench.core.bundle import Bundle
 
-    plugin = plugins.load("runtimes", job.runtime)
-    missing = plugin.available()
-    if missing is not None:
-        raise Unavailable(missing)
+    runtime = runtimes.get(job.runtime)
+    runtime.require(job.runtime, job.device)
     if bundle is None and job.bundle is not None:
         bundle = Bundle.open(job.bundle)
-    run: Callable[[Arrays], Arrays] = plugin.load(
-        bundle, job.path, device=job.device, threads=job.threads, mode=job.mode
-    )
-    return run
+    return runtime.load(bundle, job.path, device=job.device, threads=job.threads, mode=job.mode)
 
 
 def signature(job: Job) -> Signature:
@@ -75,10 +70,9 @@ def signature(job: Job) -> Signature:
     Raises:
         RnnbenchError: files of this kind do not say.
     """
-    plugin = plugins.load("runtimes", job.runtime)
-    if job.path is None or not hasattr(plugin, "signature"):
+    declared = runtimes.get(job.runtime).signature
+    if job.path is None or declared is None:
         raise RnnbenchError(
             f"files that {job.runtime} runs do not declare their inputs: give a bundle"
         )
-    found: Signature = plugin.signature(job.path)
-    return found
+    return declared(job.path)

@@ -48,14 +48,14 @@ def start(
     Raises:
         RnnbenchError: there is no such runtime, or the bundle holds nothing for it.
     """
-    formats = runtimes.formats()
-    if runtime not in formats:
-        raise choices("runtime", runtime, formats)
-    able = [f for f in formats[runtime] if f == "eager" or f in bundle.artifacts]
+    if runtime not in runtimes.names():
+        raise choices("runtime", runtime, runtimes.names())
+    formats = runtimes.get(runtime).formats
+    able = [f for f in formats if f == "eager" or f in bundle.artifacts]
     if not able:
         raise RnnbenchError(
             f"{bundle.name} holds {', '.join(bundle.artifacts) or 'no artifact'}, and {runtime} "
-            f"runs {', '.join(formats[runtime])}: export that format, or choose another --runtime"
+            f"runs {', '.join(formats)}: export that format, or choose another --runtime"
         )
     return load(bundle, able[0], runtime, device=device, threads=threads)
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from rnnbench import runtimes
-from rnnbench.core import plugins
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, Unavailable, choices, one_line
 from rnnbench.core.model import Arrays, Dims, TensorSpec
@@ -90,15 +89,9 @@ def load(
     if threads is not None and (isinstance(threads, bool) or threads < 1):
         raise RnnbenchError(f"threads={threads}: give 1 or more")
     runtime = _choose(format, runtime)
-    plugin = plugins.load("runtimes", runtime)
-    # eager and TorchScript would say it in several lines of torch's own
-    possible = plugin.devices()
-    if device not in possible and device.partition(":")[0] not in possible:
-        raise Unavailable(
-            f"{runtime} cannot use device {device!r} here: choose from {', '.join(possible)}"
-        )
+    runtimes.get(runtime).require(runtime, device)
     path = artifacts[format].path if format in artifacts else None
-    run = plugin.load(bundle, path, device=device, threads=threads)
+    run = runtimes.get(runtime).load(bundle, path, device=device, threads=threads)
     return Session(bundle, format, runtime, device, threads, run)
 
 
@@ -135,7 +128,7 @@ def _choose(format: str, runtime: str | None) -> str:
         raise RnnbenchError(f"runtime {runtime!r} does not run {format}: {possible}")
     missing = []
     for name in (runtime,) if runtime is not None else able:
-        why = plugins.load("runtimes", name).available()
+        why = runtimes.get(name).missing()
         if why is None:
             return name
         missing.append(why)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import rnnbench
-from rnnbench import Model, RnnbenchError, TensorSpec
+from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
 from rnnbench.__main__ import main
 from rnnbench.benchmarking import driver
 from rnnbench.benchmarking.machine import describe_machine, same_machine
@@ -25,6 +25,7 @@ from rnnbench.benchmarking.results import read_file
 from rnnbench.benchmarking.tables import format_results
 from rnnbench.core import plugins
 from rnnbench.core.errors import Unavailable
+from rnnbench.formats.onnx.profiles import PROFILES
 from rnnbench.models import variants
 from tests.helpers.made_results import write_made
 
@@ -63,7 +64,7 @@ def test_unknown_names_are_refused(plan):
 def test_every_item_has_a_name_of_its_own():
     plan = Plan(
         (*variants.names(), "some/net.py", "some/net.py:other"),
-        plugins.names("timing"),
+        tuple(runtimes.timeable()),
         devices=("cpu", "cuda"),
         layers=(1, 2),
         threads=(1, 2),
@@ -83,14 +84,17 @@ def test_frames_per_second_must_be_a_rate():
 # ---- ways to be timed
 
 
-@pytest.mark.parametrize("name", plugins.names("timing"))
-def test_every_way_to_be_timed_has_the_same_names(name):
-    plugin = plugins.load("timing", name)
-    assert plugin.FORMAT in ("eager", *plugins.names("formats"))
-    assert "" in plugin.MODES
-    assert set(plugin.PLANS) <= {"quick", "full"}
-    assert isinstance(plugin.RECOMPILES, bool)
-    assert plugin.available() is None or "install" in plugin.available()
+@pytest.mark.parametrize("name", runtimes.timeable())
+def test_every_way_to_be_timed_says_how(name):
+    runtime = runtimes.get(name)
+    timing = runtime.timing
+    assert timing.format in ("eager", *plugins.names("formats"))
+    assert timing.format in runtime.formats
+    assert "" in timing.modes
+    assert {kind for kinds in timing.modes.values() for kind in kinds} <= {"cpu", "cuda"}
+    assert set(timing.plans) <= {"quick", "full"}
+    assert timing.profile in ("", *PROFILES)
+    assert runtime.missing() is None or "install" in runtime.missing()
 
 
 @pytest.fixture(scope="module")
@@ -101,16 +105,16 @@ def workshop():
 
 QUICK_WAYS = [
     (name, mode)
-    for name in plugins.names("timing")
-    if plugins.load("timing", name).PLANS
-    for mode, devices in plugins.load("timing", name).MODES.items()
+    for name, known in runtimes.timeable().items()
+    if known.timing.plans
+    for mode, devices in known.timing.modes.items()
     if "cpu" in devices
 ]
 
 
 @pytest.mark.parametrize(("runtime", "mode"), QUICK_WAYS)
 def test_what_is_timed_computes_what_the_module_does(runtime, mode, workshop):
-    why = plugins.load("timing", runtime).available()
+    why = runtimes.get(runtime).missing()
     if why:
         pytest.skip(why)
     conditions = Conditions(batch=2, time=4, hidden=8, layers=1)
@@ -121,13 +125,13 @@ def test_what_is_timed_computes_what_the_module_does(runtime, mode, workshop):
         workshop.assert_subject(subject, "lstm", Way("fused", runtime, mode), conditions)
 
 
-ENGINES = [n for n in plugins.names("timing") if hasattr(plugins.load("timing", n), "PROFILE")]
+ENGINES = [name for name, known in runtimes.timeable().items() if known.timing.profile]
 
 
 @pytest.mark.parametrize("form", ["loop", "fused"])
 @pytest.mark.parametrize("runtime", ENGINES)
 def test_an_engine_is_timed_with_the_file_that_was_written_for_it(runtime, form, workshop):
-    why = plugins.load("timing", runtime).available()
+    why = runtimes.get(runtime).missing()
     if why:
         pytest.skip(why)
     conditions = Conditions(batch=2, time=4, hidden=8, layers=1)
@@ -142,8 +146,8 @@ def test_an_engine_is_timed_with_the_file_that_was_written_for_it(runtime, form,
 
 @pytest.mark.parametrize("runtime", ["tract", "iree", "emx"])
 def test_an_engine_with_one_thread_is_not_timed_beside_two(runtime, workshop):
-    if plugins.load("timing", runtime).available():
-        pytest.skip(plugins.load("timing", runtime).available())
+    if runtimes.get(runtime).missing():
+        pytest.skip(runtimes.get(runtime).missing())
     conditions = Conditions(batch=2, time=4, hidden=8, layers=1, threads=2)
     with pytest.raises(Unavailable, match="is timed in one thread, not 2: use --threads 1"):
         workshop.subject("elman", Way("fused", runtime), conditions)

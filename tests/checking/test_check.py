@@ -17,6 +17,7 @@ from rnnbench.core.bundle import Bundle, write_manifest
 from rnnbench.core.errors import RnnbenchError, Unavailable
 from rnnbench.models import variants
 from tests.helpers import handmade
+from tests.helpers.altered import take_away
 from tests.helpers.damages import (
     DAMAGES,
     output_in_float64,
@@ -217,9 +218,7 @@ def test_an_artifact_that_nothing_runs_is_a_row(sound):
 def test_unknown_and_missing_runtimes_are_errors(sound, monkeypatch):
     with pytest.raises(RnnbenchError, match=r"unknown runtime 'fast': choose from .*onnxruntime"):
         check(sound, ["fast"])
-    from rnnbench.runtimes.adapters import onnxruntime
-
-    monkeypatch.setattr(onnxruntime, "available", lambda: "onnxruntime is not installed: pip ...")
+    take_away(monkeypatch, "onnxruntime", "onnxruntime is not installed: pip ...")
     with pytest.raises(Unavailable, match="pip"):
         check(sound, ["onnxruntime"])
     (row,) = rows_of(check(sound), "onnx")

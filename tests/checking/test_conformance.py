@@ -26,12 +26,12 @@ from rnnbench.checking.conformance.rows import (
     judged,
 )
 from rnnbench.commands.conform import command
-from rnnbench.core import plugins
 from rnnbench.core.bundle import Bundle
 from rnnbench.embedding.conform import conform
 from rnnbench.models import variants
 from rnnbench.models.variants import Options
 from tests.helpers import task_models
+from tests.helpers.altered import alter, take_away
 from tests.helpers.task_models import MODELS, with_other_weights
 
 IN_TEST_EXTRA = ("openvino", "tract")
@@ -39,7 +39,7 @@ IN_TEST_EXTRA = ("openvino", "tract")
 
 def need(engine):
     """A missing engine is told; where those of the extra have to be there (in CI), it fails."""
-    why = plugins.load("runtimes", engine).available()
+    why = runtimes.get(engine).missing()
     if why:
         assert engine not in IN_TEST_EXTRA or not os.environ.get("RNNBENCH_EVERY_TARGET"), why
         pytest.skip(why)
@@ -98,14 +98,14 @@ def test_an_engine_is_right_at_once_and_streamed(task_bundles, engine, name, tmp
     if not set(formats) & set(bundle.artifacts):
         bundle = task_models.export(name, tmp_path, formats)
     profiles = known if engine in IN_TEST_EXTRA else [engine if engine in known else known[-1]]
-    pinned = "pinned" in plugins.load("runtimes", engine).MODES and engine not in IN_TEST_EXTRA
+    pinned = "pinned" in runtimes.get(engine).modes and engine not in IN_TEST_EXTRA
     rows = conform(bundle, engines=[f"{engine}:pinned" if pinned else engine], profiles=profiles)
     assert [row.profile for row in rows] == profiles
     assert {row.verdict for row in rows} == {"same"}, format_conformed(rows)
     assert is_fine(rows)
     for row in rows:
         assert row.worst_error <= row.allowed
-        assert list(row.versions) == list(plugins.load("runtimes", engine).PACKAGES)
+        assert list(row.versions) == list(runtimes.get(engine).packages)
         assert row.model == name
         if engine == "tract":
             assert row.cases == len(golden_cases(bundle))
@@ -119,7 +119,8 @@ def test_what_is_run_is_streamed_as_well(task_bundles):
     for trial in find_trials(["all"]):
         chosen = _cases(trial, golden, layout, {})
         assert [case.how.chunks for case in chosen if case.how.chunks] == [(1,)]
-        slow, pins = runtimes.is_slow(trial.engine), runtimes.pins(trial.engine, trial.mode)
+        runtime = runtimes.get(trial.engine)
+        slow, pins = runtime.cost == "slow", runtime.pins(trial.mode)
         if not slow:
             assert chosen == golden
         if slow and pins:
@@ -213,9 +214,7 @@ def test_a_file_with_fixed_sizes_gets_the_cases_of_these_sizes(tmp_path):
 
 
 def test_another_format_is_a_form_of_its_own(tmp_path, monkeypatch):
-    plugin = plugins.load("runtimes", "pt2")
-    monkeypatch.setattr(plugin, "ENGINE", True, raising=False)
-    monkeypatch.setattr(plugin, "PACKAGES", ("torch",), raising=False)
+    alter(monkeypatch, "pt2", engine=True, packages=("torch",))
     bundle = task_models.export("hello-elman", tmp_path, ("onnx", "pt2"))
     (row,) = conform(bundle, engines=["pt2"])
     assert (row.profile, row.verdict) == ("pt2", "same"), row
@@ -229,7 +228,7 @@ def test_another_format_is_a_form_of_its_own(tmp_path, monkeypatch):
 
 def test_what_is_not_installed_is_one_row(task_bundles, monkeypatch):
     need("tract")
-    monkeypatch.setattr(plugins.load("runtimes", "emx"), "available", lambda: "pip install it")
+    take_away(monkeypatch, "emx", "pip install it")
     bundle = task_bundles["hello-elman"]
     rows = conform(bundle, engines=["tract", "emx"], profiles=["plain"])
     assert [(r.target, r.profile, r.verdict) for r in rows] == [

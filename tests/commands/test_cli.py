@@ -15,6 +15,7 @@ from rnnbench.checking.check import Row
 from rnnbench.commands import _console as console
 from rnnbench.commands import _pipeline as pipeline
 from rnnbench.core.errors import RnnbenchError
+from tests.helpers.altered import take_away
 from tests.helpers.handmade import initializer, make_bundle, replace_initializer
 
 ROOT = Path(rnnbench.__file__).parent.parent
@@ -90,7 +91,7 @@ def test_list_has_every_kind(run):
 
 
 def test_list_says_why_something_is_not_available(run, monkeypatch):
-    monkeypatch.setattr("rnnbench.runtimes.adapters.onnxruntime.available", lambda: "install it")
+    take_away(monkeypatch, "onnxruntime", "install it")
     code, out, _ = run("list", "runtimes")
     assert code == 0
     assert "not available: install it" in out

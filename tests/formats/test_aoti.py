@@ -97,8 +97,8 @@ def test_a_damaged_package_is_one_line(bundle, tmp_path):
     path.write_bytes(b"no zip at all")
     with pytest.raises(RnnbenchError, match="export it again"):
         runtime.load(bundle, path)
-    with pytest.raises(RnnbenchError, match="runs on cpu"):
-        runtime.load(bundle, path, device="cuda")
+    with pytest.raises(RnnbenchError, match="cannot use device 'cuda' here: choose from cpu"):
+        rnnbench.load(bundle, "aoti", device="cuda")
 
 
 def test_a_missing_compiler_is_said(monkeypatch):

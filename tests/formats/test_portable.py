@@ -15,13 +15,13 @@ from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
 from rnnbench.checking.case_selection import Sweep
 from rnnbench.checking.check import Checking
 from rnnbench.commands.export import command as export_command
-from rnnbench.core import plugins
 from rnnbench.formats.onnx import profiles as portable
 from rnnbench.formats.onnx.rewrites import layers as onnx_rewrites
 from rnnbench.formats.onnx.rewrites import unroll_scan as onnx_unroll
 from rnnbench.models import variants
 from rnnbench.runtimes.job import Job
 from rnnbench.runtimes.worker import Worker
+from tests.helpers.altered import take_away
 
 ENGINES = ("openvino", "tract", "iree", "emx", "mnn", "opencv")
 PINNED = ("tract", "mnn", "opencv")  # in a mode: they also take any shape
@@ -287,7 +287,7 @@ def test_a_shape_that_the_file_has_not(tmp_path):
 
 
 def need(engine):
-    missing = plugins.load("runtimes", engine).available()
+    missing = runtimes.get(engine).missing()
     if missing:
         pytest.skip(missing)
 
@@ -432,7 +432,7 @@ def test_one_file_takes_any_shape(tmp_path, engine, kind):
 def test_what_an_engine_lacks_is_one_line(tmp_path, capfd, engine, message):
     need(engine)
     onnx.save(scanned(), tmp_path / "plain.onnx")
-    load = plugins.load("runtimes", engine).load
+    load = runtimes.get(engine).load
     with pytest.raises(RnnbenchError, match=message) as caught:
         load(None, tmp_path / "plain.onnx")
     assert "\n" not in str(caught.value)
@@ -447,7 +447,7 @@ def test_mnn_says_nothing_and_leaves_its_tools_alone(tmp_path, capfd):
     need("mnn")
     proto = with_c0(layer("LSTM", "forward", states=True))
     onnx.save(proto, tmp_path / "plain.onnx")
-    loaded = plugins.load("runtimes", "mnn").load(None, tmp_path / "plain.onnx", threads=1)
+    loaded = runtimes.get("mnn").load(None, tmp_path / "plain.onnx", threads=1)
     arrays = feeds_with_c0(proto)
     np.testing.assert_allclose(loaded(arrays)["cn"], run(proto, arrays)["cn"], atol=1e-6)
     said = capfd.readouterr()
@@ -463,7 +463,7 @@ def test_what_mnn_prints_at_a_call_is_the_error(tmp_path, capfd):
     graph = helper.make_graph([add], "made", values[:2], values[2:])
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.save(proto, tmp_path / "plain.onnx")
-    loaded = plugins.load("runtimes", "mnn").load(None, tmp_path / "plain.onnx")
+    loaded = runtimes.get("mnn").load(None, tmp_path / "plain.onnx")
     ones = np.ones((3, 2), np.float32)
     assert loaded({"a": ones, "b": ones})["y"].tolist() == [[2, 2]] * 3
     with pytest.raises(RnnbenchError, match=r"Broad cast error, dim1 = \d, dim2 = \d"):
@@ -481,7 +481,7 @@ def feeds_with_c0(proto):
 def test_what_is_not_installed_is_a_row_with_its_remedy(bundles, monkeypatch):
     bundle = bundles("embedding", num_layers=2)
     for engine in ENGINES:
-        monkeypatch.setattr(plugins.load("runtimes", engine), "available", lambda: "pip install it")
+        take_away(monkeypatch, engine, "pip install it")
     report = rnnbench.check(bundle, how=Checking(Sweep("full", only=("traced",)), isolation=None))
     for engine in ENGINES:
         rows = [row for row in report.rows if row.runtime == engine]
@@ -539,11 +539,11 @@ def test_the_command_line(tmp_path):
 
 
 def test_every_engine_says_what_it_pins():
-    assert runtimes.pins("iree")
-    assert runtimes.pins("emx")
-    assert runtimes.pins("tract", "pinned")
-    assert not runtimes.pins("tract")
-    assert not runtimes.pins("onnxruntime")
+    assert runtimes.get("iree").pins()
+    assert runtimes.get("emx").pins()
+    assert runtimes.get("tract").pins("pinned")
+    assert not runtimes.get("tract").pins()
+    assert not runtimes.get("onnxruntime").pins()
 
 
 def test_a_module_of_ones_own(tmp_path):

@@ -7,25 +7,24 @@ import pytest
 import torch
 
 import rnnbench
-from rnnbench import Model, RnnbenchError, TensorSpec
+from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
 from rnnbench.cases.cases import read_cases
 from rnnbench.cases.tolerance import compare
 from rnnbench.checking.case_selection import Sweep
 from rnnbench.checking.check import Checking
-from rnnbench.core import plugins
 from rnnbench.core.known_warnings import export_warnings
 from rnnbench.formats.onnx import profiles as portable
 from rnnbench.formats.onnx.rewrites import slices as onnx_picks
 from rnnbench.formats.pt2 import indices as pt2_indices
 from rnnbench.formats.pt2 import unroll as pt2_unroll
 from rnnbench.models import variants
-from rnnbench.runtimes.timing import Source
+from rnnbench.runtimes.timed import Source
 
 ENGINES = {"executorch": "pt2", "ncnn": "portable", "tvm": "pt2"}
 
 
 def need(engine):
-    missing = plugins.load("runtimes", engine).available()
+    missing = runtimes.get(engine).missing()
     if missing:
         pytest.skip(missing)
 
@@ -52,7 +51,7 @@ def bundles(tmp_path_factory):
 
 def loaded(engine, bundle, mode=""):
     path = bundle.artifacts[ENGINES[engine]].path
-    return plugins.load("runtimes", engine).load(bundle, path, threads=1, mode=mode)
+    return runtimes.get(engine).load(bundle, path, threads=1, mode=mode)
 
 
 def right(outputs, case):
@@ -111,12 +110,12 @@ def test_what_is_timed_is_right(bundles, engine):
     need(engine)
     bundle = bundles("gru")
     [case] = cases_of(bundle, "batch-1")
-    plugin = plugins.load("timing", engine)
-    source = Source(bundle.inputs, bundle.outputs, path=bundle.artifacts[plugin.FORMAT].path)
+    timing = runtimes.get(engine).timing
+    source = Source(bundle.inputs, bundle.outputs, path=bundle.artifacts[timing.format].path)
     with torch.inference_mode():  # as bench has it
-        subject = plugin.prepare(source, case.inputs, "cpu", 1)
+        subject = timing.prepare(source, case.inputs, "cpu", 1)
         right(subject.read(subject.run()), case)
-    assert plugin.PLANS == ()  # it is measured where it is asked for
+    assert timing.plans == ()  # it is measured where it is asked for
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -126,20 +125,19 @@ def test_a_damaged_file_is_one_line(tmp_path, bundles, engine):
     file = tmp_path / "model.file"
     file.write_bytes(b"no file")
     [case] = cases_of(bundle, "batch-1")
-    runtime = plugins.load("runtimes", engine)
+    runtime = runtimes.get(engine)
     with pytest.raises(RnnbenchError) as raised:
         runtime.load(bundle, file)(case.inputs)
     assert "\n" not in str(raised.value)
     assert str(file) in str(raised.value)
-    with pytest.raises(RnnbenchError, match="is run on cpu here"):
-        runtime.load(bundle, file, device="cuda")
+    with pytest.raises(RnnbenchError, match="cannot use device 'cuda' here: choose from cpu"):
+        rnnbench.load(bundle, runtime.formats[0], engine, device="cuda")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_is_not_installed_says_what_brings_it(monkeypatch, engine):
-    runtime = plugins.load("runtimes", engine)
-    monkeypatch.setattr(runtime, "find_spec", lambda name: None)
-    assert "is not installed: pip install" in runtime.available()
+    monkeypatch.setattr("rnnbench.runtimes.runtime.find_spec", lambda name: None)
+    assert "is not installed: pip install" in runtimes.get(engine).missing()
 
 
 # -- ncnn -----------------------------------------------------------------------------------------
@@ -151,7 +149,7 @@ def test_ncnn_refuses_a_batch(bundles, described):
     bundle = bundles("gru")
     [case] = cases_of(bundle, "traced")
     path = bundle.artifacts["portable"].path
-    run = plugins.load("runtimes", "ncnn").load(bundle if described else None, path)
+    run = runtimes.get("ncnn").load(bundle if described else None, path)
     with pytest.raises(RnnbenchError, match=r"has 3 rows, and ncnn .* takes one sequence"):
         run(case.inputs)
 
@@ -159,7 +157,7 @@ def test_ncnn_refuses_a_batch(bundles, described):
 def test_ncnn_refuses_what_it_has_no_layer_for(tmp_path):
     need("ncnn")
     node = onnx.helper.make_node("Det", ["x"], ["y"])
-    run = plugins.load("runtimes", "ncnn").load(None, saved(tmp_path, [node], [3, 3], []))
+    run = runtimes.get("ncnn").load(None, saved(tmp_path, [node], [3, 3], []))
     with pytest.raises(RnnbenchError, match=r"is not ONNX that ncnn .* and pnnx .* run \("):
         run({"x": np.eye(3, dtype=np.float32)})
 
@@ -169,7 +167,7 @@ def test_ncnn_refuses_several_picks_unless_rewritten(tmp_path):
     node = onnx.helper.make_node("Gather", ["x", "index"], ["y"], name="some", axis=0)
     path = saved(tmp_path, [node], [4, 1, 5], [2, 1, 5], {"index": [3, 1]})
     x = np.random.default_rng(0).standard_normal((4, 1, 5)).astype(np.float32)
-    load = plugins.load("runtimes", "ncnn").load
+    load = runtimes.get("ncnn").load
     with pytest.raises(RnnbenchError, match="'some' picks 2 elements by their numbers"):
         load(None, path)({"x": x})
     portable.rewrite(path, tmp_path / "ncnn.onnx", "ncnn")

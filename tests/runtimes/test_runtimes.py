@@ -12,7 +12,6 @@ import torch
 import rnnbench
 from rnnbench import runtimes
 from rnnbench.cases.cases import read_cases
-from rnnbench.core import plugins
 from rnnbench.core.bundle import Bundle, write_manifest
 from rnnbench.core.errors import RnnbenchError, Unavailable
 from rnnbench.core.threads import torch_threads
@@ -20,7 +19,7 @@ from rnnbench.runtimes.session import load, validated
 from tests.helpers import handmade
 
 NAMES = runtimes.names()
-PAIRS = [(format, name) for name, formats in runtimes.formats().items() for format in formats]
+PAIRS = [(format, name) for name, known in runtimes.every().items() for format in known.formats]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +40,7 @@ def inputs(request):
 
 
 def one_row(runtime):
-    return getattr(plugins.load("runtimes", runtime), "ONE_ROW", False)
+    return runtimes.get(runtime).shapes == "one row"
 
 
 def start(bundle, format, runtime, **settings):
@@ -55,13 +54,14 @@ def start(bundle, format, runtime, **settings):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_runtime_has_the_names_of_its_neighbours(name, monkeypatch):
-    plugin = plugins.load("runtimes", name)
-    assert plugin.FORMATS
-    if plugin.available() is None:
-        assert plugin.devices()[0] == "cpu"
-    monkeypatch.setattr(plugin, "find_spec", lambda _: None)
-    assert "pip install" in plugin.available()
-    assert "\n" not in plugin.available()
+    runtime = runtimes.get(name)
+    assert runtime.formats
+    assert runtime.title
+    if runtime.missing() is None:
+        assert runtime.devices()[0] == "cpu"
+    monkeypatch.setattr("rnnbench.runtimes.runtime.find_spec", lambda _: None)
+    assert "pip install" in runtime.missing()
+    assert "\n" not in runtime.missing()
 
 
 @pytest.mark.parametrize(("format", "runtime"), PAIRS)
@@ -293,7 +293,7 @@ def test_onnxruntime_sends_no_telemetry_unless_it_is_wanted(given, left):
     """It is off before the library is loaded, which reads it then."""
     code = (
         "import sys, os\n"
-        "from rnnbench.runtimes import onnxruntime\n"
+        "from rnnbench.runtimes.adapters import onnxruntime\n"
         "assert 'onnxruntime' not in sys.modules\n"
         "onnxruntime.devices()\n"
         "print(os.environ['ORT_DISABLE_TELEMETRY'], 'onnxruntime' in sys.modules)"

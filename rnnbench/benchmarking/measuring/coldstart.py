@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench.benchmarking.plan import Item
-from rnnbench.core import plugins
+from rnnbench.benchmarking.plan import Item, timing_of
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays, TensorSpec
 from rnnbench.models.calls import read_weights, save_weights
-from rnnbench.runtimes.timing import Source
+from rnnbench.runtimes import get
+from rnnbench.runtimes.runtime import Timing
+from rnnbench.runtimes.timed import Source
 
 SECONDS = 600
 
@@ -90,19 +91,19 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
     from rnnbench.benchmarking.measuring.measure import inference
 
     way, conditions, folder = job["way"], job["conditions"], Path(job["folder"])
-    plugin = plugins.load("timing", way["runtime"])
+    timing = timing_of(way["runtime"])
     device, threads = conditions["device"], conditions["threads"]
-    plugin.devices()  # imports the runtime
+    get(way["runtime"]).devices()  # imports the runtime
     with np.load(folder / "inputs.npz", allow_pickle=False) as stored:
         arrays = dict(stored)
     specs = tuple(TensorSpec(**spec) for spec in job["inputs"])
-    with _conditions(plugin, inference, threads):
+    with _conditions(timing, inference, threads):
         before = peak_memory()
         start = perf_counter()
         module = None if job["path"] else _module(job["target"], way["form"], conditions, folder)
         path = Path(job["path"]) if job["path"] else None
         source = Source(specs, tuple(job["outputs"]), module, path)
-        subject = plugin.prepare(source, arrays, device, threads, way["mode"])
+        subject = timing.prepare(source, arrays, device, threads, way["mode"])
         loaded = perf_counter()
         returned = subject.run()
         called = perf_counter()
@@ -110,7 +111,7 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
         for _ in range(3):
             subject.run()
         peak = peak_memory()
-    np.savez(folder / "outputs.npz", **outputs)
+    np.savez(folder / "outputs.npz", **outputs)  # type: ignore[arg-type]
     return {
         "load_s": loaded - start,
         "first_call_s": called - loaded,
@@ -138,11 +139,11 @@ def peak_memory() -> int:
     return most if sys.platform == "darwin" else 1024 * most
 
 
-def _conditions(plugin: Any, inference: Any, threads: int) -> Any:
+def _conditions(timing: Timing, inference: Any, threads: int) -> Any:
     """PyTorch is not loaded for a runtime that does without it."""
     from contextlib import nullcontext
 
-    return inference(threads) if plugin.FORMAT != "onnx" else nullcontext()
+    return inference(threads) if timing.format != "onnx" else nullcontext()
 
 
 def _module(target: str, form: str, conditions: dict[str, Any], folder: Path) -> Any:

@@ -17,8 +17,7 @@ from rnnbench.benchmarking.measuring.networks import expected, inputs_for, work_
 from rnnbench.benchmarking.measuring.paired import Compared, interleave
 from rnnbench.benchmarking.measuring.sampling import Effort, Samples, sample
 from rnnbench.benchmarking.measuring.workshop import Workshop, assert_right
-from rnnbench.benchmarking.plan import Item
-from rnnbench.core import plugins
+from rnnbench.benchmarking.plan import Item, timing_of
 from rnnbench.core.cuda import event_seconds
 from rnnbench.core.errors import Unavailable
 from rnnbench.core.known_warnings import scattered_weights, torchscript_deprecation
@@ -110,7 +109,7 @@ def _latency(item: Item, workshop: Workshop, effort: Effort) -> Measured:
     # the work is counted first, so that nothing disturbs the samples
     network, arrays = _made(item, workshop)
     todo = asdict(work_of(network, item.conditions, arrays))
-    recompiles = plugins.load("timing", item.way.runtime).RECOMPILES
+    recompiles = timing_of(item.way.runtime).recompiles
     subject = workshop.subject(item.target, item.way, item.conditions, first_call=not recompiles)
     samples = sample(subject.run, effort)
     workshop.assert_subject(subject, item.target, item.way, item.conditions)
@@ -142,7 +141,7 @@ def _cost(item: Item, workshop: Workshop, effort: Effort) -> Measured:
         exported = workshop.exported(
             item.target,
             item.way.form,
-            plugins.load("timing", item.way.runtime).FORMAT,
+            timing_of(item.way.runtime).format,
             item.conditions.hidden,
             item.conditions.layers,
         )
@@ -153,7 +152,7 @@ def _cost(item: Item, workshop: Workshop, effort: Effort) -> Measured:
     right = expected(network, arrays)
     if right is not None:
         assert_right(
-            start.outputs, *right, item.conditions.device, runtimes.accuracy(item.way.runtime)
+            start.outputs, *right, item.conditions.device, runtimes.get(item.way.runtime).accuracy
         )
     info = {
         "export_s": exported.seconds if exported else None,

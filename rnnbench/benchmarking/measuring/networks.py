@@ -125,7 +125,7 @@ def _variant(target: str, form: str, hidden: int, layers: int) -> Network:
 
 def _of_bundle(bundle: Bundle) -> Network:
     """A bundle's files, and its module where the code is on this machine."""
-    from rnnbench.runtimes.adapters.eager import rebuild
+    from rnnbench.models.rebuild import rebuild
 
     try:
         model = rebuild(bundle)

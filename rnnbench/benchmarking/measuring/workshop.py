@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from time import perf_counter
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -15,14 +15,14 @@ import numpy as np
 import rnnbench
 from rnnbench import runtimes
 from rnnbench.benchmarking.measuring.networks import Network, build_network, expected, inputs_for
-from rnnbench.benchmarking.plan import STOCK, Conditions, Way
+from rnnbench.benchmarking.plan import STOCK, Conditions, Way, timing_of
 from rnnbench.cases.cases import read_cases
 from rnnbench.cases.tolerance import compare
-from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, Unavailable
 from rnnbench.core.model import Arrays
 from rnnbench.formats.onnx.stock import export_stock
-from rnnbench.runtimes.timing import Source, Subject
+from rnnbench.runtimes.runtime import Timing
+from rnnbench.runtimes.timed import Source, TimedCall
 
 CUDA_TOLERANCE = 1e-2  # sums in TF32 are allowed for
 
@@ -71,20 +71,20 @@ class Workshop:
             Unavailable: the runtime or the device is not here, or the bundle lacks the file.
             RnnbenchError: the model cannot be exported.
         """
-        plugin = check_way(way, conditions.device)
+        timing = check_way(way, conditions.device)
         network = self._network(target, way, conditions)
         model = network.model
         inputs, outputs = tuple(model.inputs), tuple(model.outputs)
-        if plugin.FORMAT == "eager":
+        if timing.format == "eager":
             return Source(inputs, outputs, model.module if network.runnable else None)
         if way.mode == STOCK:
             return Source(inputs, outputs, path=self._stock(network, conditions))
-        made = self.exported(target, way.form, plugin.FORMAT, conditions.hidden, conditions.layers)
+        made = self.exported(target, way.form, timing.format, conditions.hidden, conditions.layers)
         return Source(inputs, outputs, path=made.path)
 
     def subject(
         self, target: str, way: Way, conditions: Conditions, *, first_call: bool = True
-    ) -> Subject:
+    ) -> TimedCall:
         """A call with its inputs, which computes what it should.
 
         Args:
@@ -100,15 +100,12 @@ class Workshop:
         """
         source = self.source(target, way, conditions)
         network = self._network(target, way, conditions)
-        plugin = plugins.load("timing", way.runtime)
+        timing = timing_of(way.runtime)
         mode = "" if way.mode == STOCK else way.mode
 
-        def prepare(given: Arrays) -> Subject:
+        def prepare(given: Arrays) -> TimedCall:
             fitted = self.fit(source, way, given)
-            subject: Subject = plugin.prepare(
-                fitted, given, conditions.device, conditions.threads, mode
-            )
-            return subject
+            return timing.prepare(fitted, given, conditions.device, conditions.threads, mode)
 
         if not network.runnable:  # what is right is only known at the bundle's own cases
             assert network.bundle is not None
@@ -116,14 +113,15 @@ class Workshop:
             case = min(whole, key=lambda c: sum(c.dims.values()))
             at_case = prepare(case.inputs)
             outputs = at_case.read(at_case.run())
-            assert_right(outputs, case.reference, case.eager, "cpu", runtimes.accuracy(way.runtime))
+            accuracy = runtimes.get(way.runtime).accuracy
+            assert_right(outputs, case.reference, case.eager, "cpu", accuracy)
         subject = prepare(inputs_for(network.model, conditions))
         if first_call:
             self.assert_subject(subject, target, way, conditions)
         return subject
 
     def assert_subject(
-        self, subject: Subject, target: str, way: Way, conditions: Conditions
+        self, subject: TimedCall, target: str, way: Way, conditions: Conditions
     ) -> None:
         """Calls a subject once, and compares with the module in float64 where its code is here.
 
@@ -134,7 +132,7 @@ class Workshop:
         right = expected(network, inputs_for(network.model, conditions))
         outputs = subject.read(subject.run())
         if right is not None:
-            assert_right(outputs, *right, conditions.device, runtimes.accuracy(way.runtime))
+            assert_right(outputs, *right, conditions.device, runtimes.get(way.runtime).accuracy)
 
     def fit(self, source: Source, way: Way, arrays: Arrays) -> Source:
         """For an engine with rewrites of its own: the file as that wants it, for these inputs.
@@ -142,7 +140,7 @@ class Workshop:
         Raises:
             RnnbenchError: the file has no such form.
         """
-        profile = getattr(plugins.load("timing", way.runtime), "PROFILE", "")
+        profile = timing_of(way.runtime).profile
         if not profile or source.path is None:
             return source
         import onnx
@@ -182,20 +180,14 @@ class Workshop:
         return path
 
 
-def check_way(way: Way, device: str) -> ModuleType:
-    """The plugin of a way.
+def check_way(way: Way, device: str) -> Timing:
+    """How a way is timed.
 
     Raises:
         Unavailable: it is not installed, or cannot use the device here.
     """
-    plugin = plugins.load("timing", way.runtime)
-    why = plugin.available()
-    if why is not None:
-        raise Unavailable(why)
-    if device not in plugin.devices():
-        possible = ", ".join(plugin.devices())
-        raise Unavailable(f"{way.runtime} cannot use {device!r} here, only {possible}")
-    return plugin
+    runtimes.get(way.runtime).require(way.runtime, device)
+    return timing_of(way.runtime)
 
 
 def assert_right(

@@ -5,20 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from rnnbench import runtimes
 from rnnbench.benchmarking.results import Entry, Ratio, Side
 
-_RUNTIMES = {
-    "aoti": "AOTInductor",
-    "compile": "torch.compile",
-    "emx": "emx-onnx-cgen",
-    "iree": "IREE",
-    "mnn": "MNN",
-    "onnxruntime": "ONNX Runtime",
-    "opencv": "OpenCV",
-    "openvino": "OpenVINO",
-    "pt2": ".pt2",
-    "torchscript": "TorchScript",
-}
 _MODES = {"bound": "with bound buffers", "cuda-graph": "in a CUDA graph"}
 _FORMS = {"exported": "exported loop", "model": ""}
 
@@ -70,7 +59,7 @@ def order(conditions: Conditions) -> tuple[object, ...]:
 
 def runtime_name(runtime: str, mode: str = "") -> str:
     """`onnxruntime`, `bound` -> `ONNX Runtime with bound buffers`."""
-    name = _RUNTIMES.get(runtime, runtime)
+    name = runtimes.get(runtime).title if runtime in runtimes.names() else runtime
     return f"{name} {_MODES.get(mode, f'({mode})')}" if mode else name
 
 

@@ -69,10 +69,10 @@ def find_reference(bundle: Bundle) -> Reference:
         RnnbenchError: the code or the file is there, and is not what the bundle was made of.
     """
     from rnnbench.models.calls import read_weights
-    from rnnbench.runtimes.adapters import eager
+    from rnnbench.models.rebuild import rebuild
 
     try:
-        model = eager.rebuild(bundle)
+        model = rebuild(bundle)
     except Unavailable as error:
         if "pt2" in bundle.artifacts:
             return Reference(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any
 
 from rnnbench.cases.tolerance import compare
 from rnnbench.checking.bisect.intermediates import Reference, find_reference
 from rnnbench.checking.bisect.locate import Location, format_location, locate
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, choices, one_line
-from rnnbench.core.model import Arrays, Model, sample_inputs
+from rnnbench.core.model import Arrays, sample_inputs
+from rnnbench.models.rebuild import declared
 from rnnbench.runtimes.worker import Job, Worker
 
 _ROUNDS = 3  # a smaller time may allow a smaller batch, and so on; it settles in two
@@ -162,17 +163,3 @@ def _failure(
             if reason:
                 return f"{name!r} {reason}"
     return ""
-
-
-def declared(bundle: Bundle) -> Model:
-    """The declaration, for making inputs where the module's code is not here."""
-    nothing = cast(Any, None)
-    return Model(
-        nothing,
-        bundle.inputs,
-        bundle.outputs,
-        states=bundle.states,
-        name=bundle.name,
-        batch_dim=bundle.batch_dim,
-        time_dim=bundle.time_dim,
-    )

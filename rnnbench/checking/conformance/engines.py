@@ -1,7 +1,7 @@
 """Runs the engines over a bundle's golden cases, in each form of the file that they read.
 
-An engine is a runtime (a file in runtimes/adapters/) with `ENGINE`: it reads files that other
-tools read as well. The forms follow from its `FORMATS`. `plain` is `model.onnx` as `export` writes
+An engine is a runtime (a file in runtimes/adapters/) that is an `engine`: it reads files that other
+tools read as well. The forms follow from its `formats`. `plain` is `model.onnx` as `export` writes
 it, for those that run `onnx`; the engine's own profile (`export --for ENGINE`) and `portable` are
 for those that run `portable`; any other format, as `pt2`, is a form of its own.
 """
@@ -24,7 +24,6 @@ from rnnbench.cases.golden import golden_cases
 from rnnbench.cases.tolerance import allowed_error, compare
 from rnnbench.checking.conformance.rows import Compared, Conformed, Verdict, judged, name_of
 from rnnbench.checking.runner import fits
-from rnnbench.core import plugins
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, Unavailable, choices, one_line
 from rnnbench.core.model import Arrays
@@ -47,7 +46,7 @@ class Trial:
 
     Attributes:
         engine: the runtime.
-        mode: one of its MODES, or empty.
+        mode: one of its modes, or empty.
         profile: the form.
         format: the artifact that it is made of.
     """
@@ -78,11 +77,11 @@ def find_trials(engines: Sequence[str], profiles: Sequence[str] = ()) -> list[Tr
     for text in engines:
         name, _, mode = text.partition(":")
         if text == ALL:  # with its modes: `all:MODE` is no engine
-            found += [(n, m) for n in known for m in ("", *plugins.load("runtimes", n).MODES)]
+            found += [(n, m) for n in known for m in ("", *runtimes.get(n).modes)]
         elif name not in known:
             raise choices("engine", name, (ALL, *known))
-        elif mode and mode not in plugins.load("runtimes", name).MODES:
-            modes = plugins.load("runtimes", name).MODES
+        elif mode and mode not in runtimes.get(name).modes:
+            modes = runtimes.get(name).modes
             raise choices(f"mode of {name}", mode, modes or ("none",))
         else:
             found.append((name, mode))
@@ -102,7 +101,7 @@ def forms(engine: str) -> dict[str, str]:
     from rnnbench.formats.onnx.profiles import PROFILES
 
     found: dict[str, str] = {}
-    for format in plugins.load("runtimes", engine).FORMATS:
+    for format in runtimes.get(engine).formats:
         if format == "onnx":
             found[PLAIN] = format
         elif format == "portable":
@@ -123,7 +122,7 @@ def run_engines(
         tell: gets a line as each ends.
     """
     engines = dict.fromkeys(trial.engine for trial in trials)
-    missing = {name: plugins.load("runtimes", name).available() for name in engines}
+    missing = {name: runtimes.get(name).missing() for name in engines}
     here = [trial for trial in trials if not missing[trial.engine]]
     golden, layout = golden_cases(bundle), layout_of(bundle, read_cases(bundle))
     with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
@@ -155,7 +154,7 @@ def _prepare(
         return _row(bundle, trial, "not run", why)
     try:
         path, sizes = _file(bundle, trial, folder)
-        sizes |= runtimes.own_sizes(trial.engine, layout.batch_dim)
+        sizes |= runtimes.get(trial.engine).own_sizes(layout.batch_dim)
     except RnnbenchError as error:
         return _row(bundle, trial, "refused", one_line(error))
     cases = _cases(trial, golden, layout, sizes)
@@ -223,11 +222,11 @@ def _cases(
     Of those that are streamed one is enough there: it has but one shape.
     """
     fitting = [case for case in golden if fits(case, sizes, layout)]
-    if not runtimes.is_slow(trial.engine):
+    if runtimes.get(trial.engine).cost != "slow":
         return fitting
     whole = [case for case in fitting if not case.how.chunks]
     short = [case for case in whole if max(case.dims.values(), default=0) <= _SHORT]
-    if runtimes.pins(trial.engine, trial.mode):
+    if runtimes.get(trial.engine).pins(trial.mode):
         shapes: list[dict[str, int]] = []
         for case in short:
             shapes += [case.dims] if case.dims not in shapes else []
@@ -273,13 +272,13 @@ def _run(bundle: Bundle, ready: _Ready, layout: Layout) -> Conformed:
     worst = next(((v, reasons[0]) for v, reasons in problems.items() if reasons), None)
     if worst and row.verdict != "DIFFERS":  # of several things the one to fear most
         row = replace(row, verdict=worst[0], reason=worst[1])
-    versions = runtimes.versions(trial.engine)
+    versions = runtimes.get(trial.engine).versions()
     return replace(row, model=bundle.name, profile=trial.profile, versions=versions)
 
 
 def _compared(engine: str, bundle: Bundle, case: Case, how: str, outputs: Arrays) -> list[Compared]:
     """Each output of a case; a missing one is wrong without a word."""
-    accuracy = runtimes.accuracy(engine)
+    accuracy = runtimes.get(engine).accuracy
     found = []
     for name in bundle.outputs:
         exact, eager = case.reference[name], case.eager[name]
@@ -296,7 +295,7 @@ def _compared(engine: str, bundle: Bundle, case: Case, how: str, outputs: Arrays
 
 
 def _row(bundle: Bundle, trial: Trial, verdict: Verdict, reason: str) -> Conformed:
-    versions = runtimes.versions(trial.engine)
+    versions = runtimes.get(trial.engine).versions()
     return Conformed(
         trial.label, verdict, versions, reason=reason, model=bundle.name, profile=trial.profile
     )

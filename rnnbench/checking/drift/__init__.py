@@ -22,7 +22,6 @@ from rnnbench import runtimes
 from rnnbench.cases.feeding import Run
 from rnnbench.cases.tolerance import ABSOLUTE, FACTOR
 from rnnbench.checking.drift.walk import Walk
-from rnnbench.core import plugins
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, Unavailable, choices, one_line
 from rnnbench.core.model import Arrays, Model
@@ -176,16 +175,16 @@ def bins(steps: int) -> tuple[int, ...]:
 
 def _jobs(bundle: Bundle, wanted: Sequence[str] | None) -> Iterator[tuple[str, Job]]:
     """What runs, with its label: `NAME` or `NAME:MODE`; unless named, nothing slow."""
-    fast = [name for name in runtimes.names() if not runtimes.is_slow(name)]
+    fast = [name for name in runtimes.names() if runtimes.get(name).cost != "slow"]
     for label in fast if wanted is None else wanted:
         runtime, _, mode = label.partition(":")
         if runtime not in runtimes.names():
             raise choices("runtime", runtime, runtimes.names())
-        plugin = plugins.load("runtimes", runtime)
-        missing = plugin.available()
+        found = runtimes.get(runtime)
+        missing = found.missing()
         if missing is not None and wanted is not None:
             raise Unavailable(missing)
-        for format in plugin.FORMATS if missing is None else ():
+        for format in found.formats if missing is None else ():
             if format in bundle.artifacts:
                 path = bundle.artifacts[format].path
                 yield label, Job(runtime, format, path, bundle.path, mode)
@@ -211,13 +210,12 @@ def _line(format: str, label: str, found: np.ndarray[Any, Any] | str) -> Line:
 
 def _reference(bundle: Bundle) -> tuple[Model, Run | None, Run | None, str]:
     """The module in float64 and in its own precision, or why there is none."""
-    from rnnbench.checking.bisect.minimise import declared
     from rnnbench.core.threads import torch_threads
     from rnnbench.models.calls import call, call_float64, read_weights, undisturbed
-    from rnnbench.runtimes.adapters import eager
+    from rnnbench.models.rebuild import declared, rebuild
 
     try:
-        wide, narrow = eager.rebuild(bundle), eager.rebuild(bundle)
+        wide, narrow = rebuild(bundle), rebuild(bundle)
     except Unavailable as error:
         return declared(bundle), None, None, one_line(error)
     for model in (wide, narrow):
@@ -243,8 +241,7 @@ def _judged(lines: list[Line], ends: Sequence[int], sizes: Sequence[float]) -> l
     allowed = np.maximum(FACTOR * ahead, ABSOLUTE["float32"] * size)
     judged = [replace(lines[0], verdict="floor")]
     for line in lines[1:]:
-        plugin = plugins.load("runtimes", line.runtime.partition(":")[0])
-        if line.verdict == "failed" or not getattr(plugin, "JUDGE", True):
+        if line.verdict == "failed" or not runtimes.get(line.runtime.partition(":")[0]).judge:
             judged.append(line)
             continue
         off = np.flatnonzero(np.asarray(line.errors) > allowed)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, fx
 from torch.export import ExportedProgram
@@ -16,30 +13,6 @@ from torch.export import ExportedProgram
 from rnnbench.capture.operators.stepwise import run_stepwise
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.known_warnings import export_warnings
-from rnnbench.core.model import Arrays
-from rnnbench.runtimes.adapters import pt2
-
-if TYPE_CHECKING:
-    from rnnbench.core.bundle import Bundle
-    from rnnbench.runtimes.timing import Source, Subject
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """A program in an engine, for inputs of one shape.
-
-    Attributes:
-        give: the engine's tensors of arrays, in the order of the inputs.
-        run: computes what the program returns from such tensors.
-        take: arrays of what `run` returned, in the order of the outputs; copies.
-    """
-
-    give: Callable[[Sequence[Any]], list[Any]]
-    run: Callable[[list[Any]], Any]
-    take: Callable[[Any], list[Any]]
-
-
-Compile = Callable[[ExportedProgram], Compiled]
 
 aten = torch.ops.aten
 
@@ -50,54 +23,6 @@ _PACKED = {
     aten.rnn_tanh.data: "rnn_tanh",
     aten.rnn_relu.data: "rnn_relu",
 }
-
-
-def by_shape(
-    bundle: Bundle | None, path: Path | None, compile: Compile
-) -> Callable[[Arrays], Arrays]:
-    """Runs a .pt2 file in an engine that wants its program anew for each shape of the inputs.
-
-    Args:
-        bundle: whose file it is; the file itself names its inputs where it is None.
-        path: the file.
-        compile: makes a function of the program for these shapes.
-
-    Raises:
-        RnnbenchError: the file is damaged.
-    """
-    program = pt2.load_program(path)
-    declared = pt2.signature_of(program)
-    inputs = [port.name for port in (bundle.inputs if bundle else declared.inputs)]
-    outputs = bundle.outputs if bundle else [port.name for port in declared.outputs]
-    known: dict[Any, Compiled] = {}
-
-    def run(arrays: Arrays) -> Arrays:
-        given = [arrays[name] for name in inputs]
-        key = tuple(array.shape for array in given)
-        if key not in known:
-            known[key] = compile(unrolled(program, _tensors(given)))
-        engine = known[key]
-        results = engine.take(engine.run(engine.give(given)))
-        return dict(zip(outputs, results, strict=True))
-
-    return run
-
-
-def subject(source: Source, arrays: Arrays, compile: Compile) -> Subject:
-    """A .pt2 file in an engine, ready to be timed: its inputs are the engine's own already."""
-    from rnnbench.runtimes.timing import Subject, path_of
-
-    given = [arrays[spec.name] for spec in source.inputs]
-    engine = compile(unrolled(pt2.load_program(path_of(source)), _tensors(given)))
-    inputs = engine.give(given)
-    return Subject(
-        lambda: engine.run(inputs),
-        lambda returned: dict(zip(source.outputs, engine.take(returned), strict=True)),
-    )
-
-
-def _tensors(arrays: Sequence[Any]) -> list[Tensor]:
-    return [torch.from_numpy(np.array(array)) for array in arrays]
 
 
 def unrolled(program: ExportedProgram, inputs: Sequence[Tensor]) -> ExportedProgram:

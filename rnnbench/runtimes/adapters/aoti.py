@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.timed import (
+    Source,
+    TimedCall,
+    in_torch,
+    path_of,
+)
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
-
-FORMATS: tuple[str, ...] = ("aoti",)
-MODES: tuple[str, ...] = ()
-
-
-def available() -> str | None:
-    """Why PyTorch is not here; None where it is. A compiler is needed to write, not to run."""
-    return None if find_spec("torch") else "torch is not installed: pip install torch"
-
-
-def devices() -> tuple[str, ...]:
-    """Where the package runs: it was compiled for the CPU."""
-    return ("cpu",)
 
 
 def load(
@@ -34,7 +26,7 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     mode: str = "",
-) -> Callable[[Arrays], Arrays]:
+) -> Run:
     """The package, which refuses inputs of shapes that it was not compiled for.
 
     Raises:
@@ -46,8 +38,6 @@ def load(
     from rnnbench.formats.aoti.inductor import Package
     from rnnbench.models.calls import call
 
-    if device != "cpu":
-        raise RnnbenchError(f"device {device!r}: a package runs on cpu, for which it was compiled")
     if bundle is None:
         raise RnnbenchError(f"{path}: a package is run from its bundle, which declares its inputs")
     inputs, outputs = bundle.inputs, bundle.outputs
@@ -64,3 +54,25 @@ def load(
             return call(package, inputs, outputs, arrays, device=device)
 
     return run
+
+
+def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
+    """The loaded package.
+
+    Raises:
+        Unavailable: more than one thread is asked for; the number is part of the machine code.
+    """
+    if threads != 1:
+        raise Unavailable("a package is compiled for one thread: give --threads 1")
+    from rnnbench.formats.aoti.inductor import Package
+
+    return in_torch(Package(path_of(source)), source, arrays, device)
+
+
+RUNTIME = Runtime(
+    title="AOTInductor",
+    formats=("aoti",),
+    requires={"torch": "torch"},  # a compiler is needed to write, not to run
+    load=load,
+    timing=Timing("aoti", prepare),  # in no plan: compiling takes 10 s and more
+)

@@ -8,38 +8,31 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.known_warnings import export_warnings, torchscript_deprecation
 from rnnbench.core.model import Arrays
-from rnnbench.runtimes.adapters import eager
+from rnnbench.runtimes.adapters._torch import CUDNN_ACCURACY, torch_devices
+from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.timed import (
+    Source,
+    TimedCall,
+    in_torch,
+    module_of,
+)
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
 
-FORMATS: tuple[str, ...] = ("eager",)
-MODES: tuple[str, ...] = ()
-SLOW = True
 
-CUDA_ACCURACY = eager.CUDA_ACCURACY
-
-
-def available() -> str | None:
-    """Why it is not here; None where it is. It needs a C++ compiler."""
-    if not find_spec("torch"):
-        return "torch is not installed: pip install torch"
+def _lacks() -> str | None:
+    """Why it cannot compile; None where it can."""
     usual = (os.environ.get("CXX"), "c++", "g++", "clang++")
     if not any(shutil.which(compiler) for compiler in usual if compiler):
         return "torch.compile needs a C++ compiler: install g++ or clang, or set CXX"
     return None
-
-
-def devices() -> tuple[str, ...]:
-    """Where PyTorch can run on this machine."""
-    return eager.devices()
 
 
 def load(
@@ -49,7 +42,7 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     mode: str = "",
-) -> Callable[[Arrays], Arrays]:
+) -> Run:
     """The compiled module; what it cannot compile runs as it is, as `torch.compile` does it.
 
     Raises:
@@ -58,11 +51,10 @@ def load(
     """
     import torch
 
-    from rnnbench.core.known_warnings import torchscript_deprecation
     from rnnbench.core.threads import torch_threads
     from rnnbench.formats.aoti.inductor import compiling_here, import_compiler
     from rnnbench.models.calls import call
-    from rnnbench.runtimes.adapters.eager import trained
+    from rnnbench.models.rebuild import trained
 
     import_compiler()
     if bundle is None:
@@ -77,3 +69,34 @@ def load(
             return call(compiled, inputs, outputs, arrays, device=device)
 
     return run
+
+
+def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
+    """The module, compiled by a first call.
+
+    The number of threads is fixed in the code that Inductor writes, so it is one of its options.
+    """
+    import torch
+
+    # Inductor writes the number into its loops, and a cached kernel of another number would do
+    options: dict[str, Any] = {"cpp.threads": threads} if device == "cpu" else {}
+    module = module_of(source, device)
+    compiled = torch.compile(module, dynamic=False, options=options)
+    subject = in_torch(compiled, source, arrays, device)
+    with torchscript_deprecation(), export_warnings():
+        subject.run()
+    return subject
+
+
+RUNTIME = Runtime(
+    title="torch.compile",
+    formats=("eager",),
+    requires={"torch": "torch"},
+    load=load,
+    devices=torch_devices,
+    lacks=_lacks,
+    cost="slow",
+    cuda_accuracy=CUDNN_ACCURACY,
+    # in no plan: compiling takes 10 s and more
+    timing=Timing("eager", prepare, modes={"": ("cpu", "cuda")}),
+)

@@ -8,8 +8,6 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,35 +15,23 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.runtimes.adapters._by_shape import by_shape
+from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.timed import (
+    Source,
+    TimedCall,
+    one_thread,
+    path_of,
+)
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
 
-FORMATS: tuple[str, ...] = ("onnx", "portable")
-ENGINE = True
-PACKAGES: tuple[str, ...] = ("emx-onnx-cgen",)
-MODES: tuple[str, ...] = ()
-SLOW = True
-PINS = True
 
 _FLAGS = ("-std=c11", "-O2", "-fPIC", "-shared", "-w")
 _COMPILE_S = 120.0
 _INLINE_BYTES = 2**31
 """Weights are written into the C file up to here, so that there is nothing to load beside it."""
-
-
-def available() -> str | None:
-    """Why the generator or a C compiler is not here; None where both are."""
-    if not find_spec("emx_onnx_cgen"):
-        return "emx-onnx-cgen is not installed: pip install emx-onnx-cgen"
-    if shutil.which(_compiler()[0]) is None:
-        return f"there is no C compiler {_compiler()[0]!r}: install one, or name it in CC"
-    return None
-
-
-def devices() -> tuple[str, ...]:
-    """Where it runs."""
-    return ("cpu",)
 
 
 def load(
@@ -55,27 +41,16 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     mode: str = "",
-) -> Callable[[Arrays], Arrays]:
+) -> Run:
     """Compiles a function for each shape of the inputs as it comes; it runs in one thread.
 
     Raises:
         RnnbenchError: the file is damaged, or emx-onnx-cgen has no C for it.
     """
-    if device != "cpu":
-        raise RnnbenchError(f"device {device!r}: C is run on cpu here")
     from rnnbench.formats.onnx.profiles import pinned
 
     assert path is not None
-    known: dict[Any, Callable[[Arrays], Arrays]] = {}
-
-    def run(arrays: Arrays) -> Arrays:
-        key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
-        if key not in known:
-            shapes = {name: array.shape for name, array in arrays.items()}
-            known[key] = Compiled(path, pinned(path, shapes))
-        return known[key](arrays)
-
-    return run
+    return by_shape(lambda shapes: Compiled(path, pinned(path, dict(shapes))))
 
 
 class Compiled:
@@ -117,6 +92,13 @@ def addresses(arrays: list[np.ndarray[Any, Any]]) -> list[ctypes.c_void_p]:
     return [ctypes.c_void_p(array.ctypes.data) for array in arrays]
 
 
+def _lacks() -> str | None:
+    """Why there is no C compiler; None where there is."""
+    if shutil.which(_compiler()[0]) is None:
+        return f"there is no C compiler {_compiler()[0]!r}: install one, or name it in CC"
+    return None
+
+
 def _generate(path: Path, proto: Any) -> str:
     from emx_onnx_cgen import Compiler
     from emx_onnx_cgen.compiler import CompilerOptions
@@ -153,3 +135,42 @@ def _link(code: str) -> Any:
 
 def _compiler() -> list[str]:
     return shlex.split(os.environ.get("CC", "")) or ["cc"]
+
+
+def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
+    """The C function with its inputs, and with room for its outputs.
+
+    Raises:
+        Unavailable: more than one thread is asked for.
+    """
+    one_thread("emx-onnx-cgen's C", threads)
+    import onnx
+
+    path = path_of(source)
+    compiled = Compiled(path, onnx.load(str(path)))
+    given = [np.ascontiguousarray(arrays[name]) for name in compiled.inputs]
+    results = compiled.empty()
+    places = addresses([*given, *results.values()])
+    function = compiled.function
+
+    def run() -> None:
+        function(*places)
+
+    def read(_: None, kept: object = given) -> Arrays:  # C keeps no memory alive
+        return {name: array.copy() for name, array in results.items()}
+
+    return TimedCall(run, read)
+
+
+RUNTIME = Runtime(
+    title="emx-onnx-cgen",
+    formats=("onnx", "portable"),
+    requires={"emx_onnx_cgen": "emx-onnx-cgen"},
+    load=load,
+    lacks=_lacks,
+    cost="slow",
+    shapes="pinned",
+    engine=True,
+    packages=("emx-onnx-cgen",),
+    timing=Timing("onnx", prepare, profile="emx"),
+)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,31 +14,19 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.timed import (
+    Source,
+    TimedCall,
+    path_of,
+)
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
-    from rnnbench.formats.pt2.unroll import Compiled
+    from rnnbench.runtimes.adapters._pt2_by_shape import Compiled
 
-FORMATS: tuple[str, ...] = ("pt2",)
-MODES: tuple[str, ...] = ("xnnpack",)
-"""`xnnpack`: what XNNPACK can take is handed to it; else its portable kernels do it all."""
-SLOW = True
-PINS = True
-ENGINE = True
-PACKAGES: tuple[str, ...] = ("executorch",)
 
 _NO_KERNEL = "error: 0x:14"
-
-
-def available() -> str | None:
-    """Why ExecuTorch or PyTorch, which reads the file, is not here; None where both are."""
-    missing = [package for package in ("torch", "executorch") if not find_spec(package)]
-    return f"{missing[0]} is not installed: pip install {' '.join(missing)}" if missing else None
-
-
-def devices() -> tuple[str, ...]:
-    """Where it is run here."""
-    return ("cpu",)
 
 
 def load(
@@ -49,7 +36,7 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     mode: str = "",
-) -> Callable[[Arrays], Arrays]:
+) -> Run:
     """Lowers the program for each shape of the inputs as it comes.
 
     `threads` is for all that ExecuTorch runs in this process.
@@ -57,10 +44,7 @@ def load(
     Raises:
         RnnbenchError: the file is damaged, or ExecuTorch cannot lower it.
     """
-    from rnnbench.formats.pt2.unroll import by_shape
-
-    if device != "cpu":
-        raise RnnbenchError(f"device {device!r}: ExecuTorch is run on cpu here")
+    from rnnbench.runtimes.adapters._pt2_by_shape import by_shape
 
     return by_shape(bundle, path, lambda program: compile(program, path, threads, mode))
 
@@ -101,7 +85,7 @@ def _method(file: bytes, threads: int | None) -> Compiled:
     from executorch.extension.pybindings import portable_lib
     from executorch.runtime import Runtime
 
-    from rnnbench.formats.pt2.unroll import Compiled
+    from rnnbench.runtimes.adapters._pt2_by_shape import Compiled
 
     if threads is not None and portable_lib._threadpool_get_thread_count() != threads:
         portable_lib._unsafe_reset_threadpool(threads)
@@ -135,3 +119,25 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
+
+
+def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
+    """A function of inputs that are the engine's own tensors."""
+    from rnnbench.runtimes.adapters._pt2_by_shape import timed_call
+
+    path = path_of(source)
+    return timed_call(source, arrays, lambda program: compile(program, path, threads, mode))
+
+
+RUNTIME = Runtime(
+    title="ExecuTorch",
+    formats=("pt2",),
+    requires={"torch": "torch", "executorch": "executorch"},
+    load=load,
+    modes=("xnnpack",),  # what XNNPACK can take is handed to it; else its portable kernels do it
+    cost="slow",
+    shapes="pinned",
+    engine=True,
+    packages=("executorch",),
+    timing=Timing("pt2", prepare, modes={"": ("cpu",), "xnnpack": ("cpu",)}),
+)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,30 +9,20 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.runtimes.adapters._by_shape import by_shape
+from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.timed import (
+    Source,
+    TimedCall,
+    one_thread,
+    path_of,
+)
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
 
-FORMATS: tuple[str, ...] = ("onnx", "portable")
-ENGINE = True
-PACKAGES: tuple[str, ...] = ("iree-base-compiler", "iree-base-runtime")
-MODES: tuple[str, ...] = ()
-SLOW = True
-PINS = True
 
 _FLAGS = ["--iree-llvmcpu-target-cpu=host"]
-
-
-def available() -> str | None:
-    """Why IREE is not here; None where it is."""
-    wanted = {"iree.compiler": "iree-base-compiler", "iree.runtime": "iree-base-runtime"}
-    missing = [package for module, package in wanted.items() if not _found(module)]
-    return f"{missing[0]} is not installed: pip install {' '.join(missing)}" if missing else None
-
-
-def devices() -> tuple[str, ...]:
-    """Where it runs."""
-    return ("cpu",)
 
 
 def load(
@@ -44,7 +32,7 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     mode: str = "",
-) -> Callable[[Arrays], Arrays]:
+) -> Run:
     """Compiles a module for each shape of the inputs as it comes.
 
     `threads` of 1 is the thread that calls; more leave the number to IREE.
@@ -52,22 +40,11 @@ def load(
     Raises:
         RnnbenchError: the file is damaged, or IREE cannot compile it.
     """
-    if device != "cpu":
-        raise RnnbenchError(f"device {device!r}: IREE is run on cpu here")
     from rnnbench.formats.onnx.profiles import pinned
 
     assert path is not None
-    known: dict[Any, Callable[[Arrays], Arrays]] = {}
     driver = "local-sync" if threads == 1 else "local-task"
-
-    def run(arrays: Arrays) -> Arrays:
-        key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
-        if key not in known:
-            shapes = {name: array.shape for name, array in arrays.items()}
-            known[key] = Compiled(path, pinned(path, shapes), driver)
-        return known[key](arrays)
-
-    return run
+    return by_shape(lambda shapes: Compiled(path, pinned(path, dict(shapes)), driver))
 
 
 class Compiled:
@@ -128,8 +105,38 @@ def _cause(error: BaseException) -> str:
     return lines[0].split("error: ", 1)[1] if lines else one_line(error)
 
 
-def _found(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the namespace
-        return False
+def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
+    """The compiled module with its inputs on IREE's device, in the thread that calls.
+
+    Raises:
+        Unavailable: more than one thread is asked for.
+    """
+    one_thread("IREE", threads)
+    import iree.runtime
+    import onnx
+
+    path = path_of(source)
+    compiled = Compiled(path, onnx.load(str(path)), "local-sync")
+    given = [
+        iree.runtime.asdevicearray(compiled.device, np.ascontiguousarray(arrays[name]))
+        for name in compiled.inputs
+    ]
+    function = compiled.function
+
+    def run() -> Any:
+        return function(*given)
+
+    return TimedCall(run, compiled.read)
+
+
+RUNTIME = Runtime(
+    title="IREE",
+    formats=("onnx", "portable"),
+    requires={"iree.compiler": "iree-base-compiler", "iree.runtime": "iree-base-runtime"},
+    load=load,
+    cost="slow",
+    shapes="pinned",
+    engine=True,
+    packages=("iree-base-compiler", "iree-base-runtime"),
+    timing=Timing("onnx", prepare, profile="iree"),
+)

@@ -14,7 +14,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,31 +21,22 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.runtimes.adapters._by_shape import by_shape, load_pinned
+from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.timed import (
+    Source,
+    TimedCall,
+    path_of,
+)
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
 
-ENGINE = True
-PACKAGES: tuple[str, ...] = ("MNN",)
-FORMATS: tuple[str, ...] = ("onnx", "portable")
-MODES: tuple[str, ...] = ("pinned",)
-"""`pinned`: the file is converted again for each shape of the inputs, with that shape fixed."""
-EXTRA = True
 
 # Without the first, layers become While loops, which are wrong for more than one row. The second
 # is the converter's guess for a dynamic first dimension: 1 makes it drop the loop of an LSTM.
 _FLAGS = ("--useOriginRNNImpl", "--batch=2")
 _LOCK = threading.Lock()  # what it says goes through the process's own stdout
-
-
-def available() -> str | None:
-    """Why MNN is not here; None where it is."""
-    return None if find_spec("MNN") else "MNN is not installed: pip install MNN"
-
-
-def devices() -> tuple[str, ...]:
-    """Where it runs."""
-    return ("cpu",)
 
 
 def load(
@@ -56,7 +46,7 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     mode: str = "",
-) -> Callable[[Arrays], Arrays]:
+) -> Run:
     """The converted graph, in MNN's high precision, which is float32.
 
     It has no int64: such inputs go in as int32, and outputs come back as the file declares them.
@@ -64,31 +54,10 @@ def load(
     Raises:
         RnnbenchError: the file is damaged, or MNN cannot convert or run it.
     """
-    if device != "cpu":
-        raise RnnbenchError(f"device {device!r}: MNN is run on cpu here")
     assert path is not None
     if mode != "pinned":
         return Net(path, threads)
-    known: dict[Any, Net] = {}
-
-    def run(arrays: Arrays) -> Arrays:
-        key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
-        if key not in known:
-            known[key] = _pinned(path, arrays, threads)
-        return known[key](arrays)
-
-    return run
-
-
-def _pinned(path: Path, arrays: Arrays, threads: int | None) -> Net:
-    import onnx
-
-    from rnnbench.formats.onnx.profiles import pinned
-
-    with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
-        file = Path(folder) / path.name
-        onnx.save(pinned(path, {name: array.shape for name, array in arrays.items()}), file)
-        return Net(file, threads)
+    return by_shape(lambda shapes: load_pinned(path, shapes, lambda file: Net(file, threads)))
 
 
 class Net:
@@ -211,3 +180,33 @@ def _dtype(value: Any) -> Any:
     from onnx import helper
 
     return helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+
+
+def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
+    """A module with its inputs as MNN's variables; a call also reads its outputs."""
+    net = Net(path_of(source), threads)
+    given = [net.variable(arrays[name]) for name in net.inputs]
+    forward = net.module.forward
+
+    def run() -> Any:
+        results = forward(given)
+        for result in results:
+            result.read()
+        return results
+
+    with heard():  # whatever its first call has to say
+        run()
+    return TimedCall(run, net.read)
+
+
+RUNTIME = Runtime(
+    title="MNN",
+    formats=("onnx", "portable"),
+    requires={"MNN": "MNN"},
+    load=load,
+    modes=("pinned",),  # the file is converted again for each shape of the inputs
+    cost="extra",
+    engine=True,
+    packages=("MNN",),
+    timing=Timing("onnx", prepare, profile="mnn"),
+)

@@ -11,7 +11,7 @@ import re
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,19 +21,19 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.runtimes.adapters._by_shape import by_shape
+from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.timed import (
+    Source,
+    TimedCall,
+    path_of,
+)
 
 if TYPE_CHECKING:
     import onnx
 
     from rnnbench.core.bundle import Bundle
 
-FORMATS: tuple[str, ...] = ("onnx", "portable")
-MODES: tuple[str, ...] = ()
-SLOW = True
-PINS = True
-ONE_ROW = True
-ENGINE = True
-PACKAGES: tuple[str, ...] = ("ncnn", "pnnx")
 
 _CONVERT_S = 120.0
 _NO_BATCH = 233
@@ -44,17 +44,6 @@ _GIVEN = {"float32": "float32", "int32": "int32", "int64": "int32"}
 """The inputs that it takes, and as what."""
 
 
-def available() -> str | None:
-    """Why ncnn or its converter is not here; None where both are."""
-    missing = [package for package in PACKAGES if not find_spec(package)]
-    return f"{missing[0]} is not installed: pip install {' '.join(missing)}" if missing else None
-
-
-def devices() -> tuple[str, ...]:
-    """Where it is run here."""
-    return ("cpu",)
-
-
 def load(
     bundle: Bundle | None,
     path: Path | None,
@@ -62,27 +51,20 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     mode: str = "",
-) -> Callable[[Arrays], Arrays]:
+) -> Run:
     """Converts the file for each shape of the inputs as it comes.
 
     Raises:
         RnnbenchError: the file is damaged, pnnx or ncnn cannot run it, or the batch is not 1.
     """
-    if device != "cpu":
-        raise RnnbenchError(f"device {device!r}: ncnn is run on cpu here")
     assert path is not None
-    known: dict[Any, Network] = {}
 
-    def run(arrays: Arrays) -> Arrays:
-        key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
-        if key not in known:
-            shapes = {name: array.shape for name, array in arrays.items()}
-            if bundle is not None:
-                _refuse_rows(bundle, shapes)
-            known[key] = convert(path, shapes, threads)
-        return known[key](arrays)
+    def make(shapes: Mapping[str, tuple[int, ...]]) -> Run:
+        if bundle is not None:
+            _refuse_rows(bundle, shapes)
+        return convert(path, dict(shapes), threads)
 
-    return run
+    return by_shape(make)
 
 
 class Network:
@@ -269,3 +251,28 @@ def _axis(script: str, pattern: str) -> int:
 
 def _version() -> str:
     return f"ncnn {metadata.version('ncnn')}"
+
+
+def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
+    """The network of the form that `export --for ncnn` writes."""
+    from rnnbench.formats.onnx.profiles import rewrite
+
+    with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
+        file = Path(folder) / "ncnn.onnx"
+        rewrite(path_of(source), file, "ncnn")
+        network = convert(file, {name: array.shape for name, array in arrays.items()}, threads)
+    inputs = network.give(arrays)
+    return TimedCall(lambda: network.run(inputs), network.take)
+
+
+RUNTIME = Runtime(
+    title="ncnn",
+    formats=("onnx", "portable"),
+    requires={"ncnn": "ncnn", "pnnx": "pnnx"},
+    load=load,
+    cost="slow",
+    shapes="one row",
+    engine=True,
+    packages=("ncnn", "pnnx"),
+    timing=Timing("onnx", prepare),  # which writes the form of the profile itself
+)

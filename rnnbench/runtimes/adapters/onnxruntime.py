@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import redirect_stdout
 from functools import cache
-from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,12 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Arrays
 from rnnbench.core.signature import Port, Signature
+from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.timed import (
+    Source,
+    TimedCall,
+    path_of,
+)
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
@@ -21,9 +25,6 @@ if TYPE_CHECKING:
 # Read where it is first imported, which is below: builds from 1.29 on send some unless told not to.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-FORMATS: tuple[str, ...] = ("onnx", "portable")
-MODES: tuple[str, ...] = ("disabled", "basic", "extended")
-"""Levels of graph optimisation; the default, as ONNX Runtime's own, is all of it."""
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _LEVELS = {
@@ -33,13 +34,6 @@ _LEVELS = {
     "extended": "ORT_ENABLE_EXTENDED",
 }
 _DTYPES = {"float": "float32", "double": "float64"}
-
-
-def available() -> str | None:
-    """Why ONNX Runtime is not here; None where it is."""
-    if find_spec("onnxruntime"):
-        return None
-    return "onnxruntime is not installed: pip install onnxruntime"
 
 
 def devices() -> tuple[str, ...]:
@@ -57,7 +51,7 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     mode: str = "",
-) -> Callable[[Arrays], Arrays]:
+) -> Run:
     """A session over the graph; the outputs have the names that the graph gives them.
 
     Raises:
@@ -99,13 +93,6 @@ def _session(path: Path | None, device: str, threads: int | None, mode: str) -> 
     import onnxruntime
 
     kind, _, index = device.partition(":")
-    provider = _PROVIDERS.get(kind)
-    if provider not in onnxruntime.get_available_providers():
-        remedy = ": pip install onnxruntime-gpu" if kind == "cuda" else ""
-        raise Unavailable(
-            f"onnxruntime cannot use device {device!r} here (possible: {', '.join(devices())})"
-            f"{remedy}"
-        )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings are about its own optimiser
     options.inter_op_num_threads = 1
@@ -153,3 +140,89 @@ def _load_cuda() -> None:
 def _port(value: Any) -> Port:
     kind = value.type.removeprefix("tensor(").removesuffix(")")
     return Port(value.name, _DTYPES.get(kind, kind), tuple(value.shape))
+
+
+def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
+    """A session with its inputs.
+
+    Raises:
+        Unavailable: ONNX Runtime silently fell back to another device.
+    """
+    session = open_session(path_of(source), device, threads)
+    used = {i.name for i in session.get_inputs()}  # an input that nothing uses may be gone
+    feeds = {name: array for name, array in arrays.items() if name in used}
+    names = [output.name for output in session.get_outputs()]
+    if mode == "bound":
+        return _bound(session, feeds, names, device)
+    run_session = session.run
+
+    def run() -> Any:  # it waits for the device itself
+        return run_session(names, feeds)
+
+    return TimedCall(run, lambda returned: dict(zip(names, returned, strict=True)))
+
+
+def open_session(path: Path, device: str, threads: int) -> Any:
+    """A session with the same threads as everybody else, and no others."""
+    import onnxruntime
+
+    kind, _, index = device.partition(":")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # its warnings are about its own optimiser
+    session = start_session(path, options, kind, index, {})
+    if session is None:
+        raise Unavailable(f"onnxruntime could not start on device {device!r}: use --device cpu")
+    return session
+
+
+def _bound(session: Any, feeds: Arrays, names: list[str], device: str) -> TimedCall:
+    """Nothing is allocated or copied in a call; the sizes of the outputs are those of one call."""
+    import onnxruntime
+
+    kind, _, index = device.partition(":")
+    where = (kind, int(index or 0))
+    value = onnxruntime.OrtValue
+    binding = session.io_binding()
+    inputs = {name: value.ortvalue_from_numpy(array, *where) for name, array in feeds.items()}
+    first = session.run(names, feeds)
+    outputs = {
+        name: value.ortvalue_from_shape_and_type(array.shape, array.dtype, *where)
+        for name, array in zip(names, first, strict=True)
+    }
+    for name, bound in inputs.items():
+        binding.bind_ortvalue_input(name, bound)
+    for name, bound in outputs.items():
+        binding.bind_ortvalue_output(name, bound)
+    run_bound = session.run_with_iobinding
+
+    def run() -> Any:
+        run_bound(binding)
+        binding.synchronize_outputs()
+
+    def run_on_cpu() -> Any:
+        run_bound(binding)
+
+    def read(_: Any, kept: Any = inputs) -> Arrays:  # the binding itself keeps no memory alive
+        return {name: bound.numpy() for name, bound in outputs.items()}
+
+    return TimedCall(run_on_cpu if kind == "cpu" else run, read)
+
+
+RUNTIME = Runtime(
+    title="ONNX Runtime",
+    formats=("onnx", "portable"),
+    requires={"onnxruntime": "onnxruntime"},
+    load=load,
+    modes=tuple(filter(None, _LEVELS)),  # of graph optimisation; its own default is all of it
+    devices=devices,
+    cuda="onnxruntime-gpu",
+    signature=signature,
+    timing=Timing(
+        "onnx",
+        prepare,
+        modes={"": ("cpu", "cuda"), "bound": ("cpu", "cuda")},
+        plans=("quick", "full"),
+    ),
+)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,26 +12,16 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.runtimes.adapters._by_shape import by_shape
+from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.timed import (
+    Source,
+    TimedCall,
+    path_of,
+)
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
-
-ENGINE = True
-PACKAGES: tuple[str, ...] = ("opencv-python-headless",)
-FORMATS: tuple[str, ...] = ("onnx", "portable")
-MODES: tuple[str, ...] = ("pinned",)
-"""`pinned`: the file is read again for each shape of the inputs, with that shape fixed."""
-EXTRA = True
-
-
-def available() -> str | None:
-    """Why OpenCV is not here; None where it is."""
-    return None if find_spec("cv2") else "cv2 is not installed: pip install opencv-python-headless"
-
-
-def devices() -> tuple[str, ...]:
-    """Where it runs."""
-    return ("cpu",)
 
 
 def load(
@@ -42,26 +31,16 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     mode: str = "",
-) -> Callable[[Arrays], Arrays]:
+) -> Run:
     """The graph; `threads` is OpenCV's number for the whole process.
 
     Raises:
         RnnbenchError: the file is damaged, or OpenCV cannot read or run it.
     """
-    if device != "cpu":
-        raise RnnbenchError(f"device {device!r}: OpenCV is run on cpu here")
     assert path is not None
     if mode != "pinned":
         return Net(path, threads)
-    known: dict[Any, Net] = {}
-
-    def run(arrays: Arrays) -> Arrays:
-        key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
-        if key not in known:
-            known[key] = Net(path, threads, {name: array.shape for name, array in arrays.items()})
-        return known[key](arrays)
-
-    return run
+    return by_shape(lambda shapes: Net(path, threads, dict(shapes)))
 
 
 class Net:
@@ -137,3 +116,33 @@ def _cause(error: BaseException) -> str:
     last = re.sub(r"^\([^)]*\) ?", "", said.split("error: ")[-1])
     last = re.sub(r" in function '\w+'[ >]*$", "", last) or one_line(error)
     return f"{node[1]}: {last}" if node else last
+
+
+def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
+    """A net; a call sets its inputs, or it would know that there is nothing to compute."""
+    net = Net(path_of(source), threads)
+    given = [(np.ascontiguousarray(arrays[name]), name) for name in net.inputs]
+    set_input, forward, outputs = net.net.setInput, net.net.forward, net.outputs
+
+    def run() -> Any:
+        for array, name in given:
+            set_input(array, name)
+        return forward(outputs)
+
+    def read(returned: Any) -> Arrays:
+        return {n: np.array(r) for n, r in zip(outputs, returned, strict=True)}
+
+    return TimedCall(run, read)
+
+
+RUNTIME = Runtime(
+    title="OpenCV",
+    formats=("onnx", "portable"),
+    requires={"cv2": "opencv-python-headless"},
+    load=load,
+    modes=("pinned",),  # the file is read again for each shape of the inputs
+    cost="extra",
+    engine=True,
+    packages=("opencv-python-headless",),
+    timing=Timing("onnx", prepare, profile="opencv"),
+)

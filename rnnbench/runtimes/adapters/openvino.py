@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.timed import (
+    Source,
+    TimedCall,
+    path_of,
+)
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
-
-FORMATS: tuple[str, ...] = ("onnx", "portable")
-ENGINE = True
-PACKAGES: tuple[str, ...] = ("openvino",)
-MODES: tuple[str, ...] = ()
-SLOW = True
-
-
-def available() -> str | None:
-    """Why OpenVINO is not here; None where it is."""
-    if find_spec("openvino"):
-        return None
-    return "openvino is not installed: pip install openvino"
-
-
-def devices() -> tuple[str, ...]:
-    """Where it runs."""
-    return ("cpu",)
 
 
 def load(
@@ -39,7 +27,7 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     mode: str = "",
-) -> Callable[[Arrays], Arrays]:
+) -> Run:
     """The compiled graph; the outputs have the names that the graph gives them.
 
     Raises:
@@ -47,8 +35,6 @@ def load(
     """
     import openvino
 
-    if device != "cpu":
-        raise RnnbenchError(f"device {device!r}: OpenVINO is run on cpu here")
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = threads
@@ -85,3 +71,47 @@ def output_names(compiled: Any) -> list[str]:
         name if name in port.names else port.get_any_name()
         for name, port in zip(found, compiled.outputs, strict=True)
     ]
+
+
+def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
+    """A request with its inputs; `bound` leaves the outputs where OpenVINO wrote them."""
+    import openvino
+
+    config = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    compiled = openvino.Core().compile_model(str(path_of(source)), "CPU", config)
+    request = compiled.create_infer_request()
+    used = {name for port in compiled.inputs for name in port.names}
+    feeds = {name: array for name, array in arrays.items() if name in used}
+    # the tensors share the arrays' memory, and nobody else keeps either
+    bound = {n: openvino.Tensor(array, shared_memory=True) for n, array in feeds.items()}
+    if mode == "bound":
+        for name, tensor in bound.items():
+            request.set_tensor(name, tensor)
+
+    def run() -> Any:
+        return request.infer(feeds)
+
+    def run_bound(kept: Any = (feeds, bound)) -> Any:
+        return request.infer(share_outputs=True)
+
+    def read(returned: Any) -> Arrays:
+        names = output_names(compiled)
+        return {n: np.array(returned[p]) for n, p in zip(names, compiled.outputs, strict=True)}
+
+    return TimedCall(run_bound if mode == "bound" else run, read)
+
+
+RUNTIME = Runtime(
+    title="OpenVINO",
+    formats=("onnx", "portable"),
+    requires={"openvino": "openvino"},
+    load=load,
+    cost="slow",
+    engine=True,
+    packages=("openvino",),
+    timing=Timing("onnx", prepare, modes={"": ("cpu",), "bound": ("cpu",)}, plans=("full",)),
+)

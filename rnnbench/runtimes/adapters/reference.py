@@ -6,31 +6,15 @@ wrong on sound files; and it is slow.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.runtimes.runtime import Run, Runtime
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
-
-FORMATS: tuple[str, ...] = ("onnx",)
-MODES: tuple[str, ...] = ()
-SLOW = True
-JUDGE = False
-
-
-def available() -> str | None:
-    """Why onnx is not here; None where it is."""
-    return None if find_spec("onnx") else "onnx is not installed: pip install onnx"
-
-
-def devices() -> tuple[str, ...]:
-    """Where it runs: in numpy."""
-    return ("cpu",)
 
 
 def load(
@@ -40,7 +24,7 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     mode: str = "",
-) -> Callable[[Arrays], Arrays]:
+) -> Run:
     """The evaluator of the graph; a result that it cannot be trusted in says what it ignores.
 
     Raises:
@@ -49,8 +33,6 @@ def load(
     import onnx
     from onnx.reference import ReferenceEvaluator
 
-    if device != "cpu":
-        raise RnnbenchError(f"device {device!r}: the reference evaluator runs on cpu")
     try:
         proto = onnx.load(str(path))
         evaluator: Any = ReferenceEvaluator(proto)
@@ -91,3 +73,14 @@ def _ignored(proto: Any) -> tuple[str, ...]:
         given = {attribute.name for attribute in node.attribute}
         found |= given & ({"clip"} if node.op_type == "RNN" else {"clip", "activations"})
     return tuple(sorted(found))
+
+
+RUNTIME = Runtime(
+    title="ONNX reference evaluator",
+    formats=("onnx",),
+    requires={"onnx": "onnx"},
+    load=load,
+    cost="slow",
+    judge=False,
+    caveats=caveats,
+)

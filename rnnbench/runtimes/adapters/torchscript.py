@@ -6,34 +6,24 @@ differs (pytorch#33354): what is right at first need not be right later. The mod
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.known_warnings import torchscript_deprecation
 from rnnbench.core.model import Arrays
 from rnnbench.core.signature import Port, Signature
-from rnnbench.runtimes.adapters import eager
+from rnnbench.runtimes.adapters._torch import CUDNN_ACCURACY, torch_devices
+from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.timed import (
+    Source,
+    TimedCall,
+    in_torch,
+    path_of,
+)
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
-
-FORMATS: tuple[str, ...] = ("torchscript",)
-MODES: tuple[str, ...] = ("first", "third")
-"""`first`: each call is the first of a module; `third`: each input is run three times."""
-
-CUDA_ACCURACY = eager.CUDA_ACCURACY
-
-
-def available() -> str | None:
-    """Why PyTorch is not here; None where it is."""
-    return None if find_spec("torch") else "torch is not installed: pip install torch"
-
-
-def devices() -> tuple[str, ...]:
-    """Where PyTorch can run on this machine."""
-    return eager.devices()
 
 
 def load(
@@ -43,7 +33,7 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     mode: str = "",
-) -> Callable[[Arrays], Arrays]:
+) -> Run:
     """The scripted module on a device.
 
     Raises:
@@ -62,9 +52,7 @@ def signature(path: Path) -> Signature:
     return _signature(_module(path, "cpu"), path)
 
 
-def _load(
-    bundle: Bundle | None, path: Path | None, device: str, threads: int | None
-) -> Callable[[Arrays], Arrays]:
+def _load(bundle: Bundle | None, path: Path | None, device: str, threads: int | None) -> Run:
     from rnnbench.core.threads import torch_threads
     from rnnbench.models.calls import call
 
@@ -84,8 +72,6 @@ def _load(
 
 def _module(path: Path | None, device: str) -> Any:
     import torch
-
-    from rnnbench.core.known_warnings import torchscript_deprecation
 
     try:
         with torchscript_deprecation():
@@ -121,3 +107,32 @@ def _port(name: str, kind: Any) -> Port:
         return Port(name, number, ())
     tensor = kind.kind() == "TensorType" or ("Tensor" in str(kind) and "Optional" in kind.kind())
     return Port(name, "" if tensor else str(kind), None)
+
+
+def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
+    """The scripted module on a device."""
+    import torch
+
+    with torchscript_deprecation():
+        module: Any = torch.jit.load(str(path_of(source)), map_location=device)
+    return in_torch(module.eval(), source, arrays, device)
+
+
+RUNTIME = Runtime(
+    title="TorchScript",
+    formats=("torchscript",),
+    requires={"torch": "torch"},
+    load=load,
+    # `first`: each call is the first of a module; `third`: each input is run three times
+    modes=("first", "third"),
+    devices=torch_devices,
+    cuda_accuracy=CUDNN_ACCURACY,
+    signature=signature,
+    timing=Timing(
+        "torchscript",
+        prepare,
+        modes={"": ("cpu", "cuda")},
+        plans=("quick", "full"),
+        recompiles=True,  # on its second and third call, and for new lengths (pytorch#33354)
+    ),
+)

@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.runtimes.adapters._by_shape import by_shape, load_pinned
+from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.timed import (
+    Source,
+    TimedCall,
+    one_thread,
+    path_of,
+)
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
-
-FORMATS: tuple[str, ...] = ("onnx", "portable")
-ENGINE = True
-PACKAGES: tuple[str, ...] = ("tract",)
-MODES: tuple[str, ...] = ("pinned",)
-"""`pinned`: the file is loaded again for each shape of the inputs, with that shape fixed."""
-EXTRA = True
-ACCURACY = 4e-6
-"""Its tanh and sigmoid are rational approximations: up to 2.6e-6 was seen."""
-
-
-def available() -> str | None:
-    """Why tract is not here; None where it is."""
-    return None if find_spec("tract") else "tract is not installed: pip install tract"
-
-
-def devices() -> tuple[str, ...]:
-    """Where it runs."""
-    return ("cpu",)
 
 
 def load(
@@ -42,37 +28,16 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     mode: str = "",
-) -> Callable[[Arrays], Arrays]:
+) -> Run:
     """The optimised graph; tract computes in the thread that calls it, so `threads` is 1.
 
     Raises:
         RnnbenchError: the file is damaged, or tract cannot run it.
     """
-    if device != "cpu":
-        raise RnnbenchError(f"device {device!r}: tract is run on cpu here")
     assert path is not None
     if mode != "pinned":
         return Loaded(path)
-    known: dict[Any, Loaded] = {}
-
-    def run(arrays: Arrays) -> Arrays:
-        key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
-        if key not in known:
-            known[key] = _pinned(path, {name: array.shape for name, array in arrays.items()})
-        return known[key](arrays)
-
-    return run
-
-
-def _pinned(path: Path, shapes: dict[str, tuple[int, ...]]) -> Loaded:
-    import onnx
-
-    from rnnbench.formats.onnx.profiles import pinned
-
-    with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
-        file = Path(folder) / path.name
-        onnx.save(pinned(path, shapes), file)
-        return Loaded(file)
+    return by_shape(lambda shapes: load_pinned(path, shapes, Loaded))
 
 
 class Loaded:
@@ -120,3 +85,39 @@ def _cause(error: BaseException) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     causes = [line.split(": ", 1)[1] for line in lines if re.match(r"\d+: ", line)]
     return causes[-1] if causes else one_line(error)
+
+
+def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
+    """The optimised graph with its inputs as tract's tensors; the outputs stay tract's.
+
+    Raises:
+        Unavailable: more than one thread is asked for.
+    """
+    one_thread("tract", threads)
+    from tract import Tensor
+
+    loaded = Loaded(path_of(source))
+    given = [Tensor.from_numpy(arrays[name]) for name in loaded.inputs]
+    run_graph = loaded.run.run
+
+    def run() -> Any:
+        return run_graph(given)
+
+    def read(returned: Any) -> Arrays:
+        return {n: r.to_numpy() for n, r in zip(loaded.outputs, returned, strict=True)}
+
+    return TimedCall(run, read)
+
+
+RUNTIME = Runtime(
+    title="tract",
+    formats=("onnx", "portable"),
+    requires={"tract": "tract"},
+    load=load,
+    modes=("pinned",),  # the file is loaded again for each shape of the inputs
+    cost="extra",
+    engine=True,
+    packages=("tract",),
+    accuracy=4e-6,  # its tanh and sigmoid are rational approximations: up to 2.6e-6 was seen
+    timing=Timing("onnx", prepare, profile="tract"),
+)

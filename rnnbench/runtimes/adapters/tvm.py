@@ -6,9 +6,7 @@ It reads a negative index of one element (`x[:, -1]`) from outside of the tensor
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,29 +14,16 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.timed import (
+    Source,
+    TimedCall,
+    path_of,
+)
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
-    from rnnbench.formats.pt2.unroll import Compiled
-
-FORMATS: tuple[str, ...] = ("pt2",)
-MODES: tuple[str, ...] = ()
-SLOW = True
-PINS = True
-ENGINE = True
-PACKAGES: tuple[str, ...] = ("apache-tvm",)
-
-
-def available() -> str | None:
-    """Why TVM or PyTorch, which reads the file, is not here; None where both are."""
-    wanted = {"torch": "torch", "tvm": "apache-tvm"}
-    missing = [package for module, package in wanted.items() if not find_spec(module)]
-    return f"{missing[0]} is not installed: pip install {' '.join(missing)}" if missing else None
-
-
-def devices() -> tuple[str, ...]:
-    """Where it runs."""
-    return ("cpu",)
+    from rnnbench.runtimes.adapters._pt2_by_shape import Compiled
 
 
 def load(
@@ -48,7 +33,7 @@ def load(
     device: str = "cpu",
     threads: int | None = None,
     mode: str = "",
-) -> Callable[[Arrays], Arrays]:
+) -> Run:
     """Compiles a function for each shape of the inputs as it comes.
 
     `threads` is for all that TVM runs in this process.
@@ -56,10 +41,7 @@ def load(
     Raises:
         RnnbenchError: the file is damaged, or TVM cannot compile it.
     """
-    from rnnbench.formats.pt2.unroll import by_shape
-
-    if device != "cpu":
-        raise RnnbenchError(f"device {device!r}: TVM is run on cpu here")
+    from rnnbench.runtimes.adapters._pt2_by_shape import by_shape
 
     return by_shape(bundle, path, lambda program: compile(program, path, threads))
 
@@ -76,7 +58,7 @@ def compile(program: Any, path: Path | None, threads: int | None) -> Compiled:
 
     from rnnbench.core.known_warnings import export_warnings
     from rnnbench.formats.pt2.indices import count_from_front
-    from rnnbench.formats.pt2.unroll import Compiled
+    from rnnbench.runtimes.adapters._pt2_by_shape import Compiled
 
     try:
         with export_warnings():
@@ -107,3 +89,24 @@ def _cause(error: BaseException) -> str:
     """The last line, which says it; TVM's own traces come before."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else one_line(error)
+
+
+def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
+    """A function of inputs that are the engine's own tensors."""
+    from rnnbench.runtimes.adapters._pt2_by_shape import timed_call
+
+    path = path_of(source)
+    return timed_call(source, arrays, lambda program: compile(program, path, threads))
+
+
+RUNTIME = Runtime(
+    title="TVM",
+    formats=("pt2",),
+    requires={"torch": "torch", "tvm": "apache-tvm"},
+    load=load,
+    cost="slow",
+    shapes="pinned",
+    engine=True,
+    packages=("apache-tvm",),
+    timing=Timing("pt2", prepare),
+)

@@ -1,17 +1,4 @@
-"""The ways to be timed: one file each, with the same few names.
-
-* `FORMAT`: the file that it runs; `eager` where it runs the module itself;
-* `MODES`: its ways to run -> the devices that have them; "" is the usual way;
-* `PROFILE`, where the file is written for it, with the shape of the inputs fixed, before it is
-  timed: the name of its rewrites in `rnnbench/formats/onnx/profiles.py`;
-* `RECOMPILES`: whether it compiles again during its first calls, which then has its own column;
-* `PLANS`: the plans, `quick` and `full`, that it is part of without being asked for;
-* `available()`: None, or in one line why it is not here and what brings it;
-* `devices()`: where it can run on this machine;
-* `prepare(source, arrays, device, threads, mode)`: a `Subject`, with its inputs where they belong.
-
-They are thinner than the adapters, which copy and check what goes in and comes out.
-"""
+"""What is timed: a call without arguments, made from a file or a module and its inputs."""
 
 from __future__ import annotations
 
@@ -45,7 +32,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Subject:
+class TimedCall:
     """A call without arguments, ready to be timed.
 
     Attributes:
@@ -60,7 +47,7 @@ class Subject:
     launch: Callable[[], Any] | None = None
 
 
-def in_torch(call: Callable[..., Any], source: Source, arrays: Arrays, device: str) -> Subject:
+def in_torch(call: Callable[..., Any], source: Source, arrays: Arrays, device: str) -> TimedCall:
     """A callable of PyTorch on tensors that are already on the device.
 
     Who times it is expected to be in `torch.inference_mode()`, which would else be timed with it.
@@ -71,10 +58,10 @@ def in_torch(call: Callable[..., Any], source: Source, arrays: Arrays, device: s
         return call(*tensors)
 
     if not device.startswith("cuda"):
-        return Subject(run, lambda returned: to_arrays(source, returned))
+        return TimedCall(run, lambda returned: to_arrays(source, returned))
     from rnnbench.core.cuda import synchronised
 
-    return Subject(synchronised(run), lambda returned: to_arrays(source, returned), run)
+    return TimedCall(synchronised(run), lambda returned: to_arrays(source, returned), run)
 
 
 def to_tensors(source: Source, arrays: Arrays, device: str) -> list[torch.Tensor]:
