@@ -11,11 +11,11 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from pytest_benchmark.logger import PytestBenchmarkWarning
 
 from rnnbench.benchmarking.machine import describe_machine
+from rnnbench.benchmarking.measuring.artifacts import Artifacts
 from rnnbench.benchmarking.measuring.measure import Measured, describe_comparison
 from rnnbench.benchmarking.measuring.paired import Compared
 from rnnbench.benchmarking.measuring.roofline import measure_limits
 from rnnbench.benchmarking.measuring.sampling import FULL, QUICK, Effort
-from rnnbench.benchmarking.measuring.workshop import Workshop
 from rnnbench.benchmarking.plan import Plan, check_plan, items, numbers
 
 LISTS = ("targets", "runtimes", "devices")
@@ -59,8 +59,8 @@ SKIPPED = pytest.StashKey[list[dict[str, str]]]()
 
 
 @pytest.fixture(scope="session")
-def workshop() -> Iterator[Workshop]:
-    with Workshop() as made:
+def artifacts() -> Iterator[Artifacts]:
+    with Artifacts() as made:
         yield made
 
 

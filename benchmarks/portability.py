@@ -21,12 +21,13 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnnbench
 from rnnbench import Model, TensorSpec, runtimes
-from rnnbench.checking.conformance.engines import ALL, Trial, find_trials, run_engines
+from rnnbench.checking.conformance.engines import ALL, find_engine_jobs, run_engines
 from rnnbench.checking.conformance.matrix import format_matrix
-from rnnbench.checking.conformance.rows import Conformed, name_of, versions_of
+from rnnbench.checking.conformance.rows import ConformanceRow, name_of, versions_of
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.models import variants
+from rnnbench.runtimes.job import Job
 
 RESULTS = Path(__file__).parent / "results"
 SCHEMA = 2
@@ -116,15 +117,15 @@ def export(name: str, out: Path, formats: tuple[str, ...]) -> Bundle:
     return rnnbench.export(model, formats=formats, out=out, keep_loops=keep)
 
 
-def wanted(engines: list[str] | None) -> list[Trial]:
+def wanted(engines: list[str] | None) -> list[Job]:
     """Those that are asked for; else all that are installed, in every mode."""
     if engines:
-        return find_trials(engines)
+        return find_engine_jobs(engines)
     here = [n for n in runtimes.engines() if not runtimes.get(n).missing()]
-    return [trial for trial in find_trials([ALL]) if trial.engine in here]
+    return [job for job in find_engine_jobs([ALL]) if job.runtime in here]
 
 
-def order(row: Conformed) -> tuple[int, str, int, str]:
+def order(row: ConformanceRow) -> tuple[int, str, int, str]:
     """By model and runtime; `plain` first, `portable` behind an engine's own form."""
     places = {"plain": 0, "portable": 2}
     return (list(models()).index(row.model), row.target, places.get(row.profile, 1), row.profile)
@@ -137,18 +138,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "portability.json")
     given = parser.parse_args()
     try:
-        trials = wanted(given.engine)
+        jobs = wanted(given.engine)
     except RnnbenchError as error:
         parser.error(str(error))
-    formats = tuple(dict.fromkeys(trial.format for trial in trials))
-    done: dict[tuple[str, str, str], Conformed] = {}
+    formats = tuple(dict.fromkeys(job.format for job in jobs))
+    done: dict[tuple[str, str, str], ConformanceRow] = {}
     if given.out.is_file():
-        stored = [Conformed.from_json(r) for r in json.loads(given.out.read_text("utf-8"))["rows"]]
+        stored = [
+            ConformanceRow.from_json(row)
+            for row in json.loads(given.out.read_text("utf-8"))["rows"]
+        ]
         done = {(row.model, row.target, row.profile): row for row in stored}
     with tempfile.TemporaryDirectory() as folder:
         for name in given.model or models():
             bundle = export(name, Path(folder), formats)
-            for row in run_engines(bundle, trials):
+            for row in run_engines(bundle, jobs):
                 print(name, name_of(row), row.verdict, row.reason, sep=" | ", flush=True)
                 if row.profile:  # else it is not installed
                     done[name, row.target, row.profile] = replace(row, model=name)

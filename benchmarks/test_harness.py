@@ -15,11 +15,11 @@ import torch
 from conftest import Keep
 from torch.utils.benchmark import Timer
 
+from rnnbench.benchmarking.measuring.artifacts import Artifacts
 from rnnbench.benchmarking.measuring.measure import inference
 from rnnbench.benchmarking.measuring.paired import Compared, compared
 from rnnbench.benchmarking.measuring.sampling import Effort, sample
-from rnnbench.benchmarking.measuring.workshop import Workshop
-from rnnbench.benchmarking.plan import Conditions, Way
+from rnnbench.benchmarking.plan import Conditions, Implementation
 
 ROUNDS = 15
 SHORT = Effort(samples_s=0.05, min_samples=20, max_samples=2000, warmup_s=0.2)
@@ -46,10 +46,10 @@ def test_a_callable_of_5_us_as_a_bare_loop_sees_it(keep_ratio: Keep) -> None:
 
 @pytest.mark.parametrize("time", [1, 32])
 def test_onnxruntime_as_a_bare_loop_sees_it(
-    keep_ratio: Keep, workshop: Workshop, time: int
+    keep_ratio: Keep, artifacts: Artifacts, time: int
 ) -> None:
     conditions = Conditions(hidden=128, layers=1, time=time)
-    subject = workshop.subject("lstm", Way("fused", "onnxruntime"), conditions)
+    subject = artifacts.subject("lstm", Implementation("fused", "onnxruntime"), conditions)
     ratio = side_by_side(subject.run, lambda: _bare_loop(subject.run))
     this = {"model": "lstm", "cell": "lstm", "form": "fused", "runtime": "onnxruntime"}
     sizes = {"time": time, "hidden": 128, "layers": 1}
@@ -57,8 +57,8 @@ def test_onnxruntime_as_a_bare_loop_sees_it(
     assert 0.9 <= ratio.ratio <= 1.1
 
 
-def test_eager_as_torch_s_own_timer_sees_it(keep_ratio: Keep, workshop: Workshop) -> None:
-    subject = workshop.subject("lstm", Way("fused", "eager"), CONDITIONS)
+def test_eager_as_torch_s_own_timer_sees_it(keep_ratio: Keep, artifacts: Artifacts) -> None:
+    subject = artifacts.subject("lstm", Implementation("fused", "eager"), CONDITIONS)
     timer = Timer("run()", globals={"run": subject.run}, num_threads=1)
 
     def judge() -> float:

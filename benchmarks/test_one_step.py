@@ -14,10 +14,10 @@ from conftest import Keep
 
 import rnnbench
 from rnnbench import Model, TensorSpec
+from rnnbench.benchmarking.measuring.artifacts import assert_right
 from rnnbench.benchmarking.measuring.networks import Network, expected, inputs_for
 from rnnbench.benchmarking.measuring.paired import interleave
 from rnnbench.benchmarking.measuring.sampling import Effort
-from rnnbench.benchmarking.measuring.workshop import assert_right
 from rnnbench.benchmarking.plan import Conditions
 from rnnbench.formats.onnx.stock import export_stock
 from rnnbench.runtimes.adapters import onnxruntime

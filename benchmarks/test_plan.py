@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from conftest import Keep, skip
 
+from rnnbench.benchmarking.measuring.artifacts import Artifacts
 from rnnbench.benchmarking.measuring.measure import measure
 from rnnbench.benchmarking.measuring.sampling import Effort
-from rnnbench.benchmarking.measuring.workshop import Workshop
 from rnnbench.benchmarking.plan import Item
 from rnnbench.core.errors import Unavailable
 
@@ -17,10 +17,10 @@ Run = Callable[[Item], None]
 
 
 @pytest.fixture
-def run(keep: Keep, workshop: Workshop, effort: Effort, request: pytest.FixtureRequest) -> Run:
+def run(keep: Keep, artifacts: Artifacts, effort: Effort, request: pytest.FixtureRequest) -> Run:
     def run(item: Item) -> None:
         try:
-            measured = measure(item, workshop, effort)
+            measured = measure(item, artifacts, effort)
         except Unavailable as error:
             skip(request, f"{item.way.runtime} on {item.conditions.device}", str(error))
         else:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.benchmarking.machine import describe_machine, same_machine
+from rnnbench.benchmarking.measuring.artifacts import Artifacts, WrongOutput
 from rnnbench.benchmarking.measuring.measure import measure
 from rnnbench.benchmarking.measuring.roofline import measure_limits
 from rnnbench.benchmarking.measuring.sampling import FULL, QUICK
-from rnnbench.benchmarking.measuring.workshop import Workshop, WrongOutput
 from rnnbench.benchmarking.plan import Item, Plan, check_plan, items
 from rnnbench.benchmarking.record import (
     Journal,
@@ -50,7 +50,12 @@ class Outcome:
 
 
 def run_plan(
-    plan: Plan, out: Path, *, name: str | None, resume: bool = False, tell: Tell | None = None
+    plan: Plan,
+    out: Path,
+    *,
+    name: str | None,
+    resume: bool = False,
+    on_progress: Tell | None = None,
 ) -> Outcome:
     """Measures a plan and writes one results file, also when it is interrupted.
 
@@ -59,7 +64,7 @@ def run_plan(
         out: the folder of the results; one for each sort of machine is made in it.
         name: of the file, after its number.
         resume: goes on with the newest run of this plan that was stopped.
-        tell: is called before each item.
+        on_progress: is called before each item.
 
     Raises:
         RnnbenchError: the plan asks for what does not exist, or cannot be resumed.
@@ -71,12 +76,12 @@ def run_plan(
     done = {line["id"] for line in lines}
     interrupted = False
     try:
-        with Workshop() as workshop:
+        with Artifacts() as artifacts:
             for item in todo:
-                if tell is not None:
-                    tell(item)
+                if on_progress is not None:
+                    on_progress(item)
                 if f"{item.kind} {item.id}" not in done:
-                    line = _measure(item, workshop, plan.quick)
+                    line = _measure(item, artifacts, plan.quick)
                     journal.add(line)
                     lines.append(line)
     except KeyboardInterrupt:
@@ -123,11 +128,11 @@ def _start(
     return journal, head, []
 
 
-def _measure(item: Item, workshop: Workshop, quick: bool) -> dict[str, Any]:
+def _measure(item: Item, artifacts: Artifacts, quick: bool) -> dict[str, Any]:
     """A line of the journal: an entry, or why there is none. Nothing but Ctrl-C ends a run."""
     label = f"{item.kind} {item.id}"
     try:
-        measured = measure(item, workshop, QUICK if quick else FULL)
+        measured = measure(item, artifacts, QUICK if quick else FULL)
     except Exception as error:  # each runtime raises types of its own
         reason = one_line(error)
         if not isinstance(error, RnnbenchError):

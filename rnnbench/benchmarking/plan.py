@@ -52,8 +52,8 @@ class Plan:
         return {n: list(v) if isinstance(v, tuple) else v for n, v in asdict(self).items()}
 
 
-@dataclass(frozen=True)
-class Way:
+@dataclass(frozen=True, order=True)
+class Implementation:
     """One form of a model in one runtime."""
 
     form: str
@@ -96,9 +96,9 @@ class Item:
 
     kind: str
     target: str
-    way: Way
+    way: Implementation
     conditions: Conditions
-    versus: Way | None = None
+    versus: Implementation | None = None
     what: str = ""
 
     @property
@@ -196,29 +196,31 @@ def _latencies(
     for form in forms_of(target):
         for runtime, mode in ways:
             if form != "exported" or timing_of(runtime).format != "eager":
-                yield Item("latency", target, Way(form, runtime, mode), conditions)
+                yield Item("latency", target, Implementation(form, runtime, mode), conditions)
 
 
 def _ratios(target: str, ways: Sequence[tuple[str, str]], conditions: Conditions) -> Iterator[Item]:
     """Loop against fused layer; each runtime against the first; ours against the stock exporter."""
 
-    def ratio(first: Way, second: Way, what: str) -> Item:
+    def ratio(first: Implementation, second: Implementation, what: str) -> Item:
         return Item("ratio", target, first, conditions, second, what)
 
     forms = forms_of(target)
     if target in CELLS:
         for runtime, mode in ways:
             if not mode:
-                yield ratio(Way("loop", runtime), Way("fused", runtime), "loop/fused")
+                yield ratio(
+                    Implementation("loop", runtime), Implementation("fused", runtime), "loop/fused"
+                )
     if ways:
-        base = Way(forms[-1], *next((w for w in ways if w == ("eager", "")), ways[0]))
+        base = Implementation(forms[-1], *next((w for w in ways if w == ("eager", "")), ways[0]))
         for runtime, mode in ways:
-            way = Way(forms[-1], runtime, mode)
+            way = Implementation(forms[-1], runtime, mode)
             if way != base:
                 yield ratio(way, base, "runtime/runtime")
     if ("onnxruntime", "") in ways and conditions.device == "cpu":
         for form in (f for f in forms if f != "loop"):
-            ours, stock = (Way(form, "onnxruntime", mode) for mode in ("", STOCK))
+            ours, stock = (Implementation(form, "onnxruntime", mode) for mode in ("", STOCK))
             yield ratio(ours, stock, "ours/stock")
 
 
@@ -226,7 +228,7 @@ def _costs(target: str, ways: Sequence[tuple[str, str]], conditions: Conditions)
     form = forms_of(target)[-1]
     for runtime, mode in ways:
         if not mode:
-            yield Item("cost", target, Way(form, runtime), conditions)
+            yield Item("cost", target, Implementation(form, runtime), conditions)
 
 
 def _variants() -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench.cases.feeding import Feed, Layout, find_axes
+from rnnbench.cases.feeding import FeedMode, StreamLayout, find_axes
 from rnnbench.cases.plans import Plan, make_inputs, plan_cases, plan_empty
 from rnnbench.cases.streams import plan_streams
 from rnnbench.core.bundle import CASES, Bundle
@@ -19,7 +19,7 @@ from rnnbench.core.model import Arrays, Model
 from rnnbench.core.threads import torch_threads
 from rnnbench.models.calls import call, call_float64, device_of, undisturbed
 
-__all__ = ["Case", "Made", "layout_of", "make_cases", "plan_cases", "read_cases", "write_cases"]
+__all__ = ["Case", "CaseSet", "layout_of", "make_cases", "plan_cases", "read_cases", "write_cases"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Case:
         inputs: the arrays to feed.
         reference: the outputs of the module in float64 (integers as they are).
         eager: the outputs of the module as it is; their distance to `reference` is the noise floor.
-        how: at once, or in chunks; the outputs are those of the whole either way.
+        feed_mode: at once, or in chunks; the outputs are those of the whole either way.
         seed: of the random inputs.
     """
 
@@ -41,7 +41,7 @@ class Case:
     inputs: Arrays
     reference: Arrays
     eager: Arrays
-    how: Feed = field(default_factory=Feed)
+    feed_mode: FeedMode = field(default_factory=FeedMode)
     seed: int = 0
 
     @property
@@ -51,21 +51,23 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Made:
-    """What became of plans.
+class CaseSet:
+    """The cases of one check, or what became of plans.
 
     Attributes:
-        cases: those that the module can run.
-        failed: case -> why the module itself cannot run it.
+        cases: those that there are.
+        skipped: case -> why the module itself cannot run it.
         narrow: case -> why float64 cannot, so that the module's own precision is the reference.
+        notes: what else is to be known, a line each.
     """
 
     cases: tuple[Case, ...]
-    failed: dict[str, str]
-    narrow: dict[str, str]
+    skipped: dict[str, str] = field(default_factory=dict)
+    narrow: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
-def make_cases(model: Model, plans: Sequence[Plan]) -> Made:
+def make_cases(model: Model, plans: Sequence[Plan]) -> CaseSet:
     """Runs the module on every plan, in its own precision and in float64.
 
     The module is in eval mode meanwhile, and afterwards as it was.
@@ -89,7 +91,7 @@ def make_cases(model: Model, plans: Sequence[Plan]) -> Made:
         for p in plans
         if p.name in ours
     )
-    return Made(cases, failed, narrow)
+    return CaseSet(cases, failed, narrow)
 
 
 def check_declaration(model: Model, plan: Plan) -> None:
@@ -142,7 +144,9 @@ def write_cases(model: Model, folder: Path, plans: Sequence[Plan]) -> list[dict[
         for name, array in source.items()
     }
     np.savez_compressed(folder / CASES, **arrays)  # type: ignore[arg-type]
-    entries = [_entry(p, made) for p in (*plans, *empty) if p in plans or p.name not in made.failed]
+    entries = [
+        _entry(p, made) for p in (*plans, *empty) if p in plans or p.name not in made.skipped
+    ]
     full = {case.name: case for case in made.cases if case.name not in made.narrow}
     return entries + plan_streams(model, layout_of(model, made.cases), full)
 
@@ -156,11 +160,11 @@ def _has_inputs(model: Model, plan: Plan) -> bool:
     return True
 
 
-def layout_of(model: Model | Bundle, cases: Sequence[Case]) -> Layout:
+def layout_of(model: Model | Bundle, cases: Sequence[Case]) -> StreamLayout:
     """What feeding in chunks needs to know; axes are found by comparing outputs."""
     found = [(case.dims, case.reference) for case in cases]
     axes = {dim: find_axes(found, dim) for dim in (model.batch_dim, model.time_dim)}
-    return Layout(
+    return StreamLayout(
         tuple(model.inputs),
         dict(model.states),
         model.batch_dim,
@@ -222,15 +226,15 @@ def _widened(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
-def _entry(plan: Plan, made: Made) -> dict[str, Any]:
+def _entry(plan: Plan, made: CaseSet) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "name": plan.name,
         "dims": plan.dims,
         "seed": plan.seed,
         "note": plan.note,
     }
-    if plan.name in made.failed:
-        entry["skipped"] = f"the model itself fails: {made.failed[plan.name]}"
+    if plan.name in made.skipped:
+        entry["skipped"] = f"the model itself fails: {made.skipped[plan.name]}"
     if plan.name in made.narrow:
         why = made.narrow[plan.name]
         entry["reference"] = f"its own precision, because float64 fails: {why}"
@@ -243,10 +247,10 @@ def _case(bundle: Bundle, entry: dict[str, Any], stored: Any, before: list[Case]
         whole = next((case for case in before if case.name == entry["of"]), None)
         if whole is None:
             raise KeyError(f"there is no case {entry['of']!r}, of which {name!r} is made")
-        how = Feed(
+        feed_mode = FeedMode(
             tuple(map(int, entry["chunks"])), bool(entry["interleaved"]), bool(entry["reset"])
         )
-        return replace(whole, name=name, how=how)
+        return replace(whole, name=name, feed_mode=feed_mode)
 
     def read(part: str, names: Sequence[str]) -> Arrays:
         return {n: stored[f"{name}/{part}/{n}"] for n in names}

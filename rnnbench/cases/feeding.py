@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rnnbench.core.errors import RnnbenchError
-from rnnbench.core.model import Arrays, TensorSpec
-
-Run = Callable[[Arrays], Arrays]
+from rnnbench.core.model import Arrays, Run, TensorSpec
 
 CHUNKS: dict[str, tuple[int, ...]] = {
     "stream-1": (1,),
@@ -29,7 +27,7 @@ def inputs_of(stored: Mapping[str, Any]) -> Arrays:
 
 
 @dataclass(frozen=True)
-class Feed:
+class FeedMode:
     """What one call with a whole sequence is compared with.
 
     Attributes:
@@ -44,7 +42,7 @@ class Feed:
 
 
 @dataclass(frozen=True)
-class Layout:
+class StreamLayout:
     """What feeding needs to know of a model.
 
     Attributes:
@@ -64,20 +62,20 @@ class Layout:
     time_axes: dict[str, int]
 
 
-def feed(run: Run, inputs: Arrays, how: Feed, layout: Layout) -> Arrays:
+def feed(run: Run, inputs: Arrays, mode: FeedMode, layout: StreamLayout) -> Arrays:
     """The outputs of a case as one call with everything would give them.
 
     Raises:
         RnnbenchError: the parts do not fit together again.
     """
-    if how.interleaved:
-        return _take_turns(run, inputs, how, layout)
-    if how.reset:
-        for _ in _in_chunks(run, _other(inputs, layout), how, layout):
+    if mode.interleaved:
+        return _take_turns(run, inputs, mode, layout)
+    if mode.reset:
+        for _ in _in_chunks(run, _other(inputs, layout), mode, layout):
             pass
-    if not how.chunks:
+    if not mode.chunks:
         return run(inputs)
-    return _joined(list(_in_chunks(run, inputs, how, layout)), layout.time_axes)
+    return _joined(list(_in_chunks(run, inputs, mode, layout)), layout.time_axes)
 
 
 def find_axes(cases: Sequence[tuple[dict[str, int], Arrays]], dim: str) -> dict[str, int]:
@@ -100,12 +98,12 @@ def find_axes(cases: Sequence[tuple[dict[str, int], Arrays]], dim: str) -> dict[
     return axes
 
 
-def _in_chunks(run: Run, inputs: Arrays, how: Feed, layout: Layout) -> Any:
+def _in_chunks(run: Run, inputs: Arrays, mode: FeedMode, layout: StreamLayout) -> Any:
     """The outputs of one call after the other, as they come."""
     timed = {s.name: s.shape.index(layout.time_dim) for s in layout.inputs if _timed(s, layout)}
     length = next(inputs[name].shape[axis] for name, axis in timed.items())
     state = {name: inputs[name] for name in layout.states}
-    for start, stop in _bounds(length, how.chunks or (length,)):
+    for start, stop in _bounds(length, mode.chunks or (length,)):
         part = {
             name: _cut(array, timed[name], start, stop) if name in timed else array
             for name, array in inputs.items()
@@ -121,7 +119,7 @@ def _in_chunks(run: Run, inputs: Arrays, how: Feed, layout: Layout) -> Any:
         yield outputs
 
 
-def _take_turns(run: Run, inputs: Arrays, how: Feed, layout: Layout) -> Arrays:
+def _take_turns(run: Run, inputs: Arrays, mode: FeedMode, layout: StreamLayout) -> Arrays:
     axes = {
         s.name: s.shape.index(layout.batch_dim)
         for s in layout.inputs
@@ -132,7 +130,7 @@ def _take_turns(run: Run, inputs: Arrays, how: Feed, layout: Layout) -> Arrays:
         _in_chunks(
             run,
             {n: _cut(a, axes[n], row, row + 1) if n in axes else a for n, a in inputs.items()},
-            how,
+            mode,
             layout,
         )
         for row in range(rows)
@@ -171,11 +169,11 @@ def _cut(array: np.ndarray[Any, Any], axis: int, start: int, stop: int) -> np.nd
     return np.ascontiguousarray(array[(slice(None),) * axis + (slice(start, stop),)])
 
 
-def _timed(spec: TensorSpec, layout: Layout) -> bool:
+def _timed(spec: TensorSpec, layout: StreamLayout) -> bool:
     return spec.role != "lengths" and layout.time_dim in spec.shape
 
 
-def _other(inputs: Arrays, layout: Layout) -> Arrays:
+def _other(inputs: Arrays, layout: StreamLayout) -> Arrays:
     """Another sequence of the same shape."""
     data = {s.name for s in layout.inputs if s.role == "data" and s.dtype.startswith("float")}
     return {name: -array if name in data else array for name, array in inputs.items()}

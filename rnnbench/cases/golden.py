@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnnbench.cases.cases import Case, layout_of, read_cases
-from rnnbench.cases.feeding import Feed
+from rnnbench.cases.feeding import FeedMode
 from rnnbench.cases.tolerance import allowed_error
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, one_line
@@ -66,7 +66,7 @@ def whole_cases(bundle: Bundle) -> list[Case]:
     return [
         case
         for case in read_cases(bundle)
-        if not (case.empty or case.how.chunks or case.how.reset) and _finite(case)
+        if not (case.empty or case.feed_mode.chunks or case.feed_mode.reset) and _finite(case)
     ]
 
 
@@ -75,7 +75,7 @@ def golden_cases(bundle: Bundle) -> list[Case]:
     whole, streamed = whole_cases(bundle), streamed_cases(bundle)
     if not bundle.states:
         return whole
-    return whole + [replace(c, how=Feed((1,))) for c in whole if c.name in streamed]
+    return whole + [replace(c, feed_mode=FeedMode((1,))) for c in whole if c.name in streamed]
 
 
 def streamed_cases(bundle: Bundle) -> set[str]:

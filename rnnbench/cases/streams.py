@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnbench.cases.feeding import CHUNKS, Feed, Layout, feed
+from rnnbench.cases.feeding import CHUNKS, FeedMode, StreamLayout, feed
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Model
 from rnnbench.core.threads import torch_threads
@@ -25,7 +25,9 @@ _TOLERANCE = 1e-7  # of the reference's size, in float64: rounding stays below 1
 _LONG, _LONG_FULL = "long", "long-full-lengths"
 
 
-def plan_streams(model: Model, layout: Layout, cases: Mapping[str, Case]) -> list[dict[str, Any]]:
+def plan_streams(
+    model: Model, layout: StreamLayout, cases: Mapping[str, Case]
+) -> list[dict[str, Any]]:
     """What the manifest says of the cases that are fed in chunks.
 
     Args:
@@ -43,43 +45,43 @@ def plan_streams(model: Model, layout: Layout, cases: Mapping[str, Case]) -> lis
     entries = []
     with torch_threads(1), undisturbed(model.module, double=True):
         for name, chunks in sorted(CHUNKS.items(), key=lambda item: item[0] != "stream-7"):
-            why = _wrong(model, layout, whole, Feed(chunks))
+            why = _wrong(model, layout, whole, FeedMode(chunks))
             if why:
                 said = f"the model itself {why}: {_remedy(model)}"
-                return [_entry(name, whole, Feed(chunks)) | {"skipped": said}]
-            entries.append(_entry(name, whole, Feed(chunks)))
+                return [_entry(name, whole, FeedMode(chunks)) | {"skipped": said}]
+            entries.append(_entry(name, whole, FeedMode(chunks)))
         if not model.states:
             return []  # it remembers nothing, so that there is nothing to hand on
-        turns = Feed((7,), interleaved=True)
+        turns = FeedMode((7,), interleaved=True)
         why = _wrong(model, layout, whole, turns)
         skipped = {"skipped": f"the model itself, row by row, {why}"} if why else {}
         entries.append(_entry("interleaved", whole, turns) | skipped)
     if "zero-state" in cases:
-        entries.append(_entry("reset", cases["zero-state"], Feed(reset=True)))
+        entries.append(_entry("reset", cases["zero-state"], FeedMode(reset=True)))
     return entries
 
 
-def _entry(name: str, whole: Case, how: Feed) -> dict[str, Any]:
-    note = f"`{whole.name}` in chunks" if how.chunks else f"`{whole.name}` after another sequence"
+def _entry(name: str, whole: Case, mode: FeedMode) -> dict[str, Any]:
+    note = f"`{whole.name}` in chunks" if mode.chunks else f"`{whole.name}` after another sequence"
     return {
         "name": name,
         "of": whole.name,
         "dims": whole.dims,
         "seed": whole.seed,
         "note": note,
-        **asdict(how),
-        "chunks": list(how.chunks),
+        **asdict(mode),
+        "chunks": list(mode.chunks),
     }
 
 
-def _wrong(model: Model, layout: Layout, whole: Case, how: Feed) -> str:
+def _wrong(model: Model, layout: StreamLayout, whole: Case, mode: FeedMode) -> str:
     """What is wrong with the module's outputs in chunks; empty where they are the same."""
 
     def run(arrays: Arrays) -> Arrays:
         return call_float64(model.module, model.inputs, model.outputs, arrays)
 
     try:
-        outputs = feed(run, whole.inputs, how, layout)
+        outputs = feed(run, whole.inputs, mode, layout)
     except RnnbenchError as error:
         return f"cannot be fed in chunks ({one_line(error)})"
     except Exception as error:  # a user's module may raise anything

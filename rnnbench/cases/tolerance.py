@@ -29,7 +29,7 @@ class Difference:
 
     Attributes:
         error: the largest absolute difference to the reference; infinite where a value is missing.
-        floor: the same of the module itself.
+        noise_floor: the same of the module itself.
         tolerance: the smallest t for which `np.allclose(actual, reference, rtol=t, atol=t)`.
         relative: the largest difference as a share of the reference, where that is not 0.
         first_step: the first index along the time axis at which more is off than is allowed.
@@ -38,7 +38,7 @@ class Difference:
     """
 
     error: float
-    floor: float
+    noise_floor: float
     tolerance: float
     relative: float = 0.0
     first_step: int | None = None
@@ -78,19 +78,19 @@ def compare(
         return _compare_exactly(actual, reference, eager, time_axis)
     exact, given = reference.astype(np.float64), actual.astype(np.float64)
     finite = np.isfinite(exact)
-    floor = _floor(exact, eager.astype(np.float64))
+    noise_floor = _noise_floor(exact, eager.astype(np.float64))
     allowed = allowed_error(exact, eager, factor=factor, absolute=absolute)
     apart = _apart(given, exact)
     first = _first(~(apart <= allowed), time_axis)
     share = _same_argmax(given, exact, allowed) if scores else None
     reason = _not_finite(given, exact, finite)
     if reason:
-        return Difference(math.inf, floor, math.inf, math.inf, first, share, reason)
+        return Difference(math.inf, noise_floor, math.inf, math.inf, first, share, reason)
     apart, sizes = apart[finite], np.abs(exact[finite])
     error, tolerance = _largest(apart), _largest(apart / (1 + sizes))
     relative = _largest(apart[sizes > 0] / sizes[sizes > 0])
     reason = "" if error <= allowed else f"off by {error:.1e}, {allowed:.1e} is allowed"
-    return Difference(error, floor, tolerance, relative, first, share, reason)
+    return Difference(error, noise_floor, tolerance, relative, first, share, reason)
 
 
 def allowed_error(
@@ -100,10 +100,10 @@ def allowed_error(
     if eager.dtype.kind != "f":
         return 0.0
     exact = reference.astype(np.float64)
-    floor = _floor(exact, eager.astype(np.float64))
+    noise_floor = _noise_floor(exact, eager.astype(np.float64))
     absolute = max(absolute, ABSOLUTE.get(str(eager.dtype), ABSOLUTE["float32"]))
     largest = _largest(np.abs(exact[np.isfinite(exact)]))
-    return float(max(factor * floor, absolute * max(1.0, largest)))
+    return float(max(factor * noise_floor, absolute * max(1.0, largest)))
 
 
 def _apart(given: Array, exact: Array) -> Array:
@@ -140,7 +140,7 @@ def _same_argmax(given: Array, exact: Array, allowed: float) -> float | None:
     return float(np.mean(there >= exact.max(-1) - allowed))
 
 
-def _floor(exact: Array, eager: Array) -> float:
+def _noise_floor(exact: Array, eager: Array) -> float:
     both = np.isfinite(exact) & np.isfinite(eager)
     return _largest(np.abs(eager[both] - exact[both]))
 
@@ -150,11 +150,14 @@ def _compare_exactly(
 ) -> Difference:
     """Integers and booleans: equal to the reference, or to the module where rounding decides."""
     apart = np.abs(actual.astype(np.float64) - reference.astype(np.float64))
-    error, floor = _largest(apart), _floor(reference.astype(np.float64), eager.astype(np.float64))
+    error, noise_floor = (
+        _largest(apart),
+        _noise_floor(reference.astype(np.float64), eager.astype(np.float64)),
+    )
     off = (actual != reference) & (actual != eager)
     wrong = int(np.count_nonzero(off))
     reason = f"{wrong} of {actual.size} values differ" if wrong else ""
-    return Difference(error, floor, error, error, _first(off, time_axis), None, reason)
+    return Difference(error, noise_floor, error, error, _first(off, time_axis), None, reason)
 
 
 def _unequal(reason: str) -> Difference:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rnnbench.cases.cases import Case, make_cases, read_cases
+from rnnbench.cases.cases import Case, CaseSet, make_cases, read_cases
 from rnnbench.cases.plans import Plan, parse_case, plan_sweep
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, choices, one_line
@@ -15,7 +15,7 @@ KINDS = ("quick", "full")
 
 
 @dataclass(frozen=True)
-class Sweep:
+class CaseSelection:
     """Which cases.
 
     Attributes:
@@ -35,16 +35,7 @@ class Sweep:
             raise choices("kind of cases", self.kind, KINDS)
 
 
-@dataclass(frozen=True)
-class Gathered:
-    """The cases, why some are not among them, and what else is to be known."""
-
-    cases: tuple[Case, ...]
-    skipped: dict[str, str]
-    notes: tuple[str, ...]
-
-
-def gather(bundle: Bundle, sweep: Sweep, model: Model | None = None) -> Gathered:
+def gather(bundle: Bundle, selection: CaseSelection, model: Model | None = None) -> CaseSet:
     """Reads the stored cases and makes the others, with the given model or the rebuilt one.
 
     Raises:
@@ -58,31 +49,31 @@ def gather(bundle: Bundle, sweep: Sweep, model: Model | None = None) -> Gathered
         if "skipped" in entry
     }
     names = {case.name for case in stored}
-    asked = [*sweep.extra, *(name for name in sweep.only if name not in names)]
-    asked_plans = [parse_case(text, bundle.traced, seed=sweep.seed) for text in asked]
+    asked = [*selection.extra, *(name for name in selection.only if name not in names)]
+    asked_plans = [parse_case(text, bundle.traced, seed=selection.seed) for text in asked]
     notes: tuple[str, ...] = ()
     made: Sequence[Case] = ()
-    if asked_plans or sweep.kind == "full":
+    if asked_plans or selection.kind == "full":
         try:
-            made, failed = _make(bundle, sweep, asked_plans, model)
+            made, failed = _make(bundle, selection, asked_plans, model)
             skipped |= failed
         except RnnbenchError as error:
             if asked_plans:
                 raise
             notes = (f"{bundle.name}: only the stored cases were used: {one_line(error)}",)
     cases = {case.name: case for case in (*stored, *made)}
-    if sweep.only:
-        wanted = {plan.name for plan in asked_plans} | set(sweep.only)
+    if selection.only:
+        wanted = {plan.name for plan in asked_plans} | set(selection.only)
         cases = {name: case for name, case in cases.items() if name in wanted}
         skipped = {name: why for name, why in skipped.items() if name in wanted}
     if not cases:
         why = "; ".join(skipped.values())
         raise RnnbenchError(f"{bundle.path}: no case is left to compare at ({why})")
-    return Gathered(tuple(cases.values()), skipped, notes)
+    return CaseSet(tuple(cases.values()), skipped, notes=notes)
 
 
 def _make(
-    bundle: Bundle, sweep: Sweep, asked: Sequence[Plan], model: Model | None
+    bundle: Bundle, selection: CaseSelection, asked: Sequence[Plan], model: Model | None
 ) -> tuple[tuple[Case, ...], dict[str, str]]:
     """The cases that are not stored, and why the module cannot run some."""
     from rnnbench.models.rebuild import trained
@@ -96,7 +87,9 @@ def _make(
                 f"{', '.join(f'{d}={n}' for d, n in fixed.items())} alone"
             )
     plans = list(asked)
-    if sweep.kind == "full":
-        plans += plan_sweep(model, bundle.traced, fixed, seed=sweep.seed)
+    if selection.kind == "full":
+        plans += plan_sweep(model, bundle.traced, fixed, seed=selection.seed)
     made = make_cases(model, list({plan.name: plan for plan in plans}.values()))
-    return made.cases, {name: f"the model itself fails: {why}" for name, why in made.failed.items()}
+    return made.cases, {
+        name: f"the model itself fails: {why}" for name, why in made.skipped.items()
+    }

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
-from rnnbench.checking.check import CheckReport
-from rnnbench.checking.verdicts import Result
+from rnnbench.checking.report import CheckReport
+from rnnbench.checking.verdicts import CaseResult
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.verdicts import Verdict
 
 _ILLEGAL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -20,7 +21,7 @@ def format_junit(report: CheckReport) -> str:
     What differs is a failure, what gave no output an error; what is not installed and what is a
     limit of the runtime are skipped, with the reason.
     """
-    groups: dict[str, list[Result]] = {}
+    groups: dict[str, list[CaseResult]] = {}
     for result in report.results:
         name = f"{result.model}.{result.format}.{result.runtime}"
         groups.setdefault(name, []).append(result)
@@ -30,7 +31,7 @@ def format_junit(report: CheckReport) -> str:
         for result in results:
             _add(suite, name, result)
     for row in report.rows:
-        if row.runtime == "-" and row.verdict == "failed":  # no bundle, or no artifact
+        if row.runtime == "-" and row.verdict == Verdict.FAILED:  # no bundle, or no artifact
             counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
             name = f"{row.model}.{row.format}"
             suite = ElementTree.SubElement(root, "testsuite", {"name": name, **counts})
@@ -58,22 +59,24 @@ def write_junit(report: CheckReport, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _add(suite: ElementTree.Element, name: str, result: Result) -> None:
+def _add(suite: ElementTree.Element, name: str, result: CaseResult) -> None:
     case = ElementTree.SubElement(suite, "testcase", classname=name, name=_clean(result.case))
-    kind = {"DIFFERS": "failure", "failed": "error", "same": ""}.get(result.verdict, "skipped")
+    kind = {Verdict.DIFFERS: "failure", Verdict.FAILED: "error", Verdict.SAME: ""}.get(
+        result.verdict, "skipped"
+    )
     if kind:
         said = ElementTree.SubElement(case, kind, message=_clean(result.reason))
         if result.repeat:
             said.text = _clean(result.repeat)
 
 
-def _counts(results: Iterable[Result]) -> dict[str, str]:
+def _counts(results: Iterable[CaseResult]) -> dict[str, str]:
     verdicts = [result.verdict for result in results]
     return {
         "tests": str(len(verdicts)),
-        "failures": str(verdicts.count("DIFFERS")),
-        "errors": str(verdicts.count("failed")),
-        "skipped": str(verdicts.count("limit") + verdicts.count("not run")),
+        "failures": str(verdicts.count(Verdict.DIFFERS)),
+        "errors": str(verdicts.count(Verdict.FAILED)),
+        "skipped": str(verdicts.count(Verdict.LIMIT) + verdicts.count(Verdict.NOT_RUN)),
     }
 
 

@@ -7,22 +7,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from rnnbench import runtimes
 from rnnbench.cases.cases import Case
-from rnnbench.cases.feeding import Layout
+from rnnbench.cases.feeding import StreamLayout
 from rnnbench.cases.tolerance import Difference, compare
-from rnnbench.checking.runner import Ran
+from rnnbench.checking.runner import LOADING, RunResult
 from rnnbench.core.atomic import write_file
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.verdicts import Verdict
 
 
 @dataclass(frozen=True)
-class Result:
+class CaseResult:
     """One case of one artifact in one runtime.
 
     Attributes:
@@ -42,7 +42,7 @@ class Result:
     runtime: str
     case: str
     seed: int
-    verdict: Literal["same", "DIFFERS", "failed", "limit", "not run"]
+    verdict: Verdict
     reason: str = ""
     outputs: dict[str, Difference] = field(default_factory=dict)
     repeat: str = ""
@@ -61,29 +61,29 @@ class Judge:
 
     bundle: Bundle
     cases: Mapping[str, Case]
-    layout: Layout
+    layout: StreamLayout
     factor: float
 
-    def judge(self, ran: Ran) -> list[Result]:
+    def judge(self, ran: RunResult) -> list[CaseResult]:
         """A result for each case that ran; one alone where nothing was loaded."""
         if ran.unavailable:
-            return [self._result(ran, "*", "not run", ran.unavailable)]
+            return [self._result(ran, "*", Verdict.NOT_RUN, ran.unavailable)]
         if "loading" in ran.errors and not ran.outputs:
-            return [self._result(ran, "*", "failed", ran.errors["loading"])]
+            return [self._result(ran, "*", Verdict.FAILED, ran.errors[LOADING])]
         return [
             self._case(ran, case)
             for name, case in self.cases.items()
             if name in ran.outputs or name in ran.errors
         ]
 
-    def save_failures(self, ran: Ran, results: Sequence[Result], folder: Path) -> None:
+    def save_failures(self, ran: RunResult, results: Sequence[CaseResult], folder: Path) -> None:
         """Writes the inputs, the outputs and the references of each case that is wrong.
 
         Raises:
             RnnbenchError: the folder cannot be written to.
         """
         for result in results:
-            if result.verdict not in ("DIFFERS", "failed") or result.case not in self.cases:
+            if not result.verdict.is_wrong or result.case not in self.cases:
                 continue
             case = self.cases[result.case]
             parts = {
@@ -107,12 +107,12 @@ class Judge:
                     f"cannot write {path} ({error.strerror}): give another --save-failures"
                 ) from None
 
-    def _case(self, ran: Ran, case: Case) -> Result:
+    def _case(self, ran: RunResult, case: Case) -> CaseResult:
         outputs = ran.outputs.get(case.name)
         if outputs is None:
-            return self._wrong(ran, case, "failed", ran.errors[case.name])
+            return self._wrong(ran, case, Verdict.FAILED, ran.errors[case.name])
         missing = [name for name in self.bundle.outputs if name not in outputs]
-        accuracy = runtimes.get(ran.task.runtime).accuracy_on(ran.task.device)
+        accuracy = runtimes.get(ran.job.runtime).accuracy_on(ran.job.device)
         compared = {
             name: compare(
                 outputs[name],
@@ -128,45 +128,45 @@ class Judge:
         }
         if missing:
             why = f"there is no output {missing[0]!r}"
-            return self._wrong(ran, case, "failed", why, compared)
+            return self._wrong(ran, case, Verdict.FAILED, why, compared)
         off = {name: d.reason for name, d in compared.items() if d.reason}
         if off:
             name, why = next(iter(off.items()))
-            return self._wrong(ran, case, "DIFFERS", f"{name}: {why}", compared)
-        return self._result(ran, case.name, "same", "", compared)
+            return self._wrong(ran, case, Verdict.DIFFERS, f"{name}: {why}", compared)
+        return self._result(ran, case.name, Verdict.SAME, "", compared)
 
     def _wrong(
         self,
-        ran: Ran,
+        ran: RunResult,
         case: Case,
-        verdict: Literal["DIFFERS", "failed"],
+        verdict: Verdict,
         why: str,
         compared: dict[str, Difference] | None = None,
-    ) -> Result:
+    ) -> CaseResult:
         """What is wrong at no rows or no steps at all is a limit of the runtime, to be known."""
         if not case.empty:
             return self._result(ran, case.name, verdict, why, compared)
         nothing = " and ".join(f"{dim}=0" for dim, size in case.dims.items() if size == 0)
         dies = "ends its process" if case.name in ran.deaths else "has no right answer"
         said = f"{dies} at {nothing}, where the module has one: never give it that ({why})"
-        return self._result(ran, case.name, "limit", said)
+        return self._result(ran, case.name, Verdict.LIMIT, said)
 
     def _result(
         self,
-        ran: Ran,
+        ran: RunResult,
         case: str,
-        verdict: Literal["same", "DIFFERS", "failed", "limit", "not run"],
+        verdict: Verdict,
         reason: str,
         compared: dict[str, Difference] | None = None,
-    ) -> Result:
-        task, seed = ran.task, self.cases[case].seed if case in self.cases else 0
+    ) -> CaseResult:
+        job, seed = ran.job, self.cases[case].seed if case in self.cases else 0
         repeat = ""
-        if verdict in ("DIFFERS", "failed"):
+        if verdict.is_wrong:
             only = f" --only {case}" if case in self.cases else ""
             factor = "" if self.factor == 10.0 else f" --factor {self.factor:g}"
-            repeat = f"rnnbench check {self.bundle.path} --runtime {task.label}{only}{factor}"
-        given = (self.bundle.name, task.format, task.label, case, seed, verdict, reason)
-        return Result(*given, compared or {}, repeat)
+            repeat = f"rnnbench check {self.bundle.path} --runtime {job.label}{only}{factor}"
+        given = (self.bundle.name, job.format, job.label, case, seed, verdict, reason)
+        return CaseResult(*given, compared or {}, repeat)
 
     def _scores(self, output: str, case: Case) -> bool:
         """Whether the last axis may hold a score for each class.

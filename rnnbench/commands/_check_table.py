@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rnnbench.commands._console import narrow_table, reasons
 
 if TYPE_CHECKING:
-    from rnnbench.checking.check import CheckReport
+    from rnnbench.checking.report import CheckReport
 
 
 def format_report(report: CheckReport) -> str:
@@ -21,7 +21,10 @@ def format_report(report: CheckReport) -> str:
             "" if len(models) == 1 else row.model,
             *(row.format, row.runtime + (" (pinned)" if row.pinned else "")),
             *(row.output, str(row.cases)),
-            *map(_number, (row.worst_error, row.relative_error, row.tolerance_needed, row.floor)),
+            *map(
+                _number,
+                (row.worst_error, row.relative_error, row.tolerance_needed, row.noise_floor),
+            ),
             row.worst_case,
             "" if row.first_step is None else str(row.first_step),
             "" if row.same_argmax is None else f"{100 * row.same_argmax:.5g} %",

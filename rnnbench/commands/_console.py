@@ -12,19 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 if TYPE_CHECKING:
-    from rnnbench.checking.check import Row
+    from rnnbench.checking.report import OutputRow
 
 SHORT = 30
 """Characters of a reason that fits into a table."""
-
-_COLOURS = {
-    "same": "green",
-    "DIFFERS": "red",
-    "failed": "red",
-    "limit": "yellow",
-    "shown": None,
-    "not run": "yellow",
-}
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -52,7 +43,7 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_verdicts(rows: Iterable[Row]) -> None:
+def print_verdicts(rows: Iterable[OutputRow]) -> None:
     """The table that `export` and `check` end with, and below it the reasons."""
     headers = ["model", "format", "runtime", "worst error", "tolerance needed", "verdict"]
     rows = list(rows)
@@ -61,7 +52,7 @@ def print_verdicts(rows: Iterable[Row]) -> None:
         click.echo(line)
 
 
-def reasons(rows: Iterable[Row], fitting: int = SHORT) -> list[str]:
+def reasons(rows: Iterable[OutputRow], fitting: int = SHORT) -> list[str]:
     """A line for each row whose reason is too long for a table."""
     return [
         f"{row.model}: {row.format} in {row.runtime}"
@@ -109,14 +100,14 @@ class Progress:
         self._start = 0.0
         self.one_line = total > 1 and sys.stderr.isatty()
 
-    def begin(self, title: str) -> None:
+    def on_start(self, title: str) -> None:
         """A model's turn comes."""
         self._done += 1
         self._name = title
         self._title = f"[{self._done}/{self._total}] {title}" if self._total > 1 else title
         self._last, self._start = "", time.perf_counter()
 
-    def tell(self, line: str) -> None:
+    def on_progress(self, line: str) -> None:
         """What is done now."""
         line = line.removeprefix(f"{self._name}: ")
         if line.startswith("epoch"):
@@ -127,7 +118,7 @@ class Progress:
         else:
             note(f"{self._title}  {line}")
 
-    def end(self, outcome: str) -> None:
+    def on_end(self, outcome: str) -> None:
         """The model is done with."""
         seconds = f"{time.perf_counter() - self._start:.1f} s"
         parts = [self._title, self._last if self.one_line else "", outcome, seconds]
@@ -155,21 +146,21 @@ class RunsBar:
         if self._bar is not None:
             self._bar.close()
 
-    def begin(self, total: int) -> None:
+    def on_start(self, total: int) -> None:
         """So many runs there will be."""
         if sys.stderr.isatty():
             from tqdm import tqdm
 
             self._bar = tqdm(total=total, desc=self._title, unit="run", leave=False)
 
-    def tell(self, count: int) -> None:
+    def on_progress(self, count: int) -> None:
         """So many more are done."""
         if self._bar is not None:
             self._bar.update(count)
 
-    def done(self, rows: Sequence[Row]) -> None:
+    def on_rows(self, rows: Sequence[OutputRow]) -> None:
         """An artifact is done in a runtime."""
-        worst = next((r for r in rows if r.verdict in ("DIFFERS", "failed")), rows[0])
+        worst = next((r for r in rows if r.verdict.is_wrong), rows[0])
         where = (
             worst.format if worst.format == worst.runtime else f"{worst.format} in {worst.runtime}"
         )
@@ -180,13 +171,13 @@ class RunsBar:
             self._bar.write(line, file=sys.stderr)
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: OutputRow) -> list[str]:
     numbers = (row.worst_error, row.tolerance_needed)
     return [row.model, row.format, row.runtime, *("" if n is None else f"{n:.1e}" for n in numbers)]
 
 
-def _verdict(row: Row) -> str:
-    word = click.style(row.verdict, fg=_COLOURS[row.verdict])
+def _verdict(row: OutputRow) -> str:
+    word = click.style(row.verdict, fg=row.verdict.colour)
     return f"{word}: {row.reason}" if 0 < len(row.reason) <= SHORT else word
 
 

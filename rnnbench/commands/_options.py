@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnbench.commands._console import note, print_json, print_verdicts
+from rnnbench.core.verdicts import Verdict
 
 if TYPE_CHECKING:
-    from rnnbench.checking.check import CheckReport
+    from rnnbench.checking.report import CheckReport
 
 FINE, DIFFERS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -40,8 +41,8 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def finish(report: CheckReport, as_json: bool, details: bool = False) -> int:
     """Prints a report; the code is 1 where something differs."""
+    from rnnbench.checking.report import summarise
     from rnnbench.commands._check_table import format_report
-    from rnnbench.commands._pipeline import summarise
 
     if as_json:
         print_json(report.to_json())
@@ -49,7 +50,7 @@ def finish(report: CheckReport, as_json: bool, details: bool = False) -> int:
         click.echo(format_report(report))
     else:
         print_verdicts(summarise(report.rows))
-        limits = [row for row in report.rows if row.verdict == "limit"]
+        limits = [row for row in report.rows if row.verdict == Verdict.LIMIT]
         for line in (
             *(f"{row.model}: {row.format} in {row.runtime} {row.reason}" for row in limits),
             *(f"not compared at {case}: {why}" for case, why in report.skipped.items()),

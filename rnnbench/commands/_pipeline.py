@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core import plugins
-from rnnbench.core.errors import RnnbenchError, choices, one_line
+from rnnbench.core.errors import RnnbenchError, choices
 from rnnbench.models import tasks, variants
 
 if TYPE_CHECKING:
-    from rnnbench.checking.check import CheckReport, Row
+    from rnnbench.checking.report import CheckReport
     from rnnbench.core.bundle import Bundle
     from rnnbench.core.model import Model
     from rnnbench.models.training.train import Trained
 
 Tell = Callable[[str], None]
 
-_VERDICTS = ("failed", "DIFFERS", "not run", "shown", "same")  # the gravest first
-
 
 @dataclass(frozen=True)
-class Training:
+class TrainingOptions:
     """How variants are trained; what is None is the task's or the variant's own default.
 
     Attributes:
@@ -54,7 +52,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Exporting:
+class ExportOptions:
     """How models are exported.
 
     Attributes:
@@ -100,7 +98,7 @@ def find_formats(given: Iterable[str]) -> tuple[str, ...]:
     for name in found:
         if name not in plugins.names("formats"):
             raise choices("format", name, plugins.names("formats"))
-    return found or Exporting.formats
+    return found or ExportOptions.formats
 
 
 def check_task(name: str) -> None:
@@ -113,8 +111,8 @@ def is_source(target: str) -> bool:
     return ":" in target or _file_of(target).endswith(".py")
 
 
-def train_one(variant: str, training: Training, tell: Tell) -> Trained:
-    """Trains one variant; `tell` gets a line per epoch."""
+def train_one(variant: str, training: TrainingOptions, on_progress: Tell) -> Trained:
+    """Trains one variant; `on_progress` gets a line per epoch."""
     from rnnbench.models.training.train import train
 
     runs = training.runs
@@ -131,46 +129,31 @@ def train_one(variant: str, training: Training, tell: Tell) -> Trained:
         checkpoint=None if runs is None else runs / f"{training.task}-{variant}.pt",
         resume=training.resume,
         progress=training.progress,
-        report=tell,
+        report=on_progress,
     )
 
 
-def export_one(target: str, training: Training, exporting: Exporting, tell: Tell) -> CheckReport:
+def export_one(
+    target: str, training: TrainingOptions, exporting: ExportOptions, on_progress: Tell
+) -> CheckReport:
     """Makes a model, exports it, and checks what came out."""
     from rnnbench.checking.check import check
 
-    model, metadata, source = _make(target, training, tell)
+    model, metadata, source = _make(target, training, on_progress)
     first = exporting.written.setdefault(model.name, target)
     if first != target:
         raise RnnbenchError(
             f"{first} and {target} are both called {model.name!r}, as which the first is written: "
             "give one of them another Model(..., name=...)"
         )
-    tell("exporting")
+    on_progress("exporting")
     bundle = _export(model, metadata, source, exporting)
     for recurrence in bundle.manifest["recurrences"]:
-        tell("{place}: {kind}, {representation}  {note}".format(**recurrence).rstrip())
+        on_progress("{place}: {kind}, {representation}  {note}".format(**recurrence).rstrip())
     for said in bundle.manifest["notes"]:
-        tell(said)
-    tell("checking")
+        on_progress(said)
+    on_progress("checking")
     return check(bundle, isolate=False)  # what it has just made itself, and the quick cases
-
-
-def failed(name: str, error: BaseException) -> CheckReport:
-    """The report about a model that there is no bundle of."""
-    from rnnbench.checking.check import CheckReport, Row
-
-    row = Row(name, "-", "-", "*", 0, None, None, None, "", "failed", one_line(error))
-    return CheckReport((row,), ok=False, skipped={})
-
-
-def summarise(rows: Iterable[Row]) -> list[Row]:
-    """One row for each model, format and runtime: the worst of its outputs, without limits."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        if row.verdict != "limit":
-            groups.setdefault((row.model, row.format, row.runtime), []).append(row)
-    return [_worst(group) for group in groups.values()]
 
 
 def find_bundles(given: Sequence[str], out: Path) -> tuple[Path, ...]:
@@ -190,11 +173,11 @@ def find_bundles(given: Sequence[str], out: Path) -> tuple[Path, ...]:
 
 
 def _make(
-    target: str, training: Training, tell: Tell
+    target: str, training: TrainingOptions, on_progress: Tell
 ) -> tuple[Model, dict[str, Any] | None, dict[str, Any]]:
     """The model, what is known of it, and where its code is."""
     if not is_source(target):
-        trained = train_one(target, training, tell)
+        trained = train_one(target, training, on_progress)
         return trained.model, trained.metadata, trained.source
     from rnnbench.models import sources
 
@@ -203,7 +186,7 @@ def _make(
 
 
 def _export(
-    model: Model, metadata: dict[str, Any] | None, source: dict[str, Any], exporting: Exporting
+    model: Model, metadata: dict[str, Any] | None, source: dict[str, Any], exporting: ExportOptions
 ) -> Bundle:
     import rnnbench
 
@@ -215,19 +198,6 @@ def _export(
         source=source,
         **exporting.options,
     )
-
-
-def _worst(group: list[Row]) -> Row:
-    gravest = min(group, key=lambda row: _VERDICTS.index(row.verdict))
-    return replace(
-        gravest,
-        worst_error=_largest(row.worst_error for row in group),
-        tolerance_needed=_largest(row.tolerance_needed for row in group),
-    )
-
-
-def _largest(values: Iterable[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)
 
 
 def _file_of(target: str) -> str:

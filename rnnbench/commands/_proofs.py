@@ -16,8 +16,8 @@ from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 
 if TYPE_CHECKING:
     from rnnbench.checking.bisect.minimise import Minimal
-    from rnnbench.checking.check import CheckReport
     from rnnbench.checking.pairs.inputs import Given
+    from rnnbench.checking.report import CheckReport
 
 _DRIFT = "Instead: so many steps in chunks, and how the error grows with them."
 _BISECT = "Also make each failing case small, and name the first node that is off."
@@ -116,7 +116,7 @@ def bisect(path: Path, report: CheckReport) -> list[Minimal]:
     rows: dict[tuple[str, str], str] = {}
     for row in report.rows:
         format = row.format.split()[0]
-        wrong = row.verdict in ("DIFFERS", "failed") and row.model == bundle.name
+        wrong = row.verdict.is_wrong and row.model == bundle.name
         here = not row.runtime.endswith(("cuda", "-"))  # the case is made small on the CPU
         if wrong and format in bundle.artifacts and here:
             rows.setdefault((format, row.runtime), row.worst_case)

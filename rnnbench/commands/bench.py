@@ -57,8 +57,8 @@ def command(
 
     plan = _plan(targets, runtimes, devices, quick, sizes)
     check_name(name)
-    with _progress(plan) as tell:
-        outcome = run_plan(plan, out, name=name, resume=resume, tell=tell)
+    with _progress(plan) as on_progress:
+        outcome = run_plan(plan, out, name=name, resume=resume, on_progress=on_progress)
     if outcome.path is not None:
         if as_json:
             print_json(json.loads(outcome.path.read_text("utf-8")))
@@ -119,13 +119,13 @@ class _progress:  # noqa: N801  (used as a function)
         self._bar: Any = None
 
     def __enter__(self) -> Callable[[Item], None]:
-        return self._tell
+        return self._on_progress
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
 
-    def _tell(self, item: Item) -> None:
+    def _on_progress(self, item: Item) -> None:
         from tqdm import tqdm
 
         from rnnbench.benchmarking.plan import items

@@ -15,7 +15,8 @@ from rnnbench.commands._proofs import proof_options, prove
 from rnnbench.core.errors import RnnbenchError
 
 if TYPE_CHECKING:
-    from rnnbench.checking.check import Checking, CheckReport
+    from rnnbench.checking.check import CheckOptions
+    from rnnbench.checking.report import CheckReport
 
 _GB = 2**30
 _FILES = (".onnx", ".ts", ".pt", ".pth", ".pt2")
@@ -69,7 +70,7 @@ def command(
     that ends, hangs or fills its memory is a row, and the others go on.
     """
     from rnnbench.checking.bisect.minimise import format_minimal
-    from rnnbench.checking.check import merge
+    from rnnbench.checking.report import merge
     from rnnbench.commands._pipeline import find_bundles
 
     code = prove(targets, runtimes or None, as_json, options)
@@ -83,9 +84,9 @@ def command(
         )
     if junit is not None and not Path(junit).absolute().parent.is_dir():
         raise RnnbenchError(f"--junit {junit}: {Path(junit).parent} is not there: make it first")
-    how = _how(options)
+    wanted = _check_options(options)
     paths = find_bundles(targets, Path(out))
-    report = merge(_check_all(paths, runtimes or None, how))
+    report = merge(_check_all(paths, runtimes or None, wanted))
     if junit is not None:
         from rnnbench.checking.junit import write_junit
 
@@ -101,38 +102,41 @@ def command(
 
 
 def _check_all(
-    paths: tuple[Path, ...], runtimes: tuple[str, ...] | None, how: Checking
+    paths: tuple[Path, ...], runtimes: tuple[str, ...] | None, options: CheckOptions
 ) -> list[CheckReport]:
     """Checks one bundle after the other; a damaged one of several becomes a row."""
     from rnnbench.checking.check import check as check_bundle
-    from rnnbench.commands._pipeline import failed
+    from rnnbench.checking.report import failed
 
     progress = Progress(len(paths))
     reports = []
     for path in paths:
-        progress.begin(path.name)
-        with RunsBar(path.name, progress.tell) as bar:
-            told = replace(how, begin=bar.begin, tell=bar.tell, done=bar.done)
+        progress.on_start(path.name)
+        with RunsBar(path.name, progress.on_progress) as bar:
+            told = replace(
+                options, on_start=bar.on_start, on_progress=bar.on_progress, on_rows=bar.on_rows
+            )
             try:
-                reports.append(check_bundle(path, runtimes, how=told))
+                reports.append(check_bundle(path, runtimes, options=told))
             except RnnbenchError as error:
                 if len(paths) == 1:
                     raise
                 reports.append(failed(path.name, error))
-        progress.end("checked")
+        progress.on_end("checked")
     return reports
 
 
-def _how(options: dict[str, Any]) -> Checking:
-    from rnnbench.checking.case_selection import Sweep
-    from rnnbench.checking.check import Checking, Isolation
+def _check_options(options: dict[str, Any]) -> CheckOptions:
+    from rnnbench.checking.case_selection import CaseSelection
+    from rnnbench.checking.check import CheckOptions
+    from rnnbench.runtimes.pool import Isolation
 
     for name in ("factor", "timeout", "memory"):
         if not options[name] > 0:
             raise RnnbenchError(f"--{name} {options[name]:g}: give a number above 0")
     save = options["save_failures"]
-    return Checking(
-        Sweep(options["cases"], options["extra"], options["only"], options["seed"]),
+    return CheckOptions(
+        CaseSelection(options["cases"], options["extra"], options["only"], options["seed"]),
         options["factor"],
         Isolation(options["timeout"], int(options["memory"] * _GB)),
         None if save is None else Path(save),

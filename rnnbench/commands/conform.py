@@ -76,7 +76,7 @@ def command(
             results=results,
             engines=_split(engines),
             profiles=_split(profiles),
-            tell=lambda line, about=about: note(about + line),  # type: ignore[misc]
+            on_progress=lambda line, about=about: note(about + line),  # type: ignore[misc]
         )
     if as_json:
         print_json([row.to_json() for row in rows])

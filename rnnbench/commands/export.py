@@ -13,8 +13,8 @@ from rnnbench.commands._options import as_json, finish, training_options
 from rnnbench.core.errors import RnnbenchError, choices
 
 if TYPE_CHECKING:
-    from rnnbench.checking.check import CheckReport
-    from rnnbench.commands._pipeline import Training
+    from rnnbench.checking.report import CheckReport
+    from rnnbench.commands._pipeline import TrainingOptions
 
 
 @click.command(short_help="Train, export and check models.")
@@ -54,8 +54,8 @@ def command(
     (`build` unless you name it) that returns a rnnbench.Model.
     """
     from rnnbench.commands._pipeline import (
-        Exporting,
-        Training,
+        ExportOptions,
+        TrainingOptions,
         check_task,
         find_formats,
         find_targets,
@@ -64,9 +64,11 @@ def command(
     names = find_targets(targets)
     flags: dict[str, Any] = {"keep_loops": keep_loops, "allow_frozen": allow_frozen, "opset": opset}
     flags |= _portable(profile, engine, pins)
-    exporting = Exporting(find_formats(formats), Path(out), {k: v for k, v in flags.items() if v})
+    exporting = ExportOptions(
+        find_formats(formats), Path(out), {k: v for k, v in flags.items() if v}
+    )
     check_task(options["task"])
-    training = Training(
+    training = TrainingOptions(
         **options,
         runs=None if runs is None else Path(runs),
         progress=sys.stderr.isatty() and len(names) == 1,
@@ -93,26 +95,26 @@ def _portable(profile: str | None, engine: str | None, pins: str | None) -> dict
 
 
 def _export_all(
-    names: tuple[str, ...], training: Training, exporting: Any, explain: bool
+    names: tuple[str, ...], training: TrainingOptions, exporting: Any, explain: bool
 ) -> CheckReport:
     """Exports one after the other; a failure of one of several becomes its row."""
     from rnnbench.capture.explain import explain_target
-    from rnnbench.checking.check import merge
-    from rnnbench.commands._pipeline import export_one, failed, is_source
+    from rnnbench.checking.report import failed, merge
+    from rnnbench.commands._pipeline import export_one, is_source
 
     progress = Progress(len(names))
     reports = []
     for name in names:
         title = name if is_source(name) else f"{training.task}-{name}"
-        progress.begin(title)
+        progress.on_start(title)
         try:
-            report = export_one(name, training, exporting, progress.tell)
+            report = export_one(name, training, exporting, progress.on_progress)
         except Exception as error:
             if explain:
                 note(explain_target(error, name))
             if len(names) == 1:
                 raise
             report = failed(title, error)
-        progress.end("exported and checked" if report.ok else "FAILED")
+        progress.on_end("exported and checked" if report.ok else "FAILED")
         reports.append(report)
     return merge(reports)

@@ -28,9 +28,11 @@ def command(
     """Feed text, a CSV or an .npz to a BUNDLE in one runtime, and print what it says."""
     from rnnbench.core.bundle import Bundle
     from rnnbench.runtimes.predict import start
-    from rnnbench.runtimes.predictions import Feed, answer
+    from rnnbench.runtimes.predictions import PredictInput, answer
 
-    said = answer(start(Bundle.open(bundle), runtime, device=device, threads=threads), Feed(**feed))
+    said = answer(
+        start(Bundle.open(bundle), runtime, device=device, threads=threads), PredictInput(**feed)
+    )
     for line in said.notes:
         note(line)
     if as_json:

@@ -23,22 +23,22 @@ def command(names: tuple[str, ...], as_json: bool, runs: str, resume: bool, **op
 
     The weights stay in a checkpoint; `export --runs` continues from it.
     """
-    from rnnbench.commands._pipeline import Training, check_task, train_one
+    from rnnbench.commands._pipeline import TrainingOptions, check_task, train_one
     from rnnbench.models import variants
 
     for name in names:
         variants.describe(name)
     check_task(options["task"])
     wanted = names or variants.names()
-    training = Training(
+    training = TrainingOptions(
         **options, runs=Path(runs), resume=resume, progress=sys.stderr.isatty() and len(wanted) == 1
     )
     progress = Progress(len(wanted))
     trained = []
     for name in wanted:
-        progress.begin(f"{training.task}-{name}")
-        trained.append(train_one(name, training, progress.tell))
-        progress.end("trained")
+        progress.on_start(f"{training.task}-{name}")
+        trained.append(train_one(name, training, progress.on_progress))
+        progress.on_end("trained")
     if as_json:
         print_json([{"model": t.model.name, "metrics": t.metrics} for t in trained])
         return

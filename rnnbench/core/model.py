@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 Arrays = dict[str, np.ndarray[Any, Any]]
+Run = Callable[[Arrays], Arrays]
 Dims = Mapping[str, int]
 Role = Literal["data", "lengths", "state"]
 

@@ -22,13 +22,14 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from rnnbench.checking.conformance.engines import ALL, find_trials, run_engines
-from rnnbench.checking.conformance.rows import Compared, Conformed, format_conformed, judged
+from rnnbench.checking.conformance.engines import ALL, find_engine_jobs, run_engines
+from rnnbench.checking.conformance.rows import Compared, ConformanceRow, format_conformed, judged
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.verdicts import Verdict
 from rnnbench.embedding import Target, embed, find_target, targets
 
-__all__ = ["Conformed", "conform", "format_conformed"]
+__all__ = ["ConformanceRow", "conform", "format_conformed"]
 
 RESULT = "rnnbench-result-1"
 BUILD_S, RUN_S = 600.0, 120.0
@@ -41,8 +42,8 @@ def conform(
     results: Sequence[str | Path] = (),
     engines: Sequence[str] = (),
     profiles: Sequence[str] = (),
-    tell: Callable[[str], None] = lambda _: None,
-) -> list[Conformed]:
+    on_progress: Callable[[str], None] = lambda _: None,
+) -> list[ConformanceRow]:
     """Embeds, builds, runs and compares; every failure is a row.
 
     Only what is asked for; everything where nothing is.
@@ -53,44 +54,48 @@ def conform(
         results: result files of other runtimes.
         engines: runtimes that read such files, as `NAME`, `NAME:MODE` or `all`.
         profiles: the forms of the file that engines run; every one unless given.
-        tell: gets a line as each ends.
+        on_progress: gets a line as each ends.
 
     Raises:
         RnnbenchError: a name is unknown, or a file is no result file; nothing has been run then.
     """
     every = not (names or results or engines or profiles)
     chosen = [*targets().values()] if every else [find_target(name) for name in names]
-    trials = find_trials(engines or (ALL,), profiles) if every or engines or profiles else []
+    jobs = find_engine_jobs(engines or (ALL,), profiles) if every or engines or profiles else []
     read = [replace(_read_result(Path(path)), model=bundle.name) for path in results]
     rows = []
     for target in chosen:
         row = replace(_conform(bundle, target), model=bundle.name)
-        tell(f"{target.name}: {row.verdict} {row.reason}".rstrip())
+        on_progress(f"{target.name}: {row.verdict} {row.reason}".rstrip())
         rows.append(row)
-    return rows + (run_engines(bundle, trials, tell) if trials else []) + read
+    return rows + (run_engines(bundle, jobs, on_progress) if jobs else []) + read
 
 
-def _conform(bundle: Bundle, target: Target) -> Conformed:
+def _conform(bundle: Bundle, target: Target) -> ConformanceRow:
     missing = target.missing()
     if missing:
-        return Conformed(target.name, "not run", reason=missing)
+        return ConformanceRow(target.name, verdict=Verdict.NOT_RUN, reason=missing)
     if target.format not in bundle.artifacts:
-        return Conformed(target.name, "not run", reason=f"the bundle has no {target.format} file")
+        return ConformanceRow(
+            target.name, verdict=Verdict.NOT_RUN, reason=f"the bundle has no {target.format} file"
+        )
     try:
         project = _project(bundle, target)
     except RnnbenchError as error:
-        return Conformed(target.name, "failed", reason=str(error))
+        return ConformanceRow(target.name, verdict=Verdict.FAILED, reason=str(error))
     start = time.perf_counter()
     for command in target.build:
         failed = _run(command, project, BUILD_S)
         if failed:
-            return Conformed(target.name, "failed", reason=f"{' '.join(command)}: {failed}")
+            return ConformanceRow(
+                target.name, verdict=Verdict.FAILED, reason=f"{' '.join(command)}: {failed}"
+            )
     build_s = time.perf_counter() - start if target.build else 0.0
     result = project / "result.json"
     failed = _run((*target.run, "--verify", "result.json"), project, RUN_S, wrong=1)
     if not result.is_file():
         why = failed or "it wrote no result"
-        return Conformed(target.name, "failed", build_s=build_s, reason=why)
+        return ConformanceRow(target.name, verdict=Verdict.FAILED, build_s=build_s, reason=why)
     row = _read_result(result)
     return replace(row, target=target.name, build_s=build_s)
 
@@ -144,7 +149,7 @@ def _run(command: Sequence[str], folder: Path, limit: float, wrong: int = 0) -> 
     return f"exit code {done.returncode}: {(telling or ['it said nothing'])[0][:300]}"
 
 
-def _read_result(path: Path) -> Conformed:
+def _read_result(path: Path) -> ConformanceRow:
     try:
         said = json.loads(path.read_text("utf-8"))
         if said["format"] != RESULT:
@@ -167,5 +172,5 @@ def _read_result(path: Path) -> Conformed:
             f"{path} is no result file ({one_line(error)}): see exports/README.md"
         ) from None
     if not compared:
-        return Conformed(name, "failed", versions, reason="it compared nothing")
+        return ConformanceRow(name, versions, verdict=Verdict.FAILED, reason="it compared nothing")
     return judged(name, compared, versions=versions, load_s=load_s, step_s=step_s)

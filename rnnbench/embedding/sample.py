@@ -25,7 +25,7 @@ def sample_inputs(bundle: Bundle) -> tuple[Arrays, str]:
     data = [spec for spec in bundle.inputs if spec.role == "data"]
     if len(data) == 1 and letters_of(bundle, data[0]):
         return _text(bundle, data[0])
-    cases = [case for case in read_cases(bundle) if not case.empty and not case.how.chunks]
+    cases = [case for case in read_cases(bundle) if not case.empty and not case.feed_mode.chunks]
     case = min(cases, key=lambda c: _size(bundle, c.dims))
     zero = {s.name: np.zeros_like(case.inputs[s.name]) for s in bundle.inputs if s.role == "state"}
     steps = case.dims.get(bundle.time_dim)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnbench import runtimes
 from rnnbench.core.errors import RnnbenchError, choices
-from rnnbench.core.model import Arrays
+from rnnbench.core.model import Run
 from rnnbench.core.signature import Signature
 
 if TYPE_CHECKING:
@@ -18,33 +17,48 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker loads.
+    """One artifact in one runtime, in one mode, on one device.
 
     Attributes:
-        runtime: the plugin in `rnnbench/runtimes/adapters/`.
+        runtime: its name; `-` where no runtime runs the format.
         format: of the artifact; `eager` is the module itself.
         path: the file; None for the module itself.
         bundle: the bundle's folder; None for a foreign file.
-        mode: a runtime's own way to run, one of its modes; empty for its default.
+        mode: a runtime's own way to run, one of its `modes`; empty for its default.
         device: `cpu`, `cuda` ...
-        threads: inside one operation.
+        threads: inside one operation. For every runtime the same: small networks gain nothing from
+            more, and a busy machine loses much.
+        form: of an ONNX file, for those who run several: `plain`, or the profile of its rewrites.
+        sizes: the dimensions that the file, or the runtime, has fixed.
+        missing: why it cannot run, where that is known before.
     """
 
     runtime: str
     format: str
-    path: Path | None
-    bundle: Path | None
+    path: Path | None = None
+    bundle: Path | None = None
     mode: str = ""
     device: str = "cpu"
     threads: int = 1
+    form: str = ""
+    sizes: tuple[tuple[str, int], ...] = ()
+    missing: str = ""
 
     def __post_init__(self) -> None:
+        if not self.mode:
+            return
         modes = runtimes.get(self.runtime).modes
-        if self.mode and self.mode not in modes:
+        if self.mode not in modes:
             raise choices(f"mode of {self.runtime}", self.mode, modes or ("none",))
 
+    @property
+    def label(self) -> str:
+        """`onnxruntime:basic`: what `--runtime` takes, and tables show."""
+        where = "" if self.device == "cpu" else self.device
+        return ":".join(filter(None, (self.runtime, self.mode, where)))
 
-def load(job: Job, bundle: Bundle | None = None) -> Callable[[Arrays], Arrays]:
+
+def load(job: Job, bundle: Bundle | None = None) -> Run:
     """The job's artifact in its runtime, in this process.
 
     Args:

@@ -16,7 +16,7 @@ from rnnbench.runtimes.session import Session
 
 
 @dataclass(frozen=True)
-class Feed:
+class PredictInput:
     """What is fed, exactly one of the first three, and how much of the answer is shown.
 
     Attributes:
@@ -51,7 +51,7 @@ class Answer:
     notes: tuple[str, ...] = ()
 
 
-def answer(session: Session, feed: Feed) -> Answer:
+def answer(session: Session, feed: PredictInput) -> Answer:
     """Runs the artifact on what is fed.
 
     Raises:

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from rnnbench.core.errors import Unavailable
-from rnnbench.core.model import Arrays
+from rnnbench.core.model import Arrays, Run
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
     from rnnbench.core.signature import Signature
     from rnnbench.runtimes.timed import Source, TimedCall
 
-Run = Callable[[Arrays], Arrays]
 Cost = Literal["usual", "extra", "slow"]
 Shapes = Literal["any", "pinned", "one row"]
 

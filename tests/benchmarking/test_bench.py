@@ -16,10 +16,10 @@ from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
 from rnnbench.__main__ import main
 from rnnbench.benchmarking import driver
 from rnnbench.benchmarking.machine import describe_machine, same_machine
+from rnnbench.benchmarking.measuring.artifacts import Artifacts, WrongOutput, assert_right
 from rnnbench.benchmarking.measuring.coldstart import peak_memory
 from rnnbench.benchmarking.measuring.sampling import Effort
-from rnnbench.benchmarking.measuring.workshop import Workshop, WrongOutput, assert_right
-from rnnbench.benchmarking.plan import Conditions, Plan, Way, check_plan, items, numbers
+from rnnbench.benchmarking.plan import Conditions, Implementation, Plan, check_plan, items, numbers
 from rnnbench.benchmarking.record import Journal, find_journal, machine_folder, next_file
 from rnnbench.benchmarking.results import read_file
 from rnnbench.benchmarking.tables import format_results
@@ -98,8 +98,8 @@ def test_every_way_to_be_timed_says_how(name):
 
 
 @pytest.fixture(scope="module")
-def workshop():
-    with Workshop() as made:
+def artifacts():
+    with Artifacts() as made:
         yield made
 
 
@@ -113,16 +113,18 @@ QUICK_WAYS = [
 
 
 @pytest.mark.parametrize(("runtime", "mode"), QUICK_WAYS)
-def test_what_is_timed_computes_what_the_module_does(runtime, mode, workshop):
+def test_what_is_timed_computes_what_the_module_does(runtime, mode, artifacts):
     why = runtimes.get(runtime).missing()
     if why:
         pytest.skip(why)
     conditions = Conditions(batch=2, time=4, hidden=8, layers=1)
     with torch.inference_mode():
-        subject = workshop.subject("lstm", Way("fused", runtime, mode), conditions)
+        subject = artifacts.subject("lstm", Implementation("fused", runtime, mode), conditions)
         for _ in range(20):  # buffers that nobody kept would hold something else by now
             subject.run()
-        workshop.assert_subject(subject, "lstm", Way("fused", runtime, mode), conditions)
+        artifacts.assert_subject(
+            subject, "lstm", Implementation("fused", runtime, mode), conditions
+        )
 
 
 ENGINES = [name for name, known in runtimes.timeable().items() if known.timing.profile]
@@ -130,30 +132,30 @@ ENGINES = [name for name, known in runtimes.timeable().items() if known.timing.p
 
 @pytest.mark.parametrize("form", ["loop", "fused"])
 @pytest.mark.parametrize("runtime", ENGINES)
-def test_an_engine_is_timed_with_the_file_that_was_written_for_it(runtime, form, workshop):
+def test_an_engine_is_timed_with_the_file_that_was_written_for_it(runtime, form, artifacts):
     why = runtimes.get(runtime).missing()
     if why:
         pytest.skip(why)
     conditions = Conditions(batch=2, time=4, hidden=8, layers=1)
-    way = Way(form, runtime)
+    way = Implementation(form, runtime)
     with torch.inference_mode():
-        subject = workshop.subject("elman", way, conditions)
+        subject = artifacts.subject("elman", way, conditions)
         for _ in range(20):
             subject.run()
-        workshop.assert_subject(subject, "elman", way, conditions)
-    assert workshop.source("elman", way, conditions).path.name == "model.onnx"
+        artifacts.assert_subject(subject, "elman", way, conditions)
+    assert artifacts.source("elman", way, conditions).path.name == "model.onnx"
 
 
 @pytest.mark.parametrize("runtime", ["tract", "iree", "emx"])
-def test_an_engine_with_one_thread_is_not_timed_beside_two(runtime, workshop):
+def test_an_engine_with_one_thread_is_not_timed_beside_two(runtime, artifacts):
     if runtimes.get(runtime).missing():
         pytest.skip(runtimes.get(runtime).missing())
     conditions = Conditions(batch=2, time=4, hidden=8, layers=1, threads=2)
     with pytest.raises(Unavailable, match="is timed in one thread, not 2: use --threads 1"):
-        workshop.subject("elman", Way("fused", runtime), conditions)
+        artifacts.subject("elman", Implementation("fused", runtime), conditions)
 
 
-def test_a_bundle_without_its_code_is_judged_by_a_case_that_has_elements(tmp_path, workshop):
+def test_a_bundle_without_its_code_is_judged_by_a_case_that_has_elements(tmp_path, artifacts):
     """Also where its length is fixed: the smallest case, by its sizes, is the empty batch then."""
 
     class Fixed(torch.nn.Module):
@@ -167,7 +169,7 @@ def test_a_bundle_without_its_code_is_judged_by_a_case_that_has_elements(tmp_pat
     model = Model(Fixed(), (TensorSpec("x", ("batch", 6, 3)),), ("y",), name="fixed")
     bundle = rnnbench.export(model, formats=("onnx",), out=tmp_path)
     conditions = Conditions(batch=2, time=6)
-    workshop.subject(str(bundle.path), Way("model", "onnxruntime"), conditions).run()
+    artifacts.subject(str(bundle.path), Implementation("model", "onnxruntime"), conditions).run()
     other = rnnbench.export(model, formats=("onnx",), out=tmp_path / "other")
     wrong = onnx.load(other.artifacts["onnx"].path)
     for tensor in wrong.graph.initializer:
@@ -176,7 +178,7 @@ def test_a_bundle_without_its_code_is_judged_by_a_case_that_has_elements(tmp_pat
             tensor.CopyFrom(onnx.numpy_helper.from_array(doubled, tensor.name))
     onnx.save(wrong, other.artifacts["onnx"].path)
     with pytest.raises(WrongOutput):
-        workshop.subject(str(other.path), Way("model", "onnxruntime"), conditions)
+        artifacts.subject(str(other.path), Implementation("model", "onnxruntime"), conditions)
 
 
 def test_a_wrong_output_is_not_timed():
@@ -218,7 +220,7 @@ def test_a_run_is_saved_and_can_be_read(tmp_path, monkeypatch):
     assert "test_latency[gru-loop-eager-cpu-b1-t3-h8-l1-threads1]" in done.stdout
 
 
-def made_line(item, workshop, quick):
+def made_line(item, artifacts, quick):
     entry = {"extra_info": {}, "name": item.id, "stats": {}}
     return {"id": f"{item.kind} {item.id}", "entry": entry}
 
@@ -226,11 +228,11 @@ def made_line(item, workshop, quick):
 def test_ctrl_c_keeps_what_is_measured_and_resume_goes_on(tmp_path, monkeypatch):
     seen = []
 
-    def stops(item, workshop, quick):
+    def stops(item, artifacts, quick):
         if len(seen) == 3:
             raise KeyboardInterrupt
         seen.append(item.id)
-        return made_line(item, workshop, quick)
+        return made_line(item, artifacts, quick)
 
     monkeypatch.setattr(driver, "_measure", stops)
     monkeypatch.setattr(driver, "measure_limits", lambda *_: {})

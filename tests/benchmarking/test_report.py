@@ -15,7 +15,7 @@ from rnnbench.benchmarking.report.drawing import to_png, to_svg
 from rnnbench.benchmarking.report.page import make_page
 from rnnbench.benchmarking.report.plots import sections
 from rnnbench.benchmarking.results import read_file
-from rnnbench.checking.drift import DriftReport, Line
+from rnnbench.checking.drift import DriftCurve, DriftReport
 from rnnbench.core import plugins
 from tests.benchmarking.test_recommendation import WHERE, row
 from tests.helpers.made_results import ratio, wrap, write_made
@@ -42,9 +42,9 @@ DRIFT = DriftReport(
     ends=(1, 10, 100),
     sizes=(1.0, 1.0, 1.0),
     lines=(
-        Line("eager", "float32", (1e-8, 1e-8, 1e-8), "floor"),
-        Line("onnx", "onnxruntime", (1e-7, 0.0, math.inf), "DIFFERS", first=11),
-        Line("onnx", "openvino", reason="not installed"),
+        DriftCurve("eager", "float32", (1e-8, 1e-8, 1e-8), "floor"),
+        DriftCurve("onnx", "onnxruntime", (1e-7, 0.0, math.inf), "DIFFERS", first=11),
+        DriftCurve("onnx", "openvino", reason="not installed"),
     ),
     reference="the module in float64",
     notes=(),

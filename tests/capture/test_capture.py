@@ -130,7 +130,7 @@ class Stops(nn.Module):
 class Remembers(nn.Module):
     def __init__(self, how):
         super().__init__()
-        self.rnn, self.how = nn.GRU(3, 4), how
+        self.rnn, self.feed_mode = nn.GRU(3, 4), how
         if how == "buffer":
             self.register_buffer("h", torch.zeros(1, 1, 4))
         else:
@@ -139,7 +139,7 @@ class Remembers(nn.Module):
     def forward(self, x):
         h = torch.zeros(1, x.size(1), 4) if self.h is None else self.h.expand(1, x.size(1), 4)
         y, h = self.rnn(x, h.contiguous())
-        if self.how == "buffer":
+        if self.feed_mode == "buffer":
             self.h.copy_(h.mean(1, keepdim=True))
         else:
             self.h = h.mean(1, keepdim=True)

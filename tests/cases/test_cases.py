@@ -28,9 +28,9 @@ def test_cases_cover_shapes_states_and_large_inputs(bundle):
     assert cases["traced"].inputs["h0"].any()
     assert cases["large"].inputs["x"].std() > 10
     assert not cases["zero"].inputs["x"].any()
-    assert cases["stream-7"].how.chunks == (7,)
-    assert cases["interleaved"].how.interleaved
-    assert cases["reset"].how.reset
+    assert cases["stream-7"].feed_mode.chunks == (7,)
+    assert cases["interleaved"].feed_mode.interleaved
+    assert cases["reset"].feed_mode.reset
     for case in cases.values():
         assert case.inputs["x"].shape == (case.dims["time"], case.dims["batch"], 3)
         assert case.reference["y"].dtype == np.float64

@@ -11,8 +11,8 @@ import torch
 from rnnbench import Model, TensorSpec
 from rnnbench import __main__ as cli
 from rnnbench.cases.plans import INPUTS, LENGTHS, STATES, make_inputs, parse_case, plan_sweep
-from rnnbench.checking.case_selection import Sweep
-from rnnbench.checking.check import Checking, check
+from rnnbench.checking.case_selection import CaseSelection
+from rnnbench.checking.check import CheckOptions, check
 from tests.helpers import handmade
 
 TRACED = {"time": 5, "batch": 3}
@@ -67,8 +67,8 @@ def test_the_values_are_what_the_case_says():
 
 @pytest.mark.parametrize("kind", [f"inputs={kind}" for kind in INPUTS] + ["state=carried"])
 def test_sound_files_are_right_at_every_kind_of_value(sound, kind):
-    how = Checking(Sweep(extra=(kind,), only=(kind,)), isolation=None)
-    report = check(sound, ["onnxruntime", "torchscript"], how=how)
+    options = CheckOptions(CaseSelection(extra=(kind,), only=(kind,)), isolation=None)
+    report = check(sound, ["onnxruntime", "torchscript"], options=options)
     assert report.ok
     assert {row.cases for row in report.rows} == {1}
 

@@ -16,17 +16,18 @@ import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
 from rnnbench.cases.cases import Case, layout_of, read_cases
 from rnnbench.cases.golden import golden_cases
-from rnnbench.checking.conformance.engines import _cases, _compared, find_trials, forms
+from rnnbench.checking.conformance.engines import _cases, _compared, find_engine_jobs, forms
 from rnnbench.checking.conformance.matrix import WIDTH, format_matrix
 from rnnbench.checking.conformance.rows import (
     Compared,
-    Conformed,
+    ConformanceRow,
     format_conformed,
     is_fine,
     judged,
 )
 from rnnbench.commands.conform import command
 from rnnbench.core.bundle import Bundle
+from rnnbench.core.verdicts import Verdict
 from rnnbench.embedding.conform import conform
 from rnnbench.models import variants
 from rnnbench.models.variants import Options
@@ -115,16 +116,16 @@ def test_what_is_run_is_streamed_as_well(task_bundles):
     """All golden cases; few shapes where each is compiled for seconds."""
     bundle = task_bundles["weather-lstm"]
     golden, layout = golden_cases(bundle), layout_of(bundle, read_cases(bundle))
-    assert [case.name for case in golden if case.how.chunks] == ["long"]
-    for trial in find_trials(["all"]):
-        chosen = _cases(trial, golden, layout, {})
-        assert [case.how.chunks for case in chosen if case.how.chunks] == [(1,)]
-        runtime = runtimes.get(trial.engine)
-        slow, pins = runtime.cost == "slow", runtime.pins(trial.mode)
+    assert [case.name for case in golden if case.feed_mode.chunks] == ["long"]
+    for job in find_engine_jobs(["all"]):
+        chosen = _cases(job, golden, layout)
+        assert [case.feed_mode.chunks for case in chosen if case.feed_mode.chunks] == [(1,)]
+        runtime = runtimes.get(job.runtime)
+        slow, pins = runtime.cost == "slow", runtime.pins(job.mode)
         if not slow:
             assert chosen == golden
         if slow and pins:
-            shapes = {tuple(case.dims.values()) for case in chosen if not case.how.chunks}
+            shapes = {tuple(case.dims.values()) for case in chosen if not case.feed_mode.chunks}
             assert len(shapes) == 3
 
 
@@ -133,7 +134,7 @@ def test_an_integer_may_be_the_modules_own(ragged):
     exact, eager = np.array([3, 4, 5]), np.array([3, 4, 6])
     case = Case("traced", {}, {}, {"y": exact, "hn": exact}, {"y": eager, "hn": eager})
     for given, wrong in ((exact, False), (eager, False), (np.array([3, 5, 6]), True)):
-        found = _compared("tract", ragged, case, "whole", {"y": given})
+        found = _compared("tract", ragged, case, {"y": given})
         assert [c.wrong for c in found] == [wrong, True]
         assert str(found[1]) == "traced (whole), hn: there is no such output"
 
@@ -296,9 +297,14 @@ def test_targets_and_engines_in_one_matrix_and_as_json(task_bundles):
 # -- what is printed ------------------------------------------------------------------------------
 
 
+def row_of(target, verdict, **more):
+    return ConformanceRow(target, verdict=Verdict(verdict), **more)
+
+
 def rows_of(engines, verdict="same"):
+    known = {"cases": 3, "worst_error": 1e-7, "allowed": 1e-6}
     return [
-        Conformed(engine, verdict, {engine: "1.0"}, 3, 1e-7, 1e-6, model=model, profile=profile)
+        row_of(engine, verdict, versions={engine: "1.0"}, model=model, profile=profile, **known)
         for model in ("first", "second")
         for engine in engines
         for profile in ("plain", engine, "portable")
@@ -318,11 +324,11 @@ def test_a_wide_matrix_is_continued_below():
 def test_what_is_not_right_is_grouped_and_silent_errors_come_first():
     rows = rows_of(["a"])
     rows += [
-        Conformed("b", "refused", reason=f"no {n} nodes", model=m, profile=p)
+        row_of("b", "refused", reason=f"no {n} nodes", model=m, profile=p)
         for m, n in (("first", 3), ("second", 4))
         for p in ("plain", "portable")
     ]
-    rows += [Conformed("c", "died", reason="SIGABRT", model="first", profile="plain")]
+    rows += [row_of("c", "died", reason="SIGABRT", model="first", profile="plain")]
     wrong = Compared("traced", "whole", "y", math.inf, 1e-6, "NaN where the reference is finite")
     rows.append(judged("c", [wrong], model="second", profile="plain"))
     text = format_matrix(rows)
@@ -350,14 +356,14 @@ def test_a_models_name_stays_in_its_cell():
 def test_which_exit_code():
     assert is_fine(rows_of(["a", "b"]))
     for verdict, fine in (("refused", True), ("died", True), ("DIFFERS", False), ("failed", False)):
-        more = [Conformed("a:mode", verdict, model="first", profile="plain")]
+        more = [row_of("a:mode", verdict, model="first", profile="plain")]
         assert is_fine(rows_of(["a"]) + more) == fine
-    assert not is_fine([*rows_of(["a"]), Conformed("b", "died", model="first", profile="plain")])
-    assert not is_fine([*rows_of(["a"]), Conformed("swift", "not run", model="third")])
+    assert not is_fine([*rows_of(["a"]), row_of("b", "died", model="first", profile="plain")])
+    assert not is_fine([*rows_of(["a"]), row_of("swift", "not run", model="third")])
     assert not is_fine([])
 
 
 def test_a_row_is_what_its_json_says():
     row = judged("a", [Compared("traced", "whole", "y", math.inf, 1e-6)], versions={"a": "1"})
     text = json.dumps(row.to_json(), allow_nan=False)
-    assert Conformed.from_json(json.loads(text)) == row
+    assert ConformanceRow.from_json(json.loads(text)) == row

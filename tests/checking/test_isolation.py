@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from rnnbench import __main__ as cli
-from rnnbench.checking.case_selection import Sweep
-from rnnbench.checking.check import Checking, Isolation, check
+from rnnbench.checking.case_selection import CaseSelection
+from rnnbench.checking.check import CheckOptions, check
 from rnnbench.checking.junit import format_junit
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.runtimes.pool import Isolation
 from tests.helpers import handmade
 
 
@@ -33,8 +34,10 @@ def test_an_abort_at_nothing_is_a_limit_and_no_failure(sound):
 
 
 def test_a_hang_is_a_row_and_the_others_go_on(sound):
-    how = Checking(Sweep(only=("traced",)), isolation=Isolation(seconds=0.05, workers=1))
-    report = check(sound, ["eager", "onnxruntime"], how=how)
+    options = CheckOptions(
+        CaseSelection(only=("traced",)), isolation=Isolation(seconds=0.05, workers=1)
+    )
+    report = check(sound, ["eager", "onnxruntime"], options=options)
     assert not report.ok
     assert {row.runtime for row in report.rows} == {"eager", "onnxruntime"}
     assert any("no answer in 0.05 s" in row.reason for row in report.rows)
@@ -81,6 +84,6 @@ def test_junit_has_a_row_per_case(sound):
 )
 def test_a_wrong_case_is_one_line(sound, sweep, message):
     with pytest.raises(RnnbenchError) as caught:
-        check(sound, how=Checking(Sweep(**sweep), isolation=None))
+        check(sound, options=CheckOptions(CaseSelection(**sweep), isolation=None))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -11,10 +11,11 @@ import pytest
 
 import rnnbench
 from rnnbench import __main__ as cli
-from rnnbench.checking.check import Row
+from rnnbench.checking.report import OutputRow, summarise
 from rnnbench.commands import _console as console
 from rnnbench.commands import _pipeline as pipeline
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.verdicts import Verdict
 from tests.helpers.altered import take_away
 from tests.helpers.handmade import initializer, make_bundle, replace_initializer
 
@@ -314,14 +315,21 @@ def test_formats():
 
 def test_the_summary_has_the_worst_of_the_outputs():
     def row(output, error, verdict, reason=""):
-        return Row("m", "onnx", "onnxruntime", output, 5, error, 0.0, error, "c", verdict, reason)
+        return OutputRow(
+            *("onnx", "onnxruntime", output, 0.0, error, "c"),
+            model="m",
+            verdict=Verdict(verdict),
+            reason=reason,
+            cases=5,
+            worst_error=error,
+        )
 
     rows = [
         row("y", 1e-7, "same"),
         row("hn", 0.5, "DIFFERS", "off by 5e-1"),
         row("cn", 2.0, "same"),
     ]
-    (worst,) = pipeline.summarise(rows)
+    (worst,) = summarise(rows)
     assert (worst.verdict, worst.reason) == ("DIFFERS", "off by 5e-1")
     assert (worst.worst_error, worst.tolerance_needed) == (2.0, 2.0)
 
@@ -338,10 +346,10 @@ def test_no_colours_in_a_pipe_and_progress_in_lines(run, tmp_path):
 def test_one_line_per_model_on_a_terminal(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     progress = console.Progress(2)
-    progress.begin("hello-gru")
-    progress.tell("epoch  1: ooooo  loss 1.3")
-    progress.tell("exporting")
-    progress.end("exported and checked")
+    progress.on_start("hello-gru")
+    progress.on_progress("epoch  1: ooooo  loss 1.3")
+    progress.on_progress("exporting")
+    progress.on_end("exported and checked")
     shown = capsys.readouterr().err
     assert shown.count("\n") == 1
     last = shown.rstrip("\n").split("\r")[-1]

@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 
 import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
-from rnnbench.checking.case_selection import Sweep
-from rnnbench.checking.check import Checking
+from rnnbench.checking.case_selection import CaseSelection
+from rnnbench.checking.check import CheckOptions
 from rnnbench.commands.export import command as export_command
 from rnnbench.formats.onnx import profiles as portable
 from rnnbench.formats.onnx.rewrites import layers as onnx_rewrites
@@ -338,7 +338,9 @@ def test_every_engine_runs_the_portable_form_right(bundles, engine, model):
     bundle = bundles(name, **options)
     mode = ":pinned" if engine in PINNED else ""
     cases = ("traced",) if engine == "iree" else ("traced", "time-1")
-    report = rnnbench.check(bundle, [engine + mode], how=Checking(Sweep(only=cases)))
+    report = rnnbench.check(
+        bundle, [engine + mode], options=CheckOptions(CaseSelection(only=cases))
+    )
     rows = [row for row in report.rows if row.format == "portable"]
     assert {row.verdict for row in rows} == {"same"}, rows
     assert {row.pinned for row in rows} == {engine != "openvino"}
@@ -347,7 +349,7 @@ def test_every_engine_runs_the_portable_form_right(bundles, engine, model):
 def test_a_silent_error_of_the_plain_form_is_seen(bundles):
     need("emx")
     bundle = bundles("lstm", bidirectional=True)
-    report = rnnbench.check(bundle, ["emx"], how=Checking(Sweep(only=("traced",))))
+    report = rnnbench.check(bundle, ["emx"], options=CheckOptions(CaseSelection(only=("traced",))))
     verdicts = {row.format: row.verdict for row in report.rows}
     assert verdicts == {"onnx": "DIFFERS", "portable": "same"}
     assert not report.ok
@@ -356,7 +358,9 @@ def test_a_silent_error_of_the_plain_form_is_seen(bundles):
 def test_a_panic_is_a_row(bundles):
     need("tract")
     bundle = bundles("gru", bidirectional=True)
-    report = rnnbench.check(bundle, ["tract"], how=Checking(Sweep(only=("traced", "batch-1"))))
+    report = rnnbench.check(
+        bundle, ["tract"], options=CheckOptions(CaseSelection(only=("traced", "batch-1")))
+    )
     plain, ours = report.rows
     assert (plain.format, plain.verdict) == ("onnx", "failed")
     assert "SIGABRT" in plain.reason
@@ -482,7 +486,9 @@ def test_what_is_not_installed_is_a_row_with_its_remedy(bundles, monkeypatch):
     bundle = bundles("embedding", num_layers=2)
     for engine in ENGINES:
         take_away(monkeypatch, engine, "pip install it")
-    report = rnnbench.check(bundle, how=Checking(Sweep("full", only=("traced",)), isolation=None))
+    report = rnnbench.check(
+        bundle, options=CheckOptions(CaseSelection("full", only=("traced",)), isolation=None)
+    )
     for engine in ENGINES:
         rows = [row for row in report.rows if row.runtime == engine]
         assert {(row.verdict, row.reason) for row in rows} == {("not run", "pip install it")}
@@ -506,7 +512,9 @@ def test_a_file_with_fixed_sizes_gets_the_cases_of_these_sizes(tmp_path):
 def test_a_file_for_one_engine_is_not_for_another(tmp_path):
     model = variants.model("gru", variants.Options(5, 4), bundle_name="made")
     bundle = rnnbench.export(model, ("onnx",), tmp_path, profile="emx")
-    report = rnnbench.check(bundle, how=Checking(Sweep("full", only=("traced",)), isolation=None))
+    report = rnnbench.check(
+        bundle, options=CheckOptions(CaseSelection("full", only=("traced",)), isolation=None)
+    )
     by = {row.runtime.partition(":")[0] for row in report.rows if row.format == "portable"}
     assert by == {"emx", "onnxruntime"}
 

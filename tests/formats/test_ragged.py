@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnnbench
 from rnnbench import Model, TensorSpec
-from rnnbench.checking.conformance.engines import find_trials, run_engines
+from rnnbench.checking.conformance.engines import find_engine_jobs, run_engines
 from rnnbench.formats.onnx import profiles as portable
 from rnnbench.formats.onnx.editing import recurrent_nodes
 from rnnbench.runtimes.adapters import onnxruntime
@@ -67,7 +67,7 @@ def test_a_form_for_engines_has_no_lengths_and_computes_the_same(bundle, tmp_pat
     run = onnxruntime.load(None, path, threads=1)
     compared = 0
     for case in read_cases(bundle):
-        if case.empty or case.how.chunks:
+        if case.empty or case.feed_mode.chunks:
             continue
         inputs = dict(case.inputs)
         if np.isfinite(inputs["x"]).all():
@@ -92,7 +92,7 @@ def test_pinned_forms_have_no_lengths_either(bundle, tmp_path):
 
 def test_openvino_is_right_in_its_own_form_and_named_where_it_is_not(bundle):
     pytest.importorskip("openvino")
-    rows = {row.profile: row for row in run_engines(bundle, find_trials(["openvino"]))}
+    rows = {row.profile: row for row in run_engines(bundle, find_engine_jobs(["openvino"]))}
     assert rows["openvino"].verdict == rows["portable"].verdict == "same", rows
     assert rows["plain"].verdict == "DIFFERS"
 

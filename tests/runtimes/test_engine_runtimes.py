@@ -10,8 +10,8 @@ import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
 from rnnbench.cases.cases import read_cases
 from rnnbench.cases.tolerance import compare
-from rnnbench.checking.case_selection import Sweep
-from rnnbench.checking.check import Checking
+from rnnbench.checking.case_selection import CaseSelection
+from rnnbench.checking.check import CheckOptions
 from rnnbench.core.known_warnings import export_warnings
 from rnnbench.formats.onnx import profiles as portable
 from rnnbench.formats.onnx.rewrites import slices as onnx_picks
@@ -97,7 +97,9 @@ def test_a_state_is_handed_on(bundles, engine):
 def test_check_includes_it(bundles, engine):
     need(engine)
     cases = ("traced", "batch-1")
-    report = rnnbench.check(bundles("gru"), [engine], how=Checking(Sweep(only=cases)))
+    report = rnnbench.check(
+        bundles("gru"), [engine], options=CheckOptions(CaseSelection(only=cases))
+    )
     rows = [row for row in report.rows if row.format == ENGINES[engine]]
     assert {row.verdict for row in rows} == {"same"}, rows
     assert {row.pinned for row in rows} == {True}

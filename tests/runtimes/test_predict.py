@@ -14,7 +14,7 @@ from rnnbench.models.calls import save_weights
 from rnnbench.models.task import vega_file
 from rnnbench.models.training.train import train
 from rnnbench.runtimes.predict import run_csv, run_text, start
-from rnnbench.runtimes.predictions import Feed, answer
+from rnnbench.runtimes.predictions import PredictInput, answer
 
 
 def bundle_of(trained, out) -> Bundle:
@@ -63,7 +63,7 @@ def weather_csv(tmp_path):
 
 @pytest.mark.parametrize("variant", ["gru", "embedding", "linear-loop"])
 def test_hello_says_ohlol(sessions, variant):
-    assert answer(sessions(variant, "hello"), Feed(text="hello")).text == "ohlol"
+    assert answer(sessions(variant, "hello"), PredictInput(text="hello")).text == "ohlol"
 
 
 def test_text_goes_on_the_same_in_pieces_and_as_a_whole(sessions):
@@ -124,12 +124,12 @@ def test_stocks_are_read_one_series_at_a_time(sessions, tmp_path):
 
 def test_the_last_forecasts_are_shown_and_the_others_counted(sessions, weather_csv):
     session = sessions("gru", "weather")
-    said = answer(session, Feed(csv=str(weather_csv), rows=3))
+    said = answer(session, PredictInput(csv=str(weather_csv), rows=3))
     assert said.text.splitlines()[0].split("  ")[0] == "after"
     assert "°C" in said.text
     assert len(said.values["rows"]) == 3
     assert said.notes == ("the last 3 of 27 forecasts; --rows 0 shows all",)
-    everything = answer(session, Feed(csv=str(weather_csv), rows=0))
+    everything = answer(session, PredictInput(csv=str(weather_csv), rows=0))
     assert len(everything.values["rows"]) == 27
     assert not everything.notes
     json.dumps(everything.values, allow_nan=False)
@@ -139,7 +139,9 @@ def test_an_npz_gives_every_output_and_states_start_at_zero(sessions, tmp_path):
     session = sessions("gru", "hello")
     x = np.eye(4, dtype=np.float32)[[[0, 1], [2, 3], [1, 1]]]  # [time, batch, 4]
     np.savez(tmp_path / "in.npz", x=x)
-    said = answer(session, Feed(npz=str(tmp_path / "in.npz"), save=str(tmp_path / "out.npz")))
+    said = answer(
+        session, PredictInput(npz=str(tmp_path / "in.npz"), save=str(tmp_path / "out.npz"))
+    )
     expected = session({"x": x, "h0": np.zeros((1, 2, 4), np.float32)})
     with np.load(tmp_path / "out.npz") as saved:
         for name, array in expected.items():
@@ -152,13 +154,13 @@ def test_an_npz_gives_every_output_and_states_start_at_zero(sessions, tmp_path):
 @pytest.mark.parametrize(
     ("feed", "message"),
     [
-        (Feed(), "exactly one of --text, --csv, --npz"),
-        (Feed(text="h", csv="x.csv"), "--text and --csv given"),
-        (Feed(text=""), "the text is empty"),
-        (Feed(text="hallo"), "character 'a'"),
-        (Feed(text="hello", save="x.npz"), "give --npz"),
-        (Feed(csv="x.csv"), "does not read columns: give --text"),
-        (Feed(npz="missing.npz"), "missing.npz"),
+        (PredictInput(), "exactly one of --text, --csv, --npz"),
+        (PredictInput(text="h", csv="x.csv"), "--text and --csv given"),
+        (PredictInput(text=""), "the text is empty"),
+        (PredictInput(text="hallo"), "character 'a'"),
+        (PredictInput(text="hello", save="x.npz"), "give --npz"),
+        (PredictInput(csv="x.csv"), "does not read columns: give --text"),
+        (PredictInput(npz="missing.npz"), "missing.npz"),
     ],
 )
 def test_wrong_feeds_are_one_line(sessions, feed, message):
@@ -192,14 +194,14 @@ def test_a_damaged_npz_is_one_line(sessions, tmp_path, content):
     path = tmp_path / "wrong.npz"
     path.write_bytes(content)
     with pytest.raises(RnnbenchError, match="cannot read") as caught:
-        answer(sessions("gru", "hello"), Feed(npz=str(path)))
+        answer(sessions("gru", "hello"), PredictInput(npz=str(path)))
     assert "\n" not in str(caught.value)
 
 
 def test_one_array_is_no_npz(sessions, tmp_path):
     np.save(tmp_path / "one.npy", np.zeros(3))
     with pytest.raises(RnnbenchError, match="one array without a name"):
-        answer(sessions("gru", "hello"), Feed(npz=str(tmp_path / "one.npy")))
+        answer(sessions("gru", "hello"), PredictInput(npz=str(tmp_path / "one.npy")))
 
 
 def test_nothing_for_a_runtime_is_one_line(sessions):

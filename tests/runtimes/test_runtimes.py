@@ -69,7 +69,7 @@ def test_every_runtime_computes_what_the_module_computes(bundle, format, runtime
     session = start(bundle, format, runtime)
     compared = 0
     for case in read_cases(bundle):
-        if case.empty or case.how.chunks or (one_row(runtime) and case.dims["batch"] != 1):
+        if case.empty or case.feed_mode.chunks or (one_row(runtime) and case.dims["batch"] != 1):
             continue
         compared += 1
         outputs = session(case.inputs)

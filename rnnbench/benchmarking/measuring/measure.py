@@ -13,10 +13,10 @@ import numpy as np
 
 from rnnbench import runtimes
 from rnnbench.benchmarking.measuring import coldstart
+from rnnbench.benchmarking.measuring.artifacts import Artifacts, assert_right
 from rnnbench.benchmarking.measuring.networks import expected, inputs_for, work_of
 from rnnbench.benchmarking.measuring.paired import Compared, interleave
 from rnnbench.benchmarking.measuring.sampling import Effort, Samples, sample
-from rnnbench.benchmarking.measuring.workshop import Workshop, assert_right
 from rnnbench.benchmarking.plan import Item, timing_of
 from rnnbench.core.cuda import event_seconds
 from rnnbench.core.errors import Unavailable
@@ -45,7 +45,7 @@ class Measured:
     calls: int
 
 
-def measure(item: Item, workshop: Workshop, effort: Effort) -> Measured:
+def measure(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
     """Measures one item.
 
     Raises:
@@ -56,7 +56,7 @@ def measure(item: Item, workshop: Workshop, effort: Effort) -> Measured:
     function = {"latency": _latency, "ratio": _ratio, "cost": _cost}[item.kind]
     try:
         with inference(item.conditions.threads):
-            return function(item, workshop, effort)
+            return function(item, artifacts, effort)
     finally:
         if (
             "torch._dynamo" in sys.modules
@@ -105,40 +105,40 @@ def describe_comparison(compared: Compared, what: str) -> dict[str, Any]:
     }
 
 
-def _latency(item: Item, workshop: Workshop, effort: Effort) -> Measured:
+def _latency(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
     # the work is counted first, so that nothing disturbs the samples
-    network, arrays = _made(item, workshop)
+    network, arrays = _made(item, artifacts)
     todo = asdict(work_of(network, item.conditions, arrays))
     recompiles = timing_of(item.way.runtime).recompiles
-    subject = workshop.subject(item.target, item.way, item.conditions, first_call=not recompiles)
+    subject = artifacts.subject(item.target, item.way, item.conditions, first_call=not recompiles)
     samples = sample(subject.run, effort)
-    workshop.assert_subject(subject, item.target, item.way, item.conditions)
+    artifacts.assert_subject(subject, item.target, item.way, item.conditions)
     events = event_seconds(subject.launch, _EVENT_CALLS) if subject.launch else None
     info = describe_samples(samples, recompiles=recompiles)
-    return _entry(item, workshop, todo | info | {"cuda_event_s": events}, samples)
+    return _entry(item, artifacts, todo | info | {"cuda_event_s": events}, samples)
 
 
-def _ratio(item: Item, workshop: Workshop, effort: Effort) -> Measured:
+def _ratio(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
     assert item.versus is not None
     first, second = (
-        workshop.subject(item.target, way, item.conditions) for way in (item.way, item.versus)
+        artifacts.subject(item.target, way, item.conditions) for way in (item.way, item.versus)
     )
     compared = interleave(first.run, second.run, effort)
-    model = workshop.network(
+    model = artifacts.network(
         item.target, item.versus.form, item.conditions.hidden, item.conditions.layers
     ).model.name
     info = describe_comparison(compared, item.what)
     return _entry(
-        item, workshop, info | {"versus": {"model": model, **asdict(item.versus)}}, compared
+        item, artifacts, info | {"versus": {"model": model, **asdict(item.versus)}}, compared
     )
 
 
-def _cost(item: Item, workshop: Workshop, effort: Effort) -> Measured:
-    network, arrays = _made(item, workshop)
-    source = workshop.source(item.target, item.way, item.conditions)
+def _cost(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
+    network, arrays = _made(item, artifacts)
+    source = artifacts.source(item.target, item.way, item.conditions)
     exported = None
     if source.path is not None:
-        exported = workshop.exported(
+        exported = artifacts.exported(
             item.target,
             item.way.form,
             timing_of(item.way.runtime).format,
@@ -147,8 +147,8 @@ def _cost(item: Item, workshop: Workshop, effort: Effort) -> Measured:
         )
     elif source.module is None:
         raise Unavailable("the code of the model is not on this machine")
-    source = workshop.fit(source, item.way, arrays)
-    start = coldstart.start_cold(item, source, arrays, workshop.folder)
+    source = artifacts.fit(source, item.way, arrays)
+    start = coldstart.start_cold(item, source, arrays, artifacts.folder)
     right = expected(network, arrays)
     if right is not None:
         assert_right(
@@ -162,19 +162,19 @@ def _cost(item: Item, workshop: Workshop, effort: Effort) -> Measured:
         "baseline_memory_bytes": start.baseline_memory_bytes,
         "artifact_bytes": exported.bytes if exported else None,
     }
-    return _entry(item, workshop, info, start.first_call_s)
+    return _entry(item, artifacts, info, start.first_call_s)
 
 
-def _made(item: Item, workshop: Workshop) -> tuple[Any, Any]:
+def _made(item: Item, artifacts: Artifacts) -> tuple[Any, Any]:
     conditions = item.conditions
-    network = workshop.network(item.target, item.way.form, conditions.hidden, conditions.layers)
+    network = artifacts.network(item.target, item.way.form, conditions.hidden, conditions.layers)
     return network, inputs_for(network.model, conditions)
 
 
 def _entry(
-    item: Item, workshop: Workshop, info: dict[str, Any], timed: Samples | Compared | float
+    item: Item, artifacts: Artifacts, info: dict[str, Any], timed: Samples | Compared | float
 ) -> Measured:
-    network, _ = _made(item, workshop)
+    network, _ = _made(item, artifacts)
     conditions = item.conditions
     if isinstance(timed, Samples):
         seconds, calls = timed.seconds, timed.calls

@@ -12,9 +12,9 @@ from rnnbench.benchmarking.report.comparison import Change, Comparison
 from rnnbench.benchmarking.report.names import (
     conditions_of,
     conditions_text,
+    implementation_name,
+    implementation_of,
     ratio_name,
-    subject_name,
-    subject_of,
 )
 from rnnbench.benchmarking.report.tables import Table, format_table, make_table
 from rnnbench.benchmarking.results import Ratio
@@ -113,7 +113,9 @@ def to_json(comparison: Comparison, threshold: float) -> dict[str, Any]:
 
 def _what(change: Change) -> str:
     row = change.row
-    return ratio_name(row) if isinstance(row, Ratio) else subject_name(subject_of(row))
+    return (
+        ratio_name(row) if isinstance(row, Ratio) else implementation_name(implementation_of(row))
+    )
 
 
 def _value(change: Change, value: float) -> str:

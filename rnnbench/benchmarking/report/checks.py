@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_SEVERITY = ("DIFFERS", "failed", "not run", "same", "shown", "limit")
+from rnnbench.core.verdicts import Verdict
+
+_KNOWN = {str(verdict): verdict for verdict in Verdict}
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def read_checks(data: Mapping[str, Any]) -> tuple[tuple[Checked, ...], tuple[Dri
         worst: dict[tuple[str, str, str], Checked] = {}
         for row in map(_checked, data.get("rows", ())):
             key = (row.model, row.format, row.runtime)
-            worst[key] = min(worst.get(key, row), row, key=_severity)
+            worst[key] = max(worst.get(key, row), row, key=_severity)
         lines = [line for line in data.get("lines", ()) if line["errors"]]
         return tuple(worst.values()), tuple(_drift(data, line) for line in lines)
     except (KeyError, TypeError, AttributeError) as error:
@@ -106,5 +108,6 @@ def _number(value: object) -> float | None:
 
 
 def _severity(row: Checked) -> tuple[int, float]:
-    known = row.verdict in _SEVERITY
-    return _SEVERITY.index(row.verdict) if known else 0, -(row.worst_error or 0.0)
+    """Of a word that is not known here, the gravest."""
+    gravity = _KNOWN[row.verdict].severity if row.verdict in _KNOWN else len(_KNOWN)
+    return gravity, row.worst_error or 0.0

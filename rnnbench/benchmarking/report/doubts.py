@@ -10,12 +10,13 @@ from rnnbench.benchmarking.report.material import Machine, Material
 from rnnbench.benchmarking.report.names import (
     conditions_of,
     conditions_text,
-    subject_name,
-    subject_of,
+    implementation_name,
+    implementation_of,
 )
 from rnnbench.benchmarking.report.recommendation import Advice, Ratios
 from rnnbench.benchmarking.report.units import interval, percent
 from rnnbench.benchmarking.results import Latency, Ratio, Results
+from rnnbench.core.verdicts import Verdict
 
 BUSY = 0.5
 """Load per core at the start above which others were at work."""
@@ -57,7 +58,7 @@ def _wrong(checks: Sequence[Checked], advices: Sequence[tuple[Machine, Advice]])
     """Speed counts for nothing where the outputs differ."""
     best = {(a.conditions.model, a.best.runtime) for _, a in advices}
     for row in checks:
-        if row.verdict in ("DIFFERS", "failed"):
+        if row.verdict in (Verdict.DIFFERS, Verdict.FAILED):
             fastest = (row.model, row.runtime) in best
             also = ", which is the fastest here" if fastest else ""
             yield f"{row.model}: {row.format} in {row.runtime}{also}: {row.verdict}: {row.reason}"
@@ -71,7 +72,7 @@ def _noise(machine: Machine) -> Iterator[str]:
         why = worst.why_unstable or f"the deviation is {percent(deviation(worst))} of the median"
         yield (
             f"{len(unstable)} of {len(machine.latencies)} latencies are unstable, first of all "
-            f"{subject_name(subject_of(worst))} at {conditions_text(conditions_of(worst))}: {why}"
+            f"{implementation_name(implementation_of(worst))} at {conditions_text(conditions_of(worst))}: {why}"
         )
     few = [row for row in machine.latencies if len(row.samples) < ENOUGH]
     if few:
@@ -99,12 +100,12 @@ def _harness(ratios: Sequence[Ratio]) -> Iterator[str]:
 
 def _disagreeing(machine: Machine) -> Iterator[str]:
     """Pairs whose latencies, measured one after the other, say something else."""
-    rows = {(conditions_of(r), subject_of(r)): r for r in machine.latencies}
+    rows = {(conditions_of(r), implementation_of(r)): r for r in machine.latencies}
     ratios = Ratios(machine)
     found: list[tuple[float, str]] = []
     for ratio in machine.ratios:
-        this = rows.get((conditions_of(ratio), subject_of(ratio)))
-        other = rows.get((conditions_of(ratio), subject_of(ratio.versus)))
+        this = rows.get((conditions_of(ratio), implementation_of(ratio)))
+        other = rows.get((conditions_of(ratio), implementation_of(ratio.versus)))
         pair = ratios.paired(this, other) if this and other else None
         if this is None or other is None or pair is None:
             continue
@@ -113,7 +114,7 @@ def _disagreeing(machine: Machine) -> Iterator[str]:
         if off > APART:
             shown = interval(pair.ratio, pair.low, pair.high)
             where = conditions_text(conditions_of(this))
-            names = f"{subject_name(subject_of(this))} / {subject_name(subject_of(other))}"
+            names = f"{implementation_name(implementation_of(this))} / {implementation_name(implementation_of(other))}"
             found.append((off, f"{names} at {where}: {shown} in turns, {quotient:.2f} apart"))
     if found:
         yield (

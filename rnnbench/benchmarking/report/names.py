@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from rnnbench import runtimes
+from rnnbench.benchmarking.plan import Implementation
 from rnnbench.benchmarking.results import Entry, Ratio, Side
 
 _MODES = {"bound": "with bound buffers", "cuda-graph": "in a CUDA graph"}
@@ -34,22 +35,14 @@ class Conditions(NamedTuple):
     time: int
 
 
-class Subject(NamedTuple):
-    """What ran: one form in one runtime, in the runtime's own mode."""
-
-    form: str
-    runtime: str
-    mode: str
-
-
 def conditions_of(entry: Entry) -> Conditions:
     """The conditions of an entry."""
     return Conditions(*(getattr(entry, name) for name in Conditions._fields))
 
 
-def subject_of(entry: Entry | Side) -> Subject:
+def implementation_of(entry: Entry | Side) -> Implementation:
     """What an entry, or the other side of a ratio, ran."""
-    return Subject(entry.form, entry.runtime, entry.mode)
+    return Implementation(entry.form, entry.runtime, entry.mode)
 
 
 def order(conditions: Conditions) -> tuple[object, ...]:
@@ -63,7 +56,7 @@ def runtime_name(runtime: str, mode: str = "") -> str:
     return f"{name} {_MODES.get(mode, f'({mode})')}" if mode else name
 
 
-def subject_name(subject: Subject) -> str:
+def implementation_name(subject: Implementation) -> str:
     """`ONNX Runtime with bound buffers (fused)`."""
     form = _FORMS.get(subject.form, subject.form)
     name = runtime_name(subject.runtime, subject.mode)
@@ -72,13 +65,13 @@ def subject_name(subject: Subject) -> str:
 
 def ratio_name(ratio: Ratio) -> str:
     """`loop / fused in ONNX Runtime`: what a ratio is of what."""
-    this, other = subject_of(ratio), subject_of(ratio.versus)
+    this, other = implementation_of(ratio), implementation_of(ratio.versus)
     if (this.runtime, this.mode) == (other.runtime, other.mode) and this.form != other.form:
         where = runtime_name(this.runtime, this.mode)
         return f"{_short(this.form)} / {_short(other.form)} in {where}"
     if ratio.what == "ours/stock":
-        return f"our {subject_name(this)} / the stock exporter's"
-    return f"{subject_name(this)} / {subject_name(other)}"
+        return f"our {implementation_name(this)} / the stock exporter's"
+    return f"{implementation_name(this)} / {implementation_name(other)}"
 
 
 def conditions_text(conditions: Conditions, constant: Iterable[str] = ()) -> str:

@@ -23,13 +23,13 @@ from rnnbench.benchmarking.report.intervals import (
 from rnnbench.benchmarking.report.material import Machine
 from rnnbench.benchmarking.report.names import (
     Conditions,
-    Subject,
+    Implementation,
     conditions_of,
     conditions_text,
+    implementation_name,
+    implementation_of,
     order,
     runtime_name,
-    subject_name,
-    subject_of,
 )
 from rnnbench.benchmarking.report.units import interval, seconds
 from rnnbench.benchmarking.results import Latency
@@ -79,9 +79,9 @@ class Ratios:
     """How many times slower one latency is than another: paired, or else by the bootstrap."""
 
     def __init__(self, machine: Machine) -> None:
-        self._pairs: dict[tuple[Conditions, Subject, Subject], Interval] = {}
+        self._pairs: dict[tuple[Conditions, Implementation, Implementation], Interval] = {}
         for ratio in machine.ratios:
-            this, other = subject_of(ratio), subject_of(ratio.versus)
+            this, other = implementation_of(ratio), implementation_of(ratio.versus)
             alike = ratio.versus.model == ratio.model and this != other
             if alike and ratio.rounds >= ENOUGH:
                 found = of_pair(ratio)
@@ -91,7 +91,9 @@ class Ratios:
 
     def paired(self, this: Latency, other: Latency) -> Interval | None:
         """The ratio that was measured in turns, if it was."""
-        return self._pairs.get((conditions_of(this), subject_of(this), subject_of(other)))
+        return self._pairs.get(
+            (conditions_of(this), implementation_of(this), implementation_of(other))
+        )
 
     def of(self, this: Latency, other: Latency) -> Interval:
         """Time of this / time of the other."""
@@ -213,13 +215,13 @@ def _silent(conditions: Conditions) -> Iterable[str]:
 
 
 def _name(latency: Latency) -> str:
-    return subject_name(subject_of(latency))
+    return implementation_name(implementation_of(latency))
 
 
 def _rivals(advice: Advice) -> str:
     """What cannot be told from the best: other forms in the same runtime, other runtimes."""
     same = (advice.best.runtime, advice.best.mode)
-    forms = [subject_of(r) for r in advice.rivals if (r.runtime, r.mode) == same]
+    forms = [implementation_of(r) for r in advice.rivals if (r.runtime, r.mode) == same]
     others = [r for r in advice.rivals if (r.runtime, r.mode) != same]
     names = [f"its {subject.form} form" for subject in forms]
     names += dict.fromkeys(runtime_name(r.runtime, r.mode) for r in others)

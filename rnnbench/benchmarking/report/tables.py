@@ -10,7 +10,12 @@ from rnnbench.benchmarking.report import units
 from rnnbench.benchmarking.report.checks import Checked
 from rnnbench.benchmarking.report.limits import limit_s
 from rnnbench.benchmarking.report.material import Machine, Material
-from rnnbench.benchmarking.report.names import ratio_name, runtime_name, subject_name, subject_of
+from rnnbench.benchmarking.report.names import (
+    implementation_name,
+    implementation_of,
+    ratio_name,
+    runtime_name,
+)
 from rnnbench.benchmarking.report.recommendation import Advice
 from rnnbench.benchmarking.results import Cost, Entry, Latency, Ratio
 
@@ -148,9 +153,12 @@ def _advice_table(advices: Sequence[Advice]) -> Table:
     ratios = [a.speedup for a in advices]
     columns: dict[str, Iterable[str]] = {
         **_sizes([a.best for a in advices]),
-        "fastest": [subject_name(subject_of(a.best)) for a in advices],
+        "fastest": [implementation_name(implementation_of(a.best)) for a in advices],
         "a step (us)": [units.us(a.step_s) for a in advices],
-        "against": ["" if a.other is None else subject_name(subject_of(a.other)) for a in advices],
+        "against": [
+            "" if a.other is None else implementation_name(implementation_of(a.other))
+            for a in advices
+        ],
         "times faster (95 % interval)": [
             "" if r is None else units.interval(r.ratio, r.low, r.high) for r in ratios
         ],

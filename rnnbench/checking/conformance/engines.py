@@ -9,61 +9,38 @@ for those that run `portable`; any other format, as `pt2`, is a form of its own.
 from __future__ import annotations
 
 import math
-import os
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rnnbench import runtimes
 from rnnbench.cases.cases import Case, layout_of, read_cases
-from rnnbench.cases.feeding import Layout, feed
+from rnnbench.cases.feeding import StreamLayout
 from rnnbench.cases.golden import golden_cases
 from rnnbench.cases.tolerance import allowed_error, compare
-from rnnbench.checking.conformance.rows import Compared, Conformed, Verdict, judged, name_of
-from rnnbench.checking.runner import fits
+from rnnbench.checking.conformance.rows import Compared, ConformanceRow, judged, name_of
+from rnnbench.checking.runner import LOADING, RunResult, fits, run_jobs
 from rnnbench.core.bundle import Bundle
-from rnnbench.core.errors import RnnbenchError, Unavailable, choices, one_line
+from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.core.verdicts import Verdict
 from rnnbench.runtimes.job import Job
-from rnnbench.runtimes.worker import Worker, WorkerError
+from rnnbench.runtimes.pool import Isolation
+from rnnbench.runtimes.selection import parse
 
 ALL, PLAIN, PORTABLE = "all", "plain", "portable"
-LIMIT_S = 300.0  # for loading, and for each call: some compile for minutes
+LIMITS = Isolation(seconds=300.0)  # for loading, and for each call: some compile for minutes
 
 _SHAPES, _SHORT = 3, 50  # how many, and their steps, where each new shape costs seconds
-_DEATHS = 2  # of one process, before its other cases are given up
 _REASON = 240
 _WRAPPED = re.compile(r"^.* is not .*? that .*? \((.*)\): .*$")
 """What a runtime says of a file that it refuses: only the cause differs."""
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One engine in one mode with one form of the file.
-
-    Attributes:
-        engine: the runtime.
-        mode: one of its modes, or empty.
-        profile: the form.
-        format: the artifact that it is made of.
-    """
-
-    engine: str
-    mode: str
-    profile: str
-    format: str
-
-    @property
-    def label(self) -> str:
-        """As `--engine` takes it."""
-        return f"{self.engine}:{self.mode}" if self.mode else self.engine
-
-
-def find_trials(engines: Sequence[str], profiles: Sequence[str] = ()) -> list[Trial]:
-    """What there is to run.
+def find_engine_jobs(engines: Sequence[str], profiles: Sequence[str] = ()) -> list[Job]:
+    """What there is to run, of any bundle: no job has its file yet.
 
     Args:
         engines: `NAME`, `NAME:MODE`, or `all` for each in each of its modes.
@@ -75,29 +52,25 @@ def find_trials(engines: Sequence[str], profiles: Sequence[str] = ()) -> list[Tr
     known = runtimes.engines()
     found: list[tuple[str, str]] = []
     for text in engines:
-        name, _, mode = text.partition(":")
         if text == ALL:  # with its modes: `all:MODE` is no engine
             found += [(n, m) for n in known for m in ("", *runtimes.get(n).modes)]
-        elif name not in known:
-            raise choices("engine", name, (ALL, *known))
-        elif mode and mode not in runtimes.get(name).modes:
-            modes = runtimes.get(name).modes
-            raise choices(f"mode of {name}", mode, modes or ("none",))
+        elif text.partition(":")[0] not in known:
+            raise choices("engine", text.partition(":")[0], (ALL, *known))
         else:
-            found.append((name, mode))
-    trials = [
-        Trial(name, mode, profile, format)
+            found.append(parse(text, known, what="engine", devices=False)[:2])
+    jobs = [
+        Job(name, format, mode=mode, form=form)
         for name, mode in dict.fromkeys(found)
-        for profile, format in forms(name).items()
+        for form, format in forms(name).items()
     ]
     for profile in profiles:
-        if profile not in {trial.profile for trial in trials}:
-            raise choices("profile", profile, dict.fromkeys(trial.profile for trial in trials))
-    return [trial for trial in trials if not profiles or trial.profile in profiles]
+        if profile not in {job.form for job in jobs}:
+            raise choices("profile", profile, dict.fromkeys(job.form for job in jobs))
+    return [job for job in jobs if not profiles or job.form in profiles]
 
 
 def forms(engine: str) -> dict[str, str]:
-    """Profile -> the format of the artifact that an engine runs in it."""
+    """Form -> the format of the artifact that an engine runs in it."""
     from rnnbench.formats.onnx.profiles import PROFILES
 
     found: dict[str, str] = {}
@@ -112,87 +85,64 @@ def forms(engine: str) -> dict[str, str]:
 
 
 def run_engines(
-    bundle: Bundle, trials: Sequence[Trial], tell: Callable[[str], None] = lambda _: None
-) -> list[Conformed]:
-    """A row for each trial, each in a process of its own; one for an engine that is not here.
+    bundle: Bundle, jobs: Sequence[Job], on_progress: Callable[[str], None] = lambda _: None
+) -> list[ConformanceRow]:
+    """A row for each job, each in a process of its own; one for an engine that is not here.
 
     Args:
         bundle: what `export` wrote.
-        trials: what `find_trials` found.
-        tell: gets a line as each ends.
+        jobs: what `find_engine_jobs` found.
+        on_progress: gets a line as each ends.
     """
-    engines = dict.fromkeys(trial.engine for trial in trials)
+    engines = dict.fromkeys(job.runtime for job in jobs)
     missing = {name: runtimes.get(name).missing() for name in engines}
-    here = [trial for trial in trials if not missing[trial.engine]]
+    here = [job for job in jobs if not missing[job.runtime]]
     golden, layout = golden_cases(bundle), layout_of(bundle, read_cases(bundle))
     with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
-        prepared = [_prepare(bundle, trial, golden, layout, Path(folder)) for trial in here]
-        rows = _run_all(bundle, prepared, layout, tell)
+        prepared = [_prepare(bundle, job, golden, layout, Path(folder)) for job in here]
+        work = {job: cases for job, cases in prepared if not job.missing and cases}
+        rows = {job: _unready(bundle, job) for job, cases in prepared if job not in work}
+        by_name = {case.name: case for case in golden}
+        for result in run_jobs(bundle, work, layout, LIMITS):
+            rows[result.job] = row = _judged(bundle, result, by_name)
+            on_progress(f"{name_of(row)}: {row.verdict} {row.reason}".rstrip())
     absent = [
-        Conformed(name, "not run", reason=why, model=bundle.name)
+        ConformanceRow(name, verdict=Verdict.NOT_RUN, reason=why, model=bundle.name)
         for name, why in missing.items()
         if why
     ]
-    return rows + absent
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """A trial, the process that it runs in, and over which cases."""
-
-    trial: Trial
-    worker: Worker
-    cases: list[Case]
+    return [rows[job] for job, _ in prepared] + absent
 
 
 def _prepare(
-    bundle: Bundle, trial: Trial, golden: Sequence[Case], layout: Layout, folder: Path
-) -> _Ready | Conformed:
-    """What is to run; or the row, where nothing is."""
-    if trial.format not in bundle.artifacts:
-        why = f"the bundle has no {trial.format} file: export it with --format {trial.format}"
-        return _row(bundle, trial, "not run", why)
+    bundle: Bundle, job: Job, golden: Sequence[Case], layout: StreamLayout, folder: Path
+) -> tuple[Job, list[Case]]:
+    """A job with its file, and its cases; without any where nothing is to run."""
+    if job.format not in bundle.artifacts:
+        why = f"the bundle has no {job.format} file: export it with --format {job.format}"
+        return replace(job, missing=why), []
     try:
-        path, sizes = _file(bundle, trial, folder)
-        sizes |= runtimes.get(trial.engine).own_sizes(layout.batch_dim)
+        path, sizes = _file(bundle, job, folder)
     except RnnbenchError as error:
-        return _row(bundle, trial, "refused", one_line(error))
-    cases = _cases(trial, golden, layout, sizes)
-    if not cases:
-        fixed = ", ".join(f"{dim}={size}" for dim, size in sizes.items())
-        return _row(bundle, trial, "not run", f"no golden case has the sizes of the file ({fixed})")
-    job = Job(trial.engine, trial.format, path, bundle.path, trial.mode)
-    return _Ready(trial, Worker(job, seconds=LIMIT_S), cases)
+        return replace(job, missing=one_line(error)), []
+    sizes |= runtimes.get(job.runtime).own_sizes(layout.batch_dim)
+    ready = replace(job, path=path, bundle=bundle.path, sizes=tuple(sorted(sizes.items())))
+    return ready, _cases(ready, golden, layout)
 
 
-def _run_all(
-    bundle: Bundle,
-    prepared: Sequence[_Ready | Conformed],
-    layout: Layout,
-    tell: Callable[[str], None],
-) -> list[Conformed]:
-    """The rows in the same order; as many processes at a time as there are cores."""
-    rows = {i: known for i, known in enumerate(prepared) if isinstance(known, Conformed)}
-    waiting: dict[Future[Conformed], int] = {}
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        try:
-            for i, ready in enumerate(prepared):
-                if isinstance(ready, _Ready):
-                    waiting[pool.submit(_run, bundle, ready, layout)] = i
-            for future in as_completed(waiting):
-                rows[waiting[future]] = row = future.result()
-                tell(f"{name_of(row)}: {row.verdict} {row.reason}".rstrip())
-        finally:  # also on Ctrl-C: nothing is left running, and nothing starts any more
-            for future in waiting:
-                future.cancel()
-            for ready in prepared:
-                if isinstance(ready, _Ready):
-                    ready.worker.kill()
-    return [rows[i] for i in sorted(rows)]
+def _unready(bundle: Bundle, job: Job) -> ConformanceRow:
+    """The row of a job that nothing could be made of."""
+    if job.format not in bundle.artifacts:
+        return _row(bundle, job, Verdict.NOT_RUN, job.missing)
+    if job.missing:
+        return _row(bundle, job, Verdict.REFUSED, job.missing)
+    fixed = ", ".join(f"{dim}={size}" for dim, size in job.sizes)
+    why = f"no golden case has the sizes of the file ({fixed})"
+    return _row(bundle, job, Verdict.NOT_RUN, why)
 
 
-def _file(bundle: Bundle, trial: Trial, folder: Path) -> tuple[Path, dict[str, int]]:
-    """The file of a trial, and the dimensions that are fixed in it.
+def _file(bundle: Bundle, job: Job, folder: Path) -> tuple[Path, dict[str, int]]:
+    """The file of a job, and the dimensions that are fixed in it.
 
     A form that the bundle holds is that file; another is made of `model.onnx`, once.
 
@@ -201,82 +151,71 @@ def _file(bundle: Bundle, trial: Trial, folder: Path) -> tuple[Path, dict[str, i
     """
     from rnnbench.formats.onnx.profiles import rewrite
 
-    path = bundle.artifacts[trial.format].path
-    if trial.format != "onnx" or trial.profile == PLAIN:
+    path = bundle.artifacts[job.format].path
+    if job.format != "onnx" or job.form == PLAIN:
         return path, {}
     if PORTABLE in bundle.artifacts:
         artifact = bundle.artifacts[PORTABLE]
-        if artifact.details.get("profile", PORTABLE) == trial.profile:
+        if artifact.details.get("profile", PORTABLE) == job.form:
             return artifact.path, dict(artifact.details.get("pinned") or {})
-    target = folder / f"{trial.profile}.onnx"
+    target = folder / f"{job.form}.onnx"
     if not target.is_file():
-        rewrite(path, target, trial.profile)
+        rewrite(path, target, job.form)
     return target, {}
 
 
-def _cases(
-    trial: Trial, golden: Sequence[Case], layout: Layout, sizes: dict[str, int]
-) -> list[Case]:
+def _cases(job: Job, golden: Sequence[Case], layout: StreamLayout) -> list[Case]:
     """The golden cases; where each new shape costs seconds, short ones of few shapes.
 
     Of those that are streamed one is enough there: it has but one shape.
     """
-    fitting = [case for case in golden if fits(case, sizes, layout)]
-    if runtimes.get(trial.engine).cost != "slow":
+    runtime = runtimes.get(job.runtime)
+    fitting = [case for case in golden if fits(case, dict(job.sizes), layout)]
+    if runtime.cost != "slow":
         return fitting
-    whole = [case for case in fitting if not case.how.chunks]
+    whole = [case for case in fitting if not case.feed_mode.chunks]
     short = [case for case in whole if max(case.dims.values(), default=0) <= _SHORT]
-    if runtimes.get(trial.engine).pins(trial.mode):
+    if runtime.pins(job.mode):
         shapes: list[dict[str, int]] = []
         for case in short:
             shapes += [case.dims] if case.dims not in shapes else []
         short = [case for case in short if case.dims in shapes[:_SHAPES]]
-    return short + [case for case in fitting if case.how.chunks][:1]
+    return short + [case for case in fitting if case.feed_mode.chunks][:1]
 
 
-def _run(bundle: Bundle, ready: _Ready, layout: Layout) -> Conformed:
-    trial, worker = ready.trial, ready.worker
+def _judged(bundle: Bundle, result: RunResult, cases: dict[str, Case]) -> ConformanceRow:
+    """One row for all cases: of several things that went wrong the one to fear most."""
+    job = result.job
+    if result.unavailable:
+        return _row(bundle, job, Verdict.NOT_RUN, result.unavailable)
     compared: list[Compared] = []
-    problems: dict[Verdict, list[str]] = {"died": [], "refused": []}
-    asked: list[RnnbenchError] = []  # what the engine itself said
-
-    def run(arrays: Arrays) -> Arrays:
-        try:
-            return worker(arrays)
-        except RnnbenchError as error:
-            asked.append(error)
-            raise
-
-    try:
-        with worker:
-            for case in ready.cases:
-                how = "stream" if case.how.chunks else "whole"
-                try:
-                    outputs = feed(run, case.inputs, case.how, layout)
-                except RnnbenchError as error:
-                    if error in asked:
-                        said = f"{case.name} ({how}): {_cause(error, worker)}"
-                        problems[_kind(error)].append(said)
-                    else:  # there were results, which do not fit together
-                        why = one_line(error)
-                        compared.append(Compared(case.name, how, "all", math.inf, 0.0, why))
-                else:
-                    compared += _compared(trial.engine, bundle, case, how, outputs)
-                if len(problems["died"]) == _DEATHS:
-                    break
-    except Unavailable as error:
-        return _row(bundle, trial, "not run", one_line(error))
-    except RnnbenchError as error:  # while it was loaded
-        problems[_kind(error)].append(_cause(error, worker))
-    row = judged(trial.label, compared) if compared else Conformed(trial.label, "refused")
-    worst = next(((v, reasons[0]) for v, reasons in problems.items() if reasons), None)
-    if worst and row.verdict != "DIFFERS":  # of several things the one to fear most
+    problems: dict[Verdict, list[str]] = {Verdict.DIED: [], Verdict.REFUSED: []}
+    for name, outputs in result.outputs.items():
+        compared += _compared(job.runtime, bundle, cases[name], outputs)
+    for name, why in result.errors.items():
+        where = "" if name == LOADING else f"{name} ({_how(cases[name])}): "
+        if name in result.unfit:  # there were results, which do not fit together
+            compared.append(Compared(name, _how(cases[name]), "all", math.inf, 0.0, why))
+        else:
+            kind = Verdict.DIED if name in result.deaths else Verdict.REFUSED
+            problems[kind].append(f"{where}{_cause(why, job)}")
+    row = (
+        judged(job.label, compared)
+        if compared
+        else ConformanceRow(job.label, verdict=Verdict.REFUSED)
+    )
+    worst = next(((kind, said[0]) for kind, said in problems.items() if said), None)
+    if worst and row.verdict != Verdict.DIFFERS:
         row = replace(row, verdict=worst[0], reason=worst[1])
-    versions = runtimes.get(trial.engine).versions()
-    return replace(row, model=bundle.name, profile=trial.profile, versions=versions)
+    versions = runtimes.get(job.runtime).versions()
+    return replace(row, model=bundle.name, profile=job.form, versions=versions)
 
 
-def _compared(engine: str, bundle: Bundle, case: Case, how: str, outputs: Arrays) -> list[Compared]:
+def _how(case: Case) -> str:
+    return "stream" if case.feed_mode.chunks else "whole"
+
+
+def _compared(engine: str, bundle: Bundle, case: Case, outputs: Arrays) -> list[Compared]:
     """Each output of a case; a missing one is wrong without a word."""
     accuracy = runtimes.get(engine).accuracy
     found = []
@@ -290,22 +229,18 @@ def _compared(engine: str, bundle: Bundle, case: Case, how: str, outputs: Arrays
                 error = min(error, allowed)
         else:
             error, why = math.inf, "there is no such output"
-        found.append(Compared(case.name, how, name, error, allowed, why))
+        found.append(Compared(case.name, _how(case), name, error, allowed, why))
     return found
 
 
-def _row(bundle: Bundle, trial: Trial, verdict: Verdict, reason: str) -> Conformed:
-    versions = runtimes.get(trial.engine).versions()
-    return Conformed(
-        trial.label, verdict, versions, reason=reason, model=bundle.name, profile=trial.profile
+def _row(bundle: Bundle, job: Job, verdict: Verdict, reason: str) -> ConformanceRow:
+    versions = runtimes.get(job.runtime).versions()
+    return ConformanceRow(
+        job.label, versions, verdict=verdict, reason=reason, model=bundle.name, profile=job.form
     )
 
 
-def _kind(error: RnnbenchError) -> Verdict:
-    return "died" if isinstance(error, WorkerError) else "refused"
-
-
-def _cause(error: RnnbenchError, worker: Worker) -> str:
+def _cause(why: str, job: Job) -> str:
     """Why, without the file's path and the remedy: the table says which form is another."""
-    said = _WRAPPED.sub(r"\1", one_line(error))
-    return said.replace(str(worker.job.path), Path(str(worker.job.path)).name)[:_REASON]
+    said = _WRAPPED.sub(r"\1", why)
+    return said.replace(str(job.path), Path(str(job.path)).name)[:_REASON]

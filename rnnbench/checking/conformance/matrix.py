@@ -6,26 +6,27 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from rnnbench.checking.conformance.rows import Conformed, name_of, never_right, versions_of
+from rnnbench.checking.conformance.rows import ConformanceRow, name_of, never_right, versions_of
 from rnnbench.core.markdown import table
+from rnnbench.core.verdicts import Verdict
 
 WIDTH = 120
 """Characters of a line: a matrix that is wider is continued below."""
 
-_SHOWN = {"same": "right", "DIFFERS": "WRONG"}
+_SHOWN: dict[str, str] = {Verdict.SAME: "right", Verdict.DIFFERS: "WRONG"}
 _NUMBERS = re.compile(r"[\d.]+(e-?\d+)?")
 
 Column = tuple[str, str]
 """A target or an engine with its mode, and the profile."""
 
 
-def format_matrix(rows: Sequence[Conformed], *, markdown: bool = False) -> str:
+def format_matrix(rows: Sequence[ConformanceRow], *, markdown: bool = False) -> str:
     """A line a model and a column for each target, and for each engine under each profile.
 
     Below it is what is not right, silent errors first: results, and no error.
     """
     rows = [replace(row, model=_one_line(row.model), reason=_one_line(row.reason)) for row in rows]
-    ran = [row for row in rows if row.verdict != "not run"]
+    ran = [row for row in rows if row.verdict != Verdict.NOT_RUN]
     models = list(dict.fromkeys(row.model for row in rows))
     columns = list(dict.fromkeys((row.target, row.profile) for row in ran))
     cells = {(r.model, r.target, r.profile): _SHOWN.get(r.verdict, r.verdict) for r in rows}
@@ -34,9 +35,9 @@ def format_matrix(rows: Sequence[Conformed], *, markdown: bool = False) -> str:
     silent: list[str] = []
     said: list[str] = []
     for row, line in _grouped(ran):
-        (silent if row.verdict == "DIFFERS" else said).append(line)
+        (silent if row.verdict == Verdict.DIFFERS else said).append(line)
     never = "; ".join(f"{model} in {engine}" for model, engine in never_right(rows))
-    idle = [row for row in rows if row.verdict == "not run"]
+    idle = [row for row in rows if row.verdict == Verdict.NOT_RUN]
     reasons = dict.fromkeys(f"{name_of(row)}: {row.reason}" for row in idle)
     versions = ", ".join(versions_of(rows))
     lines = [
@@ -56,16 +57,16 @@ def _one_line(text: str) -> str:
     return " ".join(text.splitlines())
 
 
-def _grouped(rows: Sequence[Conformed]) -> Iterator[tuple[Conformed, str]]:
+def _grouped(rows: Sequence[ConformanceRow]) -> Iterator[tuple[ConformanceRow, str]]:
     """The first row, and a line, for what says the same: models first, then profiles together."""
-    columns: dict[tuple[str, ...], list[Conformed]] = {}
+    columns: dict[tuple[str, ...], list[ConformanceRow]] = {}
     for row in rows:
-        if row.verdict == "same":
+        if row.verdict == Verdict.SAME:
             continue
         # Of results that are wrong the numbers differ; the first is an example.
-        reason = "" if row.verdict == "DIFFERS" else _NUMBERS.sub("N", row.reason)
+        reason = "" if row.verdict == Verdict.DIFFERS else _NUMBERS.sub("N", row.reason)
         columns.setdefault((row.target, row.profile, row.verdict, reason), []).append(row)
-    groups: dict[tuple[str, ...], list[Conformed]] = {}
+    groups: dict[tuple[str, ...], list[ConformanceRow]] = {}
     for (target, _, verdict, reason), found in columns.items():
         models = "; ".join(row.model for row in found)
         groups.setdefault((target, verdict, reason, models), []).append(found[0])

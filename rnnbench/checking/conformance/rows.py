@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
-Verdict = Literal["same", "DIFFERS", "failed", "refused", "died", "not run"]
+from rnnbench.core.verdicts import Row, Verdict
 
 
 @dataclass(frozen=True)
@@ -41,36 +41,25 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Conformed:
-    """What one target or engine said.
+class ConformanceRow(Row):
+    """What one target or engine said. A target may fail to build; engines may refuse, or die.
 
     Attributes:
         target: its name, with an engine's mode; or that of a result file.
-        verdict: `same`, `DIFFERS`, `failed` (to build or to run) or `not run`; of an engine also
-            `refused` (with an error) and `died` (with its process, or without an answer).
         versions: of the runtime, as it says itself.
-        cases: how many were compared, at once and streamed.
-        worst_error: the largest absolute error; None where there is none.
-        allowed: for that output of that case.
+        allowed: how large `worst_error` may be for that output of that case.
         build_s: seconds to build; 0 where nothing is built.
         load_s: seconds to load the model.
         step_s: seconds for the smallest call.
-        reason: why it was not run, failed or differs.
-        model: the bundle's name.
         profile: the form of the file that an engine ran; empty for a target.
     """
 
     target: str
-    verdict: Verdict
     versions: dict[str, str] = field(default_factory=dict)
-    cases: int = 0
-    worst_error: float | None = None
     allowed: float | None = None
     build_s: float = 0.0
     load_s: float | None = None
     step_s: float | None = None
-    reason: str = ""
-    model: str = ""
     profile: str = ""
 
     @property
@@ -78,19 +67,14 @@ class Conformed:
         """The engine without its mode; empty for a target."""
         return self.target.partition(":")[0] if self.profile else ""
 
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values; an infinite error is the string "inf"."""
-        inf = self.worst_error == math.inf
-        return asdict(self) | ({"worst_error": "inf"} if inf else {})
-
     @classmethod
-    def from_json(cls, said: dict[str, Any]) -> Conformed:
+    def from_json(cls, said: dict[str, Any]) -> ConformanceRow:
         """The inverse of `to_json`."""
-        inf = said.get("worst_error") == "inf"
-        return cls(**said | ({"worst_error": math.inf} if inf else {}))
+        inf = {"worst_error": math.inf} if said.get("worst_error") == "inf" else {}
+        return cls(**said | {"verdict": Verdict(said["verdict"])} | inf)
 
 
-def judged(target: str, compared: Sequence[Compared], **known: Any) -> Conformed:
+def judged(target: str, compared: Sequence[Compared], **known: Any) -> ConformanceRow:
     """`same` or `DIFFERS`, with the output that is the worst for what it is allowed.
 
     Args:
@@ -101,9 +85,9 @@ def judged(target: str, compared: Sequence[Compared], **known: Any) -> Conformed
     wrong = [c for c in compared if c.wrong]
     worst = max(compared, key=lambda c: c.error / c.allowed if c.allowed else c.error)
     reason = f"{len(wrong)} of {len(compared)} are off, first {wrong[0]}" if wrong else ""
-    return Conformed(
+    return ConformanceRow(
         target,
-        "DIFFERS" if wrong else "same",
+        verdict=Verdict.DIFFERS if wrong else Verdict.SAME,
         cases=len({(c.case, c.how) for c in compared}),
         worst_error=worst.error,
         allowed=worst.allowed,
@@ -111,25 +95,25 @@ def judged(target: str, compared: Sequence[Compared], **known: Any) -> Conformed
     )
 
 
-def is_fine(rows: Sequence[Conformed]) -> bool:
+def is_fine(rows: Sequence[ConformanceRow]) -> bool:
     """Whether nothing differs or failed, and each model and engine is right once at least.
 
     An engine may refuse a form of a file, or die of it, where it runs another form right.
     """
-    if any(row.verdict in ("DIFFERS", "failed") for row in rows):
+    if any(row.verdict.is_wrong for row in rows):
         return False
-    right = {row.model for row in rows if row.verdict == "same"}
+    right = {row.model for row in rows if row.verdict == Verdict.SAME}
     return bool(right) and right == {row.model for row in rows} and not never_right(rows)
 
 
-def never_right(rows: Sequence[Conformed]) -> list[tuple[str, str]]:
+def never_right(rows: Sequence[ConformanceRow]) -> list[tuple[str, str]]:
     """The models that an engine ran right in no form and no mode, as (model, engine)."""
-    ran = [row for row in rows if row.engine and row.verdict != "not run"]
-    right = {(row.model, row.engine) for row in ran if row.verdict == "same"}
+    ran = [row for row in rows if row.engine and row.verdict != Verdict.NOT_RUN]
+    right = {(row.model, row.engine) for row in ran if row.verdict == Verdict.SAME}
     return [p for p in dict.fromkeys((row.model, row.engine) for row in ran) if p not in right]
 
 
-def format_conformed(rows: Sequence[Conformed]) -> str:
+def format_conformed(rows: Sequence[ConformanceRow]) -> str:
     """One table; what did not fit in it, and reasons, below."""
     from tabulate import tabulate
 
@@ -164,11 +148,11 @@ def format_conformed(rows: Sequence[Conformed]) -> str:
     return "\n".join([*lines, *(["", *below] if below else [])])
 
 
-def versions_of(rows: Sequence[Conformed]) -> list[str]:
+def versions_of(rows: Sequence[ConformanceRow]) -> list[str]:
     """`onnxruntime 1.32.0`, ...: each once."""
     return list(dict.fromkeys(f"{k} {v}" for row in rows for k, v in row.versions.items()))
 
 
-def name_of(row: Conformed) -> str:
+def name_of(row: ConformanceRow) -> str:
     """`tract:pinned, plain`; the target's name alone where it has no profile."""
     return ", ".join(filter(None, (row.target, row.profile)))

@@ -12,20 +12,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rnnbench import runtimes
-from rnnbench.cases.feeding import Run
 from rnnbench.cases.tolerance import ABSOLUTE, FACTOR
 from rnnbench.checking.drift.walk import Walk
 from rnnbench.core.bundle import Bundle
-from rnnbench.core.errors import RnnbenchError, Unavailable, choices, one_line
-from rnnbench.core.model import Arrays, Model
-from rnnbench.runtimes.worker import Job, Worker
+from rnnbench.core.documents import document, plain
+from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.core.model import Arrays, Model, Run
+from rnnbench.core.verdicts import Verdict, all_well
+from rnnbench.runtimes.job import Job
+from rnnbench.runtimes.pool import Isolation, in_processes
+from rnnbench.runtimes.selection import FAST, find_jobs
+from rnnbench.runtimes.worker import Worker
 
 BINS_PER_DECADE = 20
 CHUNK = 1000
@@ -37,7 +42,7 @@ _AHEAD = round(BINS_PER_DECADE * math.log10(2))
 
 
 @dataclass(frozen=True)
-class Line:
+class DriftCurve:
     """The error of one artifact in one runtime against time.
 
     Attributes:
@@ -52,7 +57,7 @@ class Line:
     format: str
     runtime: str
     errors: tuple[float, ...] = ()
-    verdict: str = "not judged"
+    verdict: Verdict = Verdict.NOT_JUDGED
     first: int = 0
     reason: str = ""
 
@@ -76,19 +81,14 @@ class DriftReport:
     steps: int
     ends: tuple[int, ...]
     sizes: tuple[float, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[DriftCurve, ...]
     reference: str
     notes: tuple[str, ...]
     ok: bool
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; an infinite error is the string "inf"."""
-
-        def plain(line: Line) -> dict[str, Any]:
-            errors = ["inf" if e == math.inf else e for e in line.errors]
-            return asdict(line) | {"errors": errors}
-
-        return asdict(self) | {"lines": [plain(line) for line in self.lines]}
+        return document("drift", plain(self), ok=self.ok)
 
 
 def drift(
@@ -119,29 +119,25 @@ def drift(
         )
     if steps < 1:
         raise RnnbenchError(f"--drift {steps}: give 1 step or more")
-    jobs = list(_jobs(bundle, wanted))
+    jobs = _jobs(bundle, wanted)
     with ExitStack() as stack:
-        model, reference, floor, origin = _reference(bundle)
+        model, reference, noise_floor, origin = _reference(bundle)
         if reference is None:
-            reference, job, label = _stand_in(stack, bundle, jobs, origin)
-            jobs.remove((label, job))
-            origin = f"{job.format} in {label}, for want of the module in float64 ({origin})"
-        if floor is None and not jobs:
+            reference, job = _stand_in(stack, bundle, jobs, origin)
+            jobs.remove(job)
+            origin = f"{job.format} in {job.label}, for want of the module in float64 ({origin})"
+        if noise_floor is None and not jobs:
             raise RnnbenchError(f"{bundle.name}: there is nothing to compare with {origin}")
         walk = Walk(bundle, model, reference, bins(steps), min(chunk, steps), seed)
-        lines = [] if floor is None else [_line("eager", "float32", walk.errors(floor))]
-        for label, job in jobs:
-            try:
-                with Worker(job) as run:
-                    lines.append(_line(job.format, label, walk.errors(run)))
-            except RnnbenchError as error:
-                lines.append(_line(job.format, label, one_line(error)))
+        lines = [] if noise_floor is None else [_line("eager", "float32", walk.errors(noise_floor))]
+        one_by_one = Isolation(workers=1)  # so that memory does not depend on how many there are
+        lines += in_processes(jobs, partial(_walked, walk), one_by_one)
     ends, sizes = walk.ends, tuple(map(float, walk.sizes))
-    if floor is not None:
+    if noise_floor is not None:
         lines = _judged(lines, ends, sizes)
-    notes = tuple(_notes(lines[0], ends, sizes)) if floor is not None else ()
+    notes = tuple(_notes(lines[0], ends, sizes)) if noise_floor is not None else ()
     verdicts = {line.verdict for line in lines}
-    ok = "same" in verdicts and not verdicts & {"DIFFERS", "failed"}
+    ok = all_well(verdicts)
     return DriftReport(bundle.name, steps, ends, sizes, tuple(lines), origin, notes, ok)
 
 
@@ -173,39 +169,35 @@ def bins(steps: int) -> tuple[int, ...]:
     return tuple(sorted({e for e in ends if e < steps} | {steps}))
 
 
-def _jobs(bundle: Bundle, wanted: Sequence[str] | None) -> Iterator[tuple[str, Job]]:
-    """What runs, with its label: `NAME` or `NAME:MODE`; unless named, nothing slow."""
-    fast = [name for name in runtimes.names() if runtimes.get(name).cost != "slow"]
-    for label in fast if wanted is None else wanted:
-        runtime, _, mode = label.partition(":")
-        if runtime not in runtimes.names():
-            raise choices("runtime", runtime, runtimes.names())
-        found = runtimes.get(runtime)
-        missing = found.missing()
-        if missing is not None and wanted is not None:
-            raise Unavailable(missing)
-        for format in found.formats if missing is None else ():
-            if format in bundle.artifacts:
-                path = bundle.artifacts[format].path
-                yield label, Job(runtime, format, path, bundle.path, mode)
+def _jobs(bundle: Bundle, wanted: Sequence[str] | None) -> list[Job]:
+    """What runs; unless named, nothing slow. The module itself is the reference, and apart."""
+    jobs = find_jobs(bundle, wanted, costs=FAST)
+    return [job for job in jobs if job.format != "eager" and not job.missing]
 
 
-def _stand_in(
-    stack: ExitStack, bundle: Bundle, jobs: list[tuple[str, Job]], why: str
-) -> tuple[Run, Job, str]:
+def _stand_in(stack: ExitStack, bundle: Bundle, jobs: list[Job], why: str) -> tuple[Run, Job]:
     """The first that starts, as the reference where there is no module."""
-    for label, job in jobs:
+    for job in jobs:
         try:
-            return stack.enter_context(Worker(job)), job, label
+            return stack.enter_context(Worker(job)), job
         except RnnbenchError:
             continue
     raise RnnbenchError(f"{bundle.name}: nothing here runs it ({why})")
 
 
-def _line(format: str, label: str, found: np.ndarray[Any, Any] | str) -> Line:
+def _walked(walk: Walk, job: Job, worker: Worker) -> DriftCurve:
+    """The line of one artifact in one runtime."""
+    try:
+        with worker as run:
+            return _line(job.format, job.label, walk.errors(run))
+    except RnnbenchError as error:
+        return _line(job.format, job.label, one_line(error))
+
+
+def _line(format: str, label: str, found: np.ndarray[Any, Any] | str) -> DriftCurve:
     if isinstance(found, str):
-        return Line(format, label, verdict="failed", reason=found)
-    return Line(format, label, tuple(map(float, found)))
+        return DriftCurve(format, label, verdict=Verdict.FAILED, reason=found)
+    return DriftCurve(format, label, tuple(map(float, found)))
 
 
 def _reference(bundle: Bundle) -> tuple[Model, Run | None, Run | None, str]:
@@ -233,31 +225,33 @@ def _reference(bundle: Bundle) -> tuple[Model, Run | None, Run | None, str]:
     return wide, exact, own, "the module in float64"
 
 
-def _judged(lines: list[Line], ends: Sequence[int], sizes: Sequence[float]) -> list[Line]:
-    """Each line against the floor, which is the first."""
-    floor = np.maximum.accumulate(lines[0].errors)
-    ahead = floor[np.minimum(np.arange(len(ends)) + _AHEAD, len(ends) - 1)]
+def _judged(
+    lines: list[DriftCurve], ends: Sequence[int], sizes: Sequence[float]
+) -> list[DriftCurve]:
+    """Each line against the noise_floor, which is the first."""
+    noise_floor = np.maximum.accumulate(lines[0].errors)
+    ahead = noise_floor[np.minimum(np.arange(len(ends)) + _AHEAD, len(ends) - 1)]
     size = np.maximum.accumulate(np.maximum(1.0, sizes))
     allowed = np.maximum(FACTOR * ahead, ABSOLUTE["float32"] * size)
-    judged = [replace(lines[0], verdict="floor")]
+    judged = [replace(lines[0], verdict=Verdict.FLOOR)]
     for line in lines[1:]:
-        if line.verdict == "failed" or not runtimes.get(line.runtime.partition(":")[0]).judge:
+        if line.verdict == Verdict.FAILED or not runtimes.get(line.runtime.partition(":")[0]).judge:
             judged.append(line)
             continue
         off = np.flatnonzero(np.asarray(line.errors) > allowed)
         if not off.size:
-            judged.append(replace(line, verdict="same"))
+            judged.append(replace(line, verdict=Verdict.SAME))
             continue
         i = int(off[0])
         reason = f"off by {line.errors[i]:.1e} at step {ends[i]:,}, {allowed[i]:.1e} is allowed"
-        judged.append(replace(line, verdict="DIFFERS", first=ends[i], reason=reason))
+        judged.append(replace(line, verdict=Verdict.DIFFERS, first=ends[i], reason=reason))
     return judged
 
 
-def _notes(floor: Line, ends: Sequence[int], sizes: Sequence[float]) -> Iterator[str]:
+def _notes(noise_floor: DriftCurve, ends: Sequence[int], sizes: Sequence[float]) -> Iterator[str]:
     """What the model itself does, whatever the runtime."""
     size = np.maximum.accumulate(sizes)
-    lost = np.flatnonzero(np.asarray(floor.errors) > _LOST * np.maximum(size, 1e-30))
+    lost = np.flatnonzero(np.asarray(noise_floor.errors) > _LOST * np.maximum(size, 1e-30))
     if lost.size:
         yield (
             f"The model itself drifts: from about step {ends[int(lost[0])]:,} its own float32 is "

@@ -9,6 +9,7 @@ from typing import Any
 
 from rnnbench.checking.drift import DriftReport
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.core.verdicts import Verdict
 
 _KINDS = (".png", ".svg", ".pdf")
 _LOWEST = 1e-12  # an error of 0 has no place on a logarithmic axis
@@ -48,9 +49,9 @@ def plot_drift(report: DriftReport, path: Path) -> None:
     for line in report.lines:
         if not line.errors:
             continue
-        floor = line.verdict == "floor"
+        floor = line.verdict == Verdict.FLOOR
         label = "noise floor: the module in float32" if floor else f"{line.format}, {line.runtime}"
-        label += " (DIFFERS)" if line.verdict == "DIFFERS" else ""
+        label += " (DIFFERS)" if line.verdict == Verdict.DIFFERS else ""
         errors = [max(e, _LOWEST) for e in line.errors]
         look: Any = {"marker": next(markers), "markevery": (len(axes.lines), 7), "markersize": 4}
         axes.plot(report.ends, errors, "k--" if floor else "-", label=label, **look)

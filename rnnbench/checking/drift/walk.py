@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench.cases.feeding import Run
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, one_line
-from rnnbench.core.model import Arrays, Model, sample_inputs
+from rnnbench.core.model import Arrays, Model, Run, sample_inputs
 
 
 @dataclass

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ import numpy as np
 
 from rnnbench.checking.pairs.inputs import Feeder, Given
 from rnnbench.checking.pairs.match_ports import Side, find_states, job_of, match_outputs, same_bits
+from rnnbench.core.documents import document, plain
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.core.verdicts import Verdict
 from rnnbench.runtimes.worker import Worker
 
 TOLERANCE = 1e-5
@@ -54,7 +56,7 @@ class PairRow:
     relative: float
     tolerance_needed: float
     worst: str
-    verdict: str = "same"
+    verdict: Verdict = Verdict.SAME
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,7 @@ class PairReport:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; an infinite error is the string "inf"."""
-        rows = [{k: "inf" if v == np.inf else v for k, v in asdict(r).items()} for r in self.rows]
-        return asdict(self) | {"rows": rows}
+        return document("check-pair", plain(self), ok=self.ok)
 
 
 def check_pair(
@@ -128,7 +129,7 @@ def check_pair(
     pairs = match_outputs(sides[0], sides[1], feeder.pairs, results[0][1], results[0][2])
     rows = tuple(_row(pair, results, tolerance) for pair in pairs)
     words = tuple(_describe(sides, feeder, pairs, inside))
-    ok = bool(rows) and all(row.verdict == "same" for row in rows)
+    ok = bool(rows) and all(row.verdict == Verdict.SAME for row in rows)
     return PairReport((str(a), str(b)), words, rows, refused, tolerance, ok)
 
 
@@ -224,7 +225,7 @@ def _row(
             tolerance_needed=max(row.tolerance_needed, needed),
             worst=worst,
         )
-    verdict = "same" if row.tolerance_needed <= tolerance else "DIFFERS"
+    verdict = Verdict.SAME if row.tolerance_needed <= tolerance else Verdict.DIFFERS
     return replace(row, relative=row.error / size if size else row.error, verdict=verdict)
 
 

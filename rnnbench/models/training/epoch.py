@@ -21,7 +21,7 @@ EVALUATION_BATCH = 256
 
 
 @dataclass(frozen=True)
-class Fit:
+class EpochSettings:
     """A network, what it learns, and where.
 
     Attributes:
@@ -69,7 +69,11 @@ class Fit:
 
 
 def train_epoch(
-    fit: Fit, optimizer: torch.optim.Optimizer, seed: int, epoch: int, step: Callable[[], Any]
+    fit: EpochSettings,
+    optimizer: torch.optim.Optimizer,
+    seed: int,
+    epoch: int,
+    step: Callable[[], Any],
 ) -> float:
     """Trains on every sequence once, in an order that `seed` and `epoch` alone decide.
 
@@ -92,7 +96,7 @@ def train_epoch(
     return total / -(-len(order) // task.batch_size)
 
 
-def evaluate(fit: Fit, split: Split) -> tuple[float, NDArray[Any], NDArray[Any]]:
+def evaluate(fit: EpochSettings, split: Split) -> tuple[float, NDArray[Any], NDArray[Any]]:
     """The mean loss, the scores [sequence, time, output] and targets [sequence, time, ...].
 
     Only the last step of each sequence where the task says so.
@@ -112,7 +116,7 @@ def evaluate(fit: Fit, split: Split) -> tuple[float, NDArray[Any], NDArray[Any]]
     return total / len(split.inputs), np.concatenate(scores), np.concatenate(wanted)
 
 
-def measure(fit: Fit, split: Split) -> dict[str, Any]:
+def measure(fit: EpochSettings, split: Split) -> dict[str, Any]:
     """The errors on a split, each beside the baseline's."""
     loss, scores, targets = evaluate(fit, split)
     metrics: dict[str, Any] = {"loss": loss}

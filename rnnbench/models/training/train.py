@@ -22,7 +22,7 @@ from rnnbench.models.task import Task
 from rnnbench.models.training import checkpoint as checkpoints
 from rnnbench.models.training.checkpoint import Progress
 from rnnbench.models.training.device import find_device
-from rnnbench.models.training.epoch import Fit, evaluate, measure, train_epoch
+from rnnbench.models.training.epoch import EpochSettings, evaluate, measure, train_epoch
 from rnnbench.models.variants import Options
 
 ATTEMPT = 1000  # what an attempt adds to the seed
@@ -124,10 +124,10 @@ def train(
     attempt = saved["attempt"] if saved else 0
     while True:
         lines: list[str] = []
-        tell = lines.append if data.attempts > 1 else report
+        on_progress = lines.append if data.attempts > 1 else report
         # One sequence at a time keeps one core busy; a second thread would only be waited for.
         with torch_threads(1 if data.batch_size == 1 else None):
-            trained = _attempt(plan, attempt, saved, tell)
+            trained = _attempt(plan, attempt, saved, on_progress)
         attempt, saved = attempt + 1, None
         if data.goal == trained.metrics.get("predicted") or attempt == data.attempts:
             _tell_all(lines, attempt, plan, report)
@@ -204,7 +204,7 @@ def _attempt(
     """Trains from one set of weights; each attempt has its own."""
     options = replace(plan.options, seed=plan.options.seed + attempt * ATTEMPT)
     model = variants.model(plan.variant, options, bundle_name=plan.name)
-    fit = Fit(plan.task, model, plan.device)
+    fit = EpochSettings(plan.task, model, plan.device)
     module = model.module.to(plan.device)
     optimizer = torch.optim.Adam(module.parameters(), lr=plan.task.learning_rate)
     state = Progress(module, optimizer, attempt)
@@ -230,7 +230,7 @@ def _attempt(
     return _finish(fit, state, plan.variant, options)
 
 
-def _epoch(fit: Fit, state: Progress, seed: int, step: Callable[[], Any]) -> str:
+def _epoch(fit: EpochSettings, state: Progress, seed: int, step: Callable[[], Any]) -> str:
     """One epoch of training, then validation; keeps the weights if they are the best so far."""
     trained = train_epoch(fit, state.optimizer, seed, state.epoch, step)
     loss, scores, _ = evaluate(fit, fit.task.validation)
@@ -255,18 +255,18 @@ def _tell_all(
     """Hands on the lines of the last attempt; where nobody asked, they go beside the bar."""
     if report is None and not plan.progress:
         return
-    tell = report or partial(tqdm.write, file=sys.stderr)
+    on_progress = report or partial(tqdm.write, file=sys.stderr)
     if attempts > 1 and lines:
-        tell(f"{plan.name}: attempt {attempts}; those before did not say {plan.task.goal!r}")
+        on_progress(f"{plan.name}: attempt {attempts}; those before did not say {plan.task.goal!r}")
     for line in lines:
-        tell(line)
+        on_progress(line)
 
 
-def _finish(fit: Fit, state: Progress, variant: str, options: Options) -> Trained:
+def _finish(fit: EpochSettings, state: Progress, variant: str, options: Options) -> Trained:
     task, module = fit.task, state.module
     module.load_state_dict(state.best)
     module.to("cpu").eval()
-    metrics = measure(Fit(task, fit.model, torch.device("cpu")), task.test)
+    metrics = measure(EpochSettings(task, fit.model, torch.device("cpu")), task.test)
     metrics |= {"epochs": state.epoch, "validation_loss": state.best_loss}
     if task.goal is not None:
         metrics |= {"attempts": state.attempt + 1}

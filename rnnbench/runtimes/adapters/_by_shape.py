@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from rnnbench.core.model import Arrays
-from rnnbench.runtimes.runtime import Run
+from rnnbench.core.model import Arrays, Run
 
 Dims = Mapping[str, tuple[int, ...]]
 Loaded = TypeVar("Loaded")

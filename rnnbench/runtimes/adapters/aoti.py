@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
-from rnnbench.core.model import Arrays
-from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.core.model import Arrays, Run
+from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
     TimedCall,

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.known_warnings import export_warnings, torchscript_deprecation
-from rnnbench.core.model import Arrays
+from rnnbench.core.model import Arrays, Run
 from rnnbench.runtimes.adapters._torch import CUDNN_ACCURACY, torch_devices
-from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
     TimedCall,

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError
-from rnnbench.core.model import Arrays
+from rnnbench.core.model import Arrays, Run
 from rnnbench.runtimes.adapters._torch import CUDNN_ACCURACY, torch_devices
-from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
     TimedCall,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
-from rnnbench.core.model import Arrays
-from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.core.model import Arrays, Run
+from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
     TimedCall,

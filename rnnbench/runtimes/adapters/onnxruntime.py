@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
-from rnnbench.core.model import Arrays
+from rnnbench.core.model import Arrays, Run
 from rnnbench.core.signature import Port, Signature
-from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
     TimedCall,

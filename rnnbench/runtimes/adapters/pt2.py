@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnbench.core.known_warnings import export_warnings
-from rnnbench.core.model import Arrays
+from rnnbench.core.model import Arrays, Run
 from rnnbench.formats.pt2.reading import load_program, signature, signature_of
-from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
     TimedCall,

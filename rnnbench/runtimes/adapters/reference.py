@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, one_line
-from rnnbench.core.model import Arrays
-from rnnbench.runtimes.runtime import Run, Runtime
+from rnnbench.core.model import Arrays, Run
+from rnnbench.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle

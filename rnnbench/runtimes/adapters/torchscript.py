@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.known_warnings import torchscript_deprecation
-from rnnbench.core.model import Arrays
+from rnnbench.core.model import Arrays, Run
 from rnnbench.core.signature import Port, Signature
 from rnnbench.runtimes.adapters._torch import CUDNN_ACCURACY, torch_devices
-from rnnbench.runtimes.runtime import Run, Runtime, Timing
+from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
     TimedCall,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.benchmarking.report.material import Material
-from rnnbench.benchmarking.report.names import subject_name, subject_of
+from rnnbench.benchmarking.report.names import implementation_name, implementation_of
 from rnnbench.benchmarking.report.plots import PALETTE, Plot
 from rnnbench.benchmarking.report.scales import time_axis
 from rnnbench.benchmarking.results import Cost
@@ -37,7 +37,7 @@ def plots(material: Material) -> Iterator[Plot]:
 
 def _plot(name: str, model: str, rows: list[Cost], where: str) -> Plot:
     rows = sorted(rows, key=lambda row: (row.runtime, row.mode, row.form), reverse=True)
-    names = [subject_name(subject_of(row)) for row in rows]
+    names = [implementation_name(implementation_of(row)) for row in rows]
 
     def draw(axes: Axes) -> None:
         for part, _, look in PARTS:

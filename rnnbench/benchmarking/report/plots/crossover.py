@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rnnbench.benchmarking.report.intervals import Interval
 from rnnbench.benchmarking.report.material import Machine, Material
-from rnnbench.benchmarking.report.names import Conditions, conditions_of, runtime_name, subject_of
+from rnnbench.benchmarking.report.names import (
+    Conditions,
+    conditions_of,
+    implementation_of,
+    runtime_name,
+)
 from rnnbench.benchmarking.report.plots import Plot
 from rnnbench.benchmarking.report.recommendation import Ratios
 from rnnbench.benchmarking.results import Latency
@@ -66,7 +71,7 @@ def plots(material: Material) -> Iterator[Plot]:
 
 
 def _panels(machine: Machine) -> dict[_Panel, dict[Conditions, Interval]]:
-    rows = {(conditions_of(row), subject_of(row)): row for row in machine.latencies}
+    rows = {(conditions_of(row), implementation_of(row)): row for row in machine.latencies}
     ratios = Ratios(machine)
     found: dict[_Panel, dict[Conditions, Interval]] = {}
     for (conditions, subject), loop in rows.items():

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from rnnbench.benchmarking.report.material import Machine, Material
 from rnnbench.benchmarking.report.names import (
     Conditions,
-    Subject,
+    Implementation,
     conditions_of,
     conditions_text,
-    subject_of,
+    implementation_of,
 )
 from rnnbench.benchmarking.report.plots import Looks, Plot, dashes, form_name
 from rnnbench.benchmarking.report.scales import sizes_axis, time_axis
@@ -25,7 +25,7 @@ ORDER = 10
 MOST_LINES = 12
 AXES = {"time": "steps", "batch": "batch", "hidden": "hidden size"}
 
-Lines = dict[Subject, list[tuple[int, Latency]]]
+Lines = dict[Implementation, list[tuple[int, Latency]]]
 
 
 def plots(material: Material) -> Iterator[Plot]:
@@ -67,7 +67,7 @@ def _slice(machine: Machine, model: str, axis: str) -> tuple[Conditions, Lines] 
         return None
     lines: Lines = {}
     for row in sorted(slices[best], key=lambda row: getattr(row, axis)):
-        lines.setdefault(subject_of(row), []).append((getattr(row, axis), row))
+        lines.setdefault(implementation_of(row), []).append((getattr(row, axis), row))
     return best, lines
 
 

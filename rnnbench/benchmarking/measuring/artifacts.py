@@ -15,7 +15,7 @@ import numpy as np
 import rnnbench
 from rnnbench import runtimes
 from rnnbench.benchmarking.measuring.networks import Network, build_network, expected, inputs_for
-from rnnbench.benchmarking.plan import STOCK, Conditions, Way, timing_of
+from rnnbench.benchmarking.plan import STOCK, Conditions, Implementation, timing_of
 from rnnbench.cases.cases import read_cases
 from rnnbench.cases.tolerance import compare
 from rnnbench.core.errors import RnnbenchError, Unavailable
@@ -44,7 +44,7 @@ class Exported:
         return sum(file.stat().st_size for file in self.path.parent.glob(f"{self.path.name}*"))
 
 
-class Workshop:
+class Artifacts:
     """A temporary folder and what was made in it (context manager)."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Workshop:
     ) -> None:
         self._temporary.cleanup()
 
-    def source(self, target: str, way: Way, conditions: Conditions) -> Source:
+    def source(self, target: str, way: Implementation, conditions: Conditions) -> Source:
         """What a way runs.
 
         Raises:
@@ -83,7 +83,7 @@ class Workshop:
         return Source(inputs, outputs, path=made.path)
 
     def subject(
-        self, target: str, way: Way, conditions: Conditions, *, first_call: bool = True
+        self, target: str, way: Implementation, conditions: Conditions, *, first_call: bool = True
     ) -> TimedCall:
         """A call with its inputs, which computes what it should.
 
@@ -109,7 +109,9 @@ class Workshop:
 
         if not network.runnable:  # what is right is only known at the bundle's own cases
             assert network.bundle is not None
-            whole = [c for c in read_cases(network.bundle) if not c.empty and not c.how.chunks]
+            whole = [
+                c for c in read_cases(network.bundle) if not c.empty and not c.feed_mode.chunks
+            ]
             case = min(whole, key=lambda c: sum(c.dims.values()))
             at_case = prepare(case.inputs)
             outputs = at_case.read(at_case.run())
@@ -121,7 +123,7 @@ class Workshop:
         return subject
 
     def assert_subject(
-        self, subject: TimedCall, target: str, way: Way, conditions: Conditions
+        self, subject: TimedCall, target: str, way: Implementation, conditions: Conditions
     ) -> None:
         """Calls a subject once, and compares with the module in float64 where its code is here.
 
@@ -134,7 +136,7 @@ class Workshop:
         if right is not None:
             assert_right(outputs, *right, conditions.device, runtimes.get(way.runtime).accuracy)
 
-    def fit(self, source: Source, way: Way, arrays: Arrays) -> Source:
+    def fit(self, source: Source, way: Implementation, arrays: Arrays) -> Source:
         """For an engine with rewrites of its own: the file as that wants it, for these inputs.
 
         Raises:
@@ -152,7 +154,7 @@ class Workshop:
         onnx.save(pinned(source.path, shapes, profile), path)
         return replace(source, path=path)
 
-    def _network(self, target: str, way: Way, conditions: Conditions) -> Network:
+    def _network(self, target: str, way: Implementation, conditions: Conditions) -> Network:
         return self.network(target, way.form, conditions.hidden, conditions.layers)
 
     def _export(
@@ -180,7 +182,7 @@ class Workshop:
         return path
 
 
-def check_way(way: Way, device: str) -> Timing:
+def check_way(way: Implementation, device: str) -> Timing:
     """How a way is timed.
 
     Raises:
