@@ -70,9 +70,10 @@ def _noise(machine: Machine) -> Iterator[str]:
     if unstable:
         worst = max(unstable, key=deviation)
         why = worst.why_unstable or f"the deviation is {percent(deviation(worst))} of the median"
+        name, where = implementation_name(implementation_of(worst)), conditions_of(worst)
         yield (
             f"{len(unstable)} of {len(machine.latencies)} latencies are unstable, first of all "
-            f"{implementation_name(implementation_of(worst))} at {conditions_text(conditions_of(worst))}: {why}"
+            f"{name} at {conditions_text(where)}: {why}"
         )
     few = [row for row in machine.latencies if len(row.samples) < ENOUGH]
     if few:
@@ -114,7 +115,7 @@ def _disagreeing(machine: Machine) -> Iterator[str]:
         if off > APART:
             shown = interval(pair.ratio, pair.low, pair.high)
             where = conditions_text(conditions_of(this))
-            names = f"{implementation_name(implementation_of(this))} / {implementation_name(implementation_of(other))}"
+            names = " / ".join(implementation_name(implementation_of(e)) for e in (this, other))
             found.append((off, f"{names} at {where}: {shown} in turns, {quotient:.2f} apart"))
     if found:
         yield (

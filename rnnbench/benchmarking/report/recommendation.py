@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from rnnbench.benchmarking.plan import Implementation
 from rnnbench.benchmarking.report.intervals import (
     ENOUGH,
     Array,
@@ -23,7 +24,6 @@ from rnnbench.benchmarking.report.intervals import (
 from rnnbench.benchmarking.report.material import Machine
 from rnnbench.benchmarking.report.names import (
     Conditions,
-    Implementation,
     conditions_of,
     conditions_text,
     implementation_name,

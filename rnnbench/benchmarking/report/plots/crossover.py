@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from rnnbench.benchmarking.report.intervals import Interval
@@ -75,7 +76,7 @@ def _panels(machine: Machine) -> dict[_Panel, dict[Conditions, Interval]]:
     ratios = Ratios(machine)
     found: dict[_Panel, dict[Conditions, Interval]] = {}
     for (conditions, subject), loop in rows.items():
-        fused = rows.get((conditions, subject._replace(form="fused")))
+        fused = rows.get((conditions, replace(subject, form="fused")))
         if subject.form == "loop" and fused is not None:
             panel = _panel(machine, loop)
             found.setdefault(panel, {})[conditions] = ratios.of(loop, fused)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from rnnbench.benchmarking.plan import Implementation
 from rnnbench.benchmarking.report.material import Machine, Material
 from rnnbench.benchmarking.report.names import (
     Conditions,
-    Implementation,
     conditions_of,
     conditions_text,
     implementation_of,
