@@ -45,7 +45,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network in every format that can be written here."""
     folder = tmp_path_factory.mktemp("check")
     (folder / "net.py").write_text(MODEL, encoding="utf-8")
-    formats = ["onnx", "torchscript", "pt2", *(["aoti"] if aoti.available() is None else [])]
+    formats = ["onnx", "torchscript", "pt2", *(["aoti"] if aoti.FORMAT.missing() is None else [])]
     words = ["export", str(folder / "net.py"), "--out", str(folder), "--format", ",".join(formats)]
     _rnnbench(words).check_returncode()
     return folder / "Net"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata as packages
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,14 @@ import rnnbench
 from rnnbench.core import plugins
 from rnnbench.core.atomic import writing
 from rnnbench.core.bundle import Bundle, describe_file, describe_spec, write_manifest
-from rnnbench.core.errors import RnnbenchError, Unavailable, choices, one_line
+from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Model
+from rnnbench.formats._format import WriteOptions
 
 if TYPE_CHECKING:
+    from rnnbench.capture import Captured
     from rnnbench.cases.plans import Plan
+    from rnnbench.formats._format import Format
 
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
@@ -56,76 +59,39 @@ def export(
         RnnbenchError: the declaration does not fit the module, the module cannot be captured, or
             no format could be written. A bundle that was there before is untouched.
     """
-    from rnnbench.capture import capture
-    from rnnbench.capture.tracing.sizes import traced_sizes
-    from rnnbench.cases.cases import check_declaration, plan_cases, write_cases
-    from rnnbench.core.threads import torch_threads
-    from rnnbench.models.calls import on_cpu, save_weights, training_notes
-
     if not isinstance(model, Model):
         raise RnnbenchError(
             f"export takes a rnnbench.Model, not a {type(model).__name__}: declare its inputs and "
             "outputs, as `rnnbench init` drafts them"
         )
-    formats = (formats,) if isinstance(formats, str) else formats
+    asked = WriteOptions(opset=opset, profile=profile or "portable", pin=dict(pin or {}))
+    wanted = (formats,) if isinstance(formats, str) else tuple(formats)
     if profile is not None or pin:
-        formats = (*formats, "portable")
-    _check_profile(model, profile, pin)
-    writers = {name: plugins.load("formats", name) for name in dict.fromkeys(formats)}
-    if not writers:
-        raise RnnbenchError(f"no format given: choose from {', '.join(plugins.names('formats'))}")
-    for name, writer in writers.items():
-        missing = writer.available()
-        if missing:
-            raise Unavailable(f"format {name!r}: {missing}")
-    if "onnx" in writers:
-        writers["onnx"].check_opset(opset)
+        wanted = (*wanted, "portable")
+    writers = _find_writers(model, wanted, asked)
+
+    from rnnbench.capture import capture
+    from rnnbench.cases.cases import check_declaration, write_cases
+    from rnnbench.core.threads import torch_threads
+    from rnnbench.models.calls import on_cpu, save_weights
+
     with writing(out, model.name) as folder, torch_threads(1), on_cpu(model.module):
-        plans = _with_pinned(plan_cases(model, traced_sizes(model)), pin or {})
+        plans = _plans(model, asked.pin)
         check_declaration(model, plans[0])
         captured = capture(model, keep_loops=keep_loops, allow_frozen=allow_frozen)
         # After the capture, which refuses loops whose end depends on data: some have none.
-        frozen = {d: captured.dims[d] for d in captured.frozen}
-        cases = write_cases(model, folder, [p for p in plans if frozen.items() <= p.dims.items()])
+        cases = write_cases(model, folder, _possible(plans, captured))
         digest = save_weights(model.module, folder)
         said = _metadata(model, metadata or {}, digest)
-        artifacts: dict[str, Any] = {}
-        failed: dict[str, str] = {}
-        for name, writer in writers.items():
-            extra: dict[str, Any] = {"opset": opset} if name in ("onnx", "portable") else {}
-            if name == "portable":
-                extra |= {"profile": profile or "portable", "pin": pin}
-            path = folder / f"model{writer.SUFFIX}"
-            try:
-                details = writer.write(captured, path, metadata=said, **extra)
-            except Exception as error:  # one format without a form does not stop the others
-                for left in (path, path.with_name(f"{path.name}.data")):
-                    left.unlink(missing_ok=True)
-                known = isinstance(error, RnnbenchError | RuntimeError)
-                failed[name] = one_line(error) if known else f"{type(error).__name__}: {error}"
-                if len(failed) == len(writers):
-                    raise RnnbenchError(failed[name]) from error
-                continue
-            artifacts[name] = describe_file(path) | details
+        artifacts, failed = _write_all(captured, folder, writers, replace(asked, metadata=said))
         write_manifest(
             folder,
-            {
+            _describe(model, captured)
+            | {
                 "version": said["version"],
-                "name": model.name,
-                "inputs": [describe_spec(spec) for spec in model.inputs],
-                "outputs": list(model.outputs),
-                "states": dict(model.states),
-                "batch_dim": model.batch_dim,
-                "time_dim": model.time_dim,
-                "frames_per_second": model.frames_per_second,
-                "traced": dict(captured.dims),
-                "frozen": list(captured.frozen),
                 "sha256": digest,
-                "notes": training_notes(model.module),
-                "recurrences": [asdict(r) for r in captured.recurrences],
                 "metadata": dict(metadata or {}),
                 "source": dict(source or {}),
-                "versions": _versions(),
                 "artifacts": artifacts,
                 "failed": failed,
                 "cases": cases,
@@ -134,26 +100,83 @@ def export(
     return Bundle.open(Path(out) / model.name)
 
 
-def _check_profile(model: Model, profile: str | None, pin: Mapping[str, int] | None) -> None:
-    from rnnbench.formats.onnx.profiles import PROFILES
+def _find_writers(model: Model, formats: Sequence[str], options: WriteOptions) -> dict[str, Format]:
+    """The formats by name, each of which can be written here, with these options."""
+    found: dict[str, Format] = {
+        name: plugins.load("formats", name).FORMAT for name in dict.fromkeys(formats)
+    }
+    if not found:
+        raise RnnbenchError(f"no format given: choose from {', '.join(plugins.names('formats'))}")
+    for name, writer in found.items():
+        missing = writer.missing()
+        if missing:
+            raise Unavailable(f"format {name!r}: {missing}")
+        writer.refuse(model, options)
+    return found
 
-    if profile is not None and profile not in PROFILES:
-        raise choices("profile", profile, PROFILES)
-    for dim, size in (pin or {}).items():
-        if dim not in model.dims:
-            raise choices("dimension", dim, model.dims)
-        if size < 1:
-            raise RnnbenchError(f"dimension {dim}={size}: give 1 or more")
 
+def _plans(model: Model, pin: Mapping[str, int]) -> tuple[Plan, ...]:
+    """The cases that are to be, and one with the sizes that a file has fixed."""
+    from rnnbench.capture.tracing.sizes import traced_sizes
+    from rnnbench.cases.plans import Plan, plan_cases
 
-def _with_pinned(plans: Sequence[Plan], pin: Mapping[str, int]) -> tuple[Plan, ...]:
-    """The plans, and one with the sizes that a file has fixed."""
-    from rnnbench.cases.plans import Plan
-
+    plans = plan_cases(model, traced_sizes(model))
     if any(pin.items() <= plan.dims.items() for plan in plans):
         return tuple(plans)
     dims = plans[0].dims | dict(pin)
     return (*plans, Plan("pinned", dims, len(plans), "the sizes that a file has fixed"))
+
+
+def _possible(plans: Sequence[Plan], captured: Captured) -> list[Plan]:
+    """The plans that have the sizes at which a model was frozen."""
+    frozen = {dim: captured.dims[dim] for dim in captured.frozen}
+    return [plan for plan in plans if frozen.items() <= plan.dims.items()]
+
+
+def _write_all(
+    captured: Captured, folder: Path, writers: Mapping[str, Format], options: WriteOptions
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The artifacts, and why some formats have none: one without a form does not stop the others.
+
+    Raises:
+        RnnbenchError: there is no form in any of them.
+    """
+    artifacts: dict[str, Any] = {}
+    failed: dict[str, str] = {}
+    for name, writer in writers.items():
+        path = folder / f"model{writer.suffix}"
+        try:
+            details = writer.write(captured, path, options)
+        except Exception as error:  # torch, onnx and the compilers raise types of their own
+            for left in (path, path.with_name(f"{path.name}.data")):
+                left.unlink(missing_ok=True)
+            known = isinstance(error, RnnbenchError | RuntimeError)
+            failed[name] = one_line(error) if known else f"{type(error).__name__}: {error}"
+            if len(failed) == len(writers):
+                raise RnnbenchError(failed[name]) from error
+        else:
+            artifacts[name] = describe_file(path) | details
+    return artifacts, failed
+
+
+def _describe(model: Model, captured: Captured) -> dict[str, Any]:
+    """What the manifest says of the declaration and of what was captured."""
+    from rnnbench.models.calls import training_notes
+
+    return {
+        "name": model.name,
+        "inputs": [describe_spec(spec) for spec in model.inputs],
+        "outputs": list(model.outputs),
+        "states": dict(model.states),
+        "batch_dim": model.batch_dim,
+        "time_dim": model.time_dim,
+        "frames_per_second": model.frames_per_second,
+        "traced": dict(captured.dims),
+        "frozen": list(captured.frozen),
+        "notes": training_notes(model.module),
+        "recurrences": [asdict(r) for r in captured.recurrences],
+        "versions": _versions(),
+    }
 
 
 def _metadata(model: Model, given: Mapping[str, Any], digest: str) -> dict[str, str]:

@@ -55,8 +55,8 @@ def _plugins(folder: str) -> list[Item]:
     found = []
     for name in plugins.names(folder):
         module = plugins.load(folder, name)
-        missing = module.RUNTIME.missing() if folder == "runtimes" else module.available()
-        found.append(Item(folder, name, _first_line(module), missing))
+        record = module.RUNTIME if folder == "runtimes" else module.FORMAT
+        found.append(Item(folder, name, _first_line(module), record.missing()))
     return found
 
 

@@ -78,13 +78,13 @@ def command(
 
 def _portable(profile: str | None, engine: str | None, pins: str | None) -> dict[str, Any]:
     """What --profile, --for and --pin ask `rnnbench.export` for."""
-    from rnnbench.formats.onnx.profiles import PROFILES
+    from rnnbench.formats.onnx.profiles import profiles
 
     if profile is not None and engine is not None:
         raise RnnbenchError(f"--profile {profile} and --for {engine}: give one of them")
     wanted = profile or engine
-    if wanted is not None and wanted not in PROFILES:
-        raise choices("profile" if profile else "runtime for --for", wanted, PROFILES)
+    if wanted is not None and wanted not in profiles():
+        raise choices("profile" if profile else "runtime for --for", wanted, profiles())
     sizes: dict[str, int] = {}
     for part in filter(None, (p.strip() for p in (pins or "").split(","))):
         dim, _, size = part.partition("=")

@@ -1,40 +1,28 @@
-"""ONNX as other engines want it: see formats/onnx/profiles.py."""
+"""ONNX rewritten for other engines: what `export --profile` and `--for` write."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnbench.core.errors import RnnbenchError, choices
 from rnnbench.formats import onnx
+from rnnbench.formats._format import Format, WriteOptions
 
 if TYPE_CHECKING:
     from rnnbench.capture import Captured
-
-SUFFIX = ".portable.onnx"
-
-available = onnx.available
+    from rnnbench.core.model import Model
 
 
-def write(
-    captured: Captured,
-    path: Path,
-    *,
-    metadata: Mapping[str, str],
-    opset: int | None = None,
-    profile: str = "portable",
-    pin: Mapping[str, int] | None = None,
-) -> dict[str, Any]:
+def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, Any]:
     """Translates a captured program, rewrites the graph and saves it.
 
     Args:
         captured: the program.
         path: the file.
-        metadata: what the file says of itself.
-        opset: the ONNX operator set, 17 to 21.
-        profile: `portable`, or the engine that is to run it.
-        pin: dimensions that become fixed, with their sizes.
+        options: the metadata, the operator set, the engine that is to run it (`portable`: any), and
+            dimensions that become fixed.
 
     Returns:
         What the manifest says of the artifact.
@@ -46,5 +34,26 @@ def write(
 
     with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
         plain = Path(folder) / "model.onnx"
-        said = onnx.write(captured, plain, metadata=metadata, opset=opset)
-        return {"opset": said["opset"]} | rewrite(plain, path, profile, pin)
+        said = onnx.write(captured, plain, options)
+        return {"opset": said["opset"]} | rewrite(plain, path, options.profile, options.pin)
+
+
+def refuse(model: Model, options: WriteOptions) -> None:
+    """Stops at a profile that there is not, and at sizes that cannot be.
+
+    Raises:
+        RnnbenchError: one of them.
+    """
+    from rnnbench.formats.onnx.profiles import profiles
+
+    onnx.check_opset(options.opset)
+    if options.profile not in profiles():
+        raise choices("profile", options.profile, profiles())
+    for dim, size in options.pin.items():
+        if dim not in model.dims:
+            raise choices("dimension", dim, model.dims)
+        if size < 1:
+            raise RnnbenchError(f"dimension {dim}={size}: give 1 or more")
+
+
+FORMAT = Format(".portable.onnx", onnx.FORMAT.requires, write, refuse)

@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from rnnbench.core.errors import Unavailable
 from rnnbench.core.model import Arrays, Run
+from rnnbench.core.requirements import not_installed
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
     from rnnbench.core.signature import Signature
+    from rnnbench.formats.onnx.profile import Profile
     from rnnbench.runtimes.timed import Source, TimedCall
 
 Cost = Literal["usual", "extra", "slow"]
@@ -68,8 +69,8 @@ class Timing:
         modes: its ways to run -> the kinds of device that have them; "" is the usual way.
         plans: the plans, `quick` and `full`, that it is part of without being asked for.
         recompiles: whether it compiles again during its first calls, which then has its own column.
-        profile: the rewrites of ONNX with which the file is written for it, its sizes fixed,
-            before it is timed: a profile of `formats/onnx/profiles.py`; empty for none.
+        rewritten: whether the file is written for it first, with the rewrites of its `profile`
+            and the sizes fixed.
     """
 
     format: str
@@ -77,7 +78,7 @@ class Timing:
     modes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"": ("cpu",)})
     plans: tuple[str, ...] = ()
     recompiles: bool = False
-    profile: str = ""
+    rewritten: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Runtime:
         judge: False where its results are shown and decide nothing.
         caveats: what of a file it ignores, where it is no judge.
         signature: the inputs and outputs that a file declares; None where files do not say.
+        profile: the rewrites of ONNX that it needs; None where it needs none.
         timing: how it is timed; None where it is not.
     """
 
@@ -126,6 +128,7 @@ class Runtime:
     judge: bool = True
     caveats: Callable[[Path], tuple[str, ...]] = lambda _: ()
     signature: Callable[[Path], Signature] | None = None
+    profile: Profile | None = None
     timing: Timing | None = None
 
     def missing(self) -> str | None:
@@ -133,10 +136,7 @@ class Runtime:
 
         Nothing is imported.
         """
-        wanted = [package for module, package in self.requires.items() if not _found(module)]
-        if wanted:
-            return f"{wanted[0]} is not installed: pip install {' '.join(wanted)}"
-        return self.lacks()
+        return not_installed(self.requires) or self.lacks()
 
     def pins(self, mode: str = "") -> bool:
         """Whether it fixes the shapes in a file as they come."""
@@ -180,10 +180,3 @@ class Runtime:
         raise Unavailable(
             f"{name} cannot use device {device!r} here: choose from {', '.join(possible)}{remedy}"
         )
-
-
-def _found(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the namespace
-        return False

@@ -13,7 +13,7 @@ from rnnbench.core.errors import RnnbenchError
 from rnnbench.formats import aoti
 from rnnbench.runtimes.adapters import aoti as runtime
 
-compiled = pytest.mark.skipif(aoti.available() is not None, reason=str(aoti.available()))
+compiled = pytest.mark.skipif(aoti.FORMAT.missing() is not None, reason=str(aoti.FORMAT.missing()))
 
 
 class Tagger(nn.Module):
@@ -103,9 +103,9 @@ def test_a_damaged_package_is_one_line(bundle, tmp_path):
 
 def test_a_missing_compiler_is_said(monkeypatch):
     monkeypatch.setattr(aoti.shutil, "which", lambda name: None)
-    assert "no C++ compiler" in aoti.available()
+    assert "no C++ compiler" in aoti.FORMAT.missing()
     monkeypatch.setattr(aoti.shutil, "which", lambda name: name)
-    assert aoti.available() is None
+    assert aoti.FORMAT.missing() is None
 
 
 @pytest.mark.parametrize("kind", ops.KINDS)

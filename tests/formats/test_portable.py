@@ -18,6 +18,7 @@ from rnnbench.commands.export import command as export_command
 from rnnbench.formats.onnx import profiles as portable
 from rnnbench.formats.onnx.rewrites import layers as onnx_rewrites
 from rnnbench.formats.onnx.rewrites import unroll_scan as onnx_unroll
+from rnnbench.formats.onnx.rewrites.values import make_explicit_values
 from rnnbench.models import variants
 from rnnbench.runtimes.job import Job
 from rnnbench.runtimes.worker import Worker
@@ -254,7 +255,7 @@ def test_values_are_explicit():
     node = helper.make_node("ConstantOfShape", ["shape"], ["y"])
     out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 3])
     model = ir.from_proto(helper.make_model(helper.make_graph([node], "made", [], [out], [shape])))
-    onnx_rewrites.make_explicit_values(model)
+    make_explicit_values(model)
     assert model.graph[0].attributes["value"].as_tensor().numpy() == 0
 
 

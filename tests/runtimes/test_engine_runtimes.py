@@ -138,7 +138,7 @@ def test_a_damaged_file_is_one_line(tmp_path, bundles, engine):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_is_not_installed_says_what_brings_it(monkeypatch, engine):
-    monkeypatch.setattr("rnnbench.runtimes.runtime.find_spec", lambda name: None)
+    monkeypatch.setattr("rnnbench.core.requirements.find_spec", lambda name: None)
     assert "is not installed: pip install" in runtimes.get(engine).missing()
 
 

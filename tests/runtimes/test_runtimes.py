@@ -59,7 +59,7 @@ def test_a_runtime_has_the_names_of_its_neighbours(name, monkeypatch):
     assert runtime.title
     if runtime.missing() is None:
         assert runtime.devices()[0] == "cpu"
-    monkeypatch.setattr("rnnbench.runtimes.runtime.find_spec", lambda _: None)
+    monkeypatch.setattr("rnnbench.core.requirements.find_spec", lambda _: None)
     assert "pip install" in runtime.missing()
     assert "\n" not in runtime.missing()
 

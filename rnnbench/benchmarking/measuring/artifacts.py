@@ -142,8 +142,7 @@ class Artifacts:
         Raises:
             RnnbenchError: the file has no such form.
         """
-        profile = timing_of(way.runtime).profile
-        if not profile or source.path is None:
+        if not timing_of(way.runtime).rewritten or source.path is None:
             return source
         import onnx
 
@@ -151,7 +150,7 @@ class Artifacts:
 
         shapes = {name: array.shape for name, array in arrays.items()}
         path = Path(tempfile.mkdtemp(dir=self.folder)) / source.path.name
-        onnx.save(pinned(source.path, shapes, profile), path)
+        onnx.save(pinned(source.path, shapes, way.runtime), path)
         return replace(source, path=path)
 
     def _network(self, target: str, way: Implementation, conditions: Conditions) -> Network:

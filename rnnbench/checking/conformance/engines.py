@@ -71,14 +71,14 @@ def find_engine_jobs(engines: Sequence[str], profiles: Sequence[str] = ()) -> li
 
 def forms(engine: str) -> dict[str, str]:
     """Form -> the format of the artifact that an engine runs in it."""
-    from rnnbench.formats.onnx.profiles import PROFILES
+    from rnnbench.formats.onnx.profiles import profiles
 
     found: dict[str, str] = {}
     for format in runtimes.get(engine).formats:
         if format == "onnx":
             found[PLAIN] = format
         elif format == "portable":
-            found |= {p: "onnx" for p in (engine, PORTABLE) if p in PROFILES}
+            found |= {p: "onnx" for p in (engine, PORTABLE) if p in profiles()}
         else:
             found[format] = format
     return found

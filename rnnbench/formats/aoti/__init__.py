@@ -15,8 +15,7 @@ from __future__ import annotations
 import os
 import shutil
 import traceback
-from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, sample_inputs
+from rnnbench.formats._format import Format, WriteOptions
 
 if TYPE_CHECKING:
     from torch import fx
@@ -31,20 +31,12 @@ if TYPE_CHECKING:
     from rnnbench.capture import Captured
     from rnnbench.formats.aoti.inductor import Package
 
-SUFFIX = ".aoti.pt2"
 # Another order of summation moves a float32 result by parts in 10^6; a wrong program by parts in
 # 10. `check` is stricter: it knows the noise of the module itself.
 _TOLERANCE = 1e-4
 
 
-def available() -> str | None:
-    """Why it cannot be written here; None where it can."""
-    if not find_spec("torch"):
-        return "torch is not installed: pip install torch"
-    return None if _compiler() else "there is no C++ compiler: install g++ or clang++, or set CXX"
-
-
-def write(captured: Captured, path: Path, *, metadata: Mapping[str, str]) -> dict[str, Any]:
+def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, Any]:
     """Compiles the program, and proves the package at other batch sizes and lengths.
 
     Returns:
@@ -60,7 +52,7 @@ def write(captured: Captured, path: Path, *, metadata: Mapping[str, str]) -> dic
     program, stepwise = _prepare(captured)
     try:
         lowered = lower(program)
-        compile_package(lowered, path, metadata, _compiler() or "")
+        compile_package(lowered, path, options.metadata, _compiler() or "")
         package = Package(path)
     except Exception as error:
         raise RnnbenchError(
@@ -160,3 +152,16 @@ def _cause(error: Exception) -> str:
     if said.rstrip(": ").endswith("Error") and frames:
         return f"{said.rstrip(': ')} in {frames[-1].name} of torch {torch.__version__}"
     return said
+
+
+def _lacks() -> str | None:
+    """Why it cannot be compiled here; None where it can."""
+    return None if _compiler() else "there is no C++ compiler: install g++ or clang++, or set CXX"
+
+
+FORMAT = Format(
+    suffix=".aoti.pt2",
+    requires={"torch": "torch"},
+    write=write,
+    lacks=_lacks,
+)

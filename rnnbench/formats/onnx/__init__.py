@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.formats._format import Format, WriteOptions
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from rnnbench.capture import Captured
 
-SUFFIX = ".onnx"
 OPSETS = range(17, 22)
 # The CUDA kernels of RNN, GRU and LSTM stop at opset 21 (onnxruntime#27729), and torch's operator
 # library is written for 18, so 18 needs no conversion.
@@ -28,22 +27,13 @@ _ONE_FILE_BYTES = 2**31 - 2**20  # protobuf's limit, less room for the graph
 _FOLD_BYTES = 2**28
 
 
-def available() -> str | None:
-    """Why ONNX files cannot be written here; None where they can."""
-    missing = [p for p in ("onnx", "onnxscript") if not find_spec(p)]
-    return f"{missing[0]} is not installed: pip install {' '.join(missing)}" if missing else None
-
-
-def write(
-    captured: Captured, path: Path, *, metadata: Mapping[str, str], opset: int | None = None
-) -> dict[str, Any]:
+def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, Any]:
     """Translates a captured program and saves it.
 
     Args:
         captured: the program.
         path: the file; weights above 2 GB go to a file beside it (`.data`).
-        metadata: what the file says of itself.
-        opset: the ONNX operator set, 17 to 21.
+        options: the metadata, and the ONNX operator set, 17 to 21.
 
     Returns:
         What the manifest says of the artifact.
@@ -51,8 +41,8 @@ def write(
     Raises:
         RnnbenchError: the opset is out of range, or an operator has no ONNX form.
     """
-    check_opset(opset)
-    opset = DEFAULT_OPSET if opset is None else opset
+    check_opset(options.opset)
+    opset = DEFAULT_OPSET if options.opset is None else options.opset
     import onnx_ir as ir
 
     from rnnbench.formats.onnx.graph import finish, replace_recurrences
@@ -62,7 +52,7 @@ def write(
     _fold(model)
     if opset < 18:
         model = _convert_down(model, opset)
-    finish(model, captured, metadata)
+    finish(model, captured, options.metadata)
     size = sum(i.const_value.nbytes for i in model.graph.initializers.values() if i.const_value)
     external = path.name + ".data" if size > _ONE_FILE_BYTES else None
     ir.save(model, path, external_data=external)
@@ -171,3 +161,11 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+FORMAT = Format(
+    suffix=".onnx",
+    requires={"onnx": "onnx", "onnxscript": "onnxscript"},
+    write=write,
+    refuse=lambda _, options: check_opset(options.opset),
+)

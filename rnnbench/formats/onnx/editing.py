@@ -126,3 +126,9 @@ def outermost(graph: ir.Graph) -> ir.Graph:
         graph = parent.graph
         parent = getattr(graph, "parent_node", None)
     return graph
+
+
+def constant_of(value: ir.Value | None) -> np.ndarray[Any, Any] | None:
+    """What a value always is; None where it is computed, or not there."""
+    tensor = value.const_value if value is not None else None
+    return None if tensor is None else tensor.numpy()

@@ -6,72 +6,47 @@ theirs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
+from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.formats.onnx.editing import all_nodes
-from rnnbench.formats.onnx.rewrites.layers import (
-    drop_default_direction,
-    forget_shapes,
-    gather_backward_slices,
-    make_explicit_states,
-    make_explicit_values,
-    name_outputs,
-    refuse_ignored,
-    split_directions,
-    turn_forward,
-    turn_into_gru,
-)
-from rnnbench.formats.onnx.rewrites.lengths import drop_lengths
-from rnnbench.formats.onnx.rewrites.slices import drop_default_axis, reverse_rows, slice_picks
-from rnnbench.formats.onnx.rewrites.unroll_scan import unroll_scans
+from rnnbench.formats.onnx.profile import EXPLICIT, ONE_DIRECTION, Profile
+from rnnbench.formats.onnx.rewrites import every
+from rnnbench.formats.onnx.rewrites.values import forget_shapes
 
 if TYPE_CHECKING:
     import onnx
-
-Rewrite = Callable[[ir.Model], None]
 
 PROFILE = "profile"
 """The metadata of a file that says for whom it was written."""
 
 _FOLD_BYTES = 2**28
 
-_ALWAYS: tuple[Rewrite, ...] = (drop_lengths, make_explicit_states, make_explicit_values)
-_SINGLE: tuple[Rewrite, ...] = (split_directions, turn_forward)
+PORTABLE = Profile(
+    always=(*EXPLICIT, "turn_forward"),
+    once_pinned=(
+        *ONE_DIRECTION,
+        "unroll_scans",
+        "gather_backward_slices",
+        "drop_default_direction",
+    ),
+    last=("name_outputs",),
+)
+"""What all engines run (but OpenCV, which has no RNN)."""
 
-PROFILES: dict[str, tuple[Rewrite, ...]] = {
-    "portable": (*_ALWAYS, turn_forward),
-    "emx": (make_explicit_values,),
-    "iree": (drop_lengths, make_explicit_values),
-    "mnn": (*_ALWAYS, refuse_ignored, *_SINGLE),
-    "ncnn": (*_ALWAYS, turn_forward),
-    "opencv": (*_ALWAYS, refuse_ignored, turn_into_gru, *_SINGLE),
-    "openvino": (drop_lengths, make_explicit_values),
-    "tract": (*_ALWAYS, turn_forward),
-}
-"""What each engine needs; `portable` is what all of them run (but OpenCV, which has no RNN)."""
 
-ONCE_PINNED: dict[str, tuple[Rewrite, ...]] = {
-    "portable": (*_SINGLE, unroll_scans, gather_backward_slices, drop_default_direction),
-    "emx": (*_SINGLE, gather_backward_slices, drop_default_direction),
-    "iree": _SINGLE,
-    "mnn": (unroll_scans,),
-    "opencv": (unroll_scans,),
-    "ncnn": (unroll_scans, reverse_rows, slice_picks, drop_default_axis),
-    "tract": (*_SINGLE, gather_backward_slices),
-}
-"""What it needs besides, as soon as the sizes are known."""
-
-LAST: dict[str, tuple[Rewrite, ...]] = {
-    "portable": (name_outputs,),
-    "mnn": (name_outputs,),
-    "opencv": (name_outputs,),
-}
-"""What folding would undo."""
+def profiles() -> dict[str, Profile]:
+    """Name -> profile: `portable`, and that of each engine that has one, sorted."""
+    found = {"portable": PORTABLE}
+    for name in plugins.names("runtimes"):
+        own: Profile | None = plugins.load("runtimes", name).RUNTIME.profile
+        found |= {name: own} if own is not None else {}
+    return dict(sorted(found.items()))
 
 
 def rewrite(
@@ -91,8 +66,8 @@ def rewrite(
     Raises:
         RnnbenchError: there is no such profile or dimension, or the file has no such form.
     """
-    if profile not in PROFILES:
-        raise choices("profile", profile, PROFILES)
+    if profile not in profiles():
+        raise choices("profile", profile, profiles())
     model = _load(source)
     for key, size in (sizes or {}).items():
         if key not in _dims(model):
@@ -147,24 +122,26 @@ def _load(path: Path) -> ir.Model:
 
 def pin(model: ir.Model, sizes: Mapping[str, int]) -> None:
     """Fixes dimensions, does the rewrites of the file's profile, and folds what is known then."""
-    profile = model.metadata_props.get(PROFILE, "")
+    profile = profiles().get(model.metadata_props.get(PROFILE, ""), Profile())
     forget_shapes(model)
     for value in [*model.graph.inputs, *model.graph.outputs]:
         value.shape = _fixed(value.shape, sizes)
-    for change in PROFILES.get(profile, ()):
-        change(model)
+    _apply(profile.always, model)
     if not _dims(model):
         _fold(model)
-        for change in ONCE_PINNED.get(profile, ()):
-            change(model)
+        _apply(profile.once_pinned, model)
         _fold(model)
     elif sizes:
         _fold(model)
-    for change in LAST.get(profile, ()):
-        change(model)
+    _apply(profile.last, model)
     forget_shapes(model)  # those from before something was computed say less
     if not _dims(model):
         _infer_shapes(model)
+
+
+def _apply(names: Iterable[str], model: ir.Model) -> None:
+    for name in names:
+        every()[name](model)
 
 
 def _fold(model: ir.Model) -> None:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.formats._format import Format, WriteOptions
 
 if TYPE_CHECKING:
     from rnnbench.capture import Captured
 
-SUFFIX = ".pt2"
 
-
-def available() -> str | None:
-    """Why it cannot be written here; None where it can."""
-    return None if find_spec("torch") else "torch is not installed: pip install torch"
-
-
-def write(captured: Captured, path: Path, *, metadata: Mapping[str, str]) -> dict[str, Any]:
+def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, Any]:
     """Saves the program, its recurrences in PyTorch's own operators.
 
     Returns:
@@ -37,7 +30,9 @@ def write(captured: Captured, path: Path, *, metadata: Mapping[str, str]) -> dic
     program = lower(captured.program)
     try:
         with export_warnings():
-            torch.export.save(program, path, extra_files={"rnnbench": _text(captured, metadata)})
+            torch.export.save(
+                program, path, extra_files={"rnnbench": _text(captured, options.metadata)}
+            )
     except Exception as error:
         raise RnnbenchError(
             f"model {captured.model.name!r} cannot be saved as .pt2: {one_line(error)}"
@@ -50,3 +45,10 @@ def _text(captured: Captured, metadata: Mapping[str, str]) -> str:
     import json
 
     return json.dumps({**metadata, "shapes": [spec.shape for spec in captured.model.inputs]})
+
+
+FORMAT = Format(
+    suffix=".pt2",
+    requires={"torch": "torch"},
+    write=write,
+)

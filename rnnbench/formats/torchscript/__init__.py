@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.formats._format import Format, WriteOptions
 
 if TYPE_CHECKING:
     from rnnbench.capture import Captured
 
-SUFFIX = ".ts"
 
-
-def available() -> str | None:
-    """Why it cannot be written here; None where it can."""
-    return None if find_spec("torch") else "torch is not installed: pip install torch"
-
-
-def write(captured: Captured, path: Path, *, metadata: Mapping[str, str]) -> dict[str, Any]:
+def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, Any]:
     """Writes the program as TorchScript source, compiles, freezes and saves it.
 
     The module itself is neither traced, which would unroll its loops, nor scripted, which few
@@ -52,7 +44,7 @@ def write(captured: Captured, path: Path, *, metadata: Mapping[str, str]) -> dic
             module = torch.jit.script(shell)
             module.define(source)
             frozen = torch.jit.freeze(module.eval())
-            frozen.save(str(path), _extra_files={"rnnbench": json.dumps(dict(metadata))})
+            frozen.save(str(path), _extra_files={"rnnbench": json.dumps(dict(options.metadata))})
     except Exception as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise RnnbenchError(
@@ -60,3 +52,10 @@ def write(captured: Captured, path: Path, *, metadata: Mapping[str, str]) -> dic
             f"{lines[0] if lines else one_line(error)}"
         ) from error
     return {"nodes": sum(1 for _ in frozen.graph.nodes())}
+
+
+FORMAT = Format(
+    suffix=".ts",
+    requires={"torch": "torch"},
+    write=write,
+)

@@ -15,6 +15,7 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
+from rnnbench.formats.onnx.profile import ONE_DIRECTION, Profile
 from rnnbench.runtimes.adapters._by_shape import by_shape
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
@@ -172,5 +173,9 @@ RUNTIME = Runtime(
     shapes="pinned",
     engine=True,
     packages=("emx-onnx-cgen",),
-    timing=Timing("onnx", prepare, profile="emx"),
+    profile=Profile(
+        always=("make_explicit_values",),
+        once_pinned=(*ONE_DIRECTION, "gather_backward_slices", "drop_default_direction"),
+    ),
+    timing=Timing("onnx", prepare, rewritten=True),
 )

@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
+from rnnbench.formats.onnx.profile import ONE_DIRECTION, Profile
 from rnnbench.runtimes.adapters._by_shape import by_shape
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
@@ -138,5 +139,6 @@ RUNTIME = Runtime(
     shapes="pinned",
     engine=True,
     packages=("iree-base-compiler", "iree-base-runtime"),
-    timing=Timing("onnx", prepare, profile="iree"),
+    profile=Profile(("drop_lengths", "make_explicit_values"), ONE_DIRECTION),
+    timing=Timing("onnx", prepare, rewritten=True),
 )

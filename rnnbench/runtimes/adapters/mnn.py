@@ -21,6 +21,7 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
+from rnnbench.formats.onnx.profile import EXPLICIT, ONE_DIRECTION, Profile
 from rnnbench.runtimes.adapters._by_shape import by_shape, load_pinned
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
@@ -208,5 +209,10 @@ RUNTIME = Runtime(
     cost="extra",
     engine=True,
     packages=("MNN",),
-    timing=Timing("onnx", prepare, profile="mnn"),
+    profile=Profile(
+        always=(*EXPLICIT, "refuse_ignored", *ONE_DIRECTION),
+        once_pinned=("unroll_scans",),
+        last=("name_outputs",),
+    ),
+    timing=Timing("onnx", prepare, rewritten=True),
 )

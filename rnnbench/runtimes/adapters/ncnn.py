@@ -21,6 +21,7 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
+from rnnbench.formats.onnx.profile import EXPLICIT, Profile
 from rnnbench.runtimes.adapters._by_shape import by_shape
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
@@ -274,5 +275,9 @@ RUNTIME = Runtime(
     shapes="one row",
     engine=True,
     packages=("ncnn", "pnnx"),
+    profile=Profile(
+        always=(*EXPLICIT, "turn_forward"),
+        once_pinned=("unroll_scans", "reverse_rows", "slice_picks", "drop_default_axis"),
+    ),
     timing=Timing("onnx", prepare),  # which writes the form of the profile itself
 )

@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
+from rnnbench.formats.onnx.profile import EXPLICIT, ONE_DIRECTION, Profile
 from rnnbench.runtimes.adapters._by_shape import by_shape
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
@@ -144,5 +145,10 @@ RUNTIME = Runtime(
     cost="extra",
     engine=True,
     packages=("opencv-python-headless",),
-    timing=Timing("onnx", prepare, profile="opencv"),
+    profile=Profile(
+        always=(*EXPLICIT, "refuse_ignored", "turn_into_gru", *ONE_DIRECTION),
+        once_pinned=("unroll_scans",),
+        last=("name_outputs",),
+    ),
+    timing=Timing("onnx", prepare, rewritten=True),
 )

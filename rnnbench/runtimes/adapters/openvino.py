@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
+from rnnbench.formats.onnx.profile import Profile
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
@@ -113,5 +114,6 @@ RUNTIME = Runtime(
     cost="slow",
     engine=True,
     packages=("openvino",),
+    profile=Profile(("drop_lengths", "make_explicit_values")),
     timing=Timing("onnx", prepare, modes={"": ("cpu",), "bound": ("cpu",)}, plans=("full",)),
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
+from rnnbench.formats.onnx.profile import EXPLICIT, ONE_DIRECTION, Profile
 from rnnbench.runtimes.adapters._by_shape import by_shape, load_pinned
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
@@ -119,5 +120,9 @@ RUNTIME = Runtime(
     engine=True,
     packages=("tract",),
     accuracy=4e-6,  # its tanh and sigmoid are rational approximations: up to 2.6e-6 was seen
-    timing=Timing("onnx", prepare, profile="tract"),
+    profile=Profile(
+        always=(*EXPLICIT, "turn_forward"),
+        once_pinned=(*ONE_DIRECTION, "gather_backward_slices"),
+    ),
+    timing=Timing("onnx", prepare, rewritten=True),
 )

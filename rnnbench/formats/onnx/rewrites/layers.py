@@ -1,6 +1,7 @@
-"""Small rewrites of an ONNX graph that do not change what it computes.
+"""RNN, GRU and LSTM nodes as engines want them: states, directions, outputs, activations.
 
-The numbers are those of the pitfalls that each is for.
+Shapes are ONNX's: x [time, batch, input], y [time, directions, batch, hidden], h and c
+[directions, batch, hidden].
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ import numpy as np
 import onnx_ir as ir
 
 from rnnbench.core.errors import RnnbenchError
-from rnnbench.formats.onnx.editing import Adder, all_nodes, direction_of, recurrent_nodes, replace
+from rnnbench.formats.onnx.editing import (
+    Adder,
+    constant_of,
+    direction_of,
+    recurrent_nodes,
+    replace,
+)
+from rnnbench.formats.onnx.rewrites._pass import rewrite
 
 _STATES = {"RNN": (5,), "GRU": (5,), "LSTM": (5, 6)}
 """Which inputs are initial states."""
@@ -27,8 +35,14 @@ _BACKWARDS = -(2**63)
 """The end of a slice that goes backwards to the first element."""
 
 
-def make_explicit_states(model: ir.Model) -> None:
-    """Zeros where a layer has no initial state: tract panics without (pitfall 30d)."""
+@rewrite()
+def make_explicit_states(model: ir.Model) -> int:
+    """Zeros where a layer has no initial state: tract panics without.
+
+    LSTM(x, W, R, B)  ->  zeros = Expand(0, Concat([1], Shape(x)[1:2], [hidden]))
+                          LSTM(x, W, R, B, , zeros, zeros)
+    """
+    places = 0
     for node in recurrent_nodes(model):
         hidden = node.attributes["hidden_size"].as_int()
         directions = 2 if direction_of(node) == "bidirectional" else 1
@@ -46,32 +60,34 @@ def make_explicit_states(model: ir.Model) -> None:
             node.resize_inputs(max(absent) + 1)
         for i in absent:
             node.replace_input_with(i, zeros)
+        places += 1
+    return places
 
 
-def make_explicit_values(model: ir.Model) -> None:
-    """The value of each ConstantOfShape is written down, also where it is 0 (pitfall 30d)."""
-    for node in all_nodes(model):
-        if node.op_type == "ConstantOfShape" and "value" not in node.attributes:
-            node.attributes["value"] = ir.AttrTensor("value", ir.tensor(np.zeros(1, np.float32)))
-
-
-def name_outputs(model: ir.Model) -> None:
+@rewrite()
+def name_outputs(model: ir.Model) -> int:
     """A layer has all its outputs, also those that nobody reads.
+
+        GRU(...) -> , hn  ->  GRU(...) -> gru_unread_0, hn
 
     Where the sequence is left out, MNN returns it as the last state, silently; OpenCV counts them.
     """
+    places = 0
     for node in recurrent_nodes(model):
         node.resize_outputs(_OUTPUTS[node.op_type])
         for i, output in enumerate(node.outputs):
             if not output.name:
                 output.name = f"{node.name}_unread_{i}"
+                places += 1
+    return places
 
 
-def refuse_ignored(model: ir.Model) -> None:
+@rewrite(refuses="lengths and activations of one's own, which MNN and OpenCV ignore silently")
+def refuse_ignored(model: ir.Model) -> int:
     """Stops at what MNN and OpenCV read over, silently: lengths, and functions of one's own.
 
-    Raises:
-        RnnbenchError: a layer has one of them.
+    GRU(x, W, R, B, lengths)        ->  refused
+    RNN(..., activations=["Relu"])  ->  refused
     """
     for node in recurrent_nodes(model):
         lengths = node.inputs[4] if len(node.inputs) > 4 else None
@@ -88,18 +104,24 @@ def refuse_ignored(model: ir.Model) -> None:
                 f"the {node.op_type} {node.name!r} has {said}, which this engine ignores silently: "
                 "run it in another (onnxruntime, openvino, tract)"
             )
+    return 0
 
 
-def turn_into_gru(model: ir.Model) -> None:
+@rewrite()
+def turn_into_gru(model: ir.Model) -> int:
     """An RNN of tanh becomes a GRU whose gates are shut and open: OpenCV has no RNN.
+
+        RNN(x, W, R, B, , h0)  ->  GRU(x, [0, 0, W], [0, 0, R], [-100, 100, Wb, 0, 0, Rb], , h0,
+                                       linear_before_reset=1)
 
     h' = (1 - z) n + z h with z = 0 is n, and n = tanh(W x + Wb + r (R h + Rb)) with r = 1 is what
     the RNN computes. The gates have no weights, and a bias that a sigmoid takes to exactly 0 and 1.
     """
+    places = 0
     for node in recurrent_nodes(model):
         if node.op_type != "RNN" or "clip" in node.attributes:
             continue
-        w, r, b = (_constant(value) for value in [*node.inputs[1:4], None, None][:3])
+        w, r, b = (constant_of(value) for value in [*node.inputs[1:4], None, None][:3])
         if w is None or r is None or (b is None and len(node.inputs) > 3 and node.inputs[3]):
             continue  # its weights are computed
         n, hidden, _ = w.shape
@@ -115,10 +137,25 @@ def turn_into_gru(model: ir.Model) -> None:
         for output, new in zip(list(node.outputs), gru.outputs, strict=True):
             replace(output, new)
         node.graph.remove(node, safe=True)  # type: ignore[union-attr]
+        places += 1
+    return places
 
 
-def split_directions(model: ir.Model, which: Callable[[ir.Node], bool] = lambda _: True) -> None:
-    """A bidirectional layer becomes two: some engines get the second half wrong (pitfall 30b)."""
+@rewrite()
+def split_directions(model: ir.Model) -> int:
+    """A bidirectional layer becomes two: emx-onnx-cgen gets the second half wrong, silently.
+
+    y, hn = GRU(x, W, R, direction=bidirectional)
+        ->  ya, ha = GRU(x, W[0:1], R[0:1], direction=forward)
+            yb, hb = GRU(x, W[1:2], R[1:2], direction=reverse)
+            y, hn = Concat(ya, yb, axis=1), Concat(ha, hb, axis=0)
+    """
+    return split(model)
+
+
+def split(model: ir.Model, which: Callable[[ir.Node], bool] = lambda _: True) -> int:
+    """The same, of those layers for which `which` holds."""
+    places = 0
     for node in recurrent_nodes(model):
         if direction_of(node) != "bidirectional" or not which(node):
             continue
@@ -128,13 +165,27 @@ def split_directions(model: ir.Model, which: Callable[[ir.Node], bool] = lambda 
             both = [half.outputs[i] for half in halves]
             replace(output, add("Concat", both, axis=1 if i == 0 else 0))
         node.graph.remove(node, safe=True)  # type: ignore[union-attr]
+        places += 1
+    return places
 
 
-def turn_forward(model: ir.Model, which: Callable[[ir.Node], bool] = lambda _: True) -> None:
-    """A backward layer becomes a forward one between two reversals (pitfall 30b).
+@rewrite()
+def turn_forward(model: ir.Model) -> int:
+    """A backward layer becomes a forward one between two reversals.
 
-    tract and emx-onnx-cgen return its output in the wrong order, silently.
+        y, hn = GRU(x, ..., direction=reverse)
+            ->  yr, hn = GRU(x[::-1], ..., direction=forward)
+                y = yr[::-1]
+
+    With lengths each row is reversed within its own. tract and emx-onnx-cgen return the output of a
+    backward layer in the wrong order, silently.
     """
+    return turn(model)
+
+
+def turn(model: ir.Model, which: Callable[[ir.Node], bool] = lambda _: True) -> int:
+    """The same, of those layers for which `which` holds."""
+    places = 0
     for node in recurrent_nodes(model):
         if direction_of(node) != "reverse" or not which(node):
             continue
@@ -143,6 +194,7 @@ def turn_forward(model: ir.Model, which: Callable[[ir.Node], bool] = lambda _: T
         steps = x.shape[0] if x is not None and x.shape is not None else None
         node.replace_input_with(0, _reversed(add, x, lengths, steps))
         node.attributes["direction"] = ir.AttrString("direction", "forward")
+        places += 1
         y, after = node.outputs[0], Adder(node, after=True)
         if not y.uses() and not y.is_graph_output():
             continue
@@ -152,43 +204,20 @@ def turn_forward(model: ir.Model, which: Callable[[ir.Node], bool] = lambda _: T
         turned = _reversed(after, after("Squeeze", [y, axis]), lengths, steps)
         turned = after("Unsqueeze", [turned, axis])
         replace(y, turned, but=after.made)
+    return places
 
 
-def gather_backward_slices(model: ir.Model) -> None:
-    """A slice that goes backwards picks its elements by number, where their count is known.
+@rewrite()
+def drop_default_direction(model: ir.Model) -> int:
+    """`forward` is not written down: emx-onnx-cgen refuses an RNN or GRU that says it.
 
-    emx-onnx-cgen has no such slices, and tract none along a dynamic dimension.
+    GRU(x, ..., direction=forward)  ->  GRU(x, ...)
     """
-    for node in list(all_nodes(model)):
-        x = node.inputs[0] if node.inputs else None
-        if node.op_type != "Slice" or x is None or x.shape is None or len(node.inputs) < 5:
-            continue
-        given = [_constant(value) for value in node.inputs[1:5]]
-        if any(array is None or array.size != 1 for array in given):
-            continue
-        start, end, axis, step = (int(array.item()) for array in given if array is not None)
-        size = x.shape[axis]
-        if step < 0 and isinstance(size, int):
-            add = Adder(node)
-            index = add.constant(np.array(range(size)[start:end:step], np.int64))
-            replace(node.outputs[0], add("Gather", [x, index], axis=axis))
-            node.graph.remove(node, safe=True)  # type: ignore[union-attr]
-
-
-def drop_default_direction(model: ir.Model) -> None:
-    """`forward` is not written down: emx-onnx-cgen refuses an RNN or GRU that says it."""
-    for node in recurrent_nodes(model):
-        if direction_of(node) == "forward":
-            node.attributes.pop("direction", None)
-
-
-def forget_shapes(model: ir.Model) -> None:
-    """No shapes but those of inputs and outputs: stale ones stop engines (pitfall 30d)."""
-    own = {*model.graph.inputs, *model.graph.outputs}
-    for node in all_nodes(model):
-        for value in node.outputs:
-            if value not in own:
-                value.shape = None
+    said = [node for node in recurrent_nodes(model) if "direction" in node.attributes]
+    forward = [node for node in said if direction_of(node) == "forward"]
+    for node in forward:
+        node.attributes.pop("direction")
+    return len(forward)
 
 
 def _half(node: ir.Node, add: Adder, index: int) -> ir.Node:
@@ -237,8 +266,3 @@ def _reversed_rows(add: Adder, value: ir.Value | None, lengths: ir.Value) -> ir.
     flat = add("Reshape", [value, add("Concat", [every, features], axis=0)])
     picked = add("Gather", [flat, add("Reshape", [index, every])], axis=0)
     return add("Reshape", [picked, add("Shape", [value])])
-
-
-def _constant(value: ir.Value | None) -> np.ndarray[Any, Any] | None:
-    tensor = value.const_value if value is not None else None
-    return None if tensor is None else tensor.numpy()

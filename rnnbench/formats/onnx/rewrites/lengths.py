@@ -18,7 +18,8 @@ import numpy as np
 import onnx_ir as ir
 
 from rnnbench.formats.onnx.editing import Adder, direction_of, recurrent_nodes, replace
-from rnnbench.formats.onnx.rewrites.layers import split_directions, turn_forward
+from rnnbench.formats.onnx.rewrites._pass import rewrite
+from rnnbench.formats.onnx.rewrites.layers import split, turn
 
 _SATURATED = 100.0
 """Where a sigmoid in float32 is 1, and (next to) 0 at its negative."""
@@ -27,15 +28,23 @@ _USUAL = ["sigmoid", "tanh", "tanh"]
 """The activations of an LSTM, in lower case: others have no end that is 0 or 1."""
 
 
-def drop_lengths(model: ir.Model) -> None:
-    """Takes `sequence_lens` from each layer; both directions become forward layers first."""
+@rewrite()
+def drop_lengths(model: ir.Model) -> int:
+    """Takes `sequence_lens` from each layer; both directions become forward layers first.
+
+    y, hn = GRU(x, W, R, B, lengths, h0)
+        ->  every = GRU(x, W, R, B, , h0)
+            y = Where(step < lengths, every, 0)
+            hn = ReduceSum(Where(step == lengths - 1, every, 0), axis=0)
+    """
     if not any(_lengths(node) for node in recurrent_nodes(model)):
-        return
-    split_directions(model, _ragged)
-    turn_forward(model, _ragged)
+        return 0
+    places = split(model, _ragged) + turn(model, _ragged)
     for node in recurrent_nodes(model):
         if _ragged(node) and direction_of(node) == "forward":
             _drop(node)
+            places += 1
+    return places
 
 
 def _ragged(node: ir.Node) -> bool:

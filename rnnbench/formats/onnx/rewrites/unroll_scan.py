@@ -7,24 +7,33 @@ import onnx_ir as ir
 
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.formats.onnx.editing import Adder, all_nodes, replace
+from rnnbench.formats.onnx.rewrites._pass import rewrite
 
 _MOST_NODES = 200_000
 
 
-def unroll_scans(model: ir.Model) -> None:
-    """A Scan of a known length becomes its steps, one after the other (pitfalls 30b, 30d).
+@rewrite(needs_sizes=True, refuses="more nodes than any engine takes")
+def unroll_scans(model: ir.Model) -> int:
+    """A Scan of a known length becomes its steps, one after the other.
 
-    Raises:
-        RnnbenchError: that is more nodes than any engine takes.
+        hn, y = Scan(h0, x [2, ...], body)
+            ->  h1, y1 = body(h0, Gather(x, 0))
+                hn, y2 = body(h1, Gather(x, 1))
+                y = Concat(Unsqueeze(y1), Unsqueeze(y2))
+
+    IREE is wrong on a Scan, silently; tract stops at shapes that PyTorch leaves in its body.
     """
     from onnx_ir.passes import common
 
+    places = 0
     common.LiftSubgraphInitializersToMainGraphPass()(model)
     for node in list(all_nodes(model)):
         if node.op_type == "Scan" and node.graph is model.graph:
             steps = _steps(node)
-            if steps is not None:
+            if steps:
                 _unroll(node, steps)
+                places += 1
+    return places
 
 
 def _steps(node: ir.Node) -> int | None:
@@ -44,8 +53,6 @@ def _unroll(node: ir.Node, steps: int) -> None:
         raise RnnbenchError(
             f"{steps} steps of {len(body)} nodes each are too many to unroll: pin a shorter time"
         )
-    if steps == 0:
-        return
     count = node.attributes["num_scan_inputs"].as_int()
     held = len(node.inputs) - count
     axes = _ints(node, "scan_input_axes", count)

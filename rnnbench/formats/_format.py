@@ -1,0 +1,59 @@
+"""What a format is: one record in each module of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.core.requirements import not_installed
+
+if TYPE_CHECKING:
+    from rnnbench.capture import Captured
+    from rnnbench.core.model import Model
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """What `export` was asked for; each format takes what is its own.
+
+    Attributes:
+        metadata: what a file says of itself.
+        opset: of ONNX; the format's own default where it is None.
+        profile: of ONNX for other engines; `portable` unless one is named.
+        pin: dimensions that become fixed in that file, with their sizes.
+    """
+
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    opset: int | None = None
+    profile: str = "portable"
+    pin: Mapping[str, int] = field(default_factory=dict)
+
+
+def _nothing(model: Model, options: WriteOptions) -> None:
+    """Refuses nothing."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to write a captured program; `FORMAT` in a module here, whose name is its own.
+
+    Attributes:
+        suffix: of the file: `model<suffix>`.
+        requires: module -> the distribution that brings it, of all that must be installed.
+        write: writes the file; returns what the manifest says of the artifact. It raises
+            RnnbenchError where the program has no form in it.
+        refuse: raises RnnbenchError on options that cannot be, before anything is captured.
+        lacks: what else is not here (a compiler), in one line that says what brings it.
+    """
+
+    suffix: str
+    requires: Mapping[str, str]
+    write: Callable[[Captured, Path, WriteOptions], dict[str, Any]]
+    refuse: Callable[[Model, WriteOptions], None] = _nothing
+    lacks: Callable[[], str | None] = lambda: None
+
+    def missing(self) -> str | None:
+        """Why it cannot be written here, and what brings it; None where it can."""
+        return not_installed(self.requires) or self.lacks()
