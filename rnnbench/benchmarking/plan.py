@@ -131,8 +131,8 @@ def check_plan(plan: Plan) -> None:
     Raises:
         RnnbenchError: a name is unknown.
     """
-    from rnnbench.commands._pipeline import is_source
     from rnnbench.models import variants
+    from rnnbench.models.sources import is_source
 
     known = (*CELLS, *(n for n in variants.names() if n not in CELLS))
     for target in plan.targets:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices
 from rnnbench.models import tasks, variants
+from rnnbench.models.sources import file_of, is_source
 
 if TYPE_CHECKING:
     from rnnbench.checking.report import CheckReport
@@ -80,7 +81,7 @@ def find_targets(given: Sequence[str]) -> tuple[str, ...]:
                 f"{choices('variant', target, variants.names())}, "
                 "or give FILE.py[:function] or package.module:function"
             )
-        file = Path(_file_of(target))
+        file = Path(file_of(target))
         if file.suffix == ".py" and not file.is_file():
             raise RnnbenchError(f"there is no file {file}: give FILE.py[:function]")
     return tuple(dict.fromkeys(given)) or variants.names()
@@ -104,11 +105,6 @@ def find_formats(given: Iterable[str]) -> tuple[str, ...]:
 def check_task(name: str) -> None:
     """Raises where there is no such task, or its data are missing."""
     tasks.load(name)
-
-
-def is_source(target: str) -> bool:
-    """Whether a target names somebody's own code, not a variant."""
-    return ":" in target or _file_of(target).endswith(".py")
 
 
 def train_one(variant: str, training: TrainingOptions, on_progress: Tell) -> Trained:
@@ -181,7 +177,7 @@ def _make(
         return trained.model, trained.metadata, trained.source
     from rnnbench.models import sources
 
-    kind = "file" if _file_of(target).endswith(".py") else "import"
+    kind = "file" if file_of(target).endswith(".py") else "import"
     return sources.load(target), None, {"kind": kind, "spec": target}
 
 
@@ -198,9 +194,3 @@ def _export(
         source=source,
         **exporting.options,
     )
-
-
-def _file_of(target: str) -> str:
-    """The part before the function; the colon of a Windows drive belongs to the file."""
-    file, _, function = target.rpartition(":")
-    return file if file and not function.endswith(".py") else target

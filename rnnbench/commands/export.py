@@ -100,7 +100,8 @@ def _export_all(
     """Exports one after the other; a failure of one of several becomes its row."""
     from rnnbench.capture.explain import explain_target
     from rnnbench.checking.report import failed, merge
-    from rnnbench.commands._pipeline import export_one, is_source
+    from rnnbench.commands._pipeline import export_one
+    from rnnbench.models.sources import is_source
 
     progress = Progress(len(names))
     reports = []

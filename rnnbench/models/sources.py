@@ -139,3 +139,14 @@ def _refuse_code_of_a_bundle(name: str) -> None:
 
 def _a(value: Any) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+def is_source(target: str) -> bool:
+    """Whether a target names somebody's own code, not a variant."""
+    return ":" in target or file_of(target).endswith(".py")
+
+
+def file_of(target: str) -> str:
+    """The part before the function; the colon of a Windows drive belongs to the file."""
+    file, _, function = target.rpartition(":")
+    return file if file and not function.endswith(".py") else target
