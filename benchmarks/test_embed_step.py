@@ -17,7 +17,8 @@ from conftest import Keep, skip
 
 import rnnbench
 from rnnbench.benchmarking.measuring.paired import compared
-from rnnbench.embedding import embed, find_target
+from rnnbench.embedding.project import embed
+from rnnbench.embedding.target import find_target
 from rnnbench.models import variants
 
 HERE = Path(__file__).parent

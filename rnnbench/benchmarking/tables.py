@@ -8,6 +8,7 @@ from typing import Any
 
 from rnnbench.benchmarking.measuring.roofline import limit_seconds
 from rnnbench.benchmarking.results import Cost, Entry, Latency, Ratio, Results
+from rnnbench.core.tables import format_table
 
 _LEFT = ("model", "form", "runtime", "device", "what", "this", "against", "verdict", "note")
 
@@ -125,8 +126,6 @@ def _scaled(value: float | None, factor: float, digits: int) -> str:
 
 def _table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Empty columns are left out; a size that is the same in each row is named once, above."""
-    from tabulate import tabulate
-
     rows = list(rows)
     if not rows:
         return ""
@@ -142,10 +141,6 @@ def _table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
         if any(column) and name not in same
     ]
     said = ", ".join(f"{name} {value}" for name, value in same.items() if value)
-    table = tabulate(
-        list(zip(*(column for _, column in kept), strict=True)),
-        headers=[name for name, _ in kept],
-        disable_numparse=True,
-        colalign=["left" if name in _LEFT else "right" for name, _ in kept],
-    )
-    return f"({said})\n{table}" if said else str(table)
+    names = [name for name, _ in kept]
+    table = format_table(names, zip(*(c for _, c in kept), strict=True), words=_LEFT)
+    return f"({said})\n{table}" if said else table

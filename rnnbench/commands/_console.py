@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from rnnbench.core.tables import format_table, format_tight_table
+
 if TYPE_CHECKING:
-    from rnnbench.checking.report import OutputRow
+    from rnnbench.checking.report import CheckReport, OutputRow
 
 SHORT = 30
 """Characters of a reason that fits into a table."""
@@ -20,22 +22,7 @@ SHORT = 30
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on stdout."""
-    from tabulate import tabulate
-
-    click.echo(tabulate(list(rows), headers=headers, disable_numparse=True), color=_colour())
-
-
-def narrow_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table as narrow as its cells; a header is a word a line, and empty columns are left out."""
-    kept = [i for i in range(len(headers)) if any(row[i] for row in rows)]
-    columns = [([*headers[i].split()], [row[i] for row in rows]) for i in kept]
-    widths = [max(map(len, (*head, *cells))) for head, cells in columns]
-    height = max(len(head) for head, _ in columns)
-    lines = [[(head[k : k + 1] or [""])[0] for head, _ in columns] for k in range(height)]
-    lines.append(["-" * width for width in widths])
-    lines += [list(line) for line in zip(*(cells for _, cells in columns), strict=True)]
-    pairs = (zip(line, widths, strict=True) for line in lines)
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in p).rstrip() for p in pairs)
+    click.echo(format_table(headers, rows), color=_colour())
 
 
 def print_json(value: Any) -> None:
@@ -190,3 +177,35 @@ def _width() -> int:
     import shutil
 
     return shutil.get_terminal_size().columns - 1
+
+
+def format_report(report: CheckReport) -> str:
+    """The report as a table, then the reasons, and the cases that could not be compared."""
+    headers = ["model", "format", "runtime", "output", "cases", "max abs", "max rel"]
+    headers += ["tolerance needed", "noise floor", "worst case", "first step off"]
+    headers += ["same argmax", "verdict"]
+    models = {row.model for row in report.rows}
+    table = [
+        [
+            "" if len(models) == 1 else row.model,
+            *(row.format, row.runtime + (" (pinned)" if row.pinned else "")),
+            *(row.output, str(row.cases)),
+            *map(
+                _shown,
+                (row.worst_error, row.relative_error, row.tolerance_needed, row.noise_floor),
+            ),
+            row.worst_case,
+            "" if row.first_step is None else str(row.first_step),
+            "" if row.same_argmax is None else f"{100 * row.same_argmax:.5g} %",
+            row.verdict,
+        ]
+        for row in report.rows
+    ]
+    title = [f"model {models.pop()}"] if len(models) == 1 else []
+    notes = reasons(report.rows, fitting=0)
+    notes += [f"not compared at {case}: {why}" for case, why in report.skipped.items()]
+    return "\n".join([*title, format_tight_table(headers, table, fold=True), *notes, *report.notes])
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.1e}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnbench.commands._console import note, print_json, print_verdicts
+from rnnbench.core.documents import document
 from rnnbench.core.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -39,13 +40,13 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def finish(report: CheckReport, as_json: bool, details: bool = False) -> int:
+def finish(verb: str, report: CheckReport, as_json: bool, details: bool = False) -> int:
     """Prints a report; the code is 1 where something differs."""
     from rnnbench.checking.report import summarise
-    from rnnbench.commands._check_table import format_report
+    from rnnbench.commands._console import format_report
 
     if as_json:
-        print_json(report.to_json())
+        print_json(document(verb, report.to_json(), ok=report.ok))
     elif details:
         click.echo(format_report(report))
     else:

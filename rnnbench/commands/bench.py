@@ -12,6 +12,7 @@ import click
 
 from rnnbench.commands._console import note, print_json
 from rnnbench.commands._options import DIFFERS, FINE, INTERRUPTED, as_json
+from rnnbench.core.documents import document
 
 if TYPE_CHECKING:
     from rnnbench.benchmarking.plan import Item, Plan
@@ -61,7 +62,7 @@ def command(
         outcome = run_plan(plan, out, name=name, resume=resume, on_progress=on_progress)
     if outcome.path is not None:
         if as_json:
-            print_json(json.loads(outcome.path.read_text("utf-8")))
+            print_json(document("bench", json.loads(outcome.path.read_text("utf-8"))))
         else:
             click.echo(format_results(read_file(outcome.path)))
         note(f"{outcome.measured} of {outcome.total} measured: {outcome.path}")

@@ -95,7 +95,7 @@ def command(
     if as_json and bisect:
         print_json(report.to_json() | {"bisect": [found.to_json() for found in smallest]})
         return FINE if report.ok else DIFFERS
-    code = finish(report, as_json, details)
+    code = finish("check", report, as_json, details)
     for found in smallest:
         click.echo("\n" + format_minimal(found))
     return code

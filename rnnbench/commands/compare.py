@@ -6,6 +6,7 @@ import click
 
 from rnnbench.commands._console import print_json
 from rnnbench.commands._options import DIFFERS, FINE, as_json
+from rnnbench.core.documents import document
 
 
 @click.command(short_help="Say which measurements changed.")
@@ -32,8 +33,9 @@ def command(
         raise RnnbenchError("--json and --markdown: give one of them")
     limit = threshold(fail_on)
     comparison = compare_results(old, new, across_machines=across_machines)
+    fine = not comparison.regressions(limit)
     if as_json:
-        print_json(to_json(comparison, limit))
+        print_json(document("compare", to_json(comparison, limit), ok=fine))
     else:
         click.echo(format_comparison(comparison, limit, "markdown" if markdown else "text"))
-    return DIFFERS if comparison.regressions(limit) else FINE
+    return FINE if fine else DIFFERS

@@ -8,6 +8,7 @@ import click
 
 from rnnbench.commands._console import note, print_json
 from rnnbench.commands._options import DIFFERS, FINE, as_json
+from rnnbench.core.documents import document
 from rnnbench.core.errors import RnnbenchError
 
 
@@ -79,7 +80,7 @@ def command(
             on_progress=lambda line, about=about: note(about + line),  # type: ignore[misc]
         )
     if as_json:
-        print_json([row.to_json() for row in rows])
+        print_json(document("conform", {"rows": [r.to_json() for r in rows]}, ok=is_fine(rows)))
     elif matrix or markdown or len(opened) > 1:
         click.echo(format_matrix(rows, markdown=markdown))
     else:

@@ -6,6 +6,8 @@ import click
 
 from rnnbench.commands._console import print_json
 from rnnbench.commands._options import as_json
+from rnnbench.core.documents import document
+from rnnbench.core.tables import format_table
 
 
 @click.command(short_help="Write a project in another language.")
@@ -31,7 +33,8 @@ def command(
 
     from rnnbench.core.bundle import Bundle
     from rnnbench.core.errors import RnnbenchError
-    from rnnbench.embedding import embed, find_target
+    from rnnbench.embedding.project import embed
+    from rnnbench.embedding.target import find_target
 
     if listed:
         return _list(as_json)
@@ -48,9 +51,7 @@ def command(
 
 
 def _list(as_json: bool) -> int:
-    from tabulate import tabulate
-
-    from rnnbench.embedding import targets
+    from rnnbench.embedding.target import targets
 
     rows = [
         {
@@ -63,7 +64,7 @@ def _list(as_json: bool) -> int:
         for t in targets().values()
     ]
     if as_json:
-        print_json(rows)
+        print_json(document("embed", {"targets": rows}))
     else:
-        click.echo(tabulate(rows, headers="keys"))
+        click.echo(format_table([*rows[0]], [[*row.values()] for row in rows]))
     return 0

@@ -73,7 +73,7 @@ def command(
         runs=None if runs is None else Path(runs),
         progress=sys.stderr.isatty() and len(names) == 1,
     )
-    return finish(_export_all(names, training, exporting, explain), as_json)
+    return finish("export", _export_all(names, training, exporting, explain), as_json)
 
 
 def _portable(profile: str | None, engine: str | None, pins: str | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import click
 
 from rnnbench.commands._console import note, print_json, print_table
 from rnnbench.commands._options import DIFFERS, FINE, as_json
+from rnnbench.core.documents import document
 from rnnbench.core.errors import RnnbenchError
 
 
@@ -27,12 +28,15 @@ def command(files: tuple[str, ...], diff: bool, as_json: bool) -> int:
         if any(report.format != "onnx" for report in reports):
             note("the weights are not compared: that is done where both files are ONNX")
         if as_json:
-            print_json([dict(zip(("what", "a", "b"), row, strict=True)) for row in rows])
+            found = [dict(zip(("what", "a", "b"), row, strict=True)) for row in rows]
+            print_json(
+                document("inspect-diff", {"files": list(files), "differences": found}, ok=not found)
+            )
         else:
             print_table(["differs", *files], rows)
         return DIFFERS if rows else FINE
     if as_json:
-        print_json([report.to_json() for report in reports])
+        print_json(document("inspect", {"files": [report.to_json() for report in reports]}))
     else:
         click.echo("\n\n".join(map(format_inspection, reports)))
     return FINE if all(report.ok for report in reports) else DIFFERS

@@ -1,13 +1,18 @@
-"""`list`: what there is here."""
+"""`list`: what there is on this machine: variants, tasks, formats, runtimes and devices."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from types import ModuleType
 
 import click
 
 from rnnbench.commands._console import print_json, print_table
 from rnnbench.commands._options import as_json
+from rnnbench.core.documents import document
+from rnnbench.core.errors import choices
+
+KINDS = ("variants", "tasks", "formats", "runtimes", "devices")
 
 
 @click.command(short_help="Show variants, tasks, formats, runtimes.")
@@ -18,18 +23,89 @@ def command(kinds: tuple[str, ...], as_json: bool) -> None:
 
     KINDS: variants, tasks, formats, runtimes, devices; all unless given.
     """
-    from rnnbench.commands._listing import KINDS, items
-    from rnnbench.core.errors import choices
-
     for kind in kinds:
         if kind not in KINDS:
             raise choices("kind", kind, KINDS)
-    found = items(kinds or KINDS)
+    found = find_items(kinds or KINDS)
     if as_json:
-        print_json([asdict(item) | {"available": item.reason is None} for item in found])
+        items = [asdict(item) | {"available": item.reason is None} for item in found]
+        print_json(document("list", {"items": items}))
         return
     rows = []
     for item in found:
         missing = click.style("not available", fg="yellow") + f": {item.reason}"
         rows.append((item.kind, item.name, missing if item.reason else item.description))
     print_table(["kind", "name", "what it is"], rows)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line of the list.
+
+    Attributes:
+        kind: the plural folder it is in, or `devices`.
+        name: what to give on the command line.
+        description: one line.
+        reason: why it cannot be used here; None where it can.
+    """
+
+    kind: str
+    name: str
+    description: str
+    reason: str | None = None
+
+
+def find_items(kinds: tuple[str, ...] = KINDS) -> tuple[Item, ...]:
+    """Everything of these kinds, in their order."""
+    find = {
+        "variants": _variants,
+        "tasks": _tasks,
+        "formats": lambda: _plugins("formats"),
+        "runtimes": lambda: _plugins("runtimes"),
+        "devices": _devices,
+    }
+    return tuple(item for kind in kinds for item in find[kind]())
+
+
+def _variants() -> list[Item]:
+    from rnnbench.models import variants
+
+    return [Item("variants", name, variants.describe(name)) for name in variants.names()]
+
+
+def _tasks() -> list[Item]:
+    from rnnbench.models import tasks
+
+    return [
+        Item("tasks", name, tasks.describe(name), tasks.available(name)) for name in tasks.names()
+    ]
+
+
+def _plugins(folder: str) -> list[Item]:
+    from rnnbench.core import plugins
+
+    found = []
+    for name in plugins.names(folder):
+        module = plugins.load(folder, name)
+        record = module.RUNTIME if folder == "runtimes" else module.FORMAT
+        found.append(Item(folder, name, _first_line(module), record.missing()))
+    return found
+
+
+def _devices() -> list[Item]:
+    from rnnbench import runtimes
+
+    users: dict[str, list[str]] = {"cpu": []}
+    for name, runtime in runtimes.every().items():
+        for device in runtime.devices() if runtime.missing() is None else ():
+            users.setdefault(device, []).append(name)
+    found = [Item("devices", device, f"for {', '.join(by)}") for device, by in users.items()]
+    if not any(device.startswith("cuda") for device in users):
+        found.append(
+            Item("devices", "cuda", "NVIDIA GPUs", "no installed runtime sees one on this machine")
+        )
+    return found
+
+
+def _first_line(module: ModuleType) -> str:
+    return (module.__doc__ or module.__name__).strip().splitlines()[0]

@@ -9,6 +9,7 @@ import click
 
 from rnnbench.commands._console import note, print_json
 from rnnbench.commands._options import as_json
+from rnnbench.core.documents import document
 
 if TYPE_CHECKING:
     from rnnbench.benchmarking.report.material import Material
@@ -46,13 +47,13 @@ def command(
     if as_json:
         from rnnbench.benchmarking.report.values import to_json
 
-        print_json(to_json(report.material, report.advices, report.doubts))
+        print_json(document("report", to_json(report.material, report.advices, report.doubts)))
     elif style == "csv":
         from rnnbench.benchmarking.report.values import to_csv
 
         click.echo(to_csv(report.material), nl=False)
     elif style == "markdown" or (html is None and png is None):
-        click.echo(format_report(report, style or "text"))
+        click.echo(format_report(report, "markdown" if style else "text"))
     else:
         click.echo(format_first_lines(report))
 

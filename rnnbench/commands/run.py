@@ -8,6 +8,7 @@ import click
 
 from rnnbench.commands._console import note, print_json
 from rnnbench.commands._options import as_json
+from rnnbench.core.documents import document
 
 
 @click.command(short_help="Run a bundle on text, a CSV or an .npz.")
@@ -36,6 +37,6 @@ def command(
     for line in said.notes:
         note(line)
     if as_json:
-        print_json(said.values)
+        print_json(document("run", said.values))
     else:
         click.echo(said.text)

@@ -10,6 +10,7 @@ import click
 
 from rnnbench.commands._console import Progress, metric_rows, print_json, print_table
 from rnnbench.commands._options import as_json, training_options
+from rnnbench.core.documents import document
 
 
 @click.command(short_help="Train variants on a task.")
@@ -40,7 +41,8 @@ def command(names: tuple[str, ...], as_json: bool, runs: str, resume: bool, **op
         trained.append(train_one(name, training, progress.on_progress))
         progress.on_end("trained")
     if as_json:
-        print_json([{"model": t.model.name, "metrics": t.metrics} for t in trained])
+        rows = [{"model": t.model.name, "metrics": t.metrics} for t in trained]
+        print_json(document("train", {"models": rows}))
         return
     print_table(
         ["model", "metric", "value", "baseline"],

@@ -27,7 +27,8 @@ from rnnbench.checking.conformance.rows import Compared, ConformanceRow, format_
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.verdicts import Verdict
-from rnnbench.embedding import Target, embed, find_target, targets
+from rnnbench.embedding.project import embed
+from rnnbench.embedding.target import Target, find_target, targets
 
 __all__ = ["ConformanceRow", "conform", "format_conformed"]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.core import plugins
+from rnnbench.core.tables import format_table
 from rnnbench.inspection import readers
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.program import Port
@@ -99,8 +100,6 @@ def _hazards(flow: Flow, recurrences: tuple[Recurrence, ...]) -> tuple[Hazard, .
 
 def format_inspection(report: Inspection) -> str:
     """A file's sizes, its recurrences, then its hazards."""
-    from tabulate import tabulate
-
     opset = f", opset {report.opset}" if report.opset else ""
     dynamic = ", ".join(report.dynamic) or "none known"
     lines = [
@@ -110,10 +109,10 @@ def format_inspection(report: Inspection) -> str:
     ]
     rows = [_row(r) for r in report.recurrences]
     heads = ["recurrence", "form", "kind", "sizes", "direction", "state in", "state out", "lengths"]
-    lines += ["", tabulate(rows, heads, disable_numparse=True) if rows else "no recurrence found"]
+    lines += ["", format_table(heads, rows) if rows else "no recurrence found"]
     hazards = [[h.severity, h.name, h.pitfall, h.where, h.what] for h in report.hazards]
     heads = ["severity", "hazard", "pitfall", "where", "what"]
-    lines += ["", tabulate(hazards, heads, disable_numparse=True) if hazards else "no hazards"]
+    lines += ["", format_table(heads, hazards) if hazards else "no hazards"]
     remedies = {h.name: h.remedy for h in report.hazards}
     return "\n".join([*lines, *(f"{name}: {remedy}" for name, remedy in remedies.items())])
 

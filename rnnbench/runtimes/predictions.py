@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from rnnbench.core.documents import plain
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays
+from rnnbench.core.tables import format_table
 from rnnbench.runtimes.predict import Forecast, run_csv, run_npz, run_text
 from rnnbench.runtimes.session import Session
 
@@ -74,8 +76,6 @@ def answer(session: Session, feed: PredictInput) -> Answer:
 
 
 def _forecasts(session: Session, found: list[Forecast], last: int) -> Answer:
-    from tabulate import tabulate
-
     target = session.bundle.metadata["target"]
     shown = found[-last:] if last else found
     named = any(forecast.symbol for forecast in shown)
@@ -94,7 +94,7 @@ def _forecasts(session: Session, found: list[Forecast], last: int) -> Answer:
     hidden = len(found) - len(shown)
     notes = (f"the last {len(shown)} of {len(found)} forecasts; --rows 0 shows all",)
     return Answer(
-        tabulate(rows, headers=[*headers, "it was"], disable_numparse=True),
+        format_table([*headers, "it was"], rows),
         {"target": target["column"], "unit": target["unit"], "rows": [asdict(f) for f in shown]},
         notes if hidden else (),
     )
@@ -111,11 +111,11 @@ def _arrays(outputs: Arrays, save: str | None) -> Answer:
         name: {
             "dtype": str(array.dtype),
             "shape": list(array.shape),
-            "values": _finite(array.tolist()),
+            "values": plain(array.tolist()),
         }
         for name, array in outputs.items()
     }
-    return Answer("\n".join(blocks), values, (f"written to {save}",) if save else ())
+    return Answer("\n".join(blocks), {"outputs": values}, (f"written to {save}",) if save else ())
 
 
 def _save(outputs: Arrays, path: Path) -> None:
@@ -131,10 +131,3 @@ def _save(outputs: Arrays, path: Path) -> None:
         ) from None
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become strings."""
-    if isinstance(value, list):
-        return [_finite(element) for element in value]
-    return value if not isinstance(value, float) or np.isfinite(value) else str(value)

@@ -12,7 +12,7 @@ import torch
 import rnnbench
 from rnnbench.checking.check import check as check_isolated
 from rnnbench.checking.report import merge
-from rnnbench.commands._check_table import format_report
+from rnnbench.commands._console import format_report
 from rnnbench.core.bundle import Bundle, write_manifest
 from rnnbench.core.errors import RnnbenchError, Unavailable
 from rnnbench.models import variants

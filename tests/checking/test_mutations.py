@@ -13,7 +13,7 @@ import rnnbench
 from rnnbench import Model, TensorSpec
 from rnnbench.cases.cases import plan_cases, write_cases
 from rnnbench.checking.check import check
-from rnnbench.commands._check_table import format_report
+from rnnbench.commands._console import format_report
 from rnnbench.core.bundle import Bundle
 from rnnbench.models import variants
 from tests.helpers import mutations_onnx, mutations_torchscript

@@ -267,7 +267,7 @@ def test_what_check_saved_can_be_run_again(run, tmp_path):
 
 
 def test_a_bug_is_one_line_unless_the_traceback_is_asked_for(run, monkeypatch):
-    monkeypatch.setattr("rnnbench.commands._listing.items", lambda kinds: 1 / 0)
+    monkeypatch.setattr("rnnbench.commands.list.find_items", lambda kinds: 1 / 0)
     code, _, err = run("list")
     assert code == 2
     assert "bug in rnnbench (ZeroDivisionError: division by zero)" in err
@@ -281,7 +281,7 @@ def test_ctrl_c_is_quiet(run, monkeypatch):
     def interrupt(kinds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rnnbench.commands._listing.items", interrupt)
+    monkeypatch.setattr("rnnbench.commands.list.find_items", interrupt)
     code, out, err = run("list")
     assert (code, out, err.strip()) == (130, "", "")
 

@@ -18,9 +18,10 @@ from rnnbench.cases.golden import Record, golden_records, read_arrays, write_arr
 from rnnbench.commands.conform import command as conform_command
 from rnnbench.commands.embed import command as embed_command
 from rnnbench.core.bundle import Bundle
-from rnnbench.embedding import embed, find_target, targets
 from rnnbench.embedding.conform import conform, format_conformed
 from rnnbench.embedding.literals import c_string
+from rnnbench.embedding.project import embed
+from rnnbench.embedding.target import find_target, targets
 from rnnbench.models import variants
 from rnnbench.models.variants import Options
 from tests.helpers.task_models import FORMATS, MODELS, with_other_weights

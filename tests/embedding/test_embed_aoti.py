@@ -4,8 +4,8 @@ import pytest
 
 import rnnbench
 from rnnbench.core.bundle import Bundle
-from rnnbench.embedding import find_target
 from rnnbench.embedding.conform import conform, format_conformed
+from rnnbench.embedding.target import find_target
 from rnnbench.models import variants
 from rnnbench.models.variants import Options
 

@@ -10,7 +10,8 @@ import pytest
 
 import rnnbench
 from rnnbench.cases.golden import Record, read_arrays, write_arrays
-from rnnbench.embedding import embed, find_target
+from rnnbench.embedding.project import embed
+from rnnbench.embedding.target import find_target
 from rnnbench.models import variants
 from rnnbench.models.variants import Options
 

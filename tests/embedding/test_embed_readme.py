@@ -15,10 +15,11 @@ from rnnbench import Model, RnnbenchError, TensorSpec
 from rnnbench.cases.golden import describe_model, read_arrays
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.markdown import code, paragraph, table
-from rnnbench.embedding import embed, find_target, targets
 from rnnbench.embedding.conform import conform
 from rnnbench.embedding.describe import about, meaning
+from rnnbench.embedding.project import embed
 from rnnbench.embedding.readme import fill, words_of
+from rnnbench.embedding.target import find_target, targets
 from rnnbench.models import variants
 from rnnbench.models.variants import Options
 from tests.embedding.test_embed_native import Ragged
@@ -252,7 +253,7 @@ def test_a_dtype_that_a_target_lacks_is_one_line(typed, tmp_path, target):
 
 
 def test_conform_goes_on_where_a_target_lacks_a_dtype(typed, monkeypatch):
-    monkeypatch.setattr("rnnbench.embedding.Target.missing", lambda self: "")
+    monkeypatch.setattr("rnnbench.embedding.target.Target.missing", lambda self: "")
     (row,) = conform(typed, ["c-onnxruntime"])
     assert (row.verdict, row.reason[:16]) == ("failed", "'best' is int16,")
 

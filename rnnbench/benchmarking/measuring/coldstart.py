@@ -88,7 +88,7 @@ def start_cold(item: Item, source: Source, arrays: Arrays, folder: Path) -> Cold
 
 def run_job(job: dict[str, Any]) -> dict[str, Any]:
     """What the child does."""
-    from rnnbench.benchmarking.measuring.measure import inference
+    from rnnbench.benchmarking.measuring.inference_mode import inference_mode
 
     way, conditions, folder = job["way"], job["conditions"], Path(job["folder"])
     timing = timing_of(way["runtime"])
@@ -97,7 +97,7 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
     with np.load(folder / "inputs.npz", allow_pickle=False) as stored:
         arrays = dict(stored)
     specs = tuple(TensorSpec(**spec) for spec in job["inputs"])
-    with _conditions(timing, inference, threads):
+    with _conditions(timing, inference_mode, threads):
         before = peak_memory()
         start = perf_counter()
         module = None if job["path"] else _module(job["target"], way["form"], conditions, folder)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -14,14 +12,14 @@ import numpy as np
 from rnnbench import runtimes
 from rnnbench.benchmarking.measuring import coldstart
 from rnnbench.benchmarking.measuring.artifacts import Artifacts, assert_right
+from rnnbench.benchmarking.measuring.inference_mode import inference_mode
 from rnnbench.benchmarking.measuring.networks import expected, inputs_for, work_of
 from rnnbench.benchmarking.measuring.paired import Compared, interleave
 from rnnbench.benchmarking.measuring.sampling import Effort, Samples, sample
 from rnnbench.benchmarking.plan import Item, timing_of
 from rnnbench.core.cuda import event_seconds
 from rnnbench.core.errors import Unavailable
-from rnnbench.core.known_warnings import scattered_weights, torchscript_deprecation
-from rnnbench.core.threads import torch_threads
+from rnnbench.core.known_warnings import torchscript_deprecation
 
 _EVENT_CALLS = 100
 
@@ -55,7 +53,7 @@ def measure(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
     """
     function = {"latency": _latency, "ratio": _ratio, "cost": _cost}[item.kind]
     try:
-        with inference(item.conditions.threads):
+        with inference_mode(item.conditions.threads):
             return function(item, artifacts, effort)
     finally:
         if (
@@ -65,15 +63,6 @@ def measure(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
 
             with torchscript_deprecation():  # torch 2.11 uses it where this imports
                 torch.compiler.reset()
-
-
-@contextmanager
-def inference(threads: int) -> Iterator[None]:
-    """The same thread count for everybody, and no gradients (entering it would else be timed)."""
-    import torch
-
-    with torch_threads(threads), torch.inference_mode(), scattered_weights():
-        yield
 
 
 def describe_samples(samples: Samples, *, recompiles: bool) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from rnnbench.benchmarking.report.doubts import doubts
 from rnnbench.benchmarking.report.material import Machine, Material, read_material
 from rnnbench.benchmarking.report.recommendation import Advice, advise, first_lines, sentence
-from rnnbench.benchmarking.report.tables import format_table, tables
+from rnnbench.benchmarking.report.tables import format_report_table, tables
+from rnnbench.core.tables import Style
 
 
 @dataclass(frozen=True)
@@ -59,17 +60,17 @@ def make_report(paths: Sequence[str | Path] = ()) -> Report:
     return Report(material, flat, tuple(sentences), doubts(material, flat))
 
 
-def format_report(report: Report, style: str = "text") -> str:
+def format_report(report: Report, style: Style = "text") -> str:
     """The recommendation, the doubts and every table, as `text` or `markdown`."""
     lines = [format_first_lines(report, style)]
     for table in tables(report.material, report.advices):
         title = f"### {table.title}" if style == "markdown" else table.title
         gap = [""] if style == "markdown" else []
-        lines += ["", title, *gap, format_table(table, style)]
+        lines += ["", title, *gap, format_report_table(table, style)]
     return "\n".join(lines).strip("\n")
 
 
-def format_first_lines(report: Report, style: str = "text") -> str:
+def format_first_lines(report: Report, style: Style = "text") -> str:
     """The recommendation and the doubts."""
     bullet, strong = ("* ", "**") if style == "markdown" else ("", "")
     lines = [bullet + line for line in report.sentences]

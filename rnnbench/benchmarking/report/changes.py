@@ -16,14 +16,15 @@ from rnnbench.benchmarking.report.names import (
     implementation_of,
     ratio_name,
 )
-from rnnbench.benchmarking.report.tables import Table, format_table, make_table
+from rnnbench.benchmarking.report.tables import Table, format_report_table, make_table
 from rnnbench.benchmarking.results import Ratio
+from rnnbench.core.tables import Style
 
 NAMED = 8
 """Rows that appeared or vanished are named up to so many; JSON has them all."""
 
 
-def format_comparison(comparison: Comparison, threshold: float, style: str = "text") -> str:
+def format_comparison(comparison: Comparison, threshold: float, style: Style = "text") -> str:
     """The summary, the rows that changed, and what appeared or vanished."""
     markdown = style == "markdown"
     lines = [
@@ -123,12 +124,12 @@ def _value(change: Change, value: float) -> str:
     return f"{value:.3f}" if isinstance(change.row, Ratio) else units.seconds(value)
 
 
-def _block(table: Table, style: str) -> list[str]:
+def _block(table: Table, style: Style) -> list[str]:
     gap = [""] if style == "markdown" else []
     title = f"#### {table.title}" if style == "markdown" else table.title
-    return [title, *gap, format_table(table, style)]
+    return [title, *gap, format_report_table(table, style)]
 
 
 def _folded(table: Table) -> list[str]:
     head = f"<details><summary>{table.title} ({len(table.rows)} rows)</summary>"
-    return [head, "", format_table(table, "markdown"), "", "</details>"]
+    return [head, "", format_report_table(table, "markdown"), "", "</details>"]

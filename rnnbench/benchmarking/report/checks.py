@@ -13,6 +13,7 @@ from typing import Any
 
 from rnnbench.core.verdicts import Verdict
 
+_SCHEMAS = ("rnnbench-check-1", "rnnbench-export-1", "rnnbench-drift-1")
 _KNOWN = {str(verdict): verdict for verdict in Verdict}
 
 
@@ -60,6 +61,8 @@ def is_check(data: object) -> bool:
     """Whether JSON is a report of `check`, or of `check --drift`."""
     if not isinstance(data, Mapping) or "machine_info" in data:
         return False
+    if "schema" in data:
+        return data["schema"] in _SCHEMAS
     return "rows" in data or {"lines", "ends"} <= data.keys()
 
 

@@ -8,7 +8,7 @@ from html import escape
 from rnnbench.benchmarking.report import Report
 from rnnbench.benchmarking.report.drawing import to_svg
 from rnnbench.benchmarking.report.plots import PALETTE, Plot, sections
-from rnnbench.benchmarking.report.tables import Table, format_table, tables
+from rnnbench.benchmarking.report.tables import Table, format_report_table, tables
 
 OPEN_ROWS = 24
 """A table with more rows is folded until the reader opens it."""
@@ -107,5 +107,5 @@ def _table(table: Table) -> list[str]:
     count = f"{len(table.rows)} row{'' if len(table.rows) == 1 else 's'}"
     return [
         f"<details{folded}><summary>{escape(table.title)} ({count})</summary>",
-        f'<div class="wide">{format_table(table, "html")}</div></details>',
+        f'<div class="wide">{format_report_table(table, "html")}</div></details>',
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from textwrap import wrap
 
 from rnnbench.benchmarking.report import units
 from rnnbench.benchmarking.report.checks import Checked
@@ -18,6 +17,7 @@ from rnnbench.benchmarking.report.names import (
 )
 from rnnbench.benchmarking.report.recommendation import Advice
 from rnnbench.benchmarking.results import Cost, Entry, Latency, Ratio
+from rnnbench.core.tables import Style, format_table
 
 _LEFT = {"model", "form", "runtime", "device", "note", "how", "fastest", "against", "verdict"}
 _LEFT |= {
@@ -33,7 +33,6 @@ _LEFT |= {
 }
 _FOLDED = ("model", "form", "device", "batch", "time (steps)", "hidden", "layers", "threads")
 HEADER_WIDTH = 12
-STYLES = {"text": "simple", "markdown": "github", "html": "html"}
 
 
 @dataclass(frozen=True)
@@ -64,19 +63,10 @@ def tables(material: Material, advices: Sequence[tuple[Machine, Advice]]) -> tup
     return tuple(table for table in found if table.rows)
 
 
-def format_table(table: Table, style: str) -> str:
+def format_report_table(table: Table, style: Style) -> str:
     """A table as text, Markdown or HTML, without its title."""
-    from tabulate import tabulate
-
-    align = ["left" if header in _LEFT else "right" for header in table.headers]
-    headers, rows = table.headers, table.rows
-    if style == "text":
-        headers = tuple("\n".join(wrap(header, HEADER_WIDTH)) for header in headers)
-    elif style == "markdown":
-        rows = tuple(tuple(cell.replace("|", "\\|") for cell in row) for row in rows)
-    return tabulate(
-        rows, headers=headers, tablefmt=STYLES[style], colalign=align, disable_numparse=True
-    )
+    width = HEADER_WIDTH if style == "text" else 0
+    return format_table(table.headers, table.rows, words=_LEFT, style=style, header_width=width)
 
 
 def make_table(title: str, columns: dict[str, Iterable[str]]) -> Table:

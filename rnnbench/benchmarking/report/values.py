@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +12,7 @@ from rnnbench.benchmarking.report.limits import limit_s
 from rnnbench.benchmarking.report.material import Machine, Material
 from rnnbench.benchmarking.report.recommendation import Advice, sentence
 from rnnbench.benchmarking.results import Entry, Latency
+from rnnbench.core.documents import plain
 
 _UNITS = {
     "median": "median_s",
@@ -44,8 +44,8 @@ def to_json(
         "ratios": [row for row in rows if row["kind"] == "ratio"],
         "costs": [row for row in rows if row["kind"] == "cost"],
         "skipped": [asdict(s) for machine in material.machines for s in machine.skipped],
-        "checks": [_finite(asdict(row)) for row in material.checks],
-        "drift": [_finite(asdict(curve)) for curve in material.drifts],
+        "checks": [plain(row) for row in material.checks],
+        "drift": [plain(curve) for curve in material.drifts],
     }
 
 
@@ -106,14 +106,3 @@ def _advice(machine: Machine, advice: Advice) -> dict[str, Any]:
 
 def _ran(row: Latency) -> dict[str, Any]:
     return {"form": row.form, "runtime": row.runtime, "mode": row.mode, "p50_s": row.p50}
-
-
-def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity: it becomes a string, as `check` writes it."""
-    return {name: _said(value) for name, value in values.items()}
-
-
-def _said(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_said(one) for one in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from rnnbench.checking.conformance.rows import ConformanceRow, name_of, never_right, versions_of
 from rnnbench.core.markdown import table
+from rnnbench.core.tables import format_table
 from rnnbench.core.verdicts import Verdict
 
 WIDTH = 120
@@ -95,8 +96,6 @@ def _as_text(
     models: Sequence[str], columns: Sequence[Column], body: Sequence[Sequence[str]]
 ) -> list[str]:
     """As many tables one below the other as it takes, each no wider than `WIDTH`."""
-    from tabulate import tabulate
-
     room = WIDTH - 2 - max(map(len, ("model", *models)))
     blocks: list[list[int]] = [[]]
     left = room
@@ -112,7 +111,7 @@ def _as_text(
     for block in blocks:
         cells = [[model, *(row[i] for i in block)] for model, row in zip(models, body, strict=True)]
         headers = ["model", *("\n".join(columns[i]) for i in block)]
-        text = tabulate(cells, headers=headers, disable_numparse=True)
+        text = format_table(headers, cells)
         lines += ["", *text.splitlines()] if lines else text.splitlines()
     return [line.rstrip() for line in lines]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rnnbench.core.tables import format_tight_table
 from rnnbench.core.verdicts import Row, Verdict
 
 
@@ -115,8 +116,6 @@ def never_right(rows: Sequence[ConformanceRow]) -> list[tuple[str, str]]:
 
 def format_conformed(rows: Sequence[ConformanceRow]) -> str:
     """One table; what did not fit in it, and reasons, below."""
-    from tabulate import tabulate
-
     shown = [next(iter(versions_of([row])), "") for row in rows]
     columns: dict[str, list[str]] = {
         "target": [r.target for r in rows],
@@ -131,21 +130,13 @@ def format_conformed(rows: Sequence[ConformanceRow]) -> str:
         "call us": ["" if r.step_s is None else f"{1e6 * r.step_s:.1f}" for r in rows],
     }
     words = ("target", "profile", "runtime", "verdict")
-    used = {title: column for title, column in columns.items() if any(column)}
-    body = []
-    for title, column in used.items():  # not as tabulate's headers, which are wider
-        body.append([title, "-" * max(map(len, (title, *column))), *column])
-    sides = ["left" if title in words else "right" for title in used]
-    table = tabulate(
-        zip(*body, strict=True), tablefmt="plain", disable_numparse=True, colalign=sides
-    )
+    table = format_tight_table(list(columns), zip(*columns.values(), strict=True), words=words)
     others = [version for version in versions_of(rows) if version not in shown]
     below = [f"with {', '.join(others)}"] if others else []
     below += [f"{name_of(r)}: {r.reason}" for r in rows if r.reason]
     never = ", ".join(engine for _, engine in never_right(rows))
     below += [f"right under no profile: {never}"] if never else []
-    lines = [line.rstrip() for line in table.splitlines()]
-    return "\n".join([*lines, *(["", *below] if below else [])])
+    return "\n".join([table, *(["", *below] if below else [])])
 
 
 def versions_of(rows: Sequence[ConformanceRow]) -> list[str]:

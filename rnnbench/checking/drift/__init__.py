@@ -26,6 +26,7 @@ from rnnbench.core.bundle import Bundle
 from rnnbench.core.documents import document, plain
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Arrays, Model, Run
+from rnnbench.core.tables import format_table
 from rnnbench.core.verdicts import Verdict, all_well
 from rnnbench.runtimes.job import Job
 from rnnbench.runtimes.pool import Isolation, in_processes
@@ -143,8 +144,6 @@ def drift(
 
 def format_drift(report: DriftReport) -> str:
     """The largest error so far at powers of ten, a row for each runtime."""
-    from tabulate import tabulate
-
     powers = [10**k for k in range(1, 12) if 10**k < report.steps] + [report.steps]
     headers = ["format", "runtime", *(f"to step {n:,}" for n in powers), "verdict"]
     table = []
@@ -158,7 +157,7 @@ def format_drift(report: DriftReport) -> str:
             [line.format, line.runtime, *(f"{max(e):.1e}" if e else "" for e in until), verdict]
         )
     lines = [f"{report.model}: largest absolute error against {report.reference}"]
-    lines.append(tabulate(table, headers=headers, disable_numparse=True))
+    lines.append(format_table(headers, table))
     return "\n".join([*lines, *report.notes])
 
 

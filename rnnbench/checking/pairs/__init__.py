@@ -21,6 +21,7 @@ from rnnbench.checking.pairs.match_ports import Side, find_states, job_of, match
 from rnnbench.core.documents import document, plain
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.core.tables import format_table
 from rnnbench.core.verdicts import Verdict
 from rnnbench.runtimes.worker import Worker
 
@@ -135,11 +136,9 @@ def check_pair(
 
 def format_pair(report: PairReport) -> str:
     """The matching, and a table with a row for each pair of outputs."""
-    from tabulate import tabulate
-
     table = [
         [
-            *(r.output, r.other, r.calls),
+            *(r.output, r.other, str(r.calls)),
             *(f"{v:.1e}" for v in (r.error, r.relative, r.tolerance_needed)),
             *(r.worst, r.verdict),
         ]
@@ -147,7 +146,7 @@ def format_pair(report: PairReport) -> str:
     ]
     lines = [f"{report.files[0]} against {report.files[1]}"]
     lines += [f"  {line}" for line in report.matching]
-    lines += [tabulate(table, headers=_HEADERS, disable_numparse=True)]
+    lines += [format_table(_HEADERS, table)]
     lines += [f"not compared at {case}: {why}" for case, why in report.refused.items()]
     lines += [f"Neither is the reference; same: tolerance needed <= {report.tolerance:g}"]
     return "\n".join(lines)

@@ -14,14 +14,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.core.model import Model
 from rnnbench.core.threads import torch_threads
 from rnnbench.models import tasks, variants
 from rnnbench.models.task import Task
 from rnnbench.models.training import checkpoint as checkpoints
 from rnnbench.models.training.checkpoint import Progress
-from rnnbench.models.training.device import find_device
 from rnnbench.models.training.epoch import EpochSettings, evaluate, measure, train_epoch
 from rnnbench.models.variants import Options
 
@@ -290,3 +289,18 @@ def _digest(task: Task) -> str:
         sha.update(split.inputs.tobytes())
         sha.update(split.targets.tobytes())
     return sha.hexdigest()
+
+
+def find_device(name: str) -> torch.device:
+    """A device that can be used on this machine.
+
+    Raises:
+        RnnbenchError: it cannot; the message lists those that can.
+    """
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    count = torch.accelerator.device_count() if accelerator is not None else 0
+    kind = accelerator.type if accelerator is not None else ""
+    possible = ["cpu", *([kind] if kind else []), *(f"{kind}:{n}" for n in range(count))]
+    if name not in possible:
+        raise choices("device", name, possible)
+    return torch.device(name)

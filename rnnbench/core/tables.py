@@ -1,0 +1,86 @@
+"""The one writer of tables: rows of words and formatted numbers, as text, Markdown or HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from textwrap import wrap
+from typing import Literal
+
+Style = Literal["text", "markdown", "html"]
+
+_FORMATS = {"text": "simple", "markdown": "github", "html": "html"}
+
+
+def format_table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    words: Collection[str] | None = None,
+    style: Style = "text",
+    header_width: int = 0,
+) -> str:
+    """A table without its title.
+
+    Args:
+        headers: of the columns; a line break in one is kept.
+        rows: cells, formatted already: nothing is taken for a number.
+        words: the headers of the columns that are aligned left; the others are right, as numbers
+            are. All are left where it is None.
+        style: for a terminal, a pull request or a page.
+        header_width: the characters at which headers are folded; 0 for never.
+    """
+    from tabulate import tabulate
+
+    table = [list(row) for row in rows]
+    shown = [*headers]
+    if header_width:
+        shown = ["\n".join(wrap(header, header_width)) for header in shown]
+    if style == "markdown":
+        table = [[cell.replace("|", "\\|") for cell in row] for row in table]
+    sides = None if words is None else _sides(headers, words)
+    return str(
+        tabulate(
+            table, headers=shown, tablefmt=_FORMATS[style], disable_numparse=True, colalign=sides
+        )
+    )
+
+
+def format_tight_table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    words: Collection[str] | None = None,
+    fold: bool = False,
+) -> str:
+    """A table as narrow as its cells: text alone; columns that are empty are left out.
+
+    Args:
+        headers: of the columns.
+        rows: cells, formatted already.
+        words: as in `format_table`.
+        fold: a word of a header a line.
+    """
+    table = list(rows)
+    kept = [i for i in range(len(headers)) if any(row[i] for row in table)]
+    heads = [headers[i].split() if fold else [headers[i]] for i in kept]
+    columns = [[row[i] for row in table] for i in kept]
+    widths = [max(map(len, (*h, *column))) for h, column in zip(heads, columns, strict=True)]
+    height = max((len(head) for head in heads), default=0)
+    lines = [[(head[k : k + 1] or [""])[0] for head in heads] for k in range(height)]
+    lines.append(["-" * width for width in widths])
+    lines += [list(cells) for cells in zip(*columns, strict=True)]
+    named = [headers[i] for i in kept]
+    sides = ["left"] * len(kept) if words is None else _sides(named, words)
+    return "\n".join(_line(line, widths, sides) for line in lines)
+
+
+def _sides(headers: Sequence[str], words: Collection[str]) -> list[str]:
+    return ["left" if header in words else "right" for header in headers]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], sides: Sequence[str]) -> str:
+    padded = [
+        cell.ljust(width) if side == "left" else cell.rjust(width)
+        for cell, width, side in zip(cells, widths, sides, strict=True)
+    ]
+    return "  ".join(padded).rstrip()

@@ -1,0 +1,95 @@
+"""A bundle becomes a small project in another language that runs it and verifies itself.
+
+Each folder of `targets/` with a `target.toml` is a target: its files are copied, `README.md.in` is
+filled in, and beside them come the artifact, `model.json` (what it takes and gives), `model.h`
+where the target asks for it, `input.json` (a sample) and `golden/` (cases with their outputs, see
+exports/README.md).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from rnnbench.core.bundle import Bundle
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.embedding.header import c_header
+from rnnbench.embedding.target import TARGET, TARGETS, TEMPLATE, Target
+
+
+def embed(bundle: Bundle, target: Target, out: str | Path, *, force: bool = False) -> Path:
+    """Writes the project, whole or not at all.
+
+    Args:
+        bundle: what `export` wrote.
+        target: for what.
+        out: the project's folder.
+        force: replace a folder that is there.
+
+    Raises:
+        RnnbenchError: the bundle lacks the format, or the folder is there.
+    """
+    out = Path(out)
+    if target.format not in bundle.artifacts:
+        has = ", ".join(bundle.artifacts) or "none"
+        raise RnnbenchError(
+            f"{bundle.name} has no {target.format} file, which {target.name} needs (it has: "
+            f"{has}): export it with --format {target.format}"
+        )
+    if out.exists() and not force:
+        raise RnnbenchError(f"{out} is there already: give another --out, or --force to replace it")
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        _fill(bundle, target, partial)
+        if out.is_dir() and not out.is_symlink():
+            shutil.rmtree(out)
+        elif out.exists():
+            out.unlink()
+        partial.rename(out)
+    except OSError as error:
+        raise RnnbenchError(f"cannot write {out} ({error}): give another --out") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return out
+
+
+def _fill(bundle: Bundle, target: Target, folder: Path) -> None:
+    from rnnbench.cases.golden import Record, describe_model, golden_records, write_arrays
+    from rnnbench.embedding.readme import fill, words_of
+    from rnnbench.embedding.sample import HEADER, sample_inputs
+
+    model = describe_model(bundle, target.format)
+    sample = sample_inputs(bundle)
+    words = words_of(bundle, target.name, model, sample, header=target.header)
+    for source, name in _files(target):
+        destination = folder / name
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        if source.suffix == TEMPLATE:
+            text = fill(source.read_text("utf-8"), words, streams=model["streams"])
+            destination.with_suffix("").write_text(text, encoding="utf-8")
+        else:
+            shutil.copy2(source, destination)  # with its time, for `make`
+    artifact = bundle.artifacts[target.format]
+    shutil.copyfile(artifact.path, folder / artifact.path.name)
+    external = artifact.details.get("external_data")
+    if external:
+        shutil.copyfile(bundle.path / str(external), folder / str(external))
+    (folder / "model.json").write_text(json.dumps(model, indent=1) + "\n", encoding="utf-8")
+    if target.header:
+        (folder / "model.h").write_text(c_header(model), encoding="utf-8")
+    (folder / "golden").mkdir()
+    write_arrays(folder / "golden", golden_records(bundle))
+    arrays, _ = sample
+    write_arrays(folder, [Record("sample", "in", n, a) for n, a in arrays.items()], HEADER)
+
+
+def _files(target: Target) -> Iterator[tuple[Path, str]]:
+    for path in sorted(target.folder.rglob("*")):
+        if path.is_file() and path.name != TARGET and "__pycache__" not in path.parts:
+            yield path, str(path.relative_to(target.folder))
+    for name in target.shared:
+        yield TARGETS / "common" / name, name

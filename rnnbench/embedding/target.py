@@ -1,0 +1,104 @@
+"""What a target of `embed` is: a folder of templates with a `target.toml`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tomllib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rnnbench.core.errors import choices
+
+TARGETS = Path(__file__).parent / "targets"
+TARGET, TEMPLATE = "target.toml", ".in"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One language and runtime.
+
+    Attributes:
+        name: its folder's.
+        title: in words.
+        format: of the artifact that it runs.
+        needs: in words, what whoever builds it has to install.
+        tools: programs that must be on the path.
+        modules: Python packages that must be installed here.
+        files: of which one must be there; environment variables are replaced.
+        build: the commands that build it, in its folder.
+        run: the command that runs it; `--verify RESULT.json` follows.
+        header: whether it wants `model.h`.
+        shared: files of `common/` that it wants as well.
+        keep: what a build makes that the next one may use, of whatever model.
+        not_run: why it is never run here; empty where it can be.
+    """
+
+    name: str
+    title: str
+    format: str
+    needs: str
+    run: tuple[str, ...]
+    build: tuple[tuple[str, ...], ...] = ()
+    tools: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    header: bool = False
+    shared: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    not_run: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where its templates are."""
+        return TARGETS / self.name
+
+    def missing(self) -> str:
+        """Why it cannot be built and run on this machine; empty where it can."""
+        if self.not_run:
+            return f"not run here: {self.not_run}"
+        tools = [tool for tool in self.tools if not shutil.which(tool)]
+        if tools:
+            return f"{tools[0]} is not on the path: install {self.needs}"
+        if self.files and not any(Path(os.path.expandvars(file)).is_file() for file in self.files):
+            return f"there is no {self.files[0]}: install {self.needs}"
+        modules = [module for module in self.modules if not find_spec(module)]
+        return f"{modules[0]} is not installed: pip install {modules[0]}" if modules else ""
+
+
+def targets() -> dict[str, Target]:
+    """Every target by name."""
+    return {path.parent.name: _read(path) for path in sorted(TARGETS.glob(f"*/{TARGET}"))}
+
+
+def find_target(name: str) -> Target:
+    """One target.
+
+    Raises:
+        RnnbenchError: there is no such target.
+    """
+    known = targets()
+    if name not in known:
+        raise choices("target", name, known)
+    return known[name]
+
+
+def _read(path: Path) -> Target:
+    said: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    return Target(
+        name=path.parent.name,
+        title=said["title"],
+        format=said["format"],
+        needs=said["needs"],
+        run=tuple(said["run"]),
+        build=tuple(map(tuple, said.get("build", ()))),
+        tools=tuple(said.get("tools", ())),
+        modules=tuple(said.get("modules", ())),
+        files=tuple(said.get("files", ())),
+        header=said.get("header", False),
+        shared=tuple(said.get("shared", ())),
+        keep=tuple(said.get("keep", ())),
+        not_run=said.get("not_run", ""),
+    )
