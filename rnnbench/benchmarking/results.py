@@ -14,6 +14,9 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
+from rnnbench.benchmarking.summary import Summary
 from rnnbench.core.errors import RnnbenchError, one_line
 
 SCHEMA = 1
@@ -75,7 +78,7 @@ class Entry:
         if missing:
             raise ValueError(f"{entry['name']} lacks {', '.join(missing)}")
         values = {f.name: given[f.name] for f in fields(cls) if f.name in given}
-        return cls(**{name: _plain(value) for name, value in values.items()})
+        return cls(**{name: _plain(name, value) for name, value in values.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +88,8 @@ class Latency(Entry):
     Attributes:
         median: of the samples.
         samples: seconds a call, in the order in which they were taken; each may be the mean of
-            `calls` calls in a row.
+            `calls` calls in a row. Where they were not kept: the median alone.
+        summary: of samples that were not kept; None where they were.
         calls: calls in one sample.
         p50: half of the samples are at most this.
         p95: 95 % are.
@@ -119,6 +123,18 @@ class Latency(Entry):
     output_bytes: int
     flops: int
     recurrent_flops: int = 0
+    summary: Summary | None = None
+
+    @property
+    def count(self) -> int:
+        """How many samples there were."""
+        return len(self.samples) if self.summary is None else self.summary.count
+
+    def percentile(self, q: int) -> float:
+        """Of the samples, in seconds; of a summary, one of those that it holds."""
+        if self.summary is not None:
+            return self.summary.percentiles[q]
+        return float(np.percentile(self.samples, q))
 
 
 @dataclass(frozen=True)
@@ -298,8 +314,10 @@ def _of_stats(stats: Mapping[str, Any]) -> dict[str, Any]:
     return {"median": stats["median"], "samples": data, "calls": stats["iterations"]}
 
 
-def _plain(value: Any) -> Any:
-    """Lists as tuples, and the other side of a ratio as a record."""
+def _plain(name: str, value: Any) -> Any:
+    """Lists as tuples; the other side of a ratio, and a summary of samples, as records."""
+    if name == "summary" and value is not None:
+        return Summary.from_json(value)
     if isinstance(value, list):
         return tuple(value)
     return Side(**value) if isinstance(value, dict) else value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from types import ModuleType
 
 import click
 
@@ -60,8 +59,8 @@ def find_items(kinds: tuple[str, ...] = KINDS) -> tuple[Item, ...]:
     find = {
         "variants": _variants,
         "tasks": _tasks,
-        "formats": lambda: _plugins("formats"),
-        "runtimes": lambda: _plugins("runtimes"),
+        "formats": _formats,
+        "runtimes": _runtimes,
         "devices": _devices,
     }
     return tuple(item for kind in kinds for item in find[kind]())
@@ -81,15 +80,24 @@ def _tasks() -> list[Item]:
     ]
 
 
-def _plugins(folder: str) -> list[Item]:
+def _formats() -> list[Item]:
     from rnnbench.core import plugins
 
-    found = []
-    for name in plugins.names(folder):
-        module = plugins.load(folder, name)
-        record = module.RUNTIME if folder == "runtimes" else module.FORMAT
-        found.append(Item(folder, name, _first_line(module), record.missing()))
-    return found
+    found = {name: plugins.load("formats", name).FORMAT for name in plugins.names("formats")}
+    return [
+        Item("formats", name, plugins.describe("formats", name), format.missing())
+        for name, format in found.items()
+    ]
+
+
+def _runtimes() -> list[Item]:
+    from rnnbench import runtimes
+    from rnnbench.core import plugins
+
+    return [
+        Item("runtimes", name, plugins.describe("runtimes", name), runtime.missing())
+        for name, runtime in runtimes.every().items()
+    ]
 
 
 def _devices() -> list[Item]:
@@ -105,7 +113,3 @@ def _devices() -> list[Item]:
             Item("devices", "cuda", "NVIDIA GPUs", "no installed runtime sees one on this machine")
         )
     return found
-
-
-def _first_line(module: ModuleType) -> str:
-    return (module.__doc__ or module.__name__).strip().splitlines()[0]

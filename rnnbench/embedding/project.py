@@ -89,7 +89,8 @@ def _fill(bundle: Bundle, target: Target, folder: Path) -> None:
 
 def _files(target: Target) -> Iterator[tuple[Path, str]]:
     for path in sorted(target.folder.rglob("*")):
-        if path.is_file() and path.name != TARGET and "__pycache__" not in path.parts:
+        skipped = path.name in (TARGET, "__init__.py") or "__pycache__" in path.parts
+        if path.is_file() and not skipped:
             yield path, str(path.relative_to(target.folder))
     for name in target.shared:
         yield TARGETS / "common" / name, name

@@ -10,7 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from rnnbench.core.errors import choices
+from rnnbench.core import plugins
+from rnnbench.core.errors import RnnbenchError, choices
 
 TARGETS = Path(__file__).parent / "targets"
 TARGET, TEMPLATE = "target.toml", ".in"
@@ -21,7 +22,8 @@ class Target:
     """One language and runtime.
 
     Attributes:
-        name: its folder's.
+        name: its folder's, or its entry point's.
+        folder: where its templates are.
         title: in words.
         format: of the artifact that it runs.
         needs: in words, what whoever builds it has to install.
@@ -37,6 +39,7 @@ class Target:
     """
 
     name: str
+    folder: Path
     title: str
     format: str
     needs: str
@@ -49,11 +52,6 @@ class Target:
     shared: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     not_run: str = ""
-
-    @property
-    def folder(self) -> Path:
-        """Where its templates are."""
-        return TARGETS / self.name
 
     def missing(self) -> str:
         """Why it cannot be built and run on this machine; empty where it can."""
@@ -69,8 +67,23 @@ class Target:
 
 
 def targets() -> dict[str, Target]:
-    """Every target by name."""
-    return {path.parent.name: _read(path) for path in sorted(TARGETS.glob(f"*/{TARGET}"))}
+    """Every target by name: the folders here, and those that other packages bring.
+
+    Raises:
+        RnnbenchError: a package from outside brings none where it says that it does.
+    """
+    files = {path.parent.name: path for path in sorted(TARGETS.glob(f"*/{TARGET}"))}
+    for name, entry in plugins.outside("targets").items():
+        package = plugins.source("targets", name) if name not in files else None
+        file = package.with_name(TARGET) if package is not None else None
+        if file is not None and file.is_file():
+            files[name] = file
+        elif name not in files:
+            raise RnnbenchError(
+                f"target {name!r} of {plugins.owner(entry)} has no {TARGET} in {entry.module}: "
+                "mend that package, or uninstall it"
+            )
+    return {name: _read(name, path) for name, path in sorted(files.items())}
 
 
 def find_target(name: str) -> Target:
@@ -85,10 +98,11 @@ def find_target(name: str) -> Target:
     return known[name]
 
 
-def _read(path: Path) -> Target:
+def _read(name: str, path: Path) -> Target:
     said: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     return Target(
-        name=path.parent.name,
+        name=name,
+        folder=path.parent,
         title=said["title"],
         format=said["format"],
         needs=said["needs"],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from rnnbench.core import plugins
+from rnnbench.core.errors import RnnbenchError, choices, one_line
+from rnnbench.core.model import Run
 from rnnbench.runtimes.runtime import Runtime
 
 
@@ -12,12 +14,17 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Runtime:
-    """A runtime by its name.
+    """A runtime by its name; one from outside that cannot be imported is not here, and says why.
 
     Raises:
         RnnbenchError: there is none; the message lists those that there are.
     """
-    found: Runtime = plugins.load("runtimes", name).RUNTIME
+    if name not in names():
+        raise choices("runtime", name, names())
+    try:
+        found: Runtime = plugins.load("runtimes", name).RUNTIME
+    except RnnbenchError as error:
+        return _broken(name, one_line(error))
     return found
 
 
@@ -41,3 +48,10 @@ def engines() -> tuple[str, ...]:
 def timeable() -> dict[str, Runtime]:
     """Name -> runtime, of those that `bench` times, installed or not, sorted."""
     return {name: runtime for name, runtime in every().items() if runtime.timing is not None}
+
+
+def _broken(name: str, why: str) -> Runtime:
+    def load(*_: object, **__: object) -> Run:
+        raise RnnbenchError(why)
+
+    return Runtime(name, (), {}, load, lacks=lambda: why)

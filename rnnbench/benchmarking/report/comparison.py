@@ -165,7 +165,7 @@ def _change(old: Latency | Ratio, new: Latency | Ratio) -> Change | None:
         interval = of_medians(
             new, resampled_medians(new, "new"), old, resampled_medians(old, "old")
         )
-        few = min(len(old.samples), len(new.samples))
+        few = min(old.count, new.count)
         sure = (old.stable and new.stable) or apart(old, new) or apart(new, old)
         return _judged(new, (old.p50, new.p50), interval, few, (old, new), sure)
     if isinstance(old, Ratio) and isinstance(new, Ratio):

@@ -75,17 +75,14 @@ def _noise(machine: Machine) -> Iterator[str]:
             f"{len(unstable)} of {len(machine.latencies)} latencies are unstable, first of all "
             f"{name} at {conditions_text(where)}: {why}"
         )
-    few = [row for row in machine.latencies if len(row.samples) < ENOUGH]
+    few = [row for row in machine.latencies if row.count < ENOUGH]
     if few:
         yield f"{len(few)} latencies have fewer than {ENOUGH} samples: they have no interval"
 
 
 def deviation(row: Latency) -> float:
     """The middle half of the samples as a standard deviation, relative to the median."""
-    import numpy as np
-
-    low, high = np.percentile(row.samples, (25, 75))
-    return float(high - low) / 1.349 / row.p50 if row.p50 else 0.0
+    return (row.percentile(75) - row.percentile(25)) / 1.349 / row.p50 if row.p50 else 0.0
 
 
 def _harness(ratios: Sequence[Ratio]) -> Iterator[str]:

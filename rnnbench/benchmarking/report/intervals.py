@@ -66,7 +66,7 @@ def of_medians(this: Latency, medians: Array, other: Latency, others: Array) -> 
     """The ratio of two medians that were measured one after the other, from both resampled."""
     low, high = (float(bound) for bound in np.percentile(medians / others, (2.5, 97.5)))
     ratio = this.p50 / other.p50
-    how = f"bootstrap over {len(this.samples)} and {len(other.samples)} samples"
+    how = f"bootstrap over {this.count} and {other.count} samples"
     return Interval(ratio, min(low, ratio), max(high, ratio), how)
 
 
@@ -77,6 +77,10 @@ def resampled_medians(latency: Latency, salt: str = "") -> Array:
         latency: whose samples.
         salt: what tells two entries of the same name apart, so that they are drawn apart.
     """
+    rng = np.random.default_rng(zlib.crc32(f"{latency.name} {salt}".encode()))
+    if latency.summary is not None:  # drawn already, without salt: another order is another draw
+        stored = np.array(latency.summary.medians)
+        return rng.permutation(stored) if salt else stored
     samples = np.asarray(latency.samples, dtype=np.float64)
     blocks = [np.sort(block) for block in np.array_split(samples, min(len(samples), BLOCKS))]
     # A median is one of the samples; of many, evenly spaced ones in the middle are enough.
@@ -85,7 +89,6 @@ def resampled_medians(latency: Latency, salt: str = "") -> Array:
     ranks = np.linspace(*bounds, min(len(samples), CANDIDATES)).round().astype(int)
     candidates = np.sort(samples)[ranks]
     below = np.array([np.searchsorted(block, candidates, side="right") for block in blocks])
-    rng = np.random.default_rng(zlib.crc32(f"{latency.name} {salt}".encode()))
     drawn = rng.multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), RESAMPLES)
     drawn = drawn.astype(np.float32)  # exact, and products of integers are slow
     counts = 2 * drawn @ below.astype(np.float32)
@@ -101,4 +104,4 @@ def apart(faster: Latency, slower: Latency) -> bool:
 
     Then one is faster whatever the machine did in between, also where a measurement is unstable.
     """
-    return float(np.percentile(faster.samples, 95)) < float(np.percentile(slower.samples, 5))
+    return faster.percentile(95) < slower.percentile(5)

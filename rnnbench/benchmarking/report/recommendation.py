@@ -176,7 +176,7 @@ def _opponent(best: Latency, rest: Sequence[Latency], ratios: Ratios) -> Latency
 
 
 def _cannot_tell(ratios: Ratios, best: Latency, row: Latency) -> bool:
-    enough = min(len(best.samples), len(row.samples)) >= ENOUGH
+    enough = min(best.count, row.count) >= ENOUGH
     if enough and ratios.paired(row, best) is None and apart(best, row):
         return False  # no bootstrap is needed to see that
     return bool(_why_not(ratios.of(row, best), best, row))
@@ -185,7 +185,7 @@ def _cannot_tell(ratios: Ratios, best: Latency, row: Latency) -> bool:
 def _why_not(speedup: Interval, best: Latency, other: Latency) -> str:
     """Why it cannot be told whether `best` is faster; empty where it can."""
     if not speedup.paired:
-        few = min(len(best.samples), len(other.samples))
+        few = min(best.count, other.count)
         if few < ENOUGH:
             return f"too few samples ({few})"
     if not speedup.tells:

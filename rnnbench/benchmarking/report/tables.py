@@ -104,7 +104,7 @@ def latency_table(machine: Machine) -> Table:
         ],
         "warm-up (ms)": [units.ms(r.warmup_s) for r in rows],
         "of it recompiling (ms)": [units.ms(r.recompile_s) for r in rows],
-        "samples": [str(len(r.samples)) for r in rows],
+        "samples": [str(r.count) for r in rows],
         "note": [_unstable(r) for r in rows],
     }
     return make_table("Latency of a call{where}", columns)

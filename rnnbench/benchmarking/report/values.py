@@ -79,8 +79,10 @@ def entries(machines: Iterable[Machine]) -> list[dict[str, Any]]:
 def _flat(row: Entry) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in vars(row).items():
-        if name == "samples":
-            values[name] = len(value)
+        if isinstance(row, Latency) and name == "samples":
+            values[name] = row.count
+        elif name == "summary":
+            continue
         elif name == "versus":
             values |= {f"versus_{key}": part for key, part in vars(value).items()}
         else:

@@ -6,9 +6,6 @@ A file has the same few names as its neighbours: `available()` (None, or why it 
 
 from __future__ import annotations
 
-import ast
-from importlib import util
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnbench.core import plugins
@@ -27,9 +24,7 @@ def describe(name: str) -> str:
     """One line about a task: the first of its docstring, read without importing it."""
     if name not in names():
         raise choices("task", name, names())
-    spec = util.find_spec(f"{__name__}.{name}")
-    source = Path(spec.origin).read_text("utf-8") if spec and spec.origin else ""
-    return (ast.get_docstring(ast.parse(source)) or name).splitlines()[0]
+    return plugins.describe("tasks", name)
 
 
 def available(name: str) -> str | None:

@@ -17,8 +17,6 @@ import ast
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib import util
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -204,10 +202,10 @@ def _forms() -> dict[str, tuple[str, str]]:
 @cache
 def _assigned(stem: str, name: str) -> ast.expr | None:
     """The expression that a variant's file gives a name, as it is written."""
-    spec = util.find_spec(f"{__name__}.{stem}")
-    if spec is None or spec.origin is None:
+    file = plugins.source("variants", stem)
+    if file is None:
         return None
-    for node in ast.parse(Path(spec.origin).read_text("utf-8")).body:
+    for node in ast.parse(file.read_text("utf-8")).body:
         if isinstance(node, ast.Assign | ast.AnnAssign):
             target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
             if isinstance(target, ast.Name) and target.id == name:
