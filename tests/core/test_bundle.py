@@ -53,7 +53,7 @@ assert check is rnnbench.check and rnnbench.Model and set(rnnbench.__all__) <= s
 
 def test_importing_is_light():
     code = "import sys, rnnbench; rnnbench.Bundle; rnnbench.check; import rnnbench.runtimes as r"
-    code += "; r.formats(); print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
+    code += "; r.running('onnx'); print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
     assert run_python(code).stdout == "[]\n"
     assert run_python("import sys, rnnbench; print('numpy' in sys.modules)").stdout == "False\n"
 
@@ -205,7 +205,7 @@ def test_leftovers_of_killed_runs_go_and_those_of_live_ones_stay(bundle):
     out = bundle.path.parent
     code = """
 import os, sys
-from rnnbench.writing import writing
+from rnnbench.core.atomic import writing
 with writing(sys.argv[1], "made-gru") as folder:
     (folder / "half").write_text("x")
     os._exit(9)

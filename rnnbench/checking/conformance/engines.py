@@ -97,12 +97,14 @@ def run_engines(
     engines = dict.fromkeys(job.runtime for job in jobs)
     missing = {name: runtimes.get(name).missing() for name in engines}
     here = [job for job in jobs if not missing[job.runtime]]
-    golden, layout = golden_cases(bundle), layout_of(bundle, read_cases(bundle))
+    layout = layout_of(bundle, read_cases(bundle))
+    # A case that is streamed as well has the same name there.
+    by_name = {f"{case.name} ({_how(case)})": case for case in golden_cases(bundle)}
+    golden = [replace(case, name=name) for name, case in by_name.items()]
     with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
         prepared = [_prepare(bundle, job, golden, layout, Path(folder)) for job in here]
         work = {job: cases for job, cases in prepared if not job.missing and cases}
         rows = {job: _unready(bundle, job) for job, cases in prepared if job not in work}
-        by_name = {case.name: case for case in golden}
         for result in run_jobs(bundle, work, layout, LIMITS):
             rows[result.job] = row = _judged(bundle, result, by_name)
             on_progress(f"{name_of(row)}: {row.verdict} {row.reason}".rstrip())
@@ -193,9 +195,10 @@ def _judged(bundle: Bundle, result: RunResult, cases: dict[str, Case]) -> Confor
     for name, outputs in result.outputs.items():
         compared += _compared(job.runtime, bundle, cases[name], outputs)
     for name, why in result.errors.items():
-        where = "" if name == LOADING else f"{name} ({_how(cases[name])}): "
+        where = "" if name == LOADING else f"{name}: "
         if name in result.unfit:  # there were results, which do not fit together
-            compared.append(Compared(name, _how(cases[name]), "all", math.inf, 0.0, why))
+            case = cases[name]
+            compared.append(Compared(case.name, _how(case), "all", math.inf, 0.0, why))
         else:
             kind = Verdict.DIED if name in result.deaths else Verdict.REFUSED
             problems[kind].append(f"{where}{_cause(why, job)}")

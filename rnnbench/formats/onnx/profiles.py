@@ -41,12 +41,12 @@ PORTABLE = Profile(
 
 
 def profiles() -> dict[str, Profile]:
-    """Name -> profile: `portable`, and that of each engine that has one, sorted."""
+    """Name -> profile: `portable`, then that of each engine that has one, sorted."""
     found = {"portable": PORTABLE}
     for name in plugins.names("runtimes"):
         own: Profile | None = plugins.load("runtimes", name).RUNTIME.profile
         found |= {name: own} if own is not None else {}
-    return dict(sorted(found.items()))
+    return found
 
 
 def rewrite(
