@@ -15,13 +15,15 @@ from rnnbench.inspection.recurrences import Recurrence, find_recurrences
 
 SEVERITIES = ("error", "warning", "note")
 
+PAGE = "docs/inspect.md"
+"""Where each hazard has a heading that is its name."""
+
 
 @dataclass(frozen=True)
 class Hazard:
     """What may go wrong: its plugin in `hazards/`, how bad, where, what, and what to do."""
 
     name: str
-    pitfall: str
     severity: str
     where: str
     what: str
@@ -94,7 +96,7 @@ def _hazards(flow: Flow, recurrences: tuple[Recurrence, ...]) -> tuple[Hazard, .
         plugin = plugins.load("hazards", name)
         for where, what, severity in plugin.find(flow, recurrences):
             grade = severity or plugin.SEVERITY
-            found.append(Hazard(name, plugin.PITFALL, grade, where, what, plugin.REMEDY))
+            found.append(Hazard(name, grade, where, what, plugin.REMEDY))
     return tuple(sorted(found, key=lambda h: SEVERITIES.index(h.severity)))
 
 
@@ -110,11 +112,19 @@ def format_inspection(report: Inspection) -> str:
     rows = [_row(r) for r in report.recurrences]
     heads = ["recurrence", "form", "kind", "sizes", "direction", "state in", "state out", "lengths"]
     lines += ["", format_table(heads, rows) if rows else "no recurrence found"]
-    hazards = [[h.severity, h.name, h.pitfall, h.where, h.what] for h in report.hazards]
-    heads = ["severity", "hazard", "pitfall", "where", "what"]
+    hazards = [[h.severity, h.name, h.where, h.what] for h in report.hazards]
+    heads = ["severity", "hazard", "where", "what"]
     lines += ["", format_table(heads, hazards) if hazards else "no hazards"]
     remedies = {h.name: h.remedy for h in report.hazards}
-    return "\n".join([*lines, *(f"{name}: {remedy}" for name, remedy in remedies.items())])
+    lines += [f"{name}: {remedy}" for name, remedy in remedies.items()]
+    return "\n".join([*lines, *_more(list(remedies))])
+
+
+def _more(names: list[str]) -> list[str]:
+    """Where the hazards of these names are explained: one line, with an anchor each."""
+    anchors = [f"#{name}" for name in names]
+    others = f" ({', '.join(anchors[1:])})" if anchors[1:] else ""
+    return [f"more: {PAGE}{anchors[0]}{others}"] if anchors else []
 
 
 def _row(r: Recurrence) -> list[str]:

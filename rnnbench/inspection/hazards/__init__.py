@@ -1,6 +1,5 @@
 """What can go wrong with a file: one hazard per file, with the same few names.
 
-* `PITFALL`: its number in the list of known hazards;
 * `SEVERITY`: `error` (wrong or refused), `warning`, or `note`, unless a finding says another;
 * `REMEDY`: what to do;
 * `find(flow, recurrences)`: yields (where, what, severity or "").

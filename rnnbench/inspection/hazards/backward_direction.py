@@ -8,7 +8,6 @@ from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.recurrences import Recurrence
 
-PITFALL = "31"
 SEVERITY = "note"
 REMEDY = "do not feed it in chunks; train a forward layer to stream"
 

@@ -9,7 +9,6 @@ from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.program import walk
 from rnnbench.inspection.recurrences import Recurrence
 
-PITFALL = "14"
 SEVERITY = "warning"
 REMEDY = "make tensors with x.new_zeros(...) or device=x.device, and trace again"
 

@@ -8,7 +8,6 @@ from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.recurrences import Recurrence
 
-PITFALL = "26"
 SEVERITY = "error"
 REMEDY = "take the lengths as an input"
 

@@ -8,7 +8,6 @@ from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.recurrences import Recurrence
 
-PITFALL = "9"
 SEVERITY = "warning"
 REMEDY = "fold the constants without a size limit, or export with rnnbench"
 

@@ -8,7 +8,6 @@ from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.recurrences import Recurrence
 
-PITFALL = "11, 14"
 SEVERITY = "error"
 REMEDY = (
     "declare the batch dimension of every state dynamic, and make zeros from the size of the input"

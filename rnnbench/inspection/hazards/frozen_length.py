@@ -13,7 +13,6 @@ from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.operators import PASS, RESHAPE
 from rnnbench.inspection.recurrences import Recurrence
 
-PITFALL = "1, 4"
 SEVERITY = "error"
 REMEDY = "export with rnnbench, which keeps the time dimension dynamic"
 

@@ -8,7 +8,6 @@ from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.recurrences import Recurrence
 
-PITFALL = "10"
 SEVERITY = "warning"
 REMEDY = "take the state as an input and return its new value"
 

@@ -8,7 +8,6 @@ from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.recurrences import Recurrence
 
-PITFALL = "23"
 SEVERITY = "error"
 REMEDY = "use layout=0 with a Transpose before and after"
 

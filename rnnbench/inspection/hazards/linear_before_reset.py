@@ -8,7 +8,6 @@ from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.recurrences import Recurrence
 
-PITFALL = "7"
 SEVERITY = "warning"
 REMEDY = (
     "set linear_before_reset=1 unless the model was trained with the other rule "

@@ -8,7 +8,6 @@ from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.recurrences import Recurrence
 
-PITFALL = "30d"
 SEVERITY = "note"
 REMEDY = "give the node zeros of its own as initial_h (and initial_c)"
 

@@ -8,7 +8,6 @@ from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.recurrences import Recurrence
 
-PITFALL = "10, 31"
 SEVERITY = "note"
 REMEDY = "return the last state, take the first one as an input, and declare both as states"
 

@@ -9,7 +9,6 @@ from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.program import walk
 from rnnbench.inspection.recurrences import Recurrence
 
-PITFALL = "18c"
 SEVERITY = "warning"
 REMEDY = "export with rnnbench, which writes a Scan"
 

@@ -8,7 +8,6 @@ from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.recurrences import Recurrence
 
-PITFALL = "30d"
 SEVERITY = "note"
 REMEDY = "clear the value_info of values around the loop and in its body"
 

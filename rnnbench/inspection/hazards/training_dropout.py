@@ -12,7 +12,6 @@ from rnnbench.inspection.program import Node, walk
 from rnnbench.inspection.recurrences import Recurrence
 from rnnbench.inspection.recurrences.fused import layer_arguments
 
-PITFALL = "15"
 SEVERITY = "error"
 REMEDY = "call eval() on the module before exporting"
 

@@ -8,7 +8,6 @@ from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.recurrences import Recurrence
 
-PITFALL = "12"
 SEVERITY = "warning"
 REMEDY = "export with rnnbench, which rolls it up"
 
