@@ -1,7 +1,7 @@
 """Which cases are also fed in chunks: first the module itself has to give the same that way.
 
 A network that looks ahead (a backward direction), or that normalises over time, works on whole
-sequences and is wrong in chunks, whatever it declares (pitfall 31): it is told so, once.
+sequences and is wrong in chunks, whatever it declares: it is told so, once.
 """
 
 from __future__ import annotations

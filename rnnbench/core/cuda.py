@@ -1,4 +1,4 @@
-"""What is particular to CUDA: it returns before it is done (pitfall: the launch is timed)."""
+"""What is particular to CUDA: it returns before it is done; who does not wait times the launch."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def on_cpu(module: torch.nn.Module) -> Iterator[None]:
 
 
 def training_notes(module: torch.nn.Module) -> list[str]:
-    """What an export in evaluation mode leaves out or fixes, a sentence each (pitfall 15)."""
+    """What an export in evaluation mode leaves out or fixes, a sentence each."""
     import torch
 
     batch_norm = torch.nn.modules.batchnorm._BatchNorm

@@ -73,7 +73,7 @@ def test_plain_pytorch_loads_it(bundle):
 
 @compiled
 def test_a_package_that_is_wrong_elsewhere_is_not_kept(tmp_path, monkeypatch):
-    # What AOTInductor makes of a fused GRU: right at the traced length alone (pitfall 18b).
+    # What AOTInductor makes of a fused GRU: right at the traced length alone.
     monkeypatch.setattr(aoti, "_stays_fused", lambda node: True)
     spec = TensorSpec("x", ("time", "batch", 2))
 

@@ -95,7 +95,7 @@ def test_a_refusal_leaves_the_process_alive(bundle):
 
 
 def test_an_abort_is_an_error_and_the_next_call_starts_anew(bundle):
-    """ONNX Runtime aborts on an empty batch (pitfall 19)."""
+    """ONNX Runtime aborts on an empty batch."""
     with Worker(job(bundle)) as worker:
         with pytest.raises(WorkerError) as caught:
             worker(inputs(batch=0))

@@ -58,7 +58,7 @@ def match_cell(module: fx.GraphModule, block: Block, piece: Piece, needed: set[i
     if cell is None or (needed & set(piece.positions)) - {cell.hidden}:
         return None
     like = block.body[cell.hidden].meta["val"]
-    if like.dtype != torch.float32:  # no runtime has the fused operators in another (pitfall 22)
+    if like.dtype != torch.float32:  # no runtime has the fused operators in another
         return None
     own = [w if isinstance(w, fx.Node) else w.float().to(like.device) for w in cell.weights]
     return replace(cell, weights=tuple(own))

@@ -1,6 +1,6 @@
 """States: those that are declared fit, and there are no others.
 
-A state in a buffer or an attribute vanishes in an export (pitfall 10).
+A state in a buffer or an attribute vanishes in an export (pytorch#60828).
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def _example(model: Model, dims: Mapping[str, int], static: Sequence[str] = ()) 
     tensors = tuple(
         torch.from_numpy(arrays[spec.name]).to(device_of(model.module)) for spec in model.inputs
     )
-    # `Dim.AUTO`, since named dimensions fail on a scan (pitfall 18a).
+    # `Dim.AUTO`, since named dimensions fail on a scan ("Constraints violated").
     shapes = tuple(
         {
             i: Dim.STATIC if isinstance(size, int) or size in static else Dim.AUTO(min=1)

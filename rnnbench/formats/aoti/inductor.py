@@ -24,7 +24,7 @@ def compile_package(
     """Compiles a program into a package for this machine's CPU; it must end in `.pt2`."""
     _name_sizes(program.graph_module)
     configs = {
-        # Otherwise batch 1 and one step are refused, though the code is right there (pitfall 18b).
+        # Otherwise batch 1 and one step are refused, though the code is right there.
         "aot_inductor.check_lowerbound": False,
         "aot_inductor.metadata": dict(metadata),
         "cpp.cxx": (compiler,),
@@ -51,7 +51,7 @@ def import_compiler() -> None:
 
 
 class Package:
-    """A loaded package. It refuses inputs of shapes that it was not compiled for (pitfall 18b)."""
+    """A loaded package. It refuses inputs of shapes that it was not compiled for."""
 
     def __init__(self, path: Path) -> None:
         with _own_warnings():
@@ -91,7 +91,7 @@ def _name_sizes(graph: fx.GraphModule) -> None:
     """Gives each scan the sizes that its results' shapes are made of, as arguments.
 
     Inductor turns a scan into a `while_loop` and looks the symbols of those shapes up among the
-    scan's arguments; one that is not there is the `KeyError: 's27'` of pitfall 18.
+    scan's arguments; one that is not there is a `KeyError: 's27'`.
     """
     sizes: dict[Any, tuple[fx.Node, int]] = {}
     for node in list(graph.graph.nodes):

@@ -117,7 +117,7 @@ def _forget_pending(program: ExportedProgram) -> None:
 
 
 def _fold(model: ir.Model) -> None:
-    """Weights are plain initializers: nothing that could be computed now is left (pitfall 9)."""
+    """Weights are plain initializers: those behind nodes are passed by when a file is quantised."""
     from onnxscript.optimizer import fold_constants
 
     fold_constants(model, input_size_limit=_FOLD_BYTES, output_size_limit=_FOLD_BYTES)

@@ -224,7 +224,7 @@ def finish(model: ir.Model, captured: Captured, metadata: Mapping[str, str]) -> 
     for inner in ir.traversal.RecursiveGraphIterator(graph):
         for value in inner.outputs:
             if value not in own:
-                value.shape = None  # stale shapes stop other engines (pitfall 30d)
+                value.shape = None  # stale shapes stop other engines
                 value.metadata_props.clear()
         origin = _origin(inner.metadata_props)
         inner.metadata_props.clear()

@@ -168,7 +168,7 @@ class Writer:
         if isinstance(a, list | tuple):
             return self._list(a, schema_type)
         if isinstance(a, torch.device):
-            # The device of the trace is not that of whoever runs the file (pitfall 14).
+            # The device of the trace is not that of whoever runs the file (pytorch#34256).
             return self.device
         if isinstance(a, float) and not math.isfinite(a):
             return f"float('{a}')"

@@ -156,7 +156,7 @@ def _note_shapes(program: Program, graph: Any) -> None:
 
 
 def _note_stale(program: Program, graph: Any) -> None:
-    """Remembers names of sizes that a loop's surroundings have and no input does (pitfall 30d)."""
+    """Remembers names of sizes that a loop's surroundings have and no input does: tract stops."""
     known = {d.dim_param for value in graph.input for d in value.type.tensor_type.shape.dim}
     loops = [n for n in graph.node if n.op_type in ("Scan", "Loop")]
     around = {name for n in loops for name in (*n.input, *n.output)}

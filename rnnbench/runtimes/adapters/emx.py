@@ -1,4 +1,4 @@
-"""ONNX as plain C by emx-onnx-cgen, compiled here, for one shape at a time (pitfall 30b)."""
+"""ONNX as plain C by emx-onnx-cgen, compiled here, for one shape at a time: it takes no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX in IREE, compiled for one shape at a time: it takes no other RNN or GRU (pitfall 30b)."""
+"""ONNX in IREE, compiled for one shape at a time: it takes no other RNN or GRU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX in MNN, which converts it first; it prints what is wrong instead of raising (pitfall 30e).
+"""ONNX in MNN, which converts it first; it prints what is wrong instead of raising.
 
 The converter is called as the extension module that it is: the package around it, `MNN.tools`,
 installs a logging service's client when it is imported, and sends it what was converted.

@@ -1,7 +1,7 @@
 """ONNX in its own reference evaluator, which shows and never judges.
 
-It ignores `sequence_lens`, `clip`, and the activations of GRU and LSTM (pitfall 20), so that it is
-wrong on sound files; and it is slow.
+It ignores `sequence_lens`, `clip`, and the activations of GRU and LSTM, so that it is wrong on
+sound files; and it is slow.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ONNX in tract, which panics on some files (pitfall 30d): give it a process of its own."""
+"""ONNX in tract, which panics on some files: give it a process of its own."""
 
 from __future__ import annotations
 

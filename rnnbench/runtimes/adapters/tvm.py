@@ -1,7 +1,7 @@
 """A .pt2 program in TVM, compiled by LLVM for one shape at a time; layers and loops are unrolled.
 
-It reads a negative index of one element (`x[:, -1]`) from outside of the tensor, without a word
-(pitfall 30b): `rnnbench.formats.pt2.indices` counts them from the front first.
+It reads a negative index of one element (`x[:, -1]`) from outside of the tensor, without a word:
+`rnnbench.formats.pt2.indices` counts them from the front first.
 """
 
 from __future__ import annotations
