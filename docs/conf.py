@@ -1,0 +1,32 @@
+"""The site that `make docs` builds from the pages in this folder, strictly: a warning fails."""
+
+from __future__ import annotations
+
+import rnnbench
+
+project = "rnnbench"
+author = "the rnnbench developers"
+copyright = "2026, the rnnbench developers"
+version = release = rnnbench.__version__
+
+# The folder of the sources is the repository's, so that links to what is outside of docs/ hold too.
+root_doc = "docs/index"
+include_patterns = [
+    "docs/*.md",
+    "*.md",
+    "exports/README.md",
+    "benchmarks/results/portability.md",
+]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
+html_theme = "furo"
+html_title = f"rnnbench {release}"
+html_extra_path = ["_extra"]  # a first page that leads to docs/
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
+
+myst_heading_anchors = 3  # the anchors of GitHub, in links between pages
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+napoleon_use_ivar = True
+default_role = "code"  # docstrings have Markdown's backticks

@@ -1,0 +1,107 @@
+"""Every field of every JSON document is in docs/json.md, in the section of its verb."""
+
+import json
+import re
+
+import pytest
+
+import rnnbench
+from rnnbench import Model, TensorSpec
+from rnnbench import __main__ as cli
+from tests.docs.pages import DOCS, ROOT
+
+RESULTS = next((ROOT / "benchmarks/results").glob("*/0001_quick.json"))
+FREE = {"outputs", "metrics", "versions", "skipped", "refused", "metadata", "artifacts", "failed"}
+"""Fields whose keys are names: of outputs, packages, cases, formats."""
+
+
+def sections():
+    """Heading -> the text below it."""
+    text = (DOCS / "json.md").read_text("utf-8")
+    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+    return {name: parts[0] + body for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def fields(value, inside=""):
+    """The keys of a document, but for those that are names of something."""
+    if isinstance(value, list):
+        for element in value:
+            yield from fields(element, inside)
+    elif isinstance(value, dict):
+        for key, element in value.items():
+            if inside in FREE:
+                # below a name everything is a field again
+                yield from fields(element)
+            else:
+                yield key
+                yield from fields(element, key)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    import torch
+
+    state = TensorSpec("h0", (1, "batch", 4), role="state")
+    model = Model(
+        torch.nn.GRU(3, 4),
+        (TensorSpec("x", ("time", "batch", 3)), state),
+        ("y", "hn"),
+        {"h0": "hn"},
+        name="net",
+    )
+    return rnnbench.export(model, out=tmp_path_factory.mktemp("json")).path
+
+
+CALLS = {
+    "list": ["list", "devices"],
+    "train": ["train", "gru", "--epochs", "1"],
+    "export, check": ["check", "BUNDLE", "--only", "traced", "--runtime", "onnxruntime"],
+    "check --drift": [
+        "check",
+        "BUNDLE",
+        "--drift",
+        "9",
+        "--runtime",
+        "onnxruntime",
+        "--runtime",
+        "torchscript",
+    ],
+    "check --against": ["check", "BUNDLE/model.onnx", "--against", "BUNDLE/model.ts"],
+    "inspect": ["inspect", "BUNDLE/model.onnx"],
+    "report": ["report", str(RESULTS)],
+    "compare": ["compare", str(RESULTS), str(RESULTS)],
+    "conform": ["conform", "BUNDLE", "--engine", "tract", "--profile", "plain"],
+    "embed --list": ["embed", "--list"],
+}
+
+
+@pytest.mark.parametrize("section", CALLS)
+def test_every_field_is_documented(section, bundle, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = [a.replace("BUNDLE", str(bundle)) for a in CALLS[section]]
+    with pytest.raises(SystemExit):
+        cli.main([*arguments, "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert document
+    text = sections()[section]
+    if section == "report":
+        text += sections()["Results files"]
+    missing = {name for name in fields(document) if f"`{name}`" not in text}
+    assert missing == set()
+
+
+def test_the_manifest_is_documented(bundle):
+    manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
+    text = sections()["manifest.json"]
+    # `traced` and `dims` hold sizes, `states` names.
+    manifest |= {"traced": 0, "states": 0}
+    manifest["cases"] = [case | {"dims": 0} for case in manifest["cases"]]
+    assert {name for name in fields(manifest) if f"`{name}`" not in text} == set()
+
+
+def test_results_files_are_documented():
+    data = json.loads(RESULTS.read_text("utf-8"))
+    text = sections()["Results files"]
+    own = data["machine_info"]["rnnbench"]
+    names = {*data, *own, *(name for b in data["benchmarks"] for name in b["extra_info"])}
+    assert {name for name in names if f"`{name}`" not in text} == set()
