@@ -1,12 +1,13 @@
 # make demo   sets everything up in .venv and runs the main job
 # make test   sets everything up in .venv and runs the tests
+# make docs   builds the site of docs/ in build/docs, strictly
 # make engines    the same with every engine, and the tests that run them: minutes more
 
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test engines lint bench clean
+.PHONY: demo test engines lint docs bench clean
 
 demo: $(VENV)/.installed
 	$(RUN) -m rnnbench export
@@ -26,6 +27,10 @@ lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
+docs: $(VENV)/.installed-docs
+	$(RUN) -m sphinx --fail-on-warning --keep-going --quiet -c docs . build/docs
+	@echo "written to build/docs/index.html"
+
 bench: $(VENV)/.installed-dev
 	$(RUN) -m rnnbench bench
 
@@ -43,4 +48,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	@touch $@ $(VENV)/.installed

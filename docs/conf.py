@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
+from docutils import nodes
+
 import rnnbench
 
 project = "rnnbench"
@@ -26,7 +31,27 @@ html_css_files = ["wide.css"]
 
 myst_heading_anchors = 3  # the anchors of GitHub, in links between pages
 autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_use_ivar = True
 default_role = "code"  # docstrings have Markdown's backticks
+
+
+def _keep_anchors(_app: Any, tree: nodes.document) -> None:
+    """Headings get GitHub's anchors beside Sphinx's, in which an underscore is a hyphen."""
+    for section in tree.findall(nodes.section):
+        slug = section.get("slug")
+        if slug and slug not in section["ids"]:
+            section["ids"].append(slug)
+
+
+def _plain_paths(_app: Any, _context: Any, lines: list[str]) -> None:
+    """An option's default that is a path is shown as on the command line."""
+    lines[:] = [re.sub(r"PosixPath\('(.*?)'\)", r"\1", line) for line in lines]
+
+
+def setup(app: Any) -> None:
+    """What Sphinx calls."""
+    app.connect("doctree-read", _keep_anchors)
+    app.connect("sphinx-click-process-options", _plain_paths)
