@@ -5,8 +5,6 @@ import re
 
 import pytest
 
-import rnnbench
-from rnnbench import Model, TensorSpec
 from rnnbench import __main__ as cli
 from tests.docs.pages import DOCS, ROOT
 
@@ -37,19 +35,9 @@ def fields(value, inside=""):
                 yield from fields(element, key)
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    import torch
-
-    state = TensorSpec("h0", (1, "batch", 4), role="state")
-    model = Model(
-        torch.nn.GRU(3, 4),
-        (TensorSpec("x", ("time", "batch", 3)), state),
-        ("y", "hn"),
-        {"h0": "hn"},
-        name="net",
-    )
-    return rnnbench.export(model, out=tmp_path_factory.mktemp("json")).path
+@pytest.fixture
+def bundle(variant_bundle):
+    return variant_bundle("gru")[1].path
 
 
 CALLS = {

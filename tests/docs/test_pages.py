@@ -1,5 +1,6 @@
 """Links lead somewhere, every verb has a page, every hazard a heading and an example."""
 
+import importlib
 import warnings
 
 import pytest
@@ -45,27 +46,20 @@ def test_every_page_is_in_the_index():
     assert missing == ["index.md"]
 
 
-@pytest.fixture(scope="module")
-def examples(tmp_path_factory):
-    """The files that the page on hazards writes."""
-    folder = tmp_path_factory.mktemp("hazards")
-    names = {}
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+def test_every_hazard_has_a_heading_and_an_example_that_has_it(tmp_path, monkeypatch):
+    examples = [b.text for b in blocks(INSPECT) if b.language == "python" and not b.file]
+    (tmp_path / "hazard_examples.py").write_text("\n\n".join(examples))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        patch.chdir(folder)
-        for block in blocks(INSPECT):
-            if block.language == "python" and not block.file:
-                exec(compile(block.text, str(block), "exec"), names)
-    return folder
-
-
-@pytest.mark.parametrize("name", plugins.names("hazards"))
-def test_every_hazard_has_a_heading_and_an_example_that_has_it(examples, name):
-    assert name in anchors(INSPECT)
-    (file,) = examples.glob(f"{name}.*")
-    found = {hazard.name: hazard for hazard in rnnbench.inspect(file).hazards}
-    assert name in found
+        importlib.import_module("hazard_examples")
     text = " ".join(INSPECT.read_text("utf-8").split())
-    section = text.partition(f"### {name} ")[2].partition("### ")[0]
-    assert "**Remedy:**" in section
-    assert f"*{found[name].severity}" in section
+    for name in plugins.names("hazards"):
+        assert name in anchors(INSPECT)
+        (file,) = tmp_path.glob(f"{name}.*")
+        found = {hazard.name: hazard for hazard in rnnbench.inspect(file).hazards}
+        assert name in found
+        section = text.partition(f"### {name} ")[2].partition("### ")[0]
+        assert "**Remedy:**" in section, name
+        assert f"*{found[name].severity}" in section, name
