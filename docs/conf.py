@@ -23,6 +23,7 @@ include_patterns = [
     "benchmarks/results/portability.md",
 ]
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
+highlight_language = "text"
 html_theme = "furo"
 html_title = f"rnnbench {release}"
 html_extra_path = ["_extra"]  # a first page that leads to docs/
