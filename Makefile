@@ -26,6 +26,7 @@ lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
 
 docs: $(VENV)/.installed-docs
 	$(RUN) -m sphinx --fail-on-warning --keep-going --quiet -c docs . build/docs

@@ -41,23 +41,31 @@ def _run(arguments: Sequence[str] | None) -> int:
         code = cli.main(arguments, prog_name="rnnbench", standalone_mode=False)
     except click.Abort:
         return INTERRUPTED
-    except click.ClickException as error:
-        return _refuse(error.format_message())
-    except RnnbenchError as error:
-        return _refuse(one_line(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads: do not fail at exit as well
         return FINE
-    except OSError as error:
-        return _refuse(f"{error.strerror or one_line(error)}: {error.filename or ''}".rstrip(": "))
     except Exception as error:
-        if os.environ.get("RNNBENCH_TRACEBACK"):
+        message = _explained(error)
+        if message is None:
             raise
-        return _refuse(
-            f"this is a bug in rnnbench ({type(error).__name__}: {one_line(error)}): "
-            "run it with RNNBENCH_TRACEBACK=1 and report what it says"
-        )
+        return _refuse(message)
     return code if isinstance(code, int) else FINE
+
+
+def _explained(error: Exception) -> str | None:
+    """The line about what went wrong; None where the trace itself is asked for."""
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, RnnbenchError):
+        return one_line(error)
+    if isinstance(error, OSError):
+        return f"{error.strerror or one_line(error)}: {error.filename or ''}".rstrip(": ")
+    if os.environ.get("RNNBENCH_TRACEBACK"):
+        return None
+    return (
+        f"this is a bug in rnnbench ({type(error).__name__}: {one_line(error)}): "
+        "run it with RNNBENCH_TRACEBACK=1 and report what it says"
+    )
 
 
 def _refuse(message: str) -> int:

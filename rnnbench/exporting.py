@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 
-def export(
+def export(  # noqa: PLR0913  (keywords of a public function)
     model: Model,
     formats: Sequence[str] = ("torchscript", "onnx"),
     out: str | Path = "exports",

@@ -122,6 +122,12 @@ class Model:
         object.__setattr__(self, "outputs", tuple(self.outputs))
         object.__setattr__(self, "states", dict(self.states))
         object.__setattr__(self, "name", self.name or type(self.module).__name__)
+        self._check_itself()
+        self._check_names()
+        self._check_states()
+
+    def _check_itself(self) -> None:
+        """The name, which becomes a folder, and the rate."""
         if not _NAME.fullmatch(self.name):
             raise RnnbenchError(
                 f"model name {self.name!r}: use letters, digits, '.', '_' and '-' "
@@ -132,6 +138,9 @@ class Model:
             raise RnnbenchError(
                 f"model {self.name!r}: frames_per_second={rate!r} must be a number above 0, or None"
             )
+
+    def _check_names(self) -> None:
+        """Each input and output has a name of its own."""
         names = [spec.name for spec in self.inputs]
         for kind, given in (("input", names), ("output", list(self.outputs))):
             twice = sorted({n for n in given if given.count(n) > 1})
@@ -147,6 +156,10 @@ class Model:
                     f"model {self.name!r}: output name {name!r} must be a Python name "
                     "that no input has"
                 )
+
+    def _check_states(self) -> None:
+        """Each state goes from an output to an input, along a time dimension."""
+        names = [spec.name for spec in self.inputs]
         for source, target in self.states.items():
             if source not in names or target not in self.outputs:
                 raise RnnbenchError(

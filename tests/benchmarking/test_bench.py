@@ -274,7 +274,9 @@ def test_what_is_not_here_is_a_row_with_its_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(driver, "measure_limits", lambda *_: {})
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device, so nothing is missing: run it on a machine without")
-    with pytest.raises(RnnbenchError, match=r"nothing could be measured: .*cannot use device 'cuda' here"):
+    with pytest.raises(
+        RnnbenchError, match=r"nothing could be measured: .*cannot use device 'cuda' here"
+    ):
         driver.run_plan(Plan(("gru",), devices=("cuda",)), tmp_path, name=None)
     assert not list(machine_folder(tmp_path).iterdir())
 

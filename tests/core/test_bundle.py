@@ -53,7 +53,9 @@ assert check is rnnbench.check and rnnbench.Model and set(rnnbench.__all__) <= s
 
 def test_importing_is_light():
     code = "import sys, rnnbench; rnnbench.Bundle; rnnbench.check; import rnnbench.runtimes as r"
-    code += "; r.running('onnx'); print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
+    code += (
+        "; r.running('onnx'); print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
+    )
     assert run_python(code).stdout == "[]\n"
     assert run_python("import sys, rnnbench; print('numpy' in sys.modules)").stdout == "False\n"
 

@@ -210,6 +210,22 @@ def finish(model: ir.Model, captured: Captured, metadata: Mapping[str, str]) -> 
     _outputs_of_their_own(graph)
     own = [*graph.inputs, *graph.outputs]
     _make_room(graph, set(wanted), own)
+    _name_ports(graph, captured)
+    for node in ir.traversal.RecursiveGraphIterator(graph):
+        _forget_the_exporter(node, own)
+    graph.name = declared.name
+    model.producer_name, model.producer_version = "rnnbench", metadata.get("version", "")
+    model.metadata_props.clear()
+    model.metadata_props.update(metadata)
+    graph.metadata_props.clear()
+
+
+def _name_ports(graph: ir.Graph, captured: Captured) -> None:
+    """Inputs and outputs, and their dynamic dimensions, have the declared names.
+
+    x [s27, s3, 5] -> getitem_3 [s27, s3, 7]  ->  mels [time, batch, 5] -> y [time, batch, 7]
+    """
+    declared = captured.model
     dims: dict[str, str] = {}
     for value, spec in zip(graph.inputs, declared.inputs, strict=True):
         for symbol, size in zip(value.shape or (), spec.shape, strict=True):
@@ -221,26 +237,24 @@ def finish(model: ir.Model, captured: Captured, metadata: Mapping[str, str]) -> 
         value.name = name
         if value.shape is not None:
             value.shape = ir.Shape([_renamed(d, dims) for d in value.shape])
-    for inner in ir.traversal.RecursiveGraphIterator(graph):
-        for value in inner.outputs:
-            if value not in own:
-                value.shape = None  # stale shapes stop other engines
-                value.metadata_props.clear()
-        origin = _origin(inner.metadata_props)
-        inner.metadata_props.clear()
-        inner.metadata_props.update(origin)
-        inner.doc_string = None
-        for body in [a.as_graph() for a in inner.attributes.values() if _is_graph(a)]:
-            for value in [*body.inputs, *body.outputs]:
-                value.shape = None
-            if inner.op_type == "Loop":  # ONNX Runtime must know that these two are scalars
-                for value in body.inputs[:2]:
-                    value.shape = ir.Shape(())
-    graph.name = declared.name
-    model.producer_name, model.producer_version = "rnnbench", metadata.get("version", "")
-    model.metadata_props.clear()
-    model.metadata_props.update(metadata)
-    graph.metadata_props.clear()
+
+
+def _forget_the_exporter(node: ir.Node, ports: list[ir.Value]) -> None:
+    """A node keeps no shape of a value inside (stale ones stop other engines), and no stack."""
+    for value in node.outputs:
+        if value not in ports:
+            value.shape = None
+            value.metadata_props.clear()
+    origin = _origin(node.metadata_props)
+    node.metadata_props.clear()
+    node.metadata_props.update(origin)
+    node.doc_string = None
+    for body in [a.as_graph() for a in node.attributes.values() if _is_graph(a)]:
+        for value in [*body.inputs, *body.outputs]:
+            value.shape = None
+        if node.op_type == "Loop":  # ONNX Runtime must know that these two are scalars
+            for value in body.inputs[:2]:
+                value.shape = ir.Shape(())
 
 
 def _origin(said: Mapping[str, str]) -> dict[str, str]:

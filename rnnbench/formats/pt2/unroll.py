@@ -147,7 +147,7 @@ def _keep_padded_too(
     return y, lengths
 
 
-def _run_ragged(
+def _run_ragged(  # noqa: PLR0913  (the operator's own arguments)
     x: Tensor,
     lengths: Tensor,
     hx: Any,

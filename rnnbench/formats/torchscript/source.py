@@ -92,6 +92,13 @@ def _safe(name: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) or name in ("self", "torch", "math") else name
 
 
+_TEMPLATES: dict[Any, str] = {
+    operator.getitem: "{0}[{1}]",
+    aten.sym_size.int: "{0}.size({1})",
+    aten.sym_numel.default: "{0}.numel()",
+}
+
+
 class Writer:
     """The lines of one method."""
 
@@ -137,22 +144,11 @@ class Writer:
         self.line(f"{self.names[node]} = {text}", indent)
 
     def _expression(self, node: fx.Node, target: Any) -> str | None:
+        """What a node computes, as source; None where TorchScript has no form for it."""
         values = [self.value(a) for a in node.args]
-        if target is operator.getitem:
-            return f"{values[0]}[{values[1]}]"
-        if target is aten.sym_size.int:
-            return f"{values[0]}.size({values[1]})"
-        if target is aten.sym_numel.default:
-            return f"{values[0]}.numel()"
-        if target in (aten.item.default, aten._local_scalar_dense.default):
-            kind = {torch.SymInt: "int", torch.SymBool: "bool"}.get(type(node.meta["val"]), "float")
-            return f"{kind}({values[0]}.item())"
-        if target in _INFIX:
-            return f"({values[0]} {_INFIX[target]} {values[1]})"
-        if target in _FUNCTIONS:
-            return f"{_FUNCTIONS[target]}({', '.join(values)})"
-        if not isinstance(target, torch._ops.OpOverload):
-            return None
+        text = _spelled(node, target, values)
+        if text is not None or not isinstance(target, torch._ops.OpOverload):
+            return text
         arguments = target._schema.arguments
         texts = [self.value(a, str(s.type)) for a, s in zip(node.args, arguments, strict=False)]
         types = {s.name: str(s.type) for s in arguments}
@@ -183,3 +179,19 @@ class Writer:
         if any(i is None for i in a):
             return f"torch.jit.annotate(List[Optional[Tensor]], [{items}])"
         return f"[{items}]"
+
+
+def _spelled(node: fx.Node, target: Any, values: Sequence[str]) -> str | None:
+    """What has a spelling of its own in TorchScript; None for what is called by its name.
+
+    sym_size.int(x, 1)  ->  x.size(1)        mul(s0, 2)  ->  (s0 * 2)
+    """
+    if target in _INFIX:
+        return f"({values[0]} {_INFIX[target]} {values[1]})"
+    if target in _FUNCTIONS:
+        return f"{_FUNCTIONS[target]}({', '.join(values)})"
+    if target in (aten.item.default, aten._local_scalar_dense.default):
+        kind = {torch.SymInt: "int", torch.SymBool: "bool"}.get(type(node.meta["val"]), "float")
+        return f"{kind}({values[0]}.item())"
+    template = _TEMPLATES.get(target)
+    return template.format(*values) if template is not None else None

@@ -67,7 +67,7 @@ class _Plan:
         return identity | {"data": _digest(self.task)}
 
 
-def train(
+def train(  # noqa: PLR0913  (keywords of a public function)
     variant: str,
     task: str,
     *,
