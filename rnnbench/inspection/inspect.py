@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.core import plugins
+from rnnbench.core.manual import page
 from rnnbench.core.tables import format_table
 from rnnbench.inspection import readers
 from rnnbench.inspection.dataflow import Flow
@@ -14,9 +15,6 @@ from rnnbench.inspection.program import Port
 from rnnbench.inspection.recurrences import Recurrence, find_recurrences
 
 SEVERITIES = ("error", "warning", "note")
-
-PAGE = "docs/inspect.md"
-"""Where each hazard has a heading that is its name."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +120,9 @@ def format_inspection(report: Inspection) -> str:
 
 def _more(names: list[str]) -> list[str]:
     """Where the hazards of these names are explained: one line, with an anchor each."""
-    anchors = [f"#{name}" for name in names]
+    anchors = [f"#{name}" for name in names if name not in plugins.outside("hazards")]
     others = f" ({', '.join(anchors[1:])})" if anchors[1:] else ""
-    return [f"more: {PAGE}{anchors[0]}{others}"] if anchors else []
+    return [f"more: {page('inspect.md')}{anchors[0]}{others}"] if anchors else []
 
 
 def _row(r: Recurrence) -> list[str]:
