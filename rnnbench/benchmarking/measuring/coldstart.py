@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
@@ -20,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from rnnbench.benchmarking.plan import Item, timing_of
-from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays, TensorSpec
+from rnnbench.core.processes import run_module
 from rnnbench.models.calls import read_weights, save_weights
 from rnnbench.runtimes import get
 from rnnbench.runtimes.runtime import Timing
@@ -68,20 +66,8 @@ def start_cold(item: Item, source: Source, arrays: Arrays, folder: Path) -> Cold
         "path": None if source.path is None else str(source.path),
         "folder": str(out),
     }
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", __spec__.name],
-            input=json.dumps(job),
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise RnnbenchError(f"no answer of its process in {SECONDS} s") from None
-    if done.returncode:
-        raise RnnbenchError(f"its process failed: {_why(done)}")
-    answer = json.loads(done.stdout.strip().splitlines()[-1])
+    said = run_module(__spec__.name, given=json.dumps(job), seconds=SECONDS)
+    answer = json.loads(said.strip().splitlines()[-1])
     with np.load(out / "outputs.npz", allow_pickle=False) as stored:
         return ColdStart(**answer, outputs=dict(stored))
 
@@ -152,12 +138,6 @@ def _module(target: str, form: str, conditions: dict[str, Any], folder: Path) ->
     network = build_network(target, form, conditions["hidden"], conditions["layers"])
     network.model.module.load_state_dict(read_weights(folder))
     return network.model.module
-
-
-def _why(done: subprocess.CompletedProcess[str]) -> str:
-    if done.returncode < 0:
-        return signal.Signals(-done.returncode).name
-    return (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1]
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ numpy's BLAS is fixed when it is loaded. Needs numpy alone.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import perf_counter
@@ -19,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.processes import run_module
 
 COLUMNS = 64  # of the matrix-matrix product
 _REPEATS = 64  # products in one call of numpy, so that calling it does not count
@@ -108,18 +107,13 @@ def _last_level(facts: Mapping[str, Any]) -> float:
 
 
 def _in_process(threads: int, hidden: Sequence[int]) -> dict[str, Any]:
-    environment = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads))
-    done = subprocess.run(
-        [sys.executable, "-m", __spec__.name, *map(str, hidden)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1]
-        raise RnnbenchError(f"the machine's limits could not be measured ({last})")
-    found: dict[str, Any] = json.loads(done.stdout)
+    """The limits with so many threads, which a process cannot change once it has started."""
+    environment = dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    try:
+        said = run_module(__spec__.name, *map(str, hidden), environment=environment)
+    except RnnbenchError as error:
+        raise RnnbenchError(f"the machine's limits could not be measured ({error})") from None
+    found: dict[str, Any] = json.loads(said)
     return found
 
 

@@ -7,7 +7,6 @@ bundle's model.pt2, which is loaded in a process of its own since it is a progra
 from __future__ import annotations
 
 import copy
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import numpy as np
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.core.processes import run_module
 
 if TYPE_CHECKING:
     from torch import fx
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from rnnbench.core.model import Model
 
-_MODULE = __spec__.name  # what a process of its own runs
 _SECONDS = 300.0
 
 
@@ -219,17 +218,10 @@ def _in_a_process(bundle: Bundle, inputs: Arrays) -> Values:
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder) / "in.npz", Path(folder) / "out.npz"
         np.savez(given, **inputs)  # type: ignore[arg-type]
-        words = ["-P", "-m", _MODULE, str(bundle.path), str(given), str(made)]
         try:
-            done = subprocess.run(
-                [sys.executable, *words], capture_output=True, timeout=_SECONDS, text=True
-            )
-        except subprocess.TimeoutExpired:
-            raise RnnbenchError(f"{bundle.path}/model.pt2: no answer in {_SECONDS:g} s") from None
-        if done.returncode:
-            said = done.stderr.strip().splitlines()
-            why = said[-1] if said else f"exit code {done.returncode}"
-            raise RnnbenchError(f"{bundle.path}/model.pt2 cannot be evaluated ({why})")
+            run_module(__spec__.name, str(bundle.path), str(given), str(made), seconds=_SECONDS)
+        except RnnbenchError as error:
+            raise RnnbenchError(f"{bundle.path}/model.pt2 cannot be evaluated ({error})") from None
         with np.load(made, allow_pickle=False) as stored:
             parts: dict[str, Arrays] = {"exact": {}, "own": {}}
             for key in stored.files:
