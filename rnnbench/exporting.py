@@ -17,7 +17,7 @@ from rnnbench.core.model import Model
 from rnnbench.formats._format import WriteOptions
 
 if TYPE_CHECKING:
-    from rnnbench.capture import Captured
+    from rnnbench.capture.program import Captured
     from rnnbench.cases.plans import Plan
     from rnnbench.formats._format import Format
 
@@ -70,7 +70,7 @@ def export(  # noqa: PLR0913  (keywords of a public function)
         wanted = (*wanted, "portable")
     writers = _find_writers(model, wanted, asked)
 
-    from rnnbench.capture import capture
+    from rnnbench.capture.pipeline import capture
     from rnnbench.cases.cases import check_declaration, write_cases
     from rnnbench.core.threads import torch_threads
     from rnnbench.models.calls import on_cpu, save_weights

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.core.requirements import not_installed
 
 if TYPE_CHECKING:
-    from rnnbench.capture import Captured
+    from rnnbench.capture.program import Captured
     from rnnbench.core.model import Model
 
 

@@ -11,7 +11,7 @@ from rnnbench.formats import onnx
 from rnnbench.formats._format import Format, WriteOptions
 
 if TYPE_CHECKING:
-    from rnnbench.capture import Captured
+    from rnnbench.capture.program import Captured
     from rnnbench.core.model import Model
 
 

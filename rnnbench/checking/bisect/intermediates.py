@@ -90,7 +90,7 @@ def find_reference(bundle: Bundle) -> Reference:
 
 def recapture(bundle: Bundle, model: Model) -> Reference:
     """The program that `export` captured, captured again from the module with its weights."""
-    from rnnbench.capture import capture
+    from rnnbench.capture.pipeline import capture
     from rnnbench.formats.onnx import translate
 
     frozen = bool(bundle.manifest.get("frozen"))

@@ -28,7 +28,7 @@ from rnnbench.formats._format import Format, WriteOptions
 if TYPE_CHECKING:
     from torch import fx
 
-    from rnnbench.capture import Captured
+    from rnnbench.capture.program import Captured
     from rnnbench.formats.aoti.inductor import Package
 
 # Another order of summation moves a float32 result by parts in 10^6; a wrong program by parts in

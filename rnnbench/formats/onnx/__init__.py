@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-    from rnnbench.capture import Captured
+    from rnnbench.capture.program import Captured
 
 OPSETS = range(17, 22)
 # The CUDA kernels of RNN, GRU and LSTM stop at opset 21 (onnxruntime#27729), and torch's operator

@@ -13,7 +13,7 @@ from rnnbench.capture.operators.rolled import run_scan
 from rnnbench.capture.tracing.trace import retrace
 
 if TYPE_CHECKING:
-    from rnnbench.capture import Captured
+    from rnnbench.capture.program import Captured
 
 aten = torch.ops.aten
 

@@ -19,7 +19,7 @@ from rnnbench.capture.source_lines import frames
 from rnnbench.formats.onnx.editing import add_initializer, outermost
 
 if TYPE_CHECKING:
-    from rnnbench.capture import Captured
+    from rnnbench.capture.program import Captured
 
 MODULE, SOURCE = "rnnbench.module", "rnnbench.source"
 """The metadata of a node: the submodule's path, and the file and line that it came from."""

@@ -10,7 +10,7 @@ from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.formats._format import Format, WriteOptions
 
 if TYPE_CHECKING:
-    from rnnbench.capture import Captured
+    from rnnbench.capture.program import Captured
 
 
 def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, Any]:

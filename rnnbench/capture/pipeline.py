@@ -1,0 +1,189 @@
+"""The stages of a capture in their order: trace, roll, simplify, prove, export for good, prove."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import fx
+
+from rnnbench.capture.loops.blocks import find_blocks
+from rnnbench.capture.loops.counting import numbers_of_constants
+from rnnbench.capture.loops.generalise import generalise_traces
+from rnnbench.capture.operators import recurrence as ops
+from rnnbench.capture.operators.lowering import lower
+from rnnbench.capture.operators.scan import SCAN, WHILE_LOOP
+from rnnbench.capture.program import Captured, Recurrence
+from rnnbench.capture.rolling.roll import roll_loops
+from rnnbench.capture.simplify import (
+    drop_size_arguments,
+    drop_zero_states,
+    fold_constants,
+    per_step_reads,
+)
+from rnnbench.capture.source_lines import source_line
+from rnnbench.capture.tracing.branches import explain_unproved
+from rnnbench.capture.tracing.prove import Proof, Unproved
+from rnnbench.capture.tracing.sizes import traced_sizes
+from rnnbench.capture.tracing.states import check_states
+from rnnbench.capture.tracing.trace import Trace, frozen_dims, retrace, trace_module
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.model import Model
+
+_LOOPS = {SCAN: "scan", WHILE_LOOP: "while"}
+_SCALES = (1, 5)  # short traces are fast; strided front-ends need longer ones
+
+
+def capture(model: Model, *, keep_loops: bool = False, allow_frozen: bool = False) -> Captured:
+    """Captures a model once for all formats.
+
+    Args:
+        model: what the user declared.
+        keep_loops: leave loops as scans where fused layers could stand.
+        allow_frozen: accept a program that is right at the traced sizes alone.
+
+    Raises:
+        RnnbenchError: the module cannot be captured; the message names the place and the remedy.
+    """
+    check_states(model)
+    try:
+        return _capture(model, keep_loops)
+    except Unproved as error:
+        if not allow_frozen:
+            raise explain_unproved(model, error) from None
+    except RnnbenchError:
+        if not allow_frozen:
+            raise
+    return _frozen(model)
+
+
+def _frozen(model: Model) -> Captured:
+    """The model at the traced lengths alone, its loops unrolled."""
+    dims = traced_sizes(model)
+    lengths = tuple(d for d in dims if d != model.batch_dim)
+    graph = trace_module(model, dims, lengths).graph
+    fold_constants(graph)
+    drop_zero_states(graph.graph)
+    program = retrace(graph, model, dims, lengths)
+    frozen = frozen_dims(model, program)
+    return Captured(model, program, _recurrences(graph), dims, frozen)
+
+
+def _capture(model: Model, keep_loops: bool) -> Captured:
+    dims = traced_sizes(model)
+    first = trace_module(model, dims)
+    conditions = first.conditions
+    if not first.frozen:
+        try:
+            return _finish(model, first.graph, dims, [], conditions)
+        except Unproved:
+            # A size that was computed from a dimension became a constant, as a loop's length does.
+            lengths = tuple(d for d in dims if d != model.batch_dim)
+            if not lengths:
+                raise
+            first = trace_module(model, dims, lengths)
+    try:
+        return _finish(model, *_with_loops(model, first, keep_loops), conditions)
+    except Unproved:
+        if keep_loops:
+            raise
+    # No rewrite is made that cannot be proved: the loops stay loops.
+    first = trace_module(model, dims, first.frozen)
+    graph, dims, loops = _with_loops(model, first, keep_loops=True)
+    note = "its fused form could not be proved to compute the same"
+    return _finish(model, graph, dims, [replace(r, note=note) for r in loops], conditions)
+
+
+def _finish(
+    model: Model,
+    graph: fx.GraphModule,
+    dims: dict[str, int],
+    loops: list[Recurrence],
+    conditions: Sequence[tuple[Any, str]] = (),
+) -> Captured:
+    """Simplifies the graph, proves it, exports it for good, and proves what came out."""
+    fold_constants(graph)
+    drop_zero_states(graph.graph)
+    proof = Proof(model, dims, conditions)
+    proof.compare(graph.forward)  # a call would print what it raises
+    recurrences = _recurrences(graph) + tuple(loops)
+    program = retrace(graph, model, dims)
+    drop_size_arguments(program)
+    frozen = frozen_dims(model, program)
+    if frozen:
+        raise RnnbenchError(_still_frozen(model, frozen, dims))
+    proof.compare(lower(program).module(check_guards=False).forward)
+    return Captured(model, program, recurrences, dims)
+
+
+def _with_loops(
+    model: Model, first: Trace, keep_loops: bool
+) -> tuple[fx.GraphModule, dict[str, int], list[Recurrence]]:
+    """Rolls the loops over the dimensions that turned into constants."""
+    error: RnnbenchError | None = None
+    # Each input has a symbol of its own for a dimension; the loop may have fixed one of several.
+    having = [spec for spec in model.inputs if set(first.frozen) & set(spec.shape)]
+    for scale in _SCALES:
+        sizes = {d: n * scale if d in first.frozen else n for d, n in first.dims.items()}
+        reused = scale == 1 and len(having) == 1
+        shorter = (first if reused else trace_module(model, sizes, first.frozen)).graph
+        more = {d: sizes[d] + 3 * scale + i for i, d in enumerate(first.frozen)}
+        longer = trace_module(model, sizes | more, first.frozen).graph
+        for graph in (shorter, longer):
+            numbers_of_constants(graph)
+        read = per_step_reads(shorter, longer)
+        for graph in (shorter, longer):
+            fold_constants(graph, read)
+        lengths = [(sizes[d], more[d]) for d in first.frozen]
+        try:
+            rolled = roll_loops(shorter, longer, lengths, keep_loops=keep_loops)
+            generalise_traces(shorter, longer)
+        except RnnbenchError as found:
+            error = error or found
+            continue
+        loops = [
+            Recurrence(
+                r.place, "loop" if k == "scan" else k, "scan" if k == "scan" else "fused", r.why
+            )
+            for r in rolled
+            for k in r.kinds
+        ]
+        return shorter, sizes, loops
+    raise RnnbenchError(f"model {model.name!r}: {error}")
+
+
+def _recurrences(graph: fx.GraphModule) -> tuple[Recurrence, ...]:
+    """The layers of a traced module, by their place in it; loops are listed by who rolled them."""
+    found = []
+    for node in graph.graph.nodes:
+        stack = node.meta.get("nn_module_stack") or {}
+        path = str(list(stack.values())[-1][0]) or "(the module)" if stack else ""
+        if node.target is ops.recurrence and stack:
+            found.append(Recurrence(path, str(node.args[5]), "fused"))
+        elif node.target is SCAN and stack and _is_lstm(list(stack.values())[-1][1]):
+            found.append(Recurrence(path, "lstm", "scan", "no operator has projections"))
+        elif node.target in _LOOPS:
+            name = _LOOPS[node.target]
+            found.append(Recurrence(source_line(node) or name, "loop", name))
+    for block in find_blocks(graph.graph):
+        if block.carried:
+            steps = f"{block.length} steps at any length of the input"
+            place = source_line(block.body[-1]) or "a loop"
+            found.append(Recurrence(place, "loop", "unrolled", steps))
+            break
+    return tuple(found)
+
+
+def _is_lstm(kind: Any) -> bool:
+    """Whether an entry of a node's module stack, a class or its name, is `nn.LSTM`."""
+    return kind is torch.nn.LSTM or str(kind) == "torch.nn.modules.rnn.LSTM"
+
+
+def _still_frozen(model: Model, frozen: tuple[str, ...], dims: Mapping[str, int]) -> str:
+    which = ", ".join(f"{d!r} at {dims[d]}" for d in frozen)
+    return (
+        f"model {model.name!r}: dimension {which} became a constant: the module computes with it "
+        "as a Python number; use tensor operations, or allow_frozen=True for this size alone"
+    )
