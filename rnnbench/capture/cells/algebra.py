@@ -16,7 +16,7 @@ from torch import Tensor, fx
 
 from rnnbench.capture.cells.normal_forms import Affine, Poly, Source, Unknown, Value
 from rnnbench.capture.cells.rules import RULES, rows
-from rnnbench.capture.loops.canonical import shape_of
+from rnnbench.capture.graph_edit import shape_of
 from rnnbench.capture.loops.steps import Block
 
 aten = torch.ops.aten

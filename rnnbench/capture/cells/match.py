@@ -11,7 +11,7 @@ from torch import Tensor, fx
 
 from rnnbench.capture.cells.algebra import Algebra
 from rnnbench.capture.cells.normal_forms import Affine, Monomial, Poly, Source, Unknown
-from rnnbench.capture.loops.canonical import shape_of
+from rnnbench.capture.graph_edit import shape_of
 from rnnbench.capture.loops.fission import Piece
 from rnnbench.capture.loops.steps import Block, carried_in
 

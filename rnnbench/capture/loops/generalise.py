@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from rnnbench.capture.loops.canonical import number
+from rnnbench.capture.graph_edit import number
 from rnnbench.capture.loops.steps import arguments, map_leaves
 from rnnbench.capture.source_lines import source_line
 from rnnbench.core.errors import RnnbenchError

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from rnnbench.capture.loops.canonical import SELECT, UNSQUEEZE, new_node, replace, shape_of, size_at
+from rnnbench.capture.graph_edit import SELECT, UNSQUEEZE, new_node, replace, shape_of, size_at
 
 aten = torch.ops.aten
 

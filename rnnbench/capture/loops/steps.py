@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from rnnbench.capture.loops.canonical import size_at
+from rnnbench.capture.graph_edit import size_at
 from rnnbench.capture.loops.counting import Count, as_count, takes_a_count
 from rnnbench.core.repeats import FEWEST_STEPS
 

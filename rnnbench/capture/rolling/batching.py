@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from rnnbench.capture.loops.canonical import shape_of
+from rnnbench.capture.graph_edit import shape_of
 
 aten = torch.ops.aten
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch import fx
 
-from rnnbench.capture.loops.canonical import size_at
+from rnnbench.capture.graph_edit import size_at
 from rnnbench.capture.loops.counting import Count, count_steps
 from rnnbench.capture.loops.steps import Block, Step
 from rnnbench.capture.operators.rolled import per_step, shifted, written

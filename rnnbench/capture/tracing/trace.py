@@ -22,7 +22,7 @@ from torch import fx, nn
 from torch.export import Dim, ExportedProgram
 
 from rnnbench.capture import source_lines as places
-from rnnbench.capture.loops.canonical import drop_casts, number, settle_squeezes
+from rnnbench.capture.graph_edit import drop_casts, number, settle_squeezes
 from rnnbench.capture.source_lines import is_library
 from rnnbench.capture.tracing.layers import standing_in
 from rnnbench.capture.tracing.scripted import Wrapped

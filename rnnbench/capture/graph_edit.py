@@ -1,0 +1,97 @@
+"""Reads and rewrites the nodes of a graph: what the stages of a capture have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+
+aten = torch.ops.aten
+SELECT = aten.select.int
+UNSQUEEZE = aten.unsqueeze.default
+
+
+def shape_of(node: Any) -> tuple[int | torch.SymInt, ...] | None:
+    """The shape of a node's value, or None where it is not one tensor."""
+    value = node.meta.get("val") if isinstance(node, fx.Node) else None
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else None
+
+
+def number(size: Any) -> int | None:
+    """A size as a number, also where a guard made it one after it was symbolic; else None."""
+    if isinstance(size, int):
+        return size
+    known = isinstance(size, torch.SymInt) and size.node.expr.is_number
+    return int(size.node.expr) if known else None
+
+
+def size_at(node: Any, dim: Any) -> int | None:
+    """A size of a tensor, where it is a number."""
+    shape = shape_of(node)
+    if shape is None or not -len(shape) <= dim < len(shape):
+        return None
+    return number(shape[dim])
+
+
+def new_node(graph: fx.Graph, before: fx.Node, target: Callable[..., Any], *args: Any) -> fx.Node:
+    """A call before another node, with its value worked out and the other's place in the source."""
+    with graph.inserting_before(before):
+        node = graph.call_function(target, args)
+    values = fx.node.map_arg(args, lambda n: n.meta.get("val"))
+    fake = next((v.fake_mode for v in _leaves(values) if hasattr(v, "fake_mode")), None)
+    if fake is not None:
+        with fake:
+            node.meta["val"] = target(*values)
+    if "stack_trace" in before.meta:
+        node.meta["stack_trace"] = before.meta["stack_trace"]
+    return node
+
+
+def _leaves(values: Any) -> list[Any]:
+    return list(torch.utils._pytree.tree_leaves(values))
+
+
+def replace(graph: fx.Graph, node: fx.Node, by: fx.Node) -> None:
+    """Takes a node out, and another into its place."""
+    node.replace_all_uses_with(by)
+    graph.erase_node(node)
+
+
+def drop_casts(graph: fx.Graph) -> None:
+    """Takes out what casts to the dtype and device that is there, each time over the last result.
+
+    `x.to(y)` in a loop returns its own result of the step before, where that is the same tensor.
+    """
+    for node in list(graph.nodes):
+        if node.op == "call_function" and casts_to_the_same(node):
+            replace(graph, node, node.args[0])
+
+
+def casts_to_the_same(node: fx.Node) -> bool:
+    """Whether a call casts to the dtype and the device that its argument has."""
+    if node.target not in (aten.to.dtype, aten._to_copy.default, aten.to.dtype_layout):
+        return False
+    x = node.args[0]
+    before: Any = x.meta.get("val") if isinstance(x, fx.Node) else None
+    after: Any = node.meta.get("val")
+    if before is None or after is None:
+        return False
+    return bool(before.dtype == after.dtype and before.device == after.device)
+
+
+def settle_squeezes(graph: fx.Graph) -> None:
+    """`x.squeeze()` takes away the dimensions that are 1 at any size, and no other.
+
+    Which ones those are depends on the batch size otherwise, and ONNX has no rank for the result.
+    What takes away a dimension that is not 1 does nothing, in PyTorch alone.
+    """
+    for node in graph.find_nodes(op="call_function", target=aten.squeeze.default):
+        shape = shape_of(node.args[0])
+        if shape is not None:
+            node.target = aten.squeeze.dims
+            node.args = (node.args[0], [i for i, size in enumerate(shape) if number(size) == 1])
+    for node in graph.find_nodes(op="call_function", target=aten.squeeze.dim):
+        if (size_at(node.args[0], node.args[1]) or 1) != 1:
+            replace(graph, node, node.args[0])
