@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -54,3 +54,19 @@ class Poly:
 
 
 Value = Affine | Poly | tuple[Any, ...]
+
+
+class AtomTable(Protocol):
+    """What a rule needs of the algebra that it works for: the affine values inside of atoms.
+
+    Attributes:
+        affine: the atom `("affine", i)` stands for the value at i.
+    """
+
+    affine: list[Affine]
+
+    def atom(self, value: Value) -> Poly:
+        """A value as a polynomial; an affine one becomes an atom."""
+
+    def part(self, index: int, start: int, stop: int) -> int:
+        """The number of some features of an affine value."""

@@ -1,6 +1,6 @@
 """What each operator does to the normal forms of its arguments.
 
-A rule takes the `Algebra` that it works for and the operator's arguments, and raises `Unknown`
+A rule takes the `AtomTable` that it works for and the operator's arguments, and raises `Unknown`
 where there is no form.
 """
 
@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from rnnbench.capture.cells.normal_forms import Affine, Atom, Monomial, Poly, Source, Unknown, Value
-
-if TYPE_CHECKING:
-    from rnnbench.capture.cells.algebra import Algebra
+from rnnbench.capture.cells.normal_forms import (
+    Affine,
+    Atom,
+    AtomTable,
+    Monomial,
+    Poly,
+    Source,
+    Unknown,
+    Value,
+)
 
 aten = torch.ops.aten
 
@@ -27,7 +33,7 @@ _NONLINEAR = {
 }
 
 
-def _linear(algebra: Algebra, x: Any, weight: Any, bias: Any = None) -> Affine:
+def _linear(algebra: AtomTable, x: Any, weight: Any, bias: Any = None) -> Affine:
     if not isinstance(x, Affine) or not isinstance(weight, Tensor):
         raise Unknown("linear")
     shift = weight @ x.bias
@@ -36,15 +42,15 @@ def _linear(algebra: Algebra, x: Any, weight: Any, bias: Any = None) -> Affine:
     return Affine({s: weight @ m for s, m in x.matrices.items()}, shift)
 
 
-def _matmul(algebra: Algebra, x: Any, weight: Any) -> Affine:
+def _matmul(algebra: AtomTable, x: Any, weight: Any) -> Affine:
     return _linear(algebra, x, weight.T)
 
 
-def _addmm(algebra: Algebra, bias: Any, x: Any, weight: Any) -> Affine:
+def _addmm(algebra: AtomTable, bias: Any, x: Any, weight: Any) -> Affine:
     return _linear(algebra, x, weight.T, bias)
 
 
-def _add(algebra: Algebra, a: Any, b: Any, alpha: float = 1) -> Value:
+def _add(algebra: AtomTable, a: Any, b: Any, alpha: float = 1) -> Value:
     if isinstance(b, Tensor):
         a, b = b, a
         if alpha != 1:
@@ -69,19 +75,19 @@ def _add(algebra: Algebra, a: Any, b: Any, alpha: float = 1) -> Value:
     return Poly({m: c for m, c in terms.items() if c})
 
 
-def _poly(algebra: Algebra, value: Any) -> Poly:
+def _poly(algebra: AtomTable, value: Any) -> Poly:
     if isinstance(value, int | float):
         return Poly({(): float(value)} if value else {})
     return algebra.atom(value)
 
 
-def _scale(algebra: Algebra, a: Value, factor: float) -> Value:
+def _scale(algebra: AtomTable, a: Value, factor: float) -> Value:
     if isinstance(a, Affine):
         return Affine({s: factor * m for s, m in a.matrices.items()}, factor * a.bias)
     return Poly({m: factor * c for m, c in _poly(algebra, a).terms.items()})
 
 
-def _mul(algebra: Algebra, a: Any, b: Any) -> Value:
+def _mul(algebra: AtomTable, a: Any, b: Any) -> Value:
     if isinstance(a, int | float):
         a, b = b, a
     if isinstance(b, int | float):
@@ -94,30 +100,30 @@ def _mul(algebra: Algebra, a: Any, b: Any) -> Value:
     return Poly(terms)
 
 
-def _sub(algebra: Algebra, a: Any, b: Any, alpha: float = 1) -> Value:
+def _sub(algebra: AtomTable, a: Any, b: Any, alpha: float = 1) -> Value:
     return _add(algebra, a, b, -alpha)
 
 
-def _rsub(algebra: Algebra, a: Any, b: Any, alpha: float = 1) -> Value:
+def _rsub(algebra: AtomTable, a: Any, b: Any, alpha: float = 1) -> Value:
     return _add(algebra, b, a, -alpha)
 
 
-def _lerp(algebra: Algebra, start: Any, end: Any, weight: Any) -> Value:
+def _lerp(algebra: AtomTable, start: Any, end: Any, weight: Any) -> Value:
     return _add(algebra, start, _mul(algebra, weight, _sub(algebra, end, start)))
 
 
-def _addcmul(algebra: Algebra, a: Any, b: Any, c: Any, value: float = 1) -> Value:
+def _addcmul(algebra: AtomTable, a: Any, b: Any, c: Any, value: float = 1) -> Value:
     return _add(algebra, a, _mul(algebra, b, c), value)
 
 
 def _nonlinear(name: str) -> Callable[..., Value]:
-    def rule(algebra: Algebra, a: Any) -> Value:
+    def rule(algebra: AtomTable, a: Any) -> Value:
         return Poly({((name, algebra.atom(a).key),): 1.0})
 
     return rule
 
 
-def rows(algebra: Algebra, value: Any, start: int, stop: int) -> Value:
+def rows(algebra: AtomTable, value: Any, start: int, stop: int) -> Value:
     """Some of the features: of a polynomial, what each of its affine values has there."""
     if isinstance(value, Affine):
         return Affine({s: m[start:stop] for s, m in value.matrices.items()}, value.bias[start:stop])
@@ -137,7 +143,7 @@ def rows(algebra: Algebra, value: Any, start: int, stop: int) -> Value:
     return Poly({product(m): c for m, c in value.terms.items()})
 
 
-def _width(algebra: Algebra, value: Any) -> int:
+def _width(algebra: AtomTable, value: Any) -> int:
     if isinstance(value, Affine):
         return len(value.bias)
     atom: Any = next(iter(value.terms))[0]
@@ -151,7 +157,7 @@ def _last(dim: int) -> None:
         raise Unknown("not along the features")
 
 
-def _split(algebra: Algebra, a: Any, size: Any, dim: int = 0) -> Value:
+def _split(algebra: AtomTable, a: Any, size: Any, dim: int = 0) -> Value:
     _last(dim)
     width = _width(algebra, a)
     sizes = size if isinstance(size, list) else [size] * (width // size)
@@ -161,12 +167,12 @@ def _split(algebra: Algebra, a: Any, size: Any, dim: int = 0) -> Value:
     return tuple(rows(algebra, a, e - s, e) for s, e in zip(sizes, ends, strict=True))
 
 
-def _chunk(algebra: Algebra, a: Any, chunks: int, dim: int = 0) -> Value:
+def _chunk(algebra: AtomTable, a: Any, chunks: int, dim: int = 0) -> Value:
     return _split(algebra, a, -(-_width(algebra, a) // chunks), dim)
 
 
 def _slice(
-    algebra: Algebra, a: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+    algebra: AtomTable, a: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
 ) -> Value:
     _last(dim)
     first, stop, stride = slice(start, end, step).indices(_width(algebra, a))
@@ -175,7 +181,7 @@ def _slice(
     return rows(algebra, a, first, stop)
 
 
-def _cat(algebra: Algebra, parts: list[Any], dim: int = 0) -> Value:
+def _cat(algebra: AtomTable, parts: list[Any], dim: int = 0) -> Value:
     _last(dim)
     if not all(isinstance(p, Affine) for p in parts):
         raise Unknown("joined parts that are not affine")
@@ -192,7 +198,7 @@ def _cat(algebra: Algebra, parts: list[Any], dim: int = 0) -> Value:
     return Affine(matrices, torch.cat([p.bias for p in parts]))
 
 
-def _ones(algebra: Algebra, a: Any, **_: Any) -> Value:
+def _ones(algebra: AtomTable, a: Any, **_: Any) -> Value:
     return Poly({(): 1.0})
 
 
