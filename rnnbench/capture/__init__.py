@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnbench.capture.pipeline import capture
-    from rnnbench.capture.program import Captured, Recurrence
+    from rnnbench.capture.program import Captured
+    from rnnbench.core.recurrence import Recurrence
 
 __all__ = ["Captured", "Recurrence", "capture"]
 
-_HOMES = {"Captured": "program", "Recurrence": "program", "capture": "pipeline"}
+_HOMES = {
+    "Captured": "rnnbench.capture.program",
+    "Recurrence": "rnnbench.core.recurrence",
+    "capture": "rnnbench.capture.pipeline",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)

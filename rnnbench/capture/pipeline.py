@@ -15,7 +15,7 @@ from rnnbench.capture.loops.generalise import generalise_traces
 from rnnbench.capture.operators import recurrence as ops
 from rnnbench.capture.operators.lowering import lower
 from rnnbench.capture.operators.scan import SCAN, WHILE_LOOP
-from rnnbench.capture.program import Captured, Recurrence
+from rnnbench.capture.program import Captured
 from rnnbench.capture.rolling.roll import roll_loops
 from rnnbench.capture.simplify import (
     drop_size_arguments,
@@ -31,8 +31,9 @@ from rnnbench.capture.tracing.states import check_states
 from rnnbench.capture.tracing.trace import Trace, frozen_dims, retrace, trace_module
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model
+from rnnbench.core.recurrence import Recurrence, Representation
 
-_LOOPS = {SCAN: "scan", WHILE_LOOP: "while"}
+_LOOPS: dict[Any, Representation] = {SCAN: "scan", WHILE_LOOP: "while"}
 _SCALES = (1, 5)  # short traces are fast; strided front-ends need longer ones
 
 

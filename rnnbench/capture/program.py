@@ -6,28 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rnnbench.core.recurrence import Recurrence
+
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from rnnbench.core.model import Model
-
-
-@dataclass(frozen=True)
-class Recurrence:
-    """How one recurrence of a model is represented.
-
-    Attributes:
-        place: the layer's path in the module, or `file:line` of a loop.
-        kind: `rnn_tanh`, `rnn_relu`, `gru`, `lstm`, or `loop`.
-        representation: `fused` (one operator), `scan`, `while` (a loop with a condition), or
-            `unrolled` (a fixed number of steps).
-        note: why it is not fused, else empty.
-    """
-
-    place: str
-    kind: str
-    representation: str
-    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from typing import Any
 
 from rnnbench.core import plugins
 from rnnbench.core.manual import page
+from rnnbench.core.recurrence import inspected
 from rnnbench.core.tables import format_table
 from rnnbench.inspection import readers
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.program import Port
-from rnnbench.inspection.recurrences import Recurrence, find_recurrences
+from rnnbench.inspection.recurrences import FoundRecurrence, find_recurrences
 
 SEVERITIES = ("error", "warning", "note")
 
@@ -42,7 +43,7 @@ class Inspection:
     dynamic: tuple[str, ...]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
-    recurrences: tuple[Recurrence, ...]
+    recurrences: tuple[FoundRecurrence, ...]
     hazards: tuple[Hazard, ...]
 
     @property
@@ -88,7 +89,7 @@ def inspect(path: str | Path) -> Inspection:
     )
 
 
-def _hazards(flow: Flow, recurrences: tuple[Recurrence, ...]) -> tuple[Hazard, ...]:
+def _hazards(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> tuple[Hazard, ...]:
     found = []
     for name in plugins.names("hazards"):
         plugin = plugins.load("hazards", name)
@@ -125,12 +126,13 @@ def _more(names: list[str]) -> list[str]:
     return [f"more: {page('inspect.md')}{anchors[0]}{others}"] if anchors else []
 
 
-def _row(r: Recurrence) -> list[str]:
-    form = f"{r.form}, {r.steps} x {r.period} nodes" if r.steps else r.form
+def _row(r: FoundRecurrence) -> list[str]:
+    form = inspected(r.representation)
+    form += f", {r.steps} x {r.period} nodes" if r.steps else ""
     sizes = f"{r.input_size or '?'} -> {r.hidden_size or '?'}"
     layers = f", {r.num_layers} layers" if r.num_layers > 1 else ""
     used = "yes" if r.lengths else "no"
-    return [r.where, form, r.kind, sizes + layers, r.direction, r.state_in, r.state_out, used]
+    return [r.place, form, r.kind, sizes + layers, r.direction, r.state_in, r.state_out, used]
 
 
 def differences(a: Inspection, b: Inspection) -> list[tuple[str, str, str]]:

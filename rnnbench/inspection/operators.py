@@ -10,7 +10,6 @@ CELLS = {
     **{"aten.gru_cell": "gru", "aten.lstm_cell": "lstm"},
 }
 LOOPS = ("Scan", "Loop", "prim.Loop", "higher_order.scan", "higher_order.while_loop")
-GATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
 
 SIGMOID = ("Sigmoid", "aten.sigmoid")
 TANH = ("Tanh", "aten.tanh")

@@ -130,7 +130,8 @@ def test_a_batch_norm_in_training_mode(tmp_path, write):
 def test_loops_of_onnx_are_recurrences(tmp_path, op):
     report = rnnbench.inspect(edited(tmp_path / "file", looped(op)))
     (found,) = report.recurrences
-    assert (found.form, found.kind) == (op.lower(), "rnn_tanh")
+    assert found.representation == {"Scan": "scan", "Loop": "while"}[op]
+    assert (found.to_json()["form"], found.kind) == (op.lower(), "rnn_tanh")
     assert (found.input_size, found.hidden_size) == (3, 4)
     assert found.state_in == "input h0"
     assert found.state_out == "output last"
@@ -146,7 +147,8 @@ def test_nothing_is_reported_on_clean_files(variant_bundle, name):
         assert report.format == format
         assert report.recurrences
         for found in report.recurrences:
-            assert (found.form, found.hidden_size, found.direction) == ("fused", 4, "forward")
+            assert (found.representation, found.direction) == ("fused", "forward")
+            assert found.hidden_size == 4
             assert "input " in found.state_in
             assert "output " in found.state_out
 
@@ -174,13 +176,13 @@ def test_a_cell_of_ones_own_is_no_gru_or_lstm(own_cells, tmp_path):
     for bundle in own_cells:
         for format, artifact in bundle.artifacts.items():
             (found,) = rnnbench.inspect(artifact.path).recurrences
-            assert found.form == ("loop" if format == "torchscript" else "scan")
+            assert found.representation == ("while" if format == "torchscript" else "scan")
             assert found.kind == "unknown"
             size = None if format == "torchscript" else 16  # which says no shapes
             assert found.hidden_size == size
         stock = traced_onnx(bundle, tmp_path / "stock.onnx")
         (found,) = rnnbench.inspect(stock).recurrences
-        assert (found.form, found.kind) == ("unrolled", "unknown")
+        assert (found.representation, found.kind) == ("unrolled", "unknown")
 
 
 @pytest.mark.parametrize("name", ["elman-loop", "gru-loop", "lstm-loop", "linear-loop"])
@@ -314,7 +316,7 @@ def test_dimensions_have_their_declared_names(own_cells, tmp_path):
 def test_an_unrolled_loop_has_its_period_steps_and_cell(tmp_path, kind, write):
     report = rnnbench.inspect(write(Loop(kind).eval(), tmp_path / "file"))
     (found,) = report.recurrences
-    assert (found.form, found.kind, found.steps) == ("unrolled", KINDS[kind], 5)
+    assert (found.representation, found.kind, found.steps) == ("unrolled", KINDS[kind], 5)
     assert (found.input_size, found.hidden_size) == (3, 4)
     assert found.period * 5 <= report.nodes
 
@@ -324,7 +326,7 @@ def test_an_unrolled_loop_has_its_period_steps_and_cell(tmp_path, kind, write):
 def test_a_fused_layer_is_one_recurrence(tmp_path, kind, write):
     module = Layer(kind).eval()
     (found,) = rnnbench.inspect(write(module, tmp_path / "file")).recurrences
-    assert (found.form, found.kind) == ("fused", KINDS[kind])
+    assert (found.representation, found.kind) == ("fused", KINDS[kind])
     assert (found.input_size, found.hidden_size, found.num_layers) == (3, 4, 1)
 
 

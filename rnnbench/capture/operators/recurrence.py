@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-KINDS = ("rnn_tanh", "rnn_relu", "gru", "lstm")
 DIRECTIONS = ("forward", "bidirectional")
-GATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
 
 _library = torch.library.Library("rnnbench", "DEF")
 _library.define(
@@ -48,7 +46,7 @@ def fused(
         c0: likewise, of an LSTM.
         weights: `weight_ih`, `weight_hh` and, unless the layer has none, `bias_ih`, `bias_hh` of
             each direction, gates in PyTorch's order.
-        kind: one of `KINDS`.
+        kind: one of `rnnbench.core.recurrence.KINDS`.
         direction: one of `DIRECTIONS`.
 
     Returns:

@@ -21,8 +21,9 @@ from rnnbench.capture.operators import recurrence as ops
 from rnnbench.capture.tracing.projection import projected_layer
 from rnnbench.capture.tracing.scripted import scripts_standing_in
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.recurrence import KINDS
 
-_FUSED: dict[Any, str] = {getattr(torch, kind): kind for kind in ops.KINDS}
+_FUSED: dict[Any, str] = {getattr(torch, kind): kind for kind in KINDS}
 _DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 _LAYERS: tuple[type[nn.RNNBase], ...] = (nn.RNN, nn.GRU, nn.LSTM)
 
@@ -44,7 +45,7 @@ def run_layers(
         x: (time, batch, input).
         hx: h0 and, of an LSTM, c0: (num_layers * directions, batch, hidden or projection).
         weights: as in `RNNBase._flat_weights`.
-        kind: one of `ops.KINDS`.
+        kind: one of `KINDS`.
         bias: whether `weights` has biases.
         num_layers: how many layers are stacked.
         bidirectional: whether each layer runs both ways.

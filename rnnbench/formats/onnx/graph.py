@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
-from rnnbench.capture.operators.recurrence import GATES, num_directions
+from rnnbench.capture.operators.recurrence import num_directions
 from rnnbench.capture.source_lines import frames
+from rnnbench.core.recurrence import GATES
 from rnnbench.formats.onnx.editing import add_initializer, outermost
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
-from rnnbench.inspection.recurrences import Recurrence
+from rnnbench.inspection.recurrences import FoundRecurrence
 
 SEVERITY = "note"
 REMEDY = "do not feed it in chunks; train a forward layer to stream"
 
 
-def find(flow: Flow, recurrences: tuple[Recurrence, ...]) -> Iterator[Found]:
+def find(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> Iterator[Found]:
     """Yields where, what, and a severity other than the usual one."""
     for r in recurrences:
         if r.direction != "forward":
-            yield r.where, f"a {r.direction} layer cannot stream", ""
+            yield r.place, f"a {r.direction} layer cannot stream", ""

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.program import walk
-from rnnbench.inspection.recurrences import Recurrence
+from rnnbench.inspection.recurrences import FoundRecurrence
 
 SEVERITY = "warning"
 REMEDY = "make tensors with x.new_zeros(...) or device=x.device, and trace again"
 
 
-def find(flow: Flow, recurrences: tuple[Recurrence, ...]) -> Iterator[Found]:
+def find(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> Iterator[Found]:
     """Yields where, what, and a severity other than the usual one."""
     for node in walk(flow.program.graph):
         device = str(node.attributes.get("device"))

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
-from rnnbench.inspection.recurrences import Recurrence
+from rnnbench.inspection.recurrences import FoundRecurrence
 
 SEVERITY = "error"
 REMEDY = "take the lengths as an input"
 
 
-def find(flow: Flow, recurrences: tuple[Recurrence, ...]) -> Iterator[Found]:
+def find(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> Iterator[Found]:
     """Yields where, what, and a severity other than the usual one."""
     for r in recurrences:
         lengths = r.node.arg(4) if r.node is not None and r.node.op in ONNX else None
         if lengths is not None and lengths in flow.program.constants:
-            yield r.where, f"sequence_lens is {flow.program.constants[lengths].values}", ""
+            yield r.place, f"sequence_lens is {flow.program.constants[lengths].values}", ""
 
 
 ONNX = ("RNN", "GRU", "LSTM")

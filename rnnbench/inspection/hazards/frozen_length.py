@@ -11,23 +11,23 @@ from collections.abc import Iterator
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.operators import PASS, RESHAPE
-from rnnbench.inspection.recurrences import Recurrence
+from rnnbench.inspection.recurrences import FoundRecurrence
 
 SEVERITY = "error"
 REMEDY = "export with rnnbench, which keeps the time dimension dynamic"
 
 
-def find(flow: Flow, recurrences: tuple[Recurrence, ...]) -> Iterator[Found]:
+def find(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> Iterator[Found]:
     """Yields where, what, and a severity other than the usual one."""
     for r in recurrences:
         if isinstance(r.time, int) and r.time > 1:
-            yield r.where, f"takes {r.time} steps and no other number", "warning"
-        elif r.form == "unrolled":
-            yield r.where, f"computes {r.steps} steps, whatever the length of its input", ""
+            yield r.place, f"takes {r.time} steps and no other number", "warning"
+        elif r.representation == "unrolled":
+            yield r.place, f"computes {r.steps} steps, whatever the length of its input", ""
         yield from _reshapes(flow, r)
 
 
-def _reshapes(flow: Flow, r: Recurrence) -> Iterator[Found]:
+def _reshapes(flow: Flow, r: FoundRecurrence) -> Iterator[Found]:
     """A number in the place of the dynamic time dimension, in what is made of the result."""
     waiting = list(r.node.outputs[:1]) if r.node is not None else []
     seen: set[str] = set()

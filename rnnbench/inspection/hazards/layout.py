@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
-from rnnbench.inspection.recurrences import Recurrence
+from rnnbench.inspection.recurrences import FoundRecurrence
 
 SEVERITY = "error"
 REMEDY = "use layout=0 with a Transpose before and after"
 
 
-def find(flow: Flow, recurrences: tuple[Recurrence, ...]) -> Iterator[Found]:
+def find(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> Iterator[Found]:
     """Yields where, what, and a severity other than the usual one."""
     for r in recurrences:
         if r.node is not None and r.node.attributes.get("layout"):
-            yield r.where, "layout=1", ""
+            yield r.place, "layout=1", ""

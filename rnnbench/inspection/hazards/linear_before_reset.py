@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
-from rnnbench.inspection.recurrences import Recurrence
+from rnnbench.inspection.recurrences import FoundRecurrence
 
 SEVERITY = "warning"
 REMEDY = (
@@ -15,12 +15,12 @@ REMEDY = (
 )
 
 
-def find(flow: Flow, recurrences: tuple[Recurrence, ...]) -> Iterator[Found]:
+def find(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> Iterator[Found]:
     """Yields where, what, and a severity other than the usual one."""
     from_torch = flow.program.producer.startswith("pytorch")
     for r in recurrences:
         if r.node is not None and r.node.op == "GRU" and not r.node.attributes.get(NAME):
-            yield r.where, f"{NAME} is 0; PyTorch computes with 1", "error" if from_torch else ""
+            yield r.place, f"{NAME} is 0; PyTorch computes with 1", "error" if from_torch else ""
 
 
 NAME = "linear_before_reset"

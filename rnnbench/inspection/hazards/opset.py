@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
-from rnnbench.inspection.recurrences import Recurrence
+from rnnbench.inspection.recurrences import FoundRecurrence
 
 SEVERITY = "warning"
 REMEDY = "export with opset 21 or lower"
 
 
-def find(flow: Flow, recurrences: tuple[Recurrence, ...]) -> Iterator[Found]:
+def find(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> Iterator[Found]:
     """Yields where, what, and a severity other than the usual one."""
     opset = flow.program.opset
     for r in recurrences:
-        if opset is not None and opset >= 22 and r.form == "fused":
-            yield r.where, f"opset {opset}", ""
+        if opset is not None and opset >= 22 and r.representation == "fused":
+            yield r.place, f"opset {opset}", ""

@@ -9,14 +9,14 @@ from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
 from rnnbench.inspection.operators import FUSED
 from rnnbench.inspection.program import Node, walk
-from rnnbench.inspection.recurrences import Recurrence
+from rnnbench.inspection.recurrences import FoundRecurrence
 from rnnbench.inspection.recurrences.fused import layer_arguments
 
 SEVERITY = "error"
 REMEDY = "call eval() on the module before exporting"
 
 
-def find(flow: Flow, recurrences: tuple[Recurrence, ...]) -> Iterator[Found]:
+def find(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> Iterator[Found]:
     """Yields where, what, and a severity other than the usual one."""
     for node in walk(flow.program.graph):
         given = layer_arguments(node) if node.op in FUSED and node.op.startswith("aten.") else {}

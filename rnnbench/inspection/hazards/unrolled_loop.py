@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
-from rnnbench.inspection.recurrences import Recurrence
+from rnnbench.inspection.recurrences import FoundRecurrence
 
 SEVERITY = "warning"
 REMEDY = "export with rnnbench, which rolls it up"
 
 
-def find(flow: Flow, recurrences: tuple[Recurrence, ...]) -> Iterator[Found]:
+def find(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> Iterator[Found]:
     """Yields where, what, and a severity other than the usual one."""
     for r in recurrences:
-        if r.form == "unrolled":
-            yield r.where, f"{r.steps} steps of {r.period} nodes each", ""
+        if r.representation == "unrolled":
+            yield r.place, f"{r.steps} steps of {r.period} nodes each", ""

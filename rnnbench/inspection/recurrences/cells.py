@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from rnnbench.core.recurrence import GATES
 from rnnbench.inspection.dataflow import Flow, data_of
-from rnnbench.inspection.operators import CELLS, FUSED, GATES, MATRIX, PASS
+from rnnbench.inspection.operators import CELLS, FUSED, MATRIX, PASS
 from rnnbench.inspection.program import Body, Node, Ref, refs_in, walk
 from rnnbench.inspection.recurrences.proof import prove
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rnnbench.core.recurrence import GATES
 from rnnbench.inspection.dataflow import Flow
-from rnnbench.inspection.operators import CELLS, FUSED, GATES, PACKED, PADDED
+from rnnbench.inspection.operators import CELLS, FUSED, PACKED, PADDED
 from rnnbench.inspection.program import Dim, Node, Program, Ref, walk
-from rnnbench.inspection.recurrences import Recurrence, state_in, state_out
+from rnnbench.inspection.recurrences.record import FoundRecurrence, state_in, state_out
 
 
-def find_fused(flow: Flow) -> Iterator[Recurrence]:
+def find_fused(flow: Flow) -> Iterator[FoundRecurrence]:
     """One for each operator."""
     for node in walk(flow.program.graph):
         if node.op in ("RNN", "GRU", "LSTM"):
@@ -22,7 +23,7 @@ def find_fused(flow: Flow) -> Iterator[Recurrence]:
             yield _cell(flow, node)
 
 
-def _onnx(flow: Flow, node: Node) -> Recurrence:
+def _onnx(flow: Flow, node: Node) -> FoundRecurrence:
     """https://onnx.ai/onnx/operators/onnx__LSTM.html"""
     program, attributes = flow.program, node.attributes
     kind = FUSED[node.op]
@@ -34,20 +35,20 @@ def _onnx(flow: Flow, node: Node) -> Recurrence:
     time, batch = sizes(program, x, batch_first)
     states = tuple(node.args[5:7]) if node.op == "LSTM" else tuple(node.args[5:6])
     last = node.outputs[1:3]
-    return Recurrence(
-        node.name,
-        "fused",
-        kind,
-        _number(w, 2) or _number(program.shape(x), 2),
-        attributes.get("hidden_size") or _number(r, 2),
-        1,
-        str(attributes.get("direction") or "forward"),
-        state_in(flow, list(states)),
-        state_out(flow, last),
-        node.arg(4) is not None,
-        program.dtype(node.arg(1)) or program.dtype(x),
-        time,
-        batch,
+    return FoundRecurrence(
+        place=node.name,
+        representation="fused",
+        kind=kind,
+        input_size=_number(w, 2) or _number(program.shape(x), 2),
+        hidden_size=attributes.get("hidden_size") or _number(r, 2),
+        num_layers=1,
+        direction=str(attributes.get("direction") or "forward"),
+        state_in=state_in(flow, list(states)),
+        state_out=state_out(flow, last),
+        lengths=node.arg(4) is not None,
+        dtype=program.dtype(node.arg(1)) or program.dtype(x),
+        time=time,
+        batch=batch,
         node=node,
         states=tuple(s for s in states if s is not None),
         source=x,
@@ -65,7 +66,7 @@ def layer_arguments(node: Node) -> dict[str, Any]:
     }
 
 
-def _layer(flow: Flow, node: Node) -> Recurrence:
+def _layer(flow: Flow, node: Node) -> FoundRecurrence:
     given = layer_arguments(node)
     program, kind = flow.program, FUSED[node.op]
     packed = "batch_sizes" in given
@@ -77,38 +78,48 @@ def _layer(flow: Flow, node: Node) -> Recurrence:
     time, batch = (None, None) if packed else sizes(program, x, bool(given.get("batch_first")))
     flipped = any(n.op == "aten.flip" for n in flow.makers.get(str(x), ()))
     rows = _number(r, 0)
-    return Recurrence(
-        node.name,
-        "fused",
-        kind,
-        _number(w, 1),
-        rows // GATES[kind] if rows else None,
-        int(given.get("num_layers") or 1),
-        "bidirectional" if given.get("bidirectional") else "reverse" if flipped else "forward",
-        state_in(flow, hx),
-        state_out(flow, node.outputs[1:]),
-        packed,
-        program.dtype(params[0]) if params else program.dtype(x),
-        time,
-        batch,
+    return FoundRecurrence(
+        place=node.name,
+        representation="fused",
+        kind=kind,
+        input_size=_number(w, 1),
+        hidden_size=rows // GATES[kind] if rows else None,
+        num_layers=int(given.get("num_layers") or 1),
+        direction="bidirectional"
+        if given.get("bidirectional")
+        else "reverse"
+        if flipped
+        else "forward",
+        state_in=state_in(flow, hx),
+        state_out=state_out(flow, node.outputs[1:]),
+        lengths=packed,
+        dtype=program.dtype(params[0]) if params else program.dtype(x),
+        time=time,
+        batch=batch,
         node=node,
         states=tuple(hx) if isinstance(hx, list) else (hx,),
         source=x,
     )
 
 
-def _cell(flow: Flow, node: Node) -> Recurrence:
+def _direction(both: bool, flipped: bool) -> str:
+    if both:
+        return "bidirectional"
+    return "reverse" if flipped else "forward"
+
+
+def _cell(flow: Flow, node: Node) -> FoundRecurrence:
     """`lstm_cell(input, [h, c], w_ih, w_hh, ...)`; the loop, if there is one, is around it."""
     program, kind = flow.program, CELLS[node.op]
     w, r = program.shape(node.arg(2)), program.shape(node.arg(3))
     hx = node.arg(1)
     shape = program.shape(node.arg(0))
-    return Recurrence(
-        node.name,
-        "step",
-        kind,
-        _number(w, 1),
-        _number(r, 1),
+    return FoundRecurrence(
+        place=node.name,
+        representation="step",
+        kind=kind,
+        input_size=_number(w, 1),
+        hidden_size=_number(r, 1),
         state_in=state_in(flow, hx),
         state_out=state_out(flow, node.outputs),
         dtype=program.dtype(node.arg(2)),

@@ -8,15 +8,15 @@ from typing import Any
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.operators import CELLS, LOOPS, MATRIX, MULTIPLY, RELU, SIGMOID, TANH
 from rnnbench.inspection.program import Body, Node, Ref, walk
-from rnnbench.inspection.recurrences import Recurrence, state_in, state_out
 from rnnbench.inspection.recurrences.cells import classify, dtype, sizes
+from rnnbench.inspection.recurrences.record import FoundRecurrence, state_in, state_out
 
 _COMPUTES = (*MATRIX, *SIGMOID, *TANH, *RELU, *MULTIPLY, *CELLS)
 
 
-def find_looped(flow: Flow) -> tuple[list[Recurrence], set[int]]:
+def find_looped(flow: Flow) -> tuple[list[FoundRecurrence], set[int]]:
     """The recurrences, and the ids of the nodes that belong to them."""
-    found: list[Recurrence] = []
+    found: list[FoundRecurrence] = []
     claimed: set[int] = set()
     for node in walk(flow.program.graph):
         if node.op not in LOOPS or not node.bodies or id(node) in claimed:
@@ -35,16 +35,16 @@ def find_looped(flow: Flow) -> tuple[list[Recurrence], set[int]]:
             hidden = _width(flow, [c.inside for c in states] + [c.first for c in states])
         time, batch = _extent(flow, node)
         found.append(
-            Recurrence(
-                node.name,
-                "scan" if node.op.lower().endswith("scan") else "loop",
-                kind,
-                given,
-                hidden,
-                layers,
-                _direction(node),
-                state_in(flow, [c.first for c in states]),
-                state_out(flow, [c.last for c in states]),
+            FoundRecurrence(
+                place=node.name,
+                representation="scan" if node.op.lower().endswith("scan") else "while",
+                kind=kind,
+                input_size=given,
+                hidden_size=hidden,
+                num_layers=layers,
+                direction=_direction(node),
+                state_in=state_in(flow, [c.first for c in states]),
+                state_out=state_out(flow, [c.last for c in states]),
                 dtype=dtype(flow, inner),
                 time=time,
                 batch=batch,

@@ -10,8 +10,8 @@ from rnnbench.core.repeats import FEWEST_STEPS, find_regions
 from rnnbench.inspection.dataflow import Flow, bodies, data_of
 from rnnbench.inspection.operators import CELLS, COLLECT, FUSED, MATRIX, MULTIPLY, PASS, PICK
 from rnnbench.inspection.program import EXTERNAL, Node, Ref, refs_in
-from rnnbench.inspection.recurrences import Recurrence, state_in, state_out
 from rnnbench.inspection.recurrences.cells import classify, dtype, sizes
+from rnnbench.inspection.recurrences.record import FoundRecurrence, state_in, state_out
 
 _LONGEST = 3000  # nodes in a step
 _COMPUTES = (*MATRIX, *MULTIPLY, *CELLS, *FUSED)
@@ -36,9 +36,9 @@ class _Block:
     collected: int
 
 
-def find_unrolled(flow: Flow) -> tuple[list[Recurrence], set[int]]:
+def find_unrolled(flow: Flow) -> tuple[list[FoundRecurrence], set[int]]:
     """The recurrences, and the ids of the nodes that belong to them."""
-    found: list[Recurrence] = []
+    found: list[FoundRecurrence] = []
     claimed: set[int] = set()
     for body in list(bodies(flow.program)):
         nodes = [n for n in body.nodes if not n.op.startswith("prim.") or n.bodies]
@@ -191,7 +191,7 @@ def _collected(
     return 0
 
 
-def _describe(flow: Flow, block: _Block) -> Recurrence:
+def _describe(flow: Flow, block: _Block) -> FoundRecurrence:
     steps = block.steps
     # The first step may lack a node, or have another for its initial state.
     count = block.collected if block.collected - len(steps) == 1 else len(steps)
@@ -204,16 +204,16 @@ def _describe(flow: Flow, block: _Block) -> Recurrence:
     lasts = [steps[-1][j].outputs[i] for j, i in block.carried]
     shape = flow.program.shape(block.source) or ()
     reverse = len(block.indices) > 1 and block.indices[0] > block.indices[1]
-    return Recurrence(
-        steps[0][0].name,
-        "unrolled",
-        kind,
-        given or _behind(flow, block.source),
-        hidden,
-        layers,
-        "reverse" if reverse else "forward",
-        state_in(flow, firsts),
-        _last_out(flow, lasts, steps),
+    return FoundRecurrence(
+        place=steps[0][0].name,
+        representation="unrolled",
+        kind=kind,
+        input_size=given or _behind(flow, block.source),
+        hidden_size=hidden,
+        num_layers=layers,
+        direction="reverse" if reverse else "forward",
+        state_in=state_in(flow, firsts),
+        state_out=_last_out(flow, lasts, steps),
         dtype=dtype(flow, body),
         time=next((d for d in shape if d == count), shape[0] if shape else None),
         batch=None,
