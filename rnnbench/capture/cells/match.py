@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from rnnbench.capture.cells.algebra import Algebra
-from rnnbench.capture.cells.normal_forms import Affine, Monomial, Poly, Source, Unknown
+from rnnbench.capture.cells.normal_forms import Affine, Atom, Monomial, Poly, Source, Unknown
 from rnnbench.capture.graph_edit import shape_of
 from rnnbench.capture.loops.fission import Piece
 from rnnbench.capture.loops.steps import Block, carried_in
@@ -150,45 +150,67 @@ def _elman(algebra: Algebra, h: int) -> Cell | None:
 
 def _gru(algebra: Algebra, h: int) -> Cell | None:
     """GRU: h' = (1 - z) n + z h, n = tanh(W x + b + r (R h + d)), arxiv.org/abs/1406.1078."""
-    terms = _polynomial(algebra, h)
-    state = ("carry", h)
+    z, n, swapped = _mixture(_polynomial(algebra, h), ("carry", h))
+    update = _gate(algebra, z, "sigmoid")
+    if swapped:  # 1 - sigmoid(a) is sigmoid(-a)
+        update = Affine({s: -m for s, m in update.matrices.items()}, -update.bias)
+    candidate, reset, recurrent = _candidate(algebra, n, h)
+    return _cell("gru", h, None, [reset, update, candidate], [reset, update, recurrent])
+
+
+def _mixture(terms: dict[Monomial, float], state: Atom) -> tuple[Atom, Atom, bool]:
+    """The gate z and the candidate n of `(1 - z) n + z h`.
+
+    Returns:
+        z, n, and whether z and 1 - z are the other way round: `z n + (1 - z) h`.
+
+    Raises:
+        Unknown: it is no such mixture.
+    """
     atoms = {a for monomial in terms for a in monomial}
     zs = [a for a in atoms if a[0] == "sigmoid"]
     ns = [a for a in atoms if a[0] == "tanh"]
     if len(zs) != 1 or len(ns) != 1 or atoms - {zs[0], ns[0], state}:
-        return None
+        raise Unknown("not a gate, a candidate and the state")
     z, n = zs[0], ns[0]
-
-    def product(*factors: Any) -> Monomial:
-        return tuple(sorted(factors, key=repr))
-
-    zn, zh = product(z, n), product(z, state)
-    update = _gate(algebra, z, "sigmoid")
+    zn, zh = _product(z, n), _product(z, state)
+    if terms == {(n,): 1.0, zn: -1.0, zh: 1.0}:
+        return z, n, False
     if terms == {(state,): 1.0, zh: -1.0, zn: 1.0}:
-        # The other way round: 1 - sigmoid(a) is sigmoid(-a).
-        update = Affine({s: -m for s, m in update.matrices.items()}, -update.bias)
-    elif terms != {(n,): 1.0, zn: -1.0, zh: 1.0}:
-        return None
-    inner = dict(n[1])
+        return z, n, True
+    raise Unknown("not a mixture")
+
+
+def _product(*factors: Atom) -> Monomial:
+    return tuple(sorted(factors, key=repr))
+
+
+def _candidate(algebra: Algebra, n: Any, h: int) -> tuple[Affine, Affine, Affine]:
+    """What is inside of n = tanh(W x + b + r (R h + d)): W x + b, the gate r, and R h + d.
+
+    Raises:
+        Unknown: it is something else.
+    """
+    inner: dict[Monomial, float] = dict(n[1])
     if len(inner) != 2 or set(inner.values()) != {1.0}:
-        return None
-    short, long = sorted(inner, key=len)
-    if (len(short), len(long)) != (1, 2):
-        return None
-    candidate = _affine(algebra, short[0])
-    resets = [a for a in long if a[0] == "sigmoid"]
-    others = [a for a in long if a[0] != "sigmoid"]
-    if len(resets) != 1:
-        return None
-    reset = _gate(algebra, resets[0], "sigmoid")
-    recurrent = _of_state(algebra, others[0], h)
-    if recurrent is None or ("carry", h) in candidate.matrices:
-        return None
-    return _cell("gru", h, None, [reset, update, candidate], [reset, update, recurrent])
+        raise Unknown("not a sum of two")
+    given, gated = sorted(inner, key=len)
+    resets = [a for a in gated if a[0] == "sigmoid"]
+    others = [a for a in gated if a[0] != "sigmoid"]
+    if (len(given), len(gated), len(resets)) != (1, 2, 1):
+        raise Unknown("not W x + b, and a gate times a value")
+    candidate = _affine(algebra, given[0])
+    if ("carry", h) in candidate.matrices:
+        raise Unknown("the state is not gated alone")
+    return candidate, _gate(algebra, resets[0], "sigmoid"), _of_state(algebra, others[0], h)
 
 
-def _of_state(algebra: Algebra, atom: Any, h: int) -> Affine | None:
-    """A value that is affine in the state alone."""
+def _of_state(algebra: Algebra, atom: Any, h: int) -> Affine:
+    """A value that is affine in the state alone.
+
+    Raises:
+        Unknown: it depends on something else.
+    """
     if atom == ("carry", h):
         shape = shape_of(algebra.body[h])
         assert shape is not None
@@ -196,7 +218,9 @@ def _of_state(algebra: Algebra, atom: Any, h: int) -> Affine | None:
         eye = torch.eye(size, dtype=torch.float64)
         return Affine({("carry", h): eye}, torch.zeros(size, dtype=torch.float64))
     value = _affine(algebra, atom)
-    return value if set(value.matrices) <= {("carry", h)} else None
+    if not set(value.matrices) <= {("carry", h)}:
+        raise Unknown("not of the state alone")
+    return value
 
 
 def _lstm(algebra: Algebra, h: int, c: int) -> Cell | None:

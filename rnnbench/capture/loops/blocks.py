@@ -135,6 +135,20 @@ def _with_earlier_steps(block: Block, before: list[fx.Node]) -> Block:
 
 
 def _step_before(block: Block, before: list[fx.Node]) -> list[fx.Node] | None:
+    """The step before the first of a block, in the order of its body; None: there is none."""
+    found = _found_by_uses(block)
+    if found is None or not _find_by_arguments(block, before, found):
+        return None
+    step = [found[j] for j in range(len(block.body))]
+    members = set(step)
+    return step if len(members) == len(step) and members <= set(before) else None
+
+
+def _found_by_uses(block: Block) -> dict[int, fx.Node] | None:
+    """Position -> the node that gave the first step what it carries on, and what that needed.
+
+    None where a position would be two nodes, or one that is not like it.
+    """
     body = block.body
     position = {n: j for j, n in enumerate(body)}
     found: dict[int, fx.Node] = {}
@@ -152,17 +166,22 @@ def _step_before(block: Block, before: list[fx.Node]) -> list[fx.Node] | None:
         for place, (ours, leaf) in enumerate(zip(arguments(body[j]), arguments(node), strict=True)):
             if (j, place) not in block.previous and ours in position:
                 waiting.append((position[ours], leaf))
-    rest = [j for j in range(len(body)) if j not in found]
-    for j in rest:
+    return found
+
+
+def _find_by_arguments(block: Block, before: list[fx.Node], found: dict[int, fx.Node]) -> bool:
+    """Adds the nodes that nothing carried needed, by what they compute; False: one is missing."""
+    position = {n: j for j, n in enumerate(block.body)}
+    for j in range(len(block.body)):
+        if j in found:
+            continue
         known = {position[n]: found.get(position[n]) for n in _inner(block, j)}
-        candidates = [n for n in before if n not in found.values()]
-        match = next((n for n in reversed(candidates) if _fits(block, j, n, known)), None)
+        free = [n for n in reversed(before) if n not in found.values()]
+        match = next((n for n in free if _computes(block, j, n, known)), None)
         if match is None:
-            return None
+            return False
         found[j] = match
-    if len(set(found.values())) != len(body) or any(n not in set(before) for n in found.values()):
-        return None
-    return [found[j] for j in range(len(body))]
+    return True
 
 
 def _inner(block: Block, j: int) -> list[fx.Node]:
@@ -175,7 +194,7 @@ def _inner(block: Block, j: int) -> list[fx.Node]:
     ]
 
 
-def _fits(block: Block, j: int, node: fx.Node, known: dict[int, fx.Node | None]) -> bool:
+def _computes(block: Block, j: int, node: fx.Node, known: dict[int, fx.Node | None]) -> bool:
     """Whether a node computes position `j` from the values that are known of its step."""
     if not _like(block, j, node):
         return False

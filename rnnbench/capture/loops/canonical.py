@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import operator
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -38,7 +40,9 @@ def canonicalise(graph: fx.Graph) -> None:
         _no_ops,
         _add_zero,
         _take_apart,
+        _selects,
         _slices,
+        _slice_scatters,
         _undone,
         _copies,
         _forward_reads,
@@ -134,45 +138,82 @@ def _take_apart(graph: fx.Graph, node: fx.Node) -> None:
         replace(graph, user, piece)
 
 
-def _slices(graph: fx.Graph, node: fx.Node) -> None:
-    """Slices that take all or one step, and negative indices."""
-    if node.args and shape_of(node.args[0]) is None:
+def _selects(graph: fx.Graph, node: fx.Node) -> None:
+    """Negative indices: `select(x, 0, -1)` of 5 steps is `select(x, 0, 4)`."""
+    if node.target is not SELECT or shape_of(node.args[0]) is None:
         return
-    if node.target is SELECT:
-        size, index = size_at(node.args[0], _dim(node)), node.args[2]
-        if size is not None and isinstance(index, int):
-            node.args = (node.args[0], _dim(node), index % size)
-        return
-    if node.target not in (aten.slice.Tensor, aten.slice_scatter.default):
-        return
-    scatter = node.target is aten.slice_scatter.default
-    x, rest = node.args[0], list(node.args[2:] if scatter else node.args[1:])
-    assert isinstance(x, fx.Node)
+    x, _, index = node.args
+    dim = _dim(node)
+    size = size_at(x, dim)
+    if size is not None and isinstance(index, int):
+        node.args = (x, dim, index % size)
+
+
+@dataclass(frozen=True)
+class _Range:
+    """Which steps of a dimension a slice is of: `first` to `stop`, of a known size."""
+
+    dim: int
+    first: int = 0
+    stop: int = 0
+    whole: bool = False
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it is one step."""
+        return self.stop == self.first + 1
+
+
+def _range(x: Any, rest: Sequence[Any]) -> _Range | None:
+    """What `(dim, start, end, step)` takes of a tensor; None where that is no known range."""
     filled: list[Any] = [*rest, *(0, None, None, 1)[len(rest) :]]
     dim, start, end, step = filled
     shape = shape_of(x)
     if shape is None or step != 1:
-        return
+        return None
     dim %= len(shape)
-    whole = node.args[1] if scatter else x
     if (start or 0) == 0 and (end is None or end == _END or end is shape[dim]):
-        replace(graph, node, whole)  # type: ignore[arg-type]
-        return
+        return _Range(dim, whole=True)
     size = size_at(x, dim)
     if size is None or not isinstance(start or 0, int) or not isinstance(end or 0, int):
+        return None
+    first, stop, _ = slice(start, end).indices(size)
+    return _Range(dim, first, stop, whole=(first, stop) == (0, size))
+
+
+def _slices(graph: fx.Graph, node: fx.Node) -> None:
+    """`x[:]` is x, `x[2:3]` is `unsqueeze(select(x, 0, 2), 0)`, other ends are from the front."""
+    if node.target is not aten.slice.Tensor:
         return
-    first, last, _ = slice(start, end).indices(size)
-    if (first, last) == (0, size):
-        replace(graph, node, whole)  # type: ignore[arg-type]
-    elif last == first + 1 and scatter:
-        source = new_node(graph, node, SELECT, node.args[1], dim, 0)
-        scattered = new_node(graph, node, aten.select_scatter.default, x, source, dim, first)
-        replace(graph, node, scattered)
-    elif last == first + 1:
-        one = new_node(graph, node, SELECT, x, dim, first)
-        replace(graph, node, new_node(graph, node, UNSQUEEZE, one, dim))
+    x: Any = node.args[0]
+    taken = _range(x, node.args[1:])
+    if taken is None:
+        return
+    if taken.whole:
+        replace(graph, node, x)
+    elif taken.is_step:
+        one = new_node(graph, node, SELECT, x, taken.dim, taken.first)
+        replace(graph, node, new_node(graph, node, UNSQUEEZE, one, taken.dim))
     else:
-        node.args = (x, node.args[1], dim, first, last) if scatter else (x, dim, first, last)
+        node.args = (x, taken.dim, taken.first, taken.stop)
+
+
+def _slice_scatters(graph: fx.Graph, node: fx.Node) -> None:
+    """The same for writes: `x[2:3] = y` is `select_scatter(x, select(y, 0, 0), 0, 2)`."""
+    if node.target is not aten.slice_scatter.default:
+        return
+    x, source = node.args[:2]
+    written = _range(x, node.args[2:])
+    if written is None:
+        return
+    if written.whole:
+        replace(graph, node, source)  # type: ignore[arg-type]
+    elif written.is_step:
+        one = new_node(graph, node, SELECT, source, written.dim, 0)
+        put = aten.select_scatter.default
+        replace(graph, node, new_node(graph, node, put, x, one, written.dim, written.first))
+    else:
+        node.args = (x, source, written.dim, written.first, written.stop)
 
 
 def _undone(graph: fx.Graph, node: fx.Node) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
@@ -12,6 +13,9 @@ from torch import fx
 from rnnbench.capture.graph_edit import SELECT, UNSQUEEZE, new_node, replace, shape_of, size_at
 
 aten = torch.ops.aten
+
+AsSelect = Callable[[Any, int], fx.Node | None]
+"""The select that a part of a join along a dimension is, or None."""
 
 
 def join_steps(graph: fx.Graph) -> None:
@@ -39,7 +43,7 @@ def _selected_and_unsqueezed(node: Any, dim: int) -> fx.Node | None:
     return _selected(node.args[0], dim) if same else None
 
 
-def _join(graph: fx.Graph, node: fx.Node, as_select: Callable[[Any, int], fx.Node | None]) -> None:
+def _join(graph: fx.Graph, node: fx.Node, as_select: AsSelect) -> None:
     """Replaces a run of parts that are all the steps of one tensor by that tensor."""
     parts = list(node.args[0]) if isinstance(node.args[0], list | tuple) else []
     joined = shape_of(node)
@@ -47,32 +51,56 @@ def _join(graph: fx.Graph, node: fx.Node, as_select: Callable[[Any, int], fx.Nod
     if joined is None or not isinstance(dim, int):
         return
     dim %= len(joined)
-    selects = [as_select(p, dim) for p in parts]
-    start = next((i for i, s in enumerate(selects) if s is not None), len(parts))
-    run = list(takewhile(lambda s: s is not None, selects[start:]))
-    if not run or len({(s.args[0], s.args[1]) for s in run if s is not None}) != 1:
+    run = _find_run([as_select(p, dim) for p in parts])
+    if run is None:
         return
-    source, from_dim, _ = run[0].args  # type: ignore[union-attr]
-    indices = [s.args[2] for s in run if s is not None]
-    steps = list(range(size_at(source, from_dim) or 0))
-    if indices not in (steps, steps[::-1]):
-        return
-    whole: Any = source
-    if indices != steps:
-        whole = new_node(graph, node, aten.flip.default, whole, [from_dim])
-    if from_dim != dim:
-        whole = new_node(graph, node, aten.movedim.int, whole, from_dim, dim)
-    stack = node.target is aten.stack.default
-    if not stack and as_select is _selected:  # parts of several steps each, one after the other
+    stacks = node.target is aten.stack.default
+    whole = _along(graph, node, run, dim)
+    if not stacks and as_select is _selected:  # parts of several steps each, one after the other
         whole = new_node(graph, node, aten.flatten.using_ints, whole, dim, dim + 1)
-    rest = [parts[:start], parts[start + len(run) :]]
-    if any(rest):
+    before, after = parts[: run.start], parts[run.start + run.length :]
+    if before or after:
         before, after = (
-            [new_node(graph, node, UNSQUEEZE, p, dim) if stack else p for p in part]
-            for part in rest
+            [new_node(graph, node, UNSQUEEZE, p, dim) if stacks else p for p in rest]
+            for rest in (before, after)
         )
         whole = new_node(graph, node, aten.cat.default, [*before, whole, *after], dim)
     replace(graph, node, whole)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Parts `start` to `start + length`, which are the steps of a dimension of one tensor."""
+
+    start: int
+    length: int
+    source: fx.Node
+    dim: int
+    reversed: bool
+
+
+def _find_run(selects: list[fx.Node | None]) -> _Run | None:
+    """The first run of selects, where it has all the steps of one tensor, in order or reversed."""
+    start = next((i for i, s in enumerate(selects) if s is not None), len(selects))
+    run: list[Any] = list(takewhile(lambda s: s is not None, selects[start:]))
+    if not run or len({s.args[:2] for s in run}) != 1:
+        return None
+    source, dim, _ = run[0].args
+    indices = [s.args[2] for s in run]
+    steps = list(range(size_at(source, dim) or 0))
+    if indices not in (steps, steps[::-1]):
+        return None
+    return _Run(start, len(run), source, dim, indices != steps)
+
+
+def _along(graph: fx.Graph, node: fx.Node, run: _Run, dim: int) -> fx.Node:
+    """The tensor that a run is of, its steps in the run's order and along `dim`."""
+    whole = run.source
+    if run.reversed:
+        whole = new_node(graph, node, aten.flip.default, whole, [run.dim])
+    if run.dim != dim:
+        whole = new_node(graph, node, aten.movedim.int, whole, run.dim, dim)
+    return whole
 
 
 def _flatten(node: fx.Node) -> None:

@@ -18,29 +18,8 @@ from rnnbench.capture.graph_edit import shape_of
 
 aten = torch.ops.aten
 
-# operator -> where its `dim` is among the arguments; a dim of 0 or more moves up by one
-_WITH_DIM: dict[Any, int] = {
-    aten.chunk.default: 2,
-    aten.split.Tensor: 2,
-    aten.split_with_sizes.default: 2,
-    aten.slice.Tensor: 1,
-    aten.select.int: 1,
-    aten.unsqueeze.default: 1,
-    aten.squeeze.dim: 1,
-    aten.cat.default: 1,
-    aten.softmax.int: 1,
-    aten.log_softmax.int: 1,
-}
-_AS_THEY_ARE: tuple[Any, ...] = (
-    aten.linear.default,
-    aten.embedding.default,
-    aten.layer_norm.default,
-    aten.to.dtype,
-    aten._to_copy.default,
-    operator.getitem,
-)
-# operators whose first argument alone may vary with time; the others' shapes are the weights'
-_FIRST_ONLY: tuple[Any, ...] = (aten.linear.default, aten.layer_norm.default)
+OverTime = Callable[[fx.Node], bool]
+"""Whether a value differs from step to step, and will have a time axis."""
 
 
 @dataclass(frozen=True)
@@ -66,48 +45,71 @@ class Batched:
         return (*args[: self.dim], *ones, self.moved, *args[self.dim + 1 :]), kwargs
 
 
-def batched(node: fx.Node, over_time: Callable[[fx.Node], bool]) -> Batched | None:
+Rule = Callable[[fx.Node, OverTime], Batched | None]
+
+
+def batched(node: fx.Node, over_time: OverTime) -> Batched | None:
     """Does for all steps what the node does for one.
 
     Args:
         node: a call in the body of a step.
-        over_time: whether an argument differs from step to step (and will have a time axis).
+        over_time: which arguments differ from step to step.
 
     Returns:
         What to call, or None where it is not known.
     """
     target: Any = node.target
-    varying = [over_time(n) for n in node.all_input_nodes]
-    if target in _FIRST_ONLY and any(
-        isinstance(a, fx.Node) and over_time(a) for a in node.args[1:]
-    ):
-        return None
-    if target is aten.embedding.default and over_time(node.args[0]):  # type: ignore[arg-type]
-        return None
-    if target in _AS_THEY_ARE:
-        return Batched(node.target)  # type: ignore[arg-type]
-    if target is aten.cat.default and not all(varying):
-        return None
-    if target in _WITH_DIM:
-        return _shifted(node, _WITH_DIM[target])
-    if target in (aten.matmul.default, aten.mm.default):
-        second = node.args[1]
-        constant = isinstance(second, fx.Node) and not over_time(second)
-        plain = constant and len(shape_of(second) or ()) == 2
-        return Batched(aten.matmul.default) if plain else None
+    if target in _RULES:
+        return _RULES[target](node, over_time)
     if isinstance(target, torch._ops.OpOverload) and torch.Tag.pointwise in target.tags:
         return Batched(target) if _broadcasts(node, over_time) else None
     return None
 
 
-def _shifted(node: fx.Node, position: int) -> Batched | None:
-    dim = node.args[position] if len(node.args) > position else node.kwargs.get("dim", 0)
-    if not isinstance(dim, int):
-        return None
-    return Batched(node.target, position, dim if dim < 0 else dim + 1)  # type: ignore[arg-type]
+def _as_it_is(node: fx.Node, over_time: OverTime) -> Batched | None:
+    return Batched(node.target)  # type: ignore[arg-type]
 
 
-def _broadcasts(node: fx.Node, over_time: Callable[[fx.Node], bool]) -> bool:
+def _first_over_time(node: fx.Node, over_time: OverTime) -> Batched | None:
+    """As it is, where the first argument alone varies; the others' shapes are the weights'."""
+    others = (a for a in node.args[1:] if isinstance(a, fx.Node))
+    return None if any(map(over_time, others)) else _as_it_is(node, over_time)
+
+
+def _looked_up(node: fx.Node, over_time: OverTime) -> Batched | None:
+    """`embedding(table, indices)`, as it is, where the table is the same in all steps."""
+    table: Any = node.args[0]
+    return None if over_time(table) else _as_it_is(node, over_time)
+
+
+def _multiplied(node: fx.Node, over_time: OverTime) -> Batched | None:
+    """`matmul(x, weight)`, where the weight is one matrix for all steps."""
+    second = node.args[1]
+    constant = isinstance(second, fx.Node) and not over_time(second)
+    plain = constant and len(shape_of(second) or ()) == 2
+    return Batched(aten.matmul.default) if plain else None
+
+
+def _along_dim(position: int) -> Rule:
+    """The rule of an operator whose `dim` is the argument at a position."""
+
+    def rule(node: fx.Node, over_time: OverTime) -> Batched | None:
+        dim = node.args[position] if len(node.args) > position else node.kwargs.get("dim", 0)
+        if not isinstance(dim, int):
+            return None
+        # From the end a dimension stays what it is; from the front it is one further.
+        return Batched(node.target, position, dim if dim < 0 else dim + 1)  # type: ignore[arg-type]
+
+    return rule
+
+
+def _joined(node: fx.Node, over_time: OverTime) -> Batched | None:
+    """`cat`, where all the parts vary: no other has a time axis."""
+    varying = all(map(over_time, node.all_input_nodes))
+    return _along_dim(1)(node, over_time) if varying else None
+
+
+def _broadcasts(node: fx.Node, over_time: OverTime) -> bool:
     """Whether the time axis of every varying operand can line up with that of the result."""
     result = shape_of(node)
     for operand in node.all_input_nodes:
@@ -117,3 +119,25 @@ def _broadcasts(node: fx.Node, over_time: Callable[[fx.Node], bool]) -> bool:
         if over_time(operand) and len(shape) > len(result):
             return False
     return True
+
+
+_RULES: dict[Any, Rule] = {
+    aten.linear.default: _first_over_time,
+    aten.layer_norm.default: _first_over_time,
+    aten.embedding.default: _looked_up,
+    aten.to.dtype: _as_it_is,
+    aten._to_copy.default: _as_it_is,
+    operator.getitem: _as_it_is,
+    aten.matmul.default: _multiplied,
+    aten.mm.default: _multiplied,
+    aten.cat.default: _joined,
+    aten.chunk.default: _along_dim(2),
+    aten.split.Tensor: _along_dim(2),
+    aten.split_with_sizes.default: _along_dim(2),
+    aten.slice.Tensor: _along_dim(1),
+    aten.select.int: _along_dim(1),
+    aten.unsqueeze.default: _along_dim(1),
+    aten.squeeze.dim: _along_dim(1),
+    aten.softmax.int: _along_dim(1),
+    aten.log_softmax.int: _along_dim(1),
+}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -180,7 +181,11 @@ class _Intercept(TorchFunctionMode):
 
     def __init__(self, packing: _Packing) -> None:
         super().__init__()
-        self._packing = packing
+        self._instead: dict[Any, Callable[..., Any]] = {
+            _DATA: torch.Tensor.detach,  # `x.data` leaves the trace; what is written must not
+            torch._pack_padded_sequence: packing.pack,
+            torch._pad_packed_sequence: packing.unpack,
+        }
 
     def __torch_function__(
         self,
@@ -189,20 +194,21 @@ class _Intercept(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        kind = _FUSED.get(func)
-        if kind is not None and not kwargs and len(args) == 9 and isinstance(args[3], bool):
-            return _padded_call(kind, *args)
-        if func == _DATA:  # `x.data` leaves the trace; what is written into it must not
-            return args[0].detach()
-        if func is torch.Tensor.numpy and not args[0].is_floating_point():
-            return Listed(args[0])
-        if func is torch.as_tensor and isinstance(args[0], Listed):
-            return args[0].tensor
-        if func is torch._pack_padded_sequence:
-            return self._packing.pack(*args, **(kwargs or {}))
-        if func is torch._pad_packed_sequence:
-            return self._packing.unpack(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        return (self._stand_in(func, args, kwargs) or func)(*args, **kwargs)
+
+    def _stand_in(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Callable[..., Any] | None:
+        """What to call in the place of a function; None: itself."""
+        if func in _FUSED:
+            padded = not kwargs and len(args) == 9 and isinstance(args[3], bool)
+            return partial(_padded_call, _FUSED[func]) if padded else None
+        if func is torch.Tensor.numpy:
+            return None if args[0].is_floating_point() else _listed
+        if func is torch.as_tensor:
+            return _unlisted if isinstance(args[0], Listed) else None
+        return self._instead.get(func)
 
 
 def _padded_call(
@@ -253,8 +259,14 @@ def _pad_packed_sequence(
     return x.index_select(0 if batch_first else 1, order), lengths.index_select(0, order)
 
 
-def _listed(x: Tensor) -> Listed:
+def _listed(x: Tensor, **_: Any) -> Listed:
+    """Stands in for `x.tolist()` and `x.numpy()`."""
     return Listed(x)
+
+
+def _unlisted(numbers: Listed, **_: Any) -> Tensor:
+    """Stands in for `torch.as_tensor`."""
+    return numbers.tensor
 
 
 @contextmanager

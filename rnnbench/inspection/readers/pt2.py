@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -152,29 +153,46 @@ def _names(argument: dict[str, Any]) -> list[str]:
 def _argument(argument: Any) -> Any:
     """A serialised argument as a value, literal or list."""
     (kind, value), *_ = argument.items()
-    if kind in ("as_none", "as_graph"):
-        return None
-    if kind == "as_optional_tensor":
-        return _argument(value) if isinstance(value, dict) else None
-    if kind in ("as_tensor", "as_custom_obj"):
-        return Ref(value["name"])
-    if kind in ("as_tensors", "as_optional_tensors", "as_nested_tensors"):
-        return [Ref(v["name"]) if "name" in v else _argument(v) for v in value]
-    if kind in ("as_sym_int", "as_sym_bool", "as_sym_float"):
-        return _symbolic(value)
-    if kind in ("as_sym_ints", "as_sym_bools", "as_sym_floats"):
-        return [_symbolic(v) for v in value]
-    if kind == "as_device":
-        index = value.get("index")
-        return f"device:{value['type']}" + ("" if index is None else f":{index}")
-    if kind == "as_scalar_type":
-        return f"dtype:{_DTYPES.get(value, value)}"
-    return value
+    return _ARGUMENTS[kind](value) if kind in _ARGUMENTS else value
+
+
+def _tensors(values: list[Any]) -> list[Any]:
+    return [Ref(v["name"]) if "name" in v else _argument(v) for v in values]
+
+
+def _optional(value: Any) -> Any:
+    return _argument(value) if isinstance(value, dict) else None
+
+
+def _device(value: dict[str, Any]) -> str:
+    index = value.get("index")
+    return f"device:{value['type']}" + ("" if index is None else f":{index}")
+
+
+def _nothing(value: Any) -> None:
+    """Of a graph, too: whoever reads the node reads it as a body."""
 
 
 def _symbolic(value: dict[str, Any]) -> Any:
     (kind, content), *_ = value.items()
     return Ref(content) if kind == "as_name" else content
+
+
+def _symbolics(values: list[dict[str, Any]]) -> list[Any]:
+    return [_symbolic(v) for v in values]
+
+
+# What is not here is a literal: `as_int`, `as_float`, `as_string`, `as_ints` ...
+_ARGUMENTS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("as_none", "as_graph"), _nothing),
+    **dict.fromkeys(("as_tensor", "as_custom_obj"), lambda value: Ref(value["name"])),
+    **dict.fromkeys(("as_tensors", "as_optional_tensors", "as_nested_tensors"), _tensors),
+    **dict.fromkeys(("as_sym_int", "as_sym_bool", "as_sym_float"), _symbolic),
+    **dict.fromkeys(("as_sym_ints", "as_sym_bools", "as_sym_floats"), _symbolics),
+    "as_optional_tensor": _optional,
+    "as_device": _device,
+    "as_scalar_type": lambda value: f"dtype:{_DTYPES.get(value, value)}",
+}
 
 
 def _body(program: Program, graph: dict[str, Any], place: str = "") -> Body:

@@ -8,7 +8,8 @@ what it depends on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rnnbench.inspection.dataflow import Flow, data_of
@@ -98,41 +99,49 @@ class Symbols:
                 self._known[name] = found
 
     def _compute(self, node: Node) -> Poly | None:
-        args = node.args
-        for kind, ops in _ACTIVATIONS.items():
-            if node.op in ops:
-                return self._of(kind, of=self.value(args[0]))
-        if node.op in MATRIX:
-            return self._product(node)
-        if node.op in MULTIPLY:
-            return multiply(self.value(args[0]), self.value(args[1]))
-        if node.op == "Sum":  # of any number of values, without the alpha of aten.add
-            total: Poly = {}
-            for value in args:
-                total = add(total, self.value(value))
-            return total
-        if node.op in _ADD and len(args) >= 2:
-            alpha = node.arg(2, "alpha", 1)
-            return add(self.value(args[0]), self.value(args[1]), self._number(alpha))
-        if node.op in _SUBTRACT:
-            alpha = node.arg(2, "alpha", 1)
-            return add(self.value(args[0]), self.value(args[1]), -self._number(alpha))
-        if node.op == "aten.rsub":
-            alpha = node.arg(2, "alpha", 1)
-            return add(self.value(args[1]), self.value(args[0]), -self._number(alpha))
-        if node.op in ("Neg", "aten.neg"):
-            return add({}, self.value(args[0]), -1.0)
-        if node.op in PASS and not self._leaves_floats(node):
-            data = refs_in(data_of(node))
-            if len(data) == 1:
-                return self.value(data[0])
-            if node.op in COLLECT or node.op == "prim.ListConstruct":
-                parts = tuple(tuple(sorted(self.value(r).items())) for r in data)
-                of = frozenset(s for r in data for s in self.depends(self.value(r)))
-                return self._atom("joined", parts, depends=of)
-        return None
+        """The first result of a node; None where it is an atom of its own."""
+        return _RULES[node.op](self, node) if node.op in _RULES else None
 
-    def _product(self, node: Node) -> Poly | None:
+    def activation(self, node: Node, kind: str) -> Poly:
+        """What an activation gives: an atom."""
+        return self._of(kind, of=self.value(node.args[0]))
+
+    def scaled(self, node: Node) -> Poly:
+        """`a * b`, element by element."""
+        return multiply(self.value(node.args[0]), self.value(node.args[1]))
+
+    def total(self, node: Node) -> Poly:
+        """ONNX's `Sum`: of any number of values, without the alpha of aten.add."""
+        total: Poly = {}
+        for value in node.args:
+            total = add(total, self.value(value))
+        return total
+
+    def combined(self, node: Node, first: int, second: int, sign: float) -> Poly | None:
+        """`a + alpha b` or `a - alpha b`, of the arguments at two places."""
+        if len(node.args) < 2:
+            return None
+        times = sign * self._number(node.arg(2, "alpha", 1))
+        return add(self.value(node.args[first]), self.value(node.args[second]), times)
+
+    def negated(self, node: Node) -> Poly:
+        """`-a`."""
+        return add({}, self.value(node.args[0]), -1.0)
+
+    def handed_on(self, node: Node) -> Poly | None:
+        """What is handed on as it is; of several values, all of them side by side: an atom."""
+        if self._leaves_floats(node):
+            return None
+        data = refs_in(data_of(node))
+        if len(data) == 1:
+            return self.value(data[0])
+        if node.op not in (*COLLECT, "prim.ListConstruct"):
+            return None
+        parts = tuple(tuple(sorted(self.value(r).items())) for r in data)
+        of = frozenset(s for r in data for s in self.depends(self.value(r)))
+        return self._atom("joined", parts, depends=of)
+
+    def product(self, node: Node) -> Poly | None:
         """A matrix product with a weight: of values side by side, one for each of them."""
         given = list(node.args)
         bias = given.pop(0) if node.op == "aten.addmm" else given[2] if len(given) > 2 else None
@@ -206,23 +215,45 @@ class Symbols:
         if node.op not in ("aten.to", "aten._to_copy"):
             return False
         given = [node.attributes.get("dtype"), node.attributes.get("other"), *node.args[1:]]
-        for value in given:
-            if isinstance(value, Ref):
-                makers = self._flow.makers.get(value, [])
-                if any(maker.op == "prim.device" for maker in makers):
-                    continue
-                of = next((m.args[0] for m in makers if m.op == "prim.dtype"), value)
-                outer = self._flow.outer(of) if isinstance(of, Ref) else of
-                return self._flow.program.dtype(outer) not in _FLOATS
-            if isinstance(value, str) and value.startswith("dtype:"):
-                return value.removeprefix("dtype:") not in _FLOATS
-            if isinstance(value, int) and not isinstance(value, bool):
-                return value not in _FLOATS_OF_TORCHSCRIPT
-        return False  # to another device
+        said = (self._says_float(value) for value in given)
+        return not next((floats for floats in said if floats is not None), True)
+
+    def _says_float(self, value: Any) -> bool | None:
+        """Whether an argument of a cast says a floating-point type; None: it says no type."""
+        if isinstance(value, Ref):
+            makers = self._flow.makers.get(value, [])
+            if any(maker.op == "prim.device" for maker in makers):
+                return None
+            of = next((m.args[0] for m in makers if m.op == "prim.dtype"), value)
+            outer = self._flow.outer(of) if isinstance(of, Ref) else of
+            return self._flow.program.dtype(outer) in _FLOATS
+        if isinstance(value, str) and value.startswith("dtype:"):
+            return value.removeprefix("dtype:") in _FLOATS
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value in _FLOATS_OF_TORCHSCRIPT
+        return None
 
     def _number(self, value: Any) -> float:
         return self.value(value).get((), 1.0)
 
+
+Rule = Callable[[Symbols, Node], Poly | None]
+_RULES: dict[str, Rule] = {
+    **dict.fromkeys(PASS, Symbols.handed_on),
+    **{
+        op: partial(Symbols.activation, kind=kind)
+        for kind, ops in _ACTIVATIONS.items()
+        for op in ops
+    },
+    **dict.fromkeys(MATRIX, Symbols.product),
+    **dict.fromkeys(MULTIPLY, Symbols.scaled),
+    **dict.fromkeys(_ADD, partial(Symbols.combined, first=0, second=1, sign=1.0)),
+    **dict.fromkeys(_SUBTRACT, partial(Symbols.combined, first=0, second=1, sign=-1.0)),
+    "aten.rsub": partial(Symbols.combined, first=1, second=0, sign=-1.0),
+    "Sum": Symbols.total,
+    "Neg": Symbols.negated,
+    "aten.neg": Symbols.negated,
+}
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _FLOATS_OF_ONNX = (10, 16, 1, 11)  # TensorProto.DataType

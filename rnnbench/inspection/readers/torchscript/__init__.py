@@ -101,21 +101,26 @@ def _object(program: Program, call: Call, path: str, seen: dict[int, Any]) -> An
 def _value(program: Program, value: Any, path: str, seen: dict[int, Any]) -> Any:
     """An attribute: a tensor becomes a named constant, a module an `Object`."""
     if isinstance(value, Call):
-        if value.function.startswith("torch._utils._rebuild"):
-            if id(value) not in seen:
-                program.constants[path] = _tensor(value)
-                seen[id(value)] = Ref(path)
-            return seen[id(value)]
-        if value.function.startswith("torch.jit._pickle") and value.args:
-            return _value(program, value.args[0], path, seen)
-        if value.function.startswith("__torch__"):
-            return _object(program, value, f"{path}.", seen)
-        return None
+        return _called(program, value, path, seen)
     if isinstance(value, list | tuple):
         return [_value(program, v, f"{path}.{i}", seen) for i, v in enumerate(value)]
     if isinstance(value, dict):
         return {k: _value(program, v, f"{path}.{k}", seen) for k, v in value.items()}
     return value
+
+
+def _called(program: Program, call: Call, path: str, seen: dict[int, Any]) -> Any:
+    """What a pickle calls something for: a tensor, a typed list, a module; None: for the rest."""
+    if call.function.startswith("torch._utils._rebuild"):
+        if id(call) not in seen:
+            program.constants[path] = _tensor(call)
+            seen[id(call)] = Ref(path)
+        return seen[id(call)]
+    if call.function.startswith("torch.jit._pickle") and call.args:
+        return _value(program, call.args[0], path, seen)
+    if call.function.startswith("__torch__"):
+        return _object(program, call, f"{path}.", seen)
+    return None
 
 
 def _tensor(call: Call) -> Tensor:

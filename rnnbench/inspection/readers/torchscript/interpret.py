@@ -7,6 +7,7 @@ writer prints it. Nothing is executed: expressions become nodes, and only litera
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from typing import Any
 
 from rnnbench.core.errors import RnnbenchError
@@ -15,6 +16,9 @@ from rnnbench.inspection.readers.torchscript.code import CONSTANTS, Function, Li
 from rnnbench.inspection.readers.torchscript.graph import Notes, flat
 
 _DEEPEST = 100
+
+Read = Callable[[Any, Any, dict[str, Any]], Any]
+"""What an expression stands for: from the reader, the expression and the names of its frame."""
 
 
 def interpret(
@@ -113,31 +117,38 @@ class _Reader:
     # Expressions --------------------------------------------------------------------------
 
     def value(self, node: ast.expr, frame: dict[str, Any], count: int = 1) -> Any:
-        """What an expression stands for."""
-        if isinstance(node, ast.Constant):
-            return node.value
-        if isinstance(node, ast.Name):
-            special = {"inf": float("inf"), "nan": float("nan")}
-            return frame[node.id] if node.id in frame else special.get(node.id)
-        if isinstance(node, ast.Tuple | ast.List):
-            return [self.value(item, frame) for item in node.elts]
-        if isinstance(node, ast.Dict):
-            return self.notes.emit(
-                "prim.DictConstruct", [self.value(v, frame) for v in node.values], {}
-            )
-        if isinstance(node, ast.Attribute):
-            return self.attribute(node, frame)
-        if isinstance(node, ast.Subscript):
-            return self.item(self.value(node.value, frame), self.value(node.slice, frame))
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            inner = self.value(node.operand, frame)
-            return (
-                -inner
-                if isinstance(inner, int | float)
-                else self.notes.emit("aten.neg", [inner], {})
-            )
+        """What an expression stands for; a call may have `count` results."""
         if isinstance(node, ast.Call):
             return self.invoke(node, frame, count)
+        read: Read = _EXPRESSIONS.get(type(node), _Reader.other)
+        return read(self, node, frame)
+
+    def constant(self, node: ast.Constant, frame: dict[str, Any]) -> Any:
+        return node.value
+
+    def name(self, node: ast.Name, frame: dict[str, Any]) -> Any:
+        special = {"inf": float("inf"), "nan": float("nan")}
+        return frame[node.id] if node.id in frame else special.get(node.id)
+
+    def items(self, node: ast.Tuple | ast.List, frame: dict[str, Any]) -> Any:
+        return [self.value(item, frame) for item in node.elts]
+
+    def mapping(self, node: ast.Dict, frame: dict[str, Any]) -> Any:
+        values = [self.value(v, frame) for v in node.values]
+        return self.notes.emit("prim.DictConstruct", values, {})
+
+    def subscript(self, node: ast.Subscript, frame: dict[str, Any]) -> Any:
+        return self.item(self.value(node.value, frame), self.value(node.slice, frame))
+
+    def unary(self, node: ast.UnaryOp, frame: dict[str, Any]) -> Any:
+        if not isinstance(node.op, ast.USub):
+            return self.other(node, frame)
+        inner = self.value(node.operand, frame)
+        is_number = isinstance(inner, int | float)
+        return -inner if is_number else self.notes.emit("aten.neg", [inner], {})
+
+    def other(self, node: ast.expr, frame: dict[str, Any]) -> Any:
+        """An operation of the language itself (`a and b`, `not a`), by its name in `ast`."""
         parts = [
             self.value(n, frame) for n in ast.iter_child_nodes(node) if isinstance(n, ast.expr)
         ]
@@ -177,25 +188,18 @@ class _Reader:
 
     def callee(self, node: ast.expr, frame: dict[str, Any]) -> Any:
         """The function that is called and what comes before its arguments; None: an operator."""
-        if isinstance(node, ast.Name) and isinstance(frame.get(node.id), Function):
-            name = frame[node.id].name
+        name = _function_name(node, frame)
+        if name:
             function = self.library.function(name)
             return function and (function, [], name.rpartition(".")[2])
-        if not isinstance(node, ast.Attribute):
-            return None
-        if ast.unparse(node).startswith("__torch__."):
-            function = self.library.function(ast.unparse(node))
-            return function and (function, [], node.attr)
-        if isinstance(node.value, ast.Name) and node.value.id in ("torch", "ops"):
-            return None
-        if ast.unparse(node).startswith("ops."):
+        if not isinstance(node, ast.Attribute) or _is_operator(node):
             return None
         owner = self.value(node.value, frame)
-        if isinstance(owner, Object):
-            method = self.library.method(owner.cls, node.attr)
-            path = owner.path.rstrip(".").rpartition(".")[2]
-            return method and (method, [owner], path or node.attr)
-        return None
+        if not isinstance(owner, Object):
+            return None
+        method = self.library.method(owner.cls, node.attr)
+        path = owner.path.rstrip(".").rpartition(".")[2]
+        return method and (method, [owner], path or node.attr)
 
     # Control flow -------------------------------------------------------------------------
 
@@ -268,3 +272,30 @@ class _Reader:
         node.carried = tuple(Carried(first[n], inside[n], inner[n], last[n]) for n in first)
         self.notes.nodes.append(node)
         frame.update(last)
+
+
+_EXPRESSIONS: dict[type[ast.expr], Read] = {
+    ast.Constant: _Reader.constant,
+    ast.Name: _Reader.name,
+    ast.Tuple: _Reader.items,
+    ast.List: _Reader.items,
+    ast.Dict: _Reader.mapping,
+    ast.Attribute: _Reader.attribute,
+    ast.Subscript: _Reader.subscript,
+    ast.UnaryOp: _Reader.unary,
+}
+
+
+def _function_name(node: ast.expr, frame: dict[str, Any]) -> str:
+    """The full name of a function of the archive that is called by it; else empty."""
+    if isinstance(node, ast.Name):
+        named = frame.get(node.id)
+        return named.name if isinstance(named, Function) else ""
+    full = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+    return full if full.startswith("__torch__.") else ""
+
+
+def _is_operator(node: ast.Attribute) -> bool:
+    """Whether it is one of PyTorch's: `torch.tanh`, `ops.prim.NumToTensor`."""
+    named = isinstance(node.value, ast.Name) and node.value.id in ("torch", "ops")
+    return named or ast.unparse(node).startswith("ops.")

@@ -7,7 +7,7 @@ The opcodes come from the standard library's `pickletools`. What a pickle would 
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,42 +82,43 @@ class _Machine:
             elif name == "GLOBAL":
                 self.stack.append(Global(argument.replace(" ", ".")))
             elif name not in ("PROTO", "FRAME"):
-                self._build(name)
+                self._act(name)
         raise RnnbenchError("the pickle in it is truncated")
 
-    def _build(self, name: str) -> None:
-        stack = self.stack
-        if name == "MARK":
-            stack.append(_MARK)
-        elif name in _NEW:
-            stack.append(_NEW[name]())
-        elif name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"):
-            count = int(name[5:] or 0)
-            items = [stack.pop() for _ in range(count)][::-1] if count else self._to_mark()
-            stack.append(tuple(items))
-        elif name in ("APPEND", "APPENDS"):
-            items = self._to_mark() if name == "APPENDS" else [stack.pop()]
-            stack[-1].extend(items)
-        elif name in ("SETITEM", "SETITEMS"):
-            items = self._to_mark() if name == "SETITEMS" else [stack.pop() for _ in "kv"][::-1]
-            target = stack[-1]
-            for key, value in zip(items[::2], items[1::2], strict=True):
-                if isinstance(target, dict):
-                    target[_hashable(key)] = value
-        elif name in ("REDUCE", "NEWOBJ"):
-            args, function = stack.pop(), stack.pop()
-            stack.append(Call(function.name, tuple(args)))
-        elif name == "BUILD":
-            state = stack.pop()
-            stack[-1].state = state
-        elif name == "BINPERSID":
-            stack.append(Persistent(stack.pop()))
-        else:
+    def _act(self, name: str) -> None:
+        if name not in _ACTIONS:
             raise RnnbenchError(
                 f"the pickle in it has the opcode {name}, which PyTorch never writes"
             )
+        _ACTIONS[name](self)
 
-    def _to_mark(self) -> list[Any]:
+    def extend(self, items: list[Any]) -> None:
+        """Adds to the list that is on top."""
+        self.stack[-1].extend(items)
+
+    def update(self, items: list[Any]) -> None:
+        """Sets keys and values, in turn, of the dict that is on top; a `Call` keeps none."""
+        target = self.stack[-1]
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if isinstance(target, dict):
+                target[_hashable(key)] = value
+
+    def call(self) -> None:
+        """Notes the call of a function with its arguments."""
+        args, function = self.stack.pop(), self.stack.pop()
+        self.stack.append(Call(function.name, tuple(args)))
+
+    def build(self) -> None:
+        """Notes the state that is set on a result."""
+        state = self.stack.pop()
+        self.stack[-1].state = state
+
+    def take(self, count: int) -> list[Any]:
+        """The topmost values, the last one last."""
+        return [self.stack.pop() for _ in range(count)][::-1]
+
+    def to_mark(self) -> list[Any]:
+        """The values since the last mark."""
         items = []
         while (item := self.stack.pop()) is not _MARK:
             items.append(item)
@@ -134,4 +135,21 @@ _GIVEN = (
     *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES"),
     *("BINSTRING", "SHORT_BINSTRING"),
 )
-_NEW = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple}
+_ACTIONS: dict[str, Callable[[_Machine], None]] = {
+    "MARK": lambda m: m.stack.append(_MARK),
+    "EMPTY_LIST": lambda m: m.stack.append([]),
+    "EMPTY_DICT": lambda m: m.stack.append({}),
+    "EMPTY_TUPLE": lambda m: m.stack.append(()),
+    "TUPLE": lambda m: m.stack.append(tuple(m.to_mark())),
+    "TUPLE1": lambda m: m.stack.append(tuple(m.take(1))),
+    "TUPLE2": lambda m: m.stack.append(tuple(m.take(2))),
+    "TUPLE3": lambda m: m.stack.append(tuple(m.take(3))),
+    "APPEND": lambda m: m.extend(m.take(1)),
+    "APPENDS": lambda m: m.extend(m.to_mark()),
+    "SETITEM": lambda m: m.update(m.take(2)),
+    "SETITEMS": lambda m: m.update(m.to_mark()),
+    "REDUCE": _Machine.call,
+    "NEWOBJ": _Machine.call,
+    "BUILD": _Machine.build,
+    "BINPERSID": lambda m: m.stack.append(Persistent(m.stack.pop())),
+}
