@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import torch
@@ -83,9 +84,9 @@ class _Builder:
 
     def _key(self, j: int, place: int, leaf: Any) -> Key | None:
         """How a step gets an argument; None: it is made in the same step, or is a constant."""
-        count = self.block.counts.get((j, place))
-        if count is not None:
-            return ("count", count)
+        growing = self.block.counts.get((j, place))
+        if growing is not None:
+            return ("count", growing)
         if not isinstance(leaf, fx.Node):
             return None
         before = self.block.previous.get((j, place))
@@ -98,10 +99,10 @@ class _Builder:
 
     def _copy(self, j: int) -> fx.Node:
         node = self.body[j]
-        places = iter(range(10**6))
+        place_of_leaf = count()
 
         def swap(leaf: Any) -> Any:
-            key = self._key(j, next(places), leaf)
+            key = self._key(j, next(place_of_leaf), leaf)
             if key is not None:
                 return self.holders[key]
             return self.made[self.position[leaf]] if isinstance(leaf, fx.Node) else leaf

@@ -1,0 +1,88 @@
+"""What the graph around a loop reads of its steps, redirected to what the rolled loop gives."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import fx
+
+from rnnbench.capture.loops.steps import Block
+from rnnbench.capture.rolling.stacks import Stacks
+
+aten = torch.ops.aten
+
+
+class Uses:
+    """The uses of a loop's values outside of it.
+
+    Attributes:
+        members: the nodes of all steps.
+    """
+
+    def __init__(self, block: Block, stacks: Stacks, members: Collection[fx.Node]) -> None:
+        self.members = members
+        self._block = block
+        self._stacks = stacks
+        self._users: dict[fx.Node, list[fx.Node]] = {}
+
+    def read_of_all_steps(self, handed_out: Collection[int]) -> set[int]:
+        """The positions whose values of more than the last step are used after the loop.
+
+        Args:
+            handed_out: the positions whose value after the last step a piece hands out by itself.
+        """
+        body = self._block.body
+        position = {n: j for j, n in enumerate(body)}
+        read = set()
+        last = self._block.length - 1
+        for k, step in enumerate(self._block.steps):
+            for j, node in enumerate(step):
+                state_alone = k == last and j in handed_out
+                if node is not None and not state_alone and self._users_of(node):
+                    read.add(j)
+        for j in self._block.writes:
+            source = body[j].args[1]
+            if source in position:
+                read.add(position[source])  # type: ignore[index]
+        return read
+
+    def redirect(self) -> None:
+        """What was read of single steps is read of the stacked values, or of the last state."""
+        last = self._block.length - 1
+        self._users = {n: self._users_of(n) for n in self.members}
+        for k, step in enumerate(self._block.steps):
+            for j, node in enumerate(step):
+                if node is None:
+                    continue
+                for user in self._users[node]:
+                    user.replace_input_with(node, self._after(j, k, last, user))
+
+    def _users_of(self, node: fx.Node) -> list[fx.Node]:
+        return [u for u in node.users if u not in self.members]
+
+    def _after(self, j: int, k: int, last: int, user: fx.Node) -> fx.Node:
+        """What a user gets in the place of position j of step k."""
+        stacks = self._stacks
+        if j in self._block.writes:
+            return stacks.written(j)
+        if k == last and j in stacks.final and not self._reads_alike(j, user):
+            return stacks.final[j]
+        stacked = stacks.all_steps(j)
+        with stacks.graph.inserting_before(stacks.end):
+            node = stacks.graph.call_function(aten.select.int, (stacked, 0, k))
+        value = self._block.steps[1][j].meta.get("val")  # type: ignore[union-attr]
+        node.meta["val"] = value
+        if value is not None and "val" not in stacked.meta:
+            with value.fake_mode:
+                stacked.meta["val"] = value.new_empty((last + 1, *value.shape))
+        return node
+
+    def _reads_alike(self, j: int, user: fx.Node) -> bool:
+        """Whether the last but one step's value is used in the same way (in one list, say)."""
+        before = self._block.steps[-2][j]
+        assert before is not None
+        joins = user.target in (aten.stack.default, aten.cat.default)
+        return any(
+            u is user if joins else str(u.target) == str(user.target) for u in self._users[before]
+        )
