@@ -12,8 +12,8 @@ from torch import fx
 from rnnbench.capture.loops.blocks import find_blocks
 from rnnbench.capture.loops.counting import numbers_of_constants
 from rnnbench.capture.loops.generalise import generalise_traces
-from rnnbench.capture.operators import recurrence as ops
 from rnnbench.capture.operators.lowering import lower
+from rnnbench.capture.operators.recurrence import recurrence
 from rnnbench.capture.operators.scan import SCAN, WHILE_LOOP
 from rnnbench.capture.program import Captured
 from rnnbench.capture.rolling.roll import roll_loops
@@ -161,7 +161,7 @@ def _recurrences(graph: fx.GraphModule) -> tuple[Recurrence, ...]:
     for node in graph.graph.nodes:
         stack = node.meta.get("nn_module_stack") or {}
         path = str(list(stack.values())[-1][0]) or "(the module)" if stack else ""
-        if node.target is ops.recurrence and stack:
+        if node.target is recurrence and stack:
             found.append(Recurrence(path, str(node.args[5]), "fused"))
         elif node.target is SCAN and stack and _is_lstm(list(stack.values())[-1][1]):
             found.append(Recurrence(path, "lstm", "scan", "no operator has projections"))

@@ -10,7 +10,7 @@ from torch import fx
 from torch.export import ExportedProgram
 
 from rnnbench.capture.loops.steps import arguments
-from rnnbench.capture.operators import recurrence as ops
+from rnnbench.capture.operators.recurrence import recurrence
 from rnnbench.capture.operators.scan import SCAN
 
 aten = torch.ops.aten
@@ -55,7 +55,7 @@ _GROWS_AT_MOST = 4
 
 def drop_zero_states(graph: fx.Graph) -> None:
     """A recurrence's initial state that is zero is left out: zero is what the operators assume."""
-    for node in graph.find_nodes(op="call_function", target=ops.recurrence):
+    for node in graph.find_nodes(op="call_function", target=recurrence):
         args = list(node.args)
         for at in (2, 3):
             if isinstance(args[at], fx.Node) and _is_zero(args[at]):
@@ -179,7 +179,7 @@ def _foldable(node: fx.Node, values: dict[fx.Node, Any]) -> bool:
     inputs = node.all_input_nodes
     if not inputs or any(n not in values for n in inputs):
         return False
-    if node.target is ops.recurrence or not isinstance(node.target, torch._ops.OpOverload):
+    if node.target is recurrence or not isinstance(node.target, torch._ops.OpOverload):
         return str(getattr(node.target, "__name__", "")) == "getitem"
     if any(word in node.target.name() for word in _RANDOM):
         return False

@@ -7,9 +7,10 @@ from torch import nn
 
 import rnnbench
 from rnnbench import Model, TensorSpec
-from rnnbench.capture.operators import recurrence as ops
+from rnnbench.capture.operators.recurrence import DIRECTIONS, fused, num_directions
 from rnnbench.capture.operators.stepwise import run_stepwise
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.recurrence import GATES, KINDS
 from rnnbench.formats import aoti
 from rnnbench.runtimes.adapters import aoti as runtime
 
@@ -108,13 +109,13 @@ def test_a_missing_compiler_is_said(monkeypatch):
     assert aoti.FORMAT.missing() is None
 
 
-@pytest.mark.parametrize("kind", ops.KINDS)
-@pytest.mark.parametrize("direction", ops.DIRECTIONS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("lengths", [None, [4, 1, 3]])
 def test_steps_compute_what_the_layer_computes(kind, direction, lengths):
     torch.manual_seed(0)
-    directions = ops.num_directions(direction)
-    gates = ops.GATES[kind] * 5
+    directions = num_directions(direction)
+    gates = GATES[kind] * 5
     weights = [torch.randn(gates, n) for n in (3, 5)] + [torch.randn(gates) for _ in range(2)]
     weights = [w for _ in range(directions) for w in weights]
     x = torch.randn(4, 3, 3)
@@ -122,7 +123,7 @@ def test_steps_compute_what_the_layer_computes(kind, direction, lengths):
     lengths = None if lengths is None else torch.tensor(lengths)
     given = (x, lengths, states[0], states[1] if kind == "lstm" else None, weights)
     with torch.no_grad():
-        expected = ops.fused(*given, kind, direction)
+        expected = fused(*given, kind, direction)
         actual = run_stepwise(*given, kind, direction)
     for a, b in zip(expected, actual, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)

@@ -8,7 +8,8 @@ ones, or from a matrix over the input and the state side by side.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import torch
@@ -53,8 +54,8 @@ class Algebra:
                 raise Unknown(str(node.target))
             return self._source(("step", j), node)
         try:
-            places = iter(range(10**6))
-            args = [self._argument(j, a, places) for a in node.args]
+            place_of_leaf = count()
+            args = [self._argument(j, a, place_of_leaf) for a in node.args]
             kwargs = {k: node.kwargs[k] for k in node.kwargs}
             if j not in self.inside and not _one_matrix(node, args):
                 return self._source(("step", j), node)
@@ -64,10 +65,10 @@ class Algebra:
                 raise Unknown(str(node.target)) from None
             return self._source(("step", j), node)
 
-    def _argument(self, j: int, a: Any, places: Any) -> Any:
+    def _argument(self, j: int, a: Any, place_of_leaf: Iterator[int]) -> Any:
         if isinstance(a, list | tuple):
-            return [self._argument(j, i, places) for i in a]
-        place = next(places)
+            return [self._argument(j, i, place_of_leaf) for i in a]
+        place = next(place_of_leaf)
         if not isinstance(a, fx.Node):
             return a
         before = self.block.previous.get((j, place))

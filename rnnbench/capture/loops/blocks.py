@@ -20,14 +20,14 @@ def _token(node: fx.Node, free: Collection[int] = ()) -> Any:
         free: the places of arguments that may be anything: in the first step a carried value is
             an input or a parameter.
     """
-    places = count()
+    place_of_leaf = count()
 
     def mask(a: Any) -> Any:
         if isinstance(a, list | tuple):
             return tuple(mask(i) for i in a)
         if isinstance(a, dict):
             return tuple((k, mask(a[k])) for k in sorted(a))
-        place = next(places)
+        place = next(place_of_leaf)
         if isinstance(a, fx.Node):
             named = a.op in ("get_attr", "placeholder") and place not in free
             return a.name if named else "node"

@@ -100,12 +100,14 @@ def analyse(steps: list[list[fx.Node | None]]) -> Block:
     """
     period = len(steps[0])
     block = Block(steps)
-    place = {n: (k, j) for k, step in enumerate(steps) for j, n in enumerate(step) if n is not None}
+    made_at = {
+        n: (k, j) for k, step in enumerate(steps) for j, n in enumerate(step) if n is not None
+    }
     for j in range(period):
         column = [step[j] for step in steps if step[j] is not None]
         if len(column) < FEWEST_STEPS:
             raise NoLoop("too few steps")
-        _analyse_column(block, j, [n for n in column if n is not None], place)
+        _analyse_column(block, j, [n for n in column if n is not None], made_at)
     if len(block.inputs) + len(block.writes) == period:
         raise NoLoop("nothing is computed")
     for step in (*block.inputs.values(), *block.writes.values()):
@@ -119,16 +121,16 @@ def analyse(steps: list[list[fx.Node | None]]) -> Block:
 
 
 def _analyse_column(
-    block: Block, j: int, column: list[fx.Node], place: dict[fx.Node, tuple[int, int]]
+    block: Block, j: int, column: list[fx.Node], made_at: dict[fx.Node, tuple[int, int]]
 ) -> None:
     rows = [arguments(n) for n in column]
     if len({len(r) for r in rows}) != 1:
         raise NoLoop("the number of arguments grows")
     for position, values in enumerate(zip(*rows, strict=True)):
         if isinstance(values[0], fx.Node):
-            _analyse_value(block, j, position, list(values), place)
+            _analyse_value(block, j, position, list(values), made_at)
         elif len(set(map(repr, values))) > 1:
-            _analyse_number(block, j, position, column, list(values), place)
+            _analyse_number(block, j, position, column, list(values), made_at)
 
 
 def _analyse_value(
@@ -136,18 +138,18 @@ def _analyse_value(
     j: int,
     position: int,
     values: list[fx.Node],
-    place: dict[fx.Node, tuple[int, int]],
+    made_at: dict[fx.Node, tuple[int, int]],
 ) -> None:
     """Inside the step, the same outside, or what the step before had."""
-    places = [place.get(v) for v in values]
-    if places[1] is None:
+    found = [made_at.get(v) for v in values]
+    if found[1] is None:
         if any(not _same_value(v, values[0]) for v in values):
             raise NoLoop("a value from outside changes")
         return
-    source = places[1][1]
-    if all(p == (k, source) for k, p in enumerate(places)):
+    source = found[1][1]
+    if all(p == (k, source) for k, p in enumerate(found)):
         return
-    if places[0] is not None or any(p != (k, source) for k, p in enumerate(places[1:])):
+    if found[0] is not None or any(p != (k, source) for k, p in enumerate(found[1:])):
         raise NoLoop("a value comes from neither this step nor the one before")
     first = block.carried.setdefault(source, values[0])
     if not _same_value(first, values[0]):
@@ -171,7 +173,7 @@ def _analyse_number(
     position: int,
     column: list[fx.Node],
     values: list[Any],
-    place: dict[fx.Node, tuple[int, int]],
+    made_at: dict[fx.Node, tuple[int, int]],
 ) -> None:
     """A number that grows or falls by the same amount in each step."""
     node = column[0]
@@ -182,7 +184,7 @@ def _analyse_number(
     if position == index_at and type(count.first) is int and type(count.stride) is int:
         dim: Any = node.args[index_at - 1]
         step = Step(node.args[0], dim, count.first, count.stride)  # type: ignore[arg-type]
-        if node.target is aten.select.int and column[1].args[0] not in place:
+        if node.target is aten.select.int and column[1].args[0] not in made_at:
             block.inputs[j] = step
             return
         if node.target is aten.select_scatter.default and block.previous.get((j, 0)) == j:

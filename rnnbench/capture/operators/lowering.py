@@ -11,7 +11,7 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
-from rnnbench.capture.operators import recurrence as ops
+from rnnbench.capture.operators.recurrence import num_directions, recurrence
 from rnnbench.core.known_warnings import export_warnings
 
 aten = torch.ops.aten
@@ -48,7 +48,7 @@ def lower(program: ExportedProgram) -> ExportedProgram:
     with export_warnings():
         signature = copy.deepcopy(program.graph_signature)
         calls = copy.deepcopy(program.module_call_graph)
-    for node in list(root.graph.find_nodes(op="call_function", target=ops.recurrence)):
+    for node in list(root.graph.find_nodes(op="call_function", target=recurrence)):
         _Lowering(root.graph, node).rewrite()
     root.graph.lint()
     root.recompile()
@@ -76,7 +76,7 @@ def _from_one(sizes: Any) -> Any:
 
 
 class _Lowering:
-    """Rewrites one recurrence; `ops.fused` is the same in Python."""
+    """Rewrites one recurrence; `recurrence.fused` is the same in Python."""
 
     def __init__(self, graph: fx.Graph, node: fx.Node) -> None:
         self.graph = graph
@@ -86,7 +86,7 @@ class _Lowering:
     def rewrite(self) -> None:
         """Replaces the node; its results keep their names, which the signature has too."""
         x, lengths, h0, c0, weights, kind, direction = self.node.args
-        directions = ops.num_directions(str(direction))
+        directions = num_directions(str(direction))
         bias = len(weights) == 4 * directions  # type: ignore[arg-type]
         states = [self._state(x, s, weights, directions) for s in (h0, c0)[: 1 + (kind == "lstm")]]
         flags = (bias, 1, 0.0, False, directions == 2)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 from torch.nn import functional as F
 
-from rnnbench.capture.operators import recurrence as ops
+from rnnbench.capture.operators.recurrence import num_directions, recurrence
 from rnnbench.capture.operators.scan import scan
 
 Loop = Callable[..., tuple[Any, Any]]
@@ -31,7 +31,7 @@ def run_stepwise(
     The product with the inputs is done for all steps at once; ragged rows keep their state from
     where they end, so that nothing depends on the values of `lengths` but a comparison.
     """
-    directions = ops.num_directions(direction)
+    directions = num_directions(direction)
     per_direction = len(weights) // directions
     zeros = x.new_zeros(directions, x.shape[1], weights[1].shape[1])
     states = [zeros if s is None else s for s in ((h0, c0) if kind == "lstm" else (h0,))]
@@ -48,7 +48,7 @@ def run_stepwise(
 
 def replace_recurrences(graph: fx.GraphModule, wanted: Callable[[fx.Node], bool]) -> int:
     """Makes the recurrences that are wanted calls of `run_stepwise`; returns how many."""
-    found = graph.graph.find_nodes(op="call_function", target=ops.recurrence)
+    found = graph.graph.find_nodes(op="call_function", target=recurrence)
     chosen = [node for node in found if wanted(node)]
     for node in chosen:
         node.target = run_stepwise

@@ -18,7 +18,7 @@ from torch._subclasses import FakeTensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torch.overrides import TorchFunctionMode
 
-from rnnbench.capture.operators import recurrence as ops
+from rnnbench.capture.operators.recurrence import recurrence
 from rnnbench.capture.tracing.projection import projected_layer
 from rnnbench.capture.tracing.scripted import scripts_standing_in
 from rnnbench.core.errors import RnnbenchError
@@ -67,7 +67,7 @@ def run_layers(
             x, *after = projected_layer(x, lengths, states[0], states[1], own, directions)
         else:
             h0, c0 = states[0], states[1] if kind == "lstm" else None
-            x, *after = ops.recurrence(x, lengths, h0, c0, own, kind, direction)
+            x, *after = recurrence(x, lengths, h0, c0, own, kind, direction)
         final.append(after)
     stacked = [
         torch.cat([layer[i] for layer in final]) if num_layers > 1 else final[0][i]

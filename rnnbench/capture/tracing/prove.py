@@ -47,7 +47,7 @@ class Proof:
         self.model = model
         self._found: list[tuple[dict[str, int], list[torch.Tensor], list[torch.Tensor]]] = []
         device = device_of(model.module)
-        wanted = [*_sizes(model, dims), *_otherwise(dims, conditions)]
+        wanted = [*_sizes(model, dims), *_sizes_that_break(dims, conditions)]
         for seed, sizes in enumerate(wanted):
             arrays = sample_inputs(model, sizes, seed).values()
             tensors = [torch.from_numpy(a).to(device) for a in arrays]
@@ -91,7 +91,7 @@ def _sizes(model: Model, dims: Mapping[str, int]) -> Iterator[dict[str, int]]:
         }
 
 
-def _otherwise(
+def _sizes_that_break(
     dims: Mapping[str, int], conditions: Sequence[tuple[Any, str]]
 ) -> Iterator[dict[str, int]]:
     """For each condition on a size, the smallest size at which it is not so, if there is one."""

@@ -21,9 +21,8 @@ import torch
 from torch import fx, nn
 from torch.export import Dim, ExportedProgram
 
-from rnnbench.capture import source_lines as places
 from rnnbench.capture.graph_edit import drop_casts, number, settle_squeezes
-from rnnbench.capture.source_lines import is_library
+from rnnbench.capture.source_lines import frames, is_library
 from rnnbench.capture.tracing.layers import standing_in
 from rnnbench.capture.tracing.scripted import Wrapped
 from rnnbench.capture.tracing.states import hidden_state
@@ -234,13 +233,13 @@ def _explain(model: Model, error: Exception) -> str:
 
 def where(error: BaseException) -> str:
     """` at file:line in function` of the model's own code, from an error's trace; or nothing."""
-    frames: list[tuple[str, int, str]] = []
+    calls: list[tuple[str, int, str]] = []
     traceback = error.__traceback__
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        frames.append((code.co_filename, traceback.tb_lineno, code.co_name))
+        calls.append((code.co_filename, traceback.tb_lineno, code.co_name))
         traceback = traceback.tb_next
-    own = [f for f in frames if not is_library(f[0])] or places.frames(str(error))
+    own = [c for c in calls if not is_library(c[0])] or frames(str(error))
     return f" at {own[-1][0]}:{own[-1][1]} in {own[-1][2]}" if own else ""
 
 

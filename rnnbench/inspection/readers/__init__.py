@@ -1,6 +1,6 @@
 """The kinds of file that can be inspected: one file each, with the same two names.
 
-* `fits(path)`: whether the first bytes, or the names inside of an archive, are of this kind;
+* `recognises(path)`: whether the first bytes, or the names inside of an archive, are of this kind;
 * `read(path) -> Program`: what it holds. Nothing in the file is run or unpickled.
 """
 
@@ -27,7 +27,7 @@ def read(path: Path) -> Program:
         raise RnnbenchError(f"{path} is empty: export it again")
     for name in plugins.names("readers"):
         reader = plugins.load("readers", name)
-        if reader.fits(path):
+        if reader.recognises(path):
             try:
                 program: Program = reader.read(path)
             except RecursionError:

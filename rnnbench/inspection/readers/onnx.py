@@ -29,7 +29,7 @@ _INFER_BYTES = 2**30
 _SYMBOL = re.compile(r"[su]\d+")  # what torch.export calls a size that nobody named
 
 
-def fits(path: Path) -> bool:
+def recognises(path: Path) -> bool:
     """Whatever is no archive may be one: a protobuf has no magic number."""
     return not is_archive(path)
 

@@ -26,7 +26,7 @@ _DTYPES = {
 }
 
 
-def fits(path: Path) -> bool:
+def recognises(path: Path) -> bool:
     """An archive with a serialised program, or a compiled one, in it."""
     names = entries(path)
     return bool(_programs(names)) or any(n.startswith(_COMPILED) for n in names)

@@ -89,16 +89,16 @@ def _analyse(flow: Flow, region: list[Node], period: int) -> _Block | None:
     steps = [region[i : i + period] for i in range(0, len(region) - period + 1, period)]
     if len(steps) < FEWEST_STEPS or not any(n.op in _COMPUTES for n in steps[0]):
         return None
-    places = [
+    made_at = [
         {name: (j, i) for j, n in enumerate(s) for i, name in enumerate(n.outputs)} for s in steps
     ]
-    carried = {places[1][r] for n in steps[2] for r in n.refs if r in places[1]}
-    for earlier, step in zip(places, steps[1:], strict=False):
+    carried = {made_at[1][r] for n in steps[2] for r in n.refs if r in made_at[1]}
+    for earlier, step in zip(made_at, steps[1:], strict=False):
         carried &= {earlier[r] for n in step for r in n.refs if r in earlier}
     if not carried or not _shares_weights(flow, steps):
         return None
-    source, indices = _source(flow, steps, places)
-    collected = _collected(flow, steps, places)
+    source, indices = _source(flow, steps, made_at)
+    collected = _collected(flow, steps, made_at)
     if source is None and not collected:
         return None
     return _Block(steps, tuple(sorted(carried)), source, indices, collected)
@@ -126,10 +126,10 @@ def _key(flow: Flow, value: Ref) -> Hashable:
 
 
 def _source(
-    flow: Flow, steps: list[list[Node]], places: list[dict[str, tuple[int, int]]]
+    flow: Flow, steps: list[list[Node]], made_at: list[dict[str, tuple[int, int]]]
 ) -> tuple[Any, tuple[int, ...]]:
     """The sequence of which each step reads its own part, and which parts, in order."""
-    inside = {name for p in places for name in p}
+    inside = {name for p in made_at for name in p}
     for j, node in enumerate(steps[0]):
         if node.op in PICK and node.args:
             column = [s[j] for s in steps]
@@ -175,10 +175,10 @@ def _index(flow: Flow, node: Node) -> tuple[int, ...]:
 
 
 def _collected(
-    flow: Flow, steps: list[list[Node]], places: list[dict[str, tuple[int, int]]]
+    flow: Flow, steps: list[list[Node]], made_at: list[dict[str, tuple[int, int]]]
 ) -> int:
     """How many results are joined by a node that takes one of each step."""
-    for name in places[0]:
+    for name in made_at[0]:
         goals = [name]
         for _ in range(4):  # a result may be unsqueezed before it is joined
             readers = [n for g in goals for n in flow.readers.get(g, ())]

@@ -25,7 +25,7 @@ _DTYPES = {
 }
 
 
-def fits(path: Path) -> bool:
+def recognises(path: Path) -> bool:
     """An archive with code in it, or one of PyTorch's checkpoints, which `read` then refuses."""
     names = entries(path)
     return "data.pkl" in names and not any(n.startswith("models/") for n in names)
