@@ -23,6 +23,7 @@ def number(size: Any) -> int | None:
     """A size as a number, also where a guard made it one after it was symbolic; else None."""
     if isinstance(size, int):
         return size
+    # Comparing a symbolic size would add a guard to the trace; asking its expression does not.
     known = isinstance(size, torch.SymInt) and size.node.expr.is_number
     return int(size.node.expr) if known else None
 
@@ -41,7 +42,7 @@ def new_node(graph: fx.Graph, before: fx.Node, target: Callable[..., Any], *args
         node = graph.call_function(target, args)
     values = fx.node.map_arg(args, lambda n: n.meta.get("val"))
     fake = next((v.fake_mode for v in _leaves(values) if hasattr(v, "fake_mode")), None)
-    if fake is not None:
+    if fake is not None:  # a trace's values have shapes and no numbers
         with fake:
             node.meta["val"] = target(*values)
     if "stack_trace" in before.meta:
@@ -61,6 +62,9 @@ def replace(graph: fx.Graph, node: fx.Node, by: fx.Node) -> None:
 
 def drop_casts(graph: fx.Graph) -> None:
     """Takes out what casts to the dtype and device that is there, each time over the last result.
+
+        to = to(x, torch.float32)
+        squeeze = squeeze(to)      ->  squeeze = squeeze(x)
 
     `x.to(y)` in a loop returns its own result of the step before, where that is the same tensor.
     """
@@ -83,6 +87,11 @@ def casts_to_the_same(node: fx.Node) -> bool:
 
 def settle_squeezes(graph: fx.Graph) -> None:
     """`x.squeeze()` takes away the dimensions that are 1 at any size, and no other.
+
+    Of an x [time, batch, 1]:
+
+        squeeze(x)     ->  squeeze(x, [2])
+        squeeze(x, 0)  ->  x, in a trace of 3 steps
 
     Which ones those are depends on the batch size otherwise, and ONNX has no rank for the result.
     What takes away a dimension that is not 1 does nothing, in PyTorch alone.

@@ -75,6 +75,7 @@ def _frozen(model: Model) -> Captured:
 def _capture(model: Model, keep_loops: bool) -> Captured:
     dims = traced_sizes(model)
     first = trace_module(model, dims)
+    # Without a loop over time, all dimensions stayed dynamic, and the trace is the graph.
     conditions = first.conditions
     if not first.frozen:
         try:
@@ -110,6 +111,7 @@ def _finish(
     proof = Proof(model, dims, conditions)
     proof.compare(graph.forward)  # a call would print what it raises
     recurrences = _recurrences(graph) + tuple(loops)
+    # Traced once more, with the layers' and scans' own shapes, every size is a symbol again.
     program = retrace(graph, model, dims)
     drop_size_arguments(program)
     frozen = frozen_dims(model, program)
@@ -128,12 +130,14 @@ def _with_loops(
     having = [spec for spec in model.inputs if set(first.frozen) & set(spec.shape)]
     for scale in _SCALES:
         sizes = {d: n * scale if d in first.frozen else n for d, n in first.dims.items()}
+        # Two traces, of few and of a few more steps: what differs between them grows with time.
         reused = scale == 1 and len(having) == 1
         shorter = (first if reused else trace_module(model, sizes, first.frozen)).graph
         more = {d: sizes[d] + 3 * scale + i for i, d in enumerate(first.frozen)}
         longer = trace_module(model, sizes | more, first.frozen).graph
         for graph in (shorter, longer):
             numbers_of_constants(graph)
+        # What is read of a table step by step stays as it is, or each step would be a constant.
         read = per_step_reads(shorter, longer)
         for graph in (shorter, longer):
             fold_constants(graph, read)
@@ -168,6 +172,7 @@ def _recurrences(graph: fx.GraphModule) -> tuple[Recurrence, ...]:
         elif node.target in _LOOPS:
             name = _LOOPS[node.target]
             found.append(Recurrence(source_line(node) or name, "loop", name))
+    # A loop of a fixed number of steps is left as it is; the largest one is named.
     for block in find_blocks(graph.graph):
         if block.carried:
             steps = f"{block.length} steps at any length of the input"

@@ -54,10 +54,14 @@ _GROWS_AT_MOST = 4
 
 
 def drop_zero_states(graph: fx.Graph) -> None:
-    """A recurrence's initial state that is zero is left out: zero is what the operators assume."""
+    """A recurrence's initial state that is zero is left out: zero is what the operators assume.
+
+    zeros = new_zeros(x, [1, batch, 4])
+    recurrence(x, None, zeros, None, ...)  ->  recurrence(x, None, None, None, ...)
+    """
     for node in graph.find_nodes(op="call_function", target=recurrence):
         args = list(node.args)
-        for at in (2, 3):
+        for at in (2, 3):  # h0 and c0, [directions, batch, hidden] each
             if isinstance(args[at], fx.Node) and _is_zero(args[at]):
                 args[at] = None
         node.args = tuple(args)
@@ -69,6 +73,7 @@ def _is_zero(node: fx.Node) -> bool:
         return True
     if node.target in _FULL:
         return bool(node.args[_FULL[node.target]] == 0)
+    # Views, parts and joins of zeros are zeros.
     if node.target in _KEEP_ZERO or getattr(node.target, "__name__", "") == "getitem":
         tensors = [a for a in node.all_input_nodes if _is_tensor(a)]
         return bool(tensors) and all(_is_zero(a) for a in tensors)
@@ -82,6 +87,9 @@ def _is_tensor(node: fx.Node) -> bool:
 
 def per_step_reads(shorter: fx.GraphModule, longer: fx.GraphModule) -> set[Pattern]:
     """What is made of constants step by step (`table[t]`, `rates * t`): a longer trace goes on.
+
+    In traces of 4 and 7 steps `select(table, 0, 0)` to `select(table, 0, 3)`, and to 6: the call
+    without its number is a pattern of this kind, and its calls are not folded.
 
     (The parts of a joined gate matrix are the same at any length.)
     """
@@ -121,6 +129,11 @@ def _numbers(target: Any, leaves: list[Any]) -> list[int]:
 def fold_constants(module: fx.GraphModule, but: Collection[Pattern] = ()) -> None:
     """What depends on parameters alone (a weight norm, a joined gate matrix) is computed now.
 
+        exp = exp(w)
+        matmul = matmul(x, exp)          folded_exp = get_attr folded_exp
+        exp_1 = exp(w)               ->  matmul = matmul(x, folded_exp)
+        matmul_1 = matmul(x, exp_1)      matmul_1 = matmul(x, folded_exp)
+
     Args:
         module: the graph.
         but: what is made step by step, and stays so.
@@ -139,6 +152,7 @@ def fold_constants(module: fx.GraphModule, but: Collection[Pattern] = ()) -> Non
                 target: Callable[..., Any] = node.target
                 args, kwargs = fx.node.map_arg((node.args, dict(node.kwargs)), values.__getitem__)
                 values[node] = target(*args, **kwargs)
+    # Of what was computed, that which something else than a constant reads is stored.
     for node in list(graph.nodes):
         value = values.get(node)
         needed = node.op == "call_function" and any(u not in values for u in node.users)
@@ -156,6 +170,7 @@ def _share_constants(graph: fx.Graph) -> None:
         inputs = node.all_input_nodes
         if node.op != "call_function" or not inputs or any(n not in constant for n in inputs):
             continue
+        # The names of constants stand in the arguments: equal text is an equal value.
         key = (str(node.target), str(node.args), str(node.kwargs))
         if key in known:
             node.replace_all_uses_with(known[key])
@@ -187,6 +202,7 @@ def _foldable(node: fx.Node, values: dict[fx.Node, Any]) -> bool:
     if any(isinstance(a, torch.SymInt) for a in arguments(node)):
         return False
     if isinstance(value, torch.Tensor):
+        # An expanded weight would be stored as large as it was expanded.
         sizes = [v.numel() for v in values.values() if isinstance(v, torch.Tensor)]
         return all(isinstance(s, int) for s in value.shape) and (
             value.numel() <= _GROWS_AT_MOST * max(sizes)
@@ -202,10 +218,19 @@ def _attribute(module: torch.nn.Module, path: str) -> Any:
 
 
 def drop_size_arguments(program: ExportedProgram) -> None:
-    """Scans get their sizes from tensors: a size of its own as an argument has no ONNX form."""
+    """Scans get their sizes from tensors: a size of its own as an argument has no ONNX form.
+
+    size = sym_size(x, 1)
+    scan(body, [h0], [x], (size,))    ->  scan(body, [h0], [x], ())
+    def body(h, x_t, size):               def body(h, x_t):
+        ones = ones([size, 4])                size = sym_size(h, 0)
+        ...                                   ones = ones([size, 4])
+                                              ...
+    """
     for node in program.graph.find_nodes(op="call_function", target=SCAN):
         body_node, init, xs, extras = node.args
         body = getattr(program.graph_module, str(body_node.target))
+        # A body's arguments: the states, the inputs of the step, then these.
         holders = list(body.graph.find_nodes(op="placeholder"))[len(init) + len(xs) :]
         kept = []
         for holder, extra in zip(holders, extras, strict=True):
@@ -226,7 +251,7 @@ def _without(body: fx.Graph, holder: fx.Node, value: Any) -> bool:
                 (other, dim)
                 for other in body.find_nodes(op="placeholder")
                 for dim, size in enumerate(getattr(other.meta.get("val"), "shape", ()))
-                if str(size) == str(value)
+                if str(size) == str(value)  # two objects may be one symbol
             ),
             None,
         )

@@ -50,6 +50,7 @@ class Algebra:
         node = self.body[j]
         rule = RULES.get(node.target)
         if rule is None or any(reader == j for reader, _ in self.block.counts):
+            # Outside of the recurring piece a value needs no form: it is given, step by step.
             if j in self.inside:
                 raise Unknown(str(node.target))
             return self._source(("step", j), node)
@@ -88,13 +89,14 @@ class Algebra:
         value: Any = self.module
         for part in str(node.target).split("."):
             value = getattr(value, part)
+        # In float64, so that the products of weights are exact to float32.
         return value.detach().double().cpu() if isinstance(value, Tensor) else None
 
     def _source(self, source: Source, node: fx.Node) -> Affine:
         shape = shape_of(node)
         if shape is None or len(shape) != 2 or not isinstance(shape[1], int):
             raise Unknown("not (batch, features)")
-        eye = torch.eye(shape[1], dtype=torch.float64)
+        eye = torch.eye(shape[1], dtype=torch.float64)  # [features, features]: itself, unchanged
         return Affine({source: eye}, torch.zeros(shape[1], dtype=torch.float64))
 
     def part(self, index: int, start: int, stop: int) -> int:
@@ -114,6 +116,7 @@ class Algebra:
         source = value.source
         if source is not None and source[0] == "carry":
             return Poly({(source,): 1.0})
+        # By identity: values with the same numbers that were computed twice are two.
         known = next((i for i, a in enumerate(self.affine) if a is value), None)
         if known is None:
             self.affine.append(value)
@@ -131,6 +134,6 @@ def _one_matrix(node: fx.Node, args: list[Any]) -> bool:
 
 def _joined(value: Affine) -> bool:
     """Whether a value is sources side by side: each row has one 1 and else zeros."""
-    rows = torch.cat(list(value.matrices.values()), 1)
+    rows = torch.cat(list(value.matrices.values()), 1)  # [features out, features in of all sources]
     ones = (rows == 1).sum(1) == 1
     return bool(ones.all() and (rows.abs().sum(1) == 1).all() and not value.bias.any())

@@ -1,4 +1,10 @@
-"""Recognises the step of an Elman RNN, a GRU or an LSTM in the body of a loop."""
+"""Recognises the step of an Elman RNN, a GRU or an LSTM in the body of a loop.
+
+    gru_cell(select, h, w_ih, w_hh, b_ih, b_hh)                      by its operator
+    n + z * (h - n), z = sigmoid(linear(x, W) + linear(h, R)) ...    by its algebra
+
+are both a `Cell("gru", x=(0,), hidden=1, cell_state=None, weights=(w_ih, w_hh, b_ih, b_hh))`.
+"""
 
 from __future__ import annotations
 
@@ -55,9 +61,10 @@ def match_cell(module: fx.GraphModule, block: Block, piece: Piece, needed: set[i
         needed: the positions whose values of all steps somebody else reads.
     """
     cell = _match_operator(block, piece) or _match_algebra(module, block, piece)
+    # A layer gives the hidden state of all steps, and nothing else of what is in between.
     if cell is None or (needed & set(piece.positions)) - {cell.hidden}:
         return None
-    like = block.body[cell.hidden].meta["val"]
+    like = block.body[cell.hidden].meta["val"]  # [batch, hidden]
     if like.dtype != torch.float32:  # no runtime has the fused operators in another
         return None
     own = [w if isinstance(w, fx.Node) else w.float().to(like.device) for w in cell.weights]
@@ -68,6 +75,7 @@ def _match_operator(block: Block, piece: Piece) -> Cell | None:
     """`nn.RNNCell`, `nn.GRUCell` and `nn.LSTMCell` stay one operator each in a trace."""
     body = block.body
     index = {n: j for j, n in enumerate(body)}
+    # One call, and the getitems that take an LSTM's h and c apart.
     calls = [j for j in piece.positions if body[j].target in _CELLS]
     rest = [j for j in piece.positions if j not in calls]
     if len(calls) != 1 or any(body[j].args[0] is not body[calls[0]] for j in rest):
@@ -80,6 +88,7 @@ def _match_operator(block: Block, piece: Piece) -> Cell | None:
         return None
     if any(not isinstance(w, fx.Node) or w in index for w in weights):
         return None
+    # The leaves of lstm_cell(x, [h, c], ...) are x, h, c ...: the state is what it was a step ago.
     hidden = block.previous.get((at, 1))
     cell_state = block.previous.get((at, 2)) if kind == "lstm" else None
     outputs = {body[j].args[1]: j for j in rest}
@@ -96,7 +105,7 @@ def _match_algebra(module: fx.GraphModule, block: Block, piece: Piece) -> Cell |
     try:
         if len(states) == 1:
             return _elman(algebra, states[0]) or _gru(algebra, states[0])
-        if len(states) == 2:
+        if len(states) == 2:  # which of them is c, the formulas say
             a, b = states
             return _lstm(algebra, a, b) or _lstm(algebra, b, a)
     except Unknown:
@@ -119,7 +128,7 @@ def _gate(algebra: Algebra, atom: Any, name: str) -> Affine:
     """
     if atom[0] != name:
         raise Unknown(f"not {name}")
-    inner: dict[Monomial, float] = dict(atom[1])
+    inner: dict[Monomial, float] = dict(atom[1])  # once one affine value
     if len(inner) != 1 or set(inner.values()) != {1.0}:
         raise Unknown("not affine")
     (monomial,) = inner
@@ -173,7 +182,7 @@ def _mixture(terms: dict[Monomial, float], state: Atom) -> tuple[Atom, Atom, boo
     if len(zs) != 1 or len(ns) != 1 or atoms - {zs[0], ns[0], state}:
         raise Unknown("not a gate, a candidate and the state")
     z, n = zs[0], ns[0]
-    zn, zh = _product(z, n), _product(z, state)
+    zn, zh = _product(z, n), _product(z, state)  # (1 - z) n + z h = n - z n + z h
     if terms == {(n,): 1.0, zn: -1.0, zh: 1.0}:
         return z, n, False
     if terms == {(state,): 1.0, zh: -1.0, zn: 1.0}:
@@ -215,7 +224,7 @@ def _of_state(algebra: Algebra, atom: Any, h: int) -> Affine:
         shape = shape_of(algebra.body[h])
         assert shape is not None
         size = int(shape[1])
-        eye = torch.eye(size, dtype=torch.float64)
+        eye = torch.eye(size, dtype=torch.float64)  # [hidden, hidden]: r h, without a matrix
         return Affine({("carry", h): eye}, torch.zeros(size, dtype=torch.float64))
     value = _affine(algebra, atom)
     if not set(value.matrices) <= {("carry", h)}:
@@ -228,6 +237,7 @@ def _lstm(algebra: Algebra, h: int, c: int) -> Cell | None:
     cell, hidden = _polynomial(algebra, c), _polynomial(algebra, h)
     if len(cell) != 2 or len(hidden) != 1 or {*cell.values(), *hidden.values()} != {1.0}:
         return None
+    # c' = f c + i g is the two monomials (f, c) and (i, g); h' = o tanh(c') is one.
     keeps = [m for m in cell if ("carry", c) in m and len(m) == 2]
     adds = [m for m in cell if ("carry", c) not in m and len(m) == 2]
     if len(keeps) != 1 or len(adds) != 1:
@@ -241,7 +251,7 @@ def _lstm(algebra: Algebra, h: int, c: int) -> Cell | None:
         return None
     if set(next(iter(hidden))) != {out[0], squashed}:
         return None
-    gates = [
+    gates = [  # in PyTorch's order: i, f, g, o
         _gate(algebra, enter[0], "sigmoid"),
         _gate(algebra, forget, "sigmoid"),
         _gate(algebra, new[0], "tanh"),
@@ -263,18 +273,19 @@ def _cell(
     sources = list(dict.fromkeys(s for g in inputs for s in g.matrices if s != state))
     if not sources or any(s[0] == "carry" for s in sources):
         return None
-    widths = {s: m.shape[1] for g in inputs for s, m in g.matrices.items()}
+    widths = {s: m.shape[1] for g in inputs for s, m in g.matrices.items()}  # features of each
     hidden = len(inputs[0].bias)
     if any(len(g.bias) != hidden for g in (*inputs, *recurrent)):
         return None
 
     def part(gate: Affine, source: Source, width: int) -> Tensor:
-        known = gate.matrices.get(source)
+        known = gate.matrices.get(source)  # [hidden, width]; a gate may not look at a source
         return torch.zeros(hidden, width, dtype=torch.float64) if known is None else known
 
+    # Of each gate [hidden, input], the sources side by side; the gates one below the other.
     w_ih = torch.cat([torch.cat([part(g, s, widths[s]) for s in sources], 1) for g in inputs])
-    w_hh = torch.cat([part(g, state, hidden) for g in recurrent])
-    b_ih = torch.cat([g.bias for g in inputs])
+    w_hh = torch.cat([part(g, state, hidden) for g in recurrent])  # [gates * hidden, hidden]
+    b_ih = torch.cat([g.bias for g in inputs])  # [gates * hidden]
     b_hh = torch.cat(
         [
             torch.zeros_like(r.bias) if r is g else r.bias

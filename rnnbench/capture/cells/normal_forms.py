@@ -1,4 +1,11 @@
-"""The normal forms of a step's values: affine, or a polynomial in nonlinearities."""
+"""The normal forms of a step's values: affine, or a polynomial in nonlinearities.
+
+With x ("step", 0) and h ("carry", 4), `z = sigmoid(x @ W.T + h @ R.T + b)` has the forms
+
+    a = Affine({("step", 0): W, ("carry", 4): R}, b), which is the atom ("affine", 0)
+    z = Poly({(("sigmoid", a's key),): 1.0})
+    z * h = Poly({(("carry", 4), ("sigmoid", a's key)): 1.0})
+"""
 
 from __future__ import annotations
 
@@ -36,7 +43,7 @@ class Affine:
         if len(self.matrices) != 1 or self.bias.any():
             return None
         (source, matrix), *_ = self.matrices.items()
-        rows, columns = matrix.shape
+        rows, columns = matrix.shape  # [features out, features in]: the unit matrix changes nothing
         same = rows == columns and bool((matrix == torch.eye(rows, dtype=matrix.dtype)).all())
         return source if same else None
 

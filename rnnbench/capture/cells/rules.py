@@ -36,14 +36,16 @@ _NONLINEAR = {
 def _linear(algebra: AtomTable, x: Any, weight: Any, bias: Any = None) -> Affine:
     if not isinstance(x, Affine) or not isinstance(weight, Tensor):
         raise Unknown("linear")
-    shift = weight @ x.bias
+    # W (M s + c) + b = (W M) s + (W c + b): weight [out, features], x.bias [features]
+    shift = weight @ x.bias  # [out]
     if bias is not None:
         shift = shift + bias
+    # [out, features] @ [features, features in] -> [out, features in] of each source
     return Affine({s: weight @ m for s, m in x.matrices.items()}, shift)
 
 
 def _matmul(algebra: AtomTable, x: Any, weight: Any) -> Affine:
-    return _linear(algebra, x, weight.T)
+    return _linear(algebra, x, weight.T)  # mm's weight is [features, out]
 
 
 def _addmm(algebra: AtomTable, bias: Any, x: Any, weight: Any) -> Affine:
@@ -55,24 +57,24 @@ def _add(algebra: AtomTable, a: Any, b: Any, alpha: float = 1) -> Value:
         a, b = b, a
         if alpha != 1:
             raise Unknown("alpha")
-    if isinstance(a, Tensor):
+    if isinstance(a, Tensor):  # [features]: a constant beside an affine value goes into its bias
         if not isinstance(b, Affine) or a.shape != b.bias.shape:
             raise Unknown("a constant")
         return Affine(b.matrices, b.bias + a)
-    if isinstance(a, int | float):
+    if isinstance(a, int | float):  # the number second
         a, b, alpha = (b, a, 1) if alpha == 1 else (_scale(algebra, b, alpha), a, 1)
     if isinstance(a, Affine) and isinstance(b, int | float):
         return Affine(a.matrices, a.bias + alpha * b)
     if isinstance(a, Affine) and isinstance(b, Affine):
         matrices = dict(a.matrices)
         for source, matrix in b.matrices.items():
-            known = matrices.get(source)
+            known = matrices.get(source)  # [features, features in] both: the same source twice
             matrices[source] = alpha * matrix if known is None else known + alpha * matrix
         return Affine(matrices, a.bias + alpha * b.bias)
     terms = dict(_poly(algebra, a).terms)
     for monomial, coefficient in _poly(algebra, b).terms.items():
         terms[monomial] = terms.get(monomial, 0.0) + alpha * coefficient
-    return Poly({m: c for m, c in terms.items() if c})
+    return Poly({m: c for m, c in terms.items() if c})  # n - n is nothing
 
 
 def _poly(algebra: AtomTable, value: Any) -> Poly:
@@ -95,7 +97,7 @@ def _mul(algebra: AtomTable, a: Any, b: Any) -> Value:
     terms: dict[Monomial, float] = {}
     for p, c in _poly(algebra, a).terms.items():
         for q, d in _poly(algebra, b).terms.items():
-            monomial = tuple(sorted(p + q, key=repr))
+            monomial = tuple(sorted(p + q, key=repr))  # z * h and h * z are one
             terms[monomial] = terms.get(monomial, 0.0) + c * d
     return Poly(terms)
 
@@ -125,12 +127,15 @@ def _nonlinear(name: str) -> Callable[..., Value]:
 
 def rows(algebra: AtomTable, value: Any, start: int, stop: int) -> Value:
     """Some of the features: of a polynomial, what each of its affine values has there."""
-    if isinstance(value, Affine):
+    if isinstance(
+        value, Affine
+    ):  # rows of its matrices [features, features in] and bias [features]
         return Affine({s: m[start:stop] for s, m in value.matrices.items()}, value.bias[start:stop])
     if not isinstance(value, Poly):
         raise Unknown("a part of a tuple")
 
     def atom(a: Atom) -> Atom:
+        # sigmoid(a)[:, :4] is sigmoid(a[:, :4]): what works element by element goes with parts.
         if a[0] == "affine":
             return ("affine", algebra.part(a[1], start, stop))
         if a[0] in _NONLINEAR.values():
@@ -146,20 +151,21 @@ def rows(algebra: AtomTable, value: Any, start: int, stop: int) -> Value:
 def _width(algebra: AtomTable, value: Any) -> int:
     if isinstance(value, Affine):
         return len(value.bias)
-    atom: Any = next(iter(value.terms))[0]
+    atom: Any = next(iter(value.terms))[0]  # any atom: all have the same features
     while atom[0] in _NONLINEAR.values():
         atom = next(iter(atom[1]))[0][0]
     return len(algebra.affine[atom[1]].bias)
 
 
 def _last(dim: int) -> None:
-    if dim not in (1, -1):
+    if dim not in (1, -1):  # of values [batch, features]
         raise Unknown("not along the features")
 
 
 def _split(algebra: AtomTable, a: Any, size: Any, dim: int = 0) -> Value:
     _last(dim)
     width = _width(algebra, a)
+    # [batch, 4 * hidden] in parts of [batch, hidden]: the gates of one big matrix
     sizes = size if isinstance(size, list) else [size] * (width // size)
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
     if ends[-1] != width:
@@ -168,7 +174,7 @@ def _split(algebra: AtomTable, a: Any, size: Any, dim: int = 0) -> Value:
 
 
 def _chunk(algebra: AtomTable, a: Any, chunks: int, dim: int = 0) -> Value:
-    return _split(algebra, a, -(-_width(algebra, a) // chunks), dim)
+    return _split(algebra, a, -(-_width(algebra, a) // chunks), dim)  # rounded up, as torch does
 
 
 def _slice(
@@ -185,11 +191,12 @@ def _cat(algebra: AtomTable, parts: list[Any], dim: int = 0) -> Value:
     _last(dim)
     if not all(isinstance(p, Affine) for p in parts):
         raise Unknown("joined parts that are not affine")
-    total = sum(len(p.bias) for p in parts)
+    total = sum(len(p.bias) for p in parts)  # the features side by side
     matrices: dict[Source, Tensor] = {}
     row = 0
     for part in parts:
         for source, matrix in part.matrices.items():
+            # [total, features in]: zeros where other parts are
             whole = matrices.setdefault(
                 source, torch.zeros(total, matrix.shape[1], dtype=matrix.dtype)
             )

@@ -1,4 +1,8 @@
-"""Finds the steps of an unrolled loop: a block of nodes that repeats."""
+"""Finds the steps of an unrolled loop: a block of nodes that repeats.
+
+A `GRUCell` loop over 5 steps leaves the tokens s g s g s g s g s g (select, gru_cell): the period
+is 2, and both `s g` and `g s` repeat. Which of them is a step, the values decide that are carried.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,7 @@ def _token(node: fx.Node, free: Collection[int] = ()) -> Any:
         if isinstance(a, fx.Node):
             named = a.op in ("get_attr", "placeholder") and place not in free
             return a.name if named else "node"
+        # Numbers may grow from step to step; whether they do so evenly is seen later.
         number = isinstance(a, int | float) and not isinstance(a, bool)
         return type(a).__name__ if number else repr(a)
 
@@ -55,8 +60,8 @@ def find_blocks(graph: fx.Graph) -> Iterator[Block]:
 def _best_rotation(nodes: list[fx.Node], start: int, length: int, period: int) -> Block | None:
     """The block with most steps, which begin where fewest values have to be carried over."""
     best: tuple[tuple[int, int, int], Block] | None = None
-    full = length // period * period
-    for shift in range(min(period, length - period * (FEWEST_STEPS - 1))):
+    full = length // period * period  # the region may end with a part of a step
+    for shift in range(min(period, length - period * (FEWEST_STEPS - 1))):  # where a step begins
         begin = start + shift
         end = begin + (full if shift + full <= length else full - period)
         region = nodes[begin:end]
@@ -64,6 +69,7 @@ def _best_rotation(nodes: list[fx.Node], start: int, length: int, period: int) -
             list(region[i : i + period]) for i in range(0, len(region), period)
         ]
         try:
+            # The first and the last step differ from the others, and so are not in the region.
             block = _with_last_step(analyse(steps), nodes[end:])
             block = _with_earlier_steps(block, nodes[:begin])
         except NoLoop:
@@ -75,7 +81,12 @@ def _best_rotation(nodes: list[fx.Node], start: int, length: int, period: int) -
 
 
 def _with_last_step(block: Block, after: list[fx.Node]) -> Block:
-    """A block with one more step, which lacks the nodes whose results nobody needs."""
+    """A block with one more step, which lacks the nodes whose results nobody needs.
+
+        ... select_4, gru_cell_4, linear_4, select_5, gru_cell_5    (the last output is unused)
+
+    is a step `select_5, gru_cell_5, None` after those of three nodes.
+    """
     position = {n: j for j, n in enumerate(block.body)}
     before = block.steps[-1]
     step: list[fx.Node | None] = [None] * len(block.body)
@@ -84,11 +95,12 @@ def _with_last_step(block: Block, after: list[fx.Node]) -> Block:
     for j in range(len(block.body)):
         if node is None:
             break
+        # A position that the next node cannot be is one that the last step lacks.
         if _like(block, j, node) and _follows(block, j, node, before, step, position):
             step[j] = node
             node = next(rest, None)
     if not any(n is not None and j not in block.inputs for j, n in enumerate(step)):
-        return block
+        return block  # an input that is taken and not used is no step
     try:
         return analyse([*block.steps, step])
     except NoLoop:
@@ -152,6 +164,7 @@ def _found_by_uses(block: Block) -> dict[int, fx.Node] | None:
     body = block.body
     position = {n: j for j, n in enumerate(body)}
     found: dict[int, fx.Node] = {}
+    # Writes are taken up first (last in, first out): they lead to the values that were written.
     waiting = [(j, first) for j, first in block.carried.items() if j not in block.writes]
     waiting += [(j, block.carried[j]) for j in block.writes]
     while waiting:
@@ -164,6 +177,7 @@ def _found_by_uses(block: Block) -> dict[int, fx.Node] | None:
             continue
         found[j] = node
         for place, (ours, leaf) in enumerate(zip(arguments(body[j]), arguments(node), strict=True)):
+            # What the same step made for it is of that step as well.
             if (j, place) not in block.previous and ours in position:
                 waiting.append((position[ours], leaf))
     return found
@@ -176,7 +190,7 @@ def _find_by_arguments(block: Block, before: list[fx.Node], found: dict[int, fx.
         if j in found:
             continue
         known = {position[n]: found.get(position[n]) for n in _inner(block, j)}
-        free = [n for n in reversed(before) if n not in found.values()]
+        free = [n for n in reversed(before) if n not in found.values()]  # the nearest first
         match = next((n for n in free if _computes(block, j, n, known)), None)
         if match is None:
             return False

@@ -1,6 +1,7 @@
 """One spelling for what can be written in many ways, so that the steps of a loop look alike.
 
-Works on a trace at fixed lengths: sizes that are numbers are known here.
+Works on a trace at fixed lengths: sizes that are numbers are known here. The examples are of an
+x [time, batch, 4] with 3 steps.
 """
 
 from __future__ import annotations
@@ -63,13 +64,20 @@ def _dim(node: fx.Node, position: int = 1) -> int:
 
 
 def _views(graph: fx.Graph, node: fx.Node) -> None:
-    """A view needs what a copy before it has laid out, and copies are taken out here."""
+    """A view needs what a copy before it has laid out, and copies are taken out here.
+
+    view(x, [-1, 2])  ->  reshape(x, [-1, 2])
+    """
     if node.target in (aten.view.default, aten._unsafe_view.default):
         node.target = aten.reshape.default
 
 
 def _no_ops(graph: fx.Graph, node: fx.Node) -> None:
-    """What only copies: in a functional graph nobody can tell a copy from the original."""
+    """What only copies: in a functional graph nobody can tell a copy from the original.
+
+    clone = clone(x)
+    add = add(clone, 1)  ->  add = add(x, 1)
+    """
     always = (
         aten.clone.default,
         aten.contiguous.default,
@@ -78,7 +86,7 @@ def _no_ops(graph: fx.Graph, node: fx.Node) -> None:
         aten.lift_fresh_copy.default,
     )
     x = node.args[0] if node.args else None
-    if not isinstance(x, fx.Node) or not node.users:
+    if not isinstance(x, fx.Node) or not node.users:  # what nobody reads is taken out as dead
         return
     off = node.target is aten.dropout.default and node.args[2] is False
     if node.target in always or off or casts_to_the_same(node):
@@ -86,13 +94,22 @@ def _no_ops(graph: fx.Graph, node: fx.Node) -> None:
 
 
 def _add_zero(graph: fx.Graph, node: fx.Node) -> None:
-    """`0 + x`, the first step of a sum, as the other steps are: a tensor and `x`."""
+    """`0 + x`, the first step of a sum, as the other steps are: a tensor and `x`.
+
+    `sum(x[t] for t in range(3))` begins so:
+
+        select = select(x, 0, 0)          select = select(x, 0, 0)
+        add = add(select, 0)              zeros = zeros([batch, 4])
+                                      ->  add = add(zeros, select)
+        select_1 = select(x, 0, 1)        select_1 = select(x, 0, 1)
+        add_1 = add(add, select_1)        add_1 = add(add, select_1)
+    """
     if node.target is not aten.add.Tensor or node.kwargs or not isinstance(node.args[0], fx.Node):
         return
     if type(node.args[1]) is not int or node.args[1] != 0:
         return
     shape = [_size_node(graph, node, size) for size in shape_of(node) or ()]
-    if None in shape:
+    if None in shape:  # a size that no input has
         return
     value = node.meta["val"]
     with graph.inserting_before(node):
@@ -118,14 +135,21 @@ def _size_node(graph: fx.Graph, before: fx.Node, size: Any) -> int | fx.Node | N
 
 
 def _take_apart(graph: fx.Graph, node: fx.Node) -> None:
-    """`unbind`, `split` and `chunk` into steps of size 1: a select for each piece."""
+    """`unbind`, `split` and `chunk` into steps of size 1: a select for each piece.
+
+    unbind = unbind(x)
+    getitem = getitem(unbind, 2)    ->  select(x, 0, 2)
+
+    split = split(x, 1)
+    getitem = getitem(split, 2)     ->  unsqueeze(select(x, 0, 2), 0)
+    """
     if node.target not in (aten.unbind.int, aten.split.Tensor, aten.chunk.default):
         return
     x = node.args[0]
     assert isinstance(x, fx.Node)
     dim = _dim(node, 1 if node.target is aten.unbind.int else 2)
     steps = size_at(x, dim)
-    pieces = node.meta["val"]
+    pieces = node.meta["val"]  # unbind: [batch, 4] each; split: [1, batch, 4] each
     if steps is None or len(pieces) != steps:
         return
     for user in list(node.users):
@@ -139,7 +163,10 @@ def _take_apart(graph: fx.Graph, node: fx.Node) -> None:
 
 
 def _selects(graph: fx.Graph, node: fx.Node) -> None:
-    """Negative indices: `select(x, 0, -1)` of 5 steps is `select(x, 0, 4)`."""
+    """Indices are from the front.
+
+    select(x, 0, -1)  ->  select(x, 0, 2)
+    """
     if node.target is not SELECT or shape_of(node.args[0]) is None:
         return
     x, _, index = node.args
@@ -166,12 +193,13 @@ class _Range:
 
 def _range(x: Any, rest: Sequence[Any]) -> _Range | None:
     """What `(dim, start, end, step)` takes of a tensor; None where that is no known range."""
-    filled: list[Any] = [*rest, *(0, None, None, 1)[len(rest) :]]
+    filled: list[Any] = [*rest, *(0, None, None, 1)[len(rest) :]]  # with the operator's defaults
     dim, start, end, step = filled
     shape = shape_of(x)
     if shape is None or step != 1:
         return None
     dim %= len(shape)
+    # A whole range is known as such where its size is a symbol, too.
     if (start or 0) == 0 and (end is None or end == _END or end is shape[dim]):
         return _Range(dim, whole=True)
     size = size_at(x, dim)
@@ -182,7 +210,12 @@ def _range(x: Any, rest: Sequence[Any]) -> _Range | None:
 
 
 def _slices(graph: fx.Graph, node: fx.Node) -> None:
-    """`x[:]` is x, `x[2:3]` is `unsqueeze(select(x, 0, 2), 0)`, other ends are from the front."""
+    """Slices of all steps, or of one.
+
+    slice(x, 1, 0, 9223372036854775807)  ->  x
+    slice(x, 0, 1, 2)                    ->  unsqueeze(select(x, 0, 1), 0)
+    slice(x, 0, -2, 9223372036854775807) ->  slice(x, 0, 1, 3)
+    """
     if node.target is not aten.slice.Tensor:
         return
     x: Any = node.args[0]
@@ -199,7 +232,10 @@ def _slices(graph: fx.Graph, node: fx.Node) -> None:
 
 
 def _slice_scatters(graph: fx.Graph, node: fx.Node) -> None:
-    """The same for writes: `x[2:3] = y` is `select_scatter(x, select(y, 0, 0), 0, 2)`."""
+    """The same for writes.
+
+    slice_scatter(zeros, y, 0, 1, 2)  ->  select_scatter(zeros, select(y, 0, 0), 0, 1)
+    """
     if node.target is not aten.slice_scatter.default:
         return
     x, source = node.args[:2]
@@ -217,7 +253,11 @@ def _slice_scatters(graph: fx.Graph, node: fx.Node) -> None:
 
 
 def _undone(graph: fx.Graph, node: fx.Node) -> None:
-    """A dimension of size 1 that is added and taken away again."""
+    """A dimension of size 1 that is added and taken away again.
+
+    unsqueeze = unsqueeze(x, 0)
+    squeeze = squeeze(unsqueeze, 0)  ->  x       (so does select(unsqueeze, 0, 0))
+    """
     if node.target not in (SELECT, aten.squeeze.dim):
         return
     added = node.args[0]
@@ -229,7 +269,14 @@ def _undone(graph: fx.Graph, node: fx.Node) -> None:
 
 
 def _copies(graph: fx.Graph, node: fx.Node) -> None:
-    """`copy(place, source)`: the source, where it has the place's shape and dtype already."""
+    """What is copied to a place, as it is, where it has the place's shape and dtype already.
+
+    `y[1] = x[1].exp()` in a y of zeros:
+
+        select_1 = select(zeros, 0, 1)
+        copy = copy(select_1, exp)
+        select_scatter(zeros, copy, 0, 1)  ->  select_scatter(zeros, exp, 0, 1)
+    """
     if node.target is not aten.copy.default:
         return
     place, source = (n.meta["val"] if isinstance(n, fx.Node) else None for n in node.args[:2])
@@ -244,7 +291,13 @@ def _same_shape(a: Any, b: Any) -> bool:
 
 
 def _forward_reads(graph: fx.Graph, node: fx.Node) -> None:
-    """A read of a step that was written before is what was written."""
+    """A read of a step that was written before is what was written.
+
+    scatter = select_scatter(zeros, select, 0, 0)
+    read = select(scatter, 0, 0)
+    exp = exp(read)                      ->  exp = exp(select)
+    other = select(scatter, 0, 1)        ->  other = select(zeros, 0, 1)
+    """
     while node.target is SELECT:
         written, dim, index = node.args
         if not isinstance(written, fx.Node) or written.target is not aten.select_scatter.default:
@@ -257,11 +310,20 @@ def _forward_reads(graph: fx.Graph, node: fx.Node) -> None:
         if to_index % size == index:  # type: ignore[operator]
             replace(graph, node, value)  # type: ignore[arg-type]
             return
+        # Another step was written: look at what was there before.
         node.args = (below, dim, index)
 
 
 def give_each_user_its_own(graph: fx.Graph) -> None:
-    """A step that is taken early or used twice is taken anew right before each user."""
+    """A step that is taken early or used twice is taken anew right before each user.
+
+        select = select(x, 0, 0)          select_1 = select(x, 0, 0)
+        exp = exp(select)             ->  exp = exp(select_1)
+        tanh = tanh(select)               select_2 = select(x, 0, 0)
+                                          tanh = tanh(select_2)
+
+    So that a step's nodes are the same ones in the same order, whoever took its input first.
+    """
     for node in reversed(list(graph.nodes)):
         of_step = (
             node.target is UNSQUEEZE
@@ -271,6 +333,7 @@ def give_each_user_its_own(graph: fx.Graph) -> None:
         if node.target is not SELECT and not of_step:
             continue
         for user in list(node.users):
+            # Of a node with one user right behind it there is nothing to gain.
             if user.op == "output" or (len(node.users) == 1 and node.next is user):
                 continue
             with graph.inserting_before(user):

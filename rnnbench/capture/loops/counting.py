@@ -59,12 +59,19 @@ def takes_a_count(node: fx.Node, place: int) -> bool:
 def tensor_form(node: fx.Node, args: tuple[Any, ...]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """What to call where numbers of a node's arguments have become tensors.
 
+    In a step (x [batch, 4], t []), of what the trace has at t = 1:
+
+        mul(x, 2), mul(x, 3) ...          ->  mul(x, t)
+        lt(lengths, 2) ...                ->  lt.Tensor(lengths, t)
+        select(table, 0, 1) ...           ->  taken(table, 0, t)
+        slice(x, 1, 1, 3) ...             ->  window(x, 1, t, 2)
+
     Args:
         node: the call, with its numbers.
         args: the arguments, with the tensors.
     """
     target: Any = node.target
-    if target is aten.slice.Tensor:
+    if target is aten.slice.Tensor:  # of which both ends grow, and how wide it is does not
         width = node.args[3] - node.args[2]  # type: ignore[operator]
         return window, (*args[:3], width)
     return _FORMS.get(target, target), args
@@ -72,20 +79,20 @@ def tensor_form(node: fx.Node, args: tuple[Any, ...]) -> tuple[Callable[..., Any
 
 def count_steps(first: float, stride: float, steps: int, device: torch.device) -> Tensor:
     """(time,) the number of each step."""
-    numbers = torch.arange(steps, device=device)
+    numbers = torch.arange(steps, device=device)  # [time]: 0, 1, 2 ...
     dtype = torch.int64 if isinstance(first, int) else torch.get_default_dtype()
     return numbers.to(dtype) * stride + first
 
 
 def over_time(numbers: Tensor, rank: int) -> Tensor:
     """(time, 1, ...) the numbers of all steps, for values of `rank` dimensions beside time."""
-    return numbers.reshape(-1, *[1] * rank)
+    return numbers.reshape(-1, *[1] * rank)  # [time] -> [time, 1, 1], beside [time, batch, 4]
 
 
 def filled(shape: Sequence[int], number: Tensor, **kind: Any) -> Tensor:
     """`torch.full` with a tensor; the numbers of all steps (time,) give (time, *shape)."""
     numbers = number if kind.get("dtype") is None else number.to(kind["dtype"])
-    time = numbers.shape
+    time = numbers.shape  # [] in a step, [time] of all steps
     return numbers.reshape(*time, *[1] * len(shape)).expand(*time, *shape).clone()
 
 
@@ -96,18 +103,20 @@ def filled_like(x: Tensor, number: Tensor, **kind: Any) -> Tensor:
 
 def taken(x: Tensor, dim: int, number: Tensor) -> Tensor:
     """`x.select(dim, number)` with a tensor."""
+    # [time, batch, 4] -> [1, batch, 4] -> [batch, 4]
     return torch.index_select(x, dim, number.reshape(1)).squeeze(dim)
 
 
 def put(x: Tensor, source: Tensor, dim: int, number: Tensor) -> Tensor:
     """`x.select_scatter(source, dim, number)` with a tensor."""
-    steps = torch.arange(x.shape[dim], device=x.device)
-    here = (steps == number).reshape(-1, *[1] * (x.dim() - 1 - dim))
-    return torch.where(here, source.unsqueeze(dim), x)
+    steps = torch.arange(x.shape[dim], device=x.device)  # [time]
+    here = (steps == number).reshape(-1, *[1] * (x.dim() - 1 - dim))  # [time, 1, 1]
+    return torch.where(here, source.unsqueeze(dim), x)  # source [1, batch, 4], x [time, batch, 4]
 
 
 def window(x: Tensor, dim: int, start: Tensor, width: int) -> Tensor:
     """`x.narrow(dim, start, width)` with a tensor."""
+    # [time, batch, 4] -> [width, batch, 4]
     return torch.index_select(x, dim, start + torch.arange(width, device=x.device))
 
 
@@ -172,6 +181,12 @@ def rank_of(node: fx.Node) -> int:
 def numbers_of_constants(module: fx.GraphModule) -> None:
     """A constant tensor of one element, as `torch.tensor(t)` leaves it, is a number again.
 
+        lifted_tensor_0 = get_attr lifted_tensor_0
+        clone = clone(lifted_tensor_0)
+        mul = mul(x, clone)       ->  full = full([], 2, dtype=torch.int64)
+                                      clone = clone(full)
+                                      mul = mul(x, clone)
+
     Others that each step makes anew are one.
     """
     known: dict[Any, fx.Node] = {}
@@ -181,14 +196,14 @@ def numbers_of_constants(module: fx.GraphModule) -> None:
         value = getattr(module, str(node.target), None)
         if not isinstance(value, Tensor):
             continue
-        if value.numel() != 1 or value.dtype is torch.bool:
+        if value.numel() != 1 or value.dtype is torch.bool:  # no number that could grow
             first = known.setdefault((value.dtype, value.device, str(value.tolist())), node)
             if first is not node:
                 node.replace_all_uses_with(first)
                 module.graph.erase_node(node)
             continue
         kind: dict[str, Any] = {"dtype": value.dtype, "device": value.device}
-        for user in list(node.users):
+        for user in list(node.users):  # each its own, so that every step has one
             with module.graph.inserting_before(user):
                 number = module.graph.call_function(
                     aten.full.default, (list(value.shape), value.item()), kind

@@ -2,6 +2,10 @@
 
 The classic loop distribution: nodes that reach themselves through the step before belong together
 (a strongly connected component), everything else may be computed for all steps at once.
+
+Of the body `mul = x_t * 2; add = mul + h; tanh = tanh(add); h = h + tanh; exp = exp(h)`:
+
+    Piece((mul,), recurs=False)    Piece((add, tanh, h), recurs=True)    Piece((exp,), recurs=False)
 """
 
 from __future__ import annotations
@@ -47,7 +51,7 @@ def dependencies(block: Block) -> nx.DiGraph:
     body = block.body
     index = {n: j for j, n in enumerate(body)}
     graph = nx.DiGraph()
-    given = {*block.inputs, *block.writes}
+    given = {*block.inputs, *block.writes}  # these are taken and put for all steps anyway
     graph.add_nodes_from(j for j in range(len(body)) if j not in given)
     for j in list(graph):
         for place, leaf in enumerate(arguments(body[j])):
@@ -64,7 +68,7 @@ def dependencies(block: Block) -> nx.DiGraph:
 def split_body(block: Block) -> list[Piece]:
     """The pieces of a body in an order in which each needs only those before it."""
     graph = dependencies(block)
-    condensed = nx.condensation(graph)
+    condensed = nx.condensation(graph)  # a graph of the components, which has no cycle
     members = {c: tuple(sorted(data["members"])) for c, data in condensed.nodes(data=True)}
     recurs = {
         c: any(data.get("before") for _, _, data in graph.subgraph(positions).edges(data=True))
@@ -74,10 +78,11 @@ def split_body(block: Block) -> list[Piece]:
     waiting = dict(condensed.in_degree())
     while waiting:
         ready = sorted((c for c, n in waiting.items() if n == 0), key=lambda c: members[c])
+        # All that needs no recurrence first, as one piece; then one recurrence alone.
         plain = [c for c in ready if not recurs[c]]
         chosen = plain or ready[:1]
         positions = tuple(sorted(j for c in chosen for j in members[c]))
-        if plain and pieces and not pieces[-1].recurs:
+        if plain and pieces and not pieces[-1].recurs:  # it continues the piece before
             positions = tuple(sorted({*pieces.pop().positions, *positions}))
         pieces.append(Piece(positions, not plain))
         for c in chosen:

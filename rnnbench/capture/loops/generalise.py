@@ -36,6 +36,14 @@ class _Size:
 def generalise_traces(shorter: fx.GraphModule, longer: fx.GraphModule) -> None:
     """Makes the graph of `shorter` right for any length.
 
+    Of traces with 4 and 7 steps of an x [time, batch, 4]:
+
+        4 steps                 7 steps                 any length
+
+        arange(4)               arange(7)           ->  arange(sym_size(x, 0))
+        select(cumsum, 0, 3)    select(cumsum, 0, 6)    select(cumsum, 0, -1)
+        add(y, 8)               add(y, 14)              add(y, mul(sym_size(x, 0), 2))
+
     Raises:
         RnnbenchError: the traces differ in more than numbers, or in a number that is no size.
     """
@@ -92,7 +100,7 @@ def _generalise_call(graph: fx.Graph, mine: fx.Node, other: fx.Node, sizes: list
         if type(value) is not int or type(longer) is not int:
             raise _unlike(mine)
         if _is_last(mine, (value, longer), sizes):
-            return -1
+            return -1  # which needs no size in the graph
         return _expression(graph, mine, (value, longer), sizes)
 
     mine.args = map_leaves(mine.args, change)
@@ -119,12 +127,13 @@ def _expression(
     """The number as a size of an earlier tensor, moved and scaled as little as possible."""
     best: tuple[tuple[int, int, int], _Size, int, int] | None = None
     for order, size in enumerate(sizes):
+        # The line through (size, value) of both traces: value = scale * size + offset.
         run = size.values[1] - size.values[0]
         scale, rest = divmod(values[1] - values[0], run)
         offset = values[0] - scale * size.values[0]
-        if rest or scale == 0:
+        if rest or scale == 0:  # not of whole numbers
             continue
-        score = (abs(scale - 1), abs(offset), order)
+        score = (abs(scale - 1), abs(offset), order)  # the size itself before all others
         if best is None or score < best[0]:
             best = score, size, scale, offset
     if best is None:

@@ -19,15 +19,25 @@ AsSelect = Callable[[Any, int], fx.Node | None]
 
 
 def join_steps(graph: fx.Graph) -> None:
-    """`stack` or `cat` of all the steps of one tensor, in order or reversed: that tensor."""
+    """`stack` or `cat` of all the steps of one tensor, in order or reversed: that tensor.
+
+    Of an x [time, batch, 4] with 3 steps:
+
+        select = select(x, 0, 0)
+        select_1 = select(x, 0, 1)
+        select_2 = select(x, 0, 2)
+        stack([select, select_1, select_2], 1)  ->  movedim(x, 0, 1)
+        stack([select_2, select_1, select], 1)  ->  movedim(flip(x, [0]), 0, 1)
+        cat([exp, unsqueeze(select, 0), ...])   ->  cat([exp, x], 0)
+    """
     for node in list(graph.find_nodes(op="call_function", target=aten.cat.default)):
         _flatten(node)
     for node in list(graph.nodes):
         if node.target is aten.stack.default:
             _join(graph, node, _selected)
         elif node.target is aten.cat.default:
-            _join(graph, node, _selected_and_unsqueezed)
-            _join(graph, node, _selected)
+            _join(graph, node, _selected_and_unsqueezed)  # parts [1, batch, 4]: a step each
+            _join(graph, node, _selected)  # parts [several, batch, 4] of an x with one more axis
     graph.eliminate_dead_code()
 
 
@@ -56,7 +66,8 @@ def _join(graph: fx.Graph, node: fx.Node, as_select: AsSelect) -> None:
         return
     stacks = node.target is aten.stack.default
     whole = _along(graph, node, run, dim)
-    if not stacks and as_select is _selected:  # parts of several steps each, one after the other
+    # Parts of several steps each, one after the other: [parts, several, 4] -> [parts * several, 4]
+    if not stacks and as_select is _selected:
         whole = new_node(graph, node, aten.flatten.using_ints, whole, dim, dim + 1)
     before, after = parts[: run.start], parts[run.start + run.length :]
     if before or after:
@@ -95,7 +106,7 @@ def _find_run(selects: list[fx.Node | None]) -> _Run | None:
 
 def _along(graph: fx.Graph, node: fx.Node, run: _Run, dim: int) -> fx.Node:
     """The tensor that a run is of, its steps in the run's order and along `dim`."""
-    whole = run.source
+    whole = run.source  # x [batch, time, 4], say, for a stack along 0
     if run.reversed:
         whole = new_node(graph, node, aten.flip.default, whole, [run.dim])
     if run.dim != dim:
@@ -104,7 +115,11 @@ def _along(graph: fx.Graph, node: fx.Node, run: _Run, dim: int) -> fx.Node:
 
 
 def _flatten(node: fx.Node) -> None:
-    """`cat((cat((a, b)), c))`, as a list that grows in a loop leaves it: `cat((a, b, c))`."""
+    """A tensor that grows by one `cat` a step is one `cat` of all steps.
+
+    cat = cat([exp, exp_1])
+    cat_1 = cat([cat, exp_2])  ->  cat_1 = cat([exp, exp_1, exp_2], 0)
+    """
     dim = _cat_dim(node)
     given: Any = node.args[0]
     if dim is None:
@@ -113,7 +128,7 @@ def _flatten(node: fx.Node) -> None:
     for part in given:
         if part.target is aten.cat.default and list(part.users) == [node] and _cat_dim(part) == dim:
             parts += part.args[0]
-        elif size_at(part, dim) != 0:
+        elif size_at(part, dim) != 0:  # it grew from nothing: torch.empty(0, ...)
             parts.append(part)
     if parts:
         node.args, node.kwargs = (parts, dim), {}

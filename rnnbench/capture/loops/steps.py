@@ -1,4 +1,13 @@
-"""The steps of an unrolled loop: what is alike in them, and how values pass on."""
+"""The steps of an unrolled loop: what is alike in them, and how values pass on.
+
+    select_1 = select(x, 1, 1)                            position 0
+    gru_cell_1 = gru_cell(select_1, gru_cell, w_ih, ...)  position 1
+    select_2 = select(x, 1, 2)
+    gru_cell_2 = gru_cell(select_2, gru_cell_1, w_ih, ...)
+
+The block of it: `inputs {0: Step(x, dim=1, first=0, stride=1)}`, `carried {1: h0}`, and
+`previous {(1, 1): 1}`: argument 1 of position 1 is what position 1 was one step earlier.
+"""
 
 from __future__ import annotations
 
@@ -103,13 +112,14 @@ def analyse(steps: list[list[fx.Node | None]]) -> Block:
     made_at = {
         n: (k, j) for k, step in enumerate(steps) for j, n in enumerate(step) if n is not None
     }
-    for j in range(period):
+    for j in range(period):  # a column: the same line of the model, of all steps
         column = [step[j] for step in steps if step[j] is not None]
         if len(column) < FEWEST_STEPS:
             raise NoLoop("too few steps")
         _analyse_column(block, j, [n for n in column if n is not None], made_at)
     if len(block.inputs) + len(block.writes) == period:
         raise NoLoop("nothing is computed")
+    # A block that begins one node late could take its last step from past the end.
     for step in (*block.inputs.values(), *block.writes.values()):
         last = step.first + step.stride * (block.length - 1)
         if not 0 <= last < (size_at(step.source, step.dim) or last + 1):
@@ -142,15 +152,17 @@ def _analyse_value(
 ) -> None:
     """Inside the step, the same outside, or what the step before had."""
     found = [made_at.get(v) for v in values]
+    # The second step decides: in the first a carried value is from outside.
     if found[1] is None:
         if any(not _same_value(v, values[0]) for v in values):
             raise NoLoop("a value from outside changes")
         return
     source = found[1][1]
     if all(p == (k, source) for k, p in enumerate(found)):
-        return
+        return  # made in the same step, in each of them
     if found[0] is not None or any(p != (k, source) for k, p in enumerate(found[1:])):
         raise NoLoop("a value comes from neither this step nor the one before")
+    # Step k reads what position `source` was in step k - 1.
     first = block.carried.setdefault(source, values[0])
     if not _same_value(first, values[0]):
         raise NoLoop("two first values for one carried value")
@@ -181,6 +193,7 @@ def _analyse_number(
     if count is None:
         raise NoLoop("a number changes from step to step, and not evenly")
     index_at = {aten.select.int: 2, aten.select_scatter.default: 3}.get(node.target)  # type: ignore[call-overload]
+    # select(x, dim, k) of a tensor from outside is an input, select_scatter into itself a write.
     if position == index_at and type(count.first) is int and type(count.stride) is int:
         dim: Any = node.args[index_at - 1]
         step = Step(node.args[0], dim, count.first, count.stride)  # type: ignore[arg-type]

@@ -1,4 +1,18 @@
-"""`rnnbench::recurrence` in PyTorch's own operators, for the formats that PyTorch itself reads."""
+"""`rnnbench::recurrence` in PyTorch's own operators, for the formats that PyTorch itself reads.
+
+    recurrence(x, None, h0, None, [w_ih, w_hh, b_ih, b_hh], 'gru', 'forward')
+    ->
+    gru.input(x, h0, [w_ih, w_hh, b_ih, b_hh], True, 1, 0.0, False, False, False)
+
+and with lengths
+
+    sort, argsort      rows by their length, and the way back           [batch]
+    index_select       of x and of the states                           [time, batch, input]
+    _pack_padded_sequence(x, lengths, False)                            [rows of all steps, input]
+    gru.data(data, sizes, h0, [w_ih, ...], True, 1, 0.0, False, False)  [rows of all steps, hidden]
+    _pad_packed_sequence(data, sizes, False, 0.0, time)                 [time, batch, hidden]
+    index_select       of the results, back into the given order
+"""
 
 from __future__ import annotations
 
@@ -88,8 +102,9 @@ class _Lowering:
         x, lengths, h0, c0, weights, kind, direction = self.node.args
         directions = num_directions(str(direction))
         bias = len(weights) == 4 * directions  # type: ignore[arg-type]
+        # [directions, batch, hidden] each
         states = [self._state(x, s, weights, directions) for s in (h0, c0)[: 1 + (kind == "lstm")]]
-        flags = (bias, 1, 0.0, False, directions == 2)
+        flags = (bias, 1, 0.0, False, directions == 2)  # layers, dropout, training, bidirectional
         if lengths is None:
             hx = states if kind == "lstm" else states[0]
             outs = self._layer(_PADDED[str(kind)], (x, hx, weights, *flags, False), len(states))
@@ -109,8 +124,8 @@ class _Lowering:
     def _state(self, x: Any, state: Any, weights: Any, directions: int) -> fx.Node:
         if isinstance(state, fx.Node):
             return state
-        hidden = weights[1].meta["val"].shape[1]
-        batch = self._call(aten.sym_size.int, x, 1)
+        hidden = weights[1].meta["val"].shape[1]  # weight_hh [gates * hidden, hidden]
+        batch = self._call(aten.sym_size.int, x, 1)  # x [time, batch, input]
         return self._call(aten.new_zeros.default, x, [directions, batch, hidden])
 
     def _layer(self, target: Callable[..., Any], args: Any, states: int) -> list[fx.Node]:
@@ -121,6 +136,7 @@ class _Lowering:
                 self.graph.call_function(operator.getitem, (call, i)) for i in range(1 + states)
             ]
         call.meta = copy.copy(self.node.meta)
+        # y [time, batch, directions * hidden], then the states [directions, batch, hidden]
         call.meta["val"] = self.node.meta["val"][: 1 + states]
         for out, value in zip(outs, call.meta["val"], strict=True):
             out.meta["val"] = value
@@ -131,23 +147,26 @@ class _Lowering:
     ) -> list[fx.Node]:
         """Rows sorted by length, packed, run, padded, and put back in their order."""
         ordered = self._call(aten.sort.default, lengths, 0, True)
+        # `longest` is the lengths [batch], the longest first; `order` the rows [batch] they are of.
         longest, order = (self._call(operator.getitem, ordered, i) for i in (0, 1))
-        back = self._call(aten.argsort.default, order)
-        x = self._call(aten.index_select.default, x, 1, order)
+        back = self._call(aten.argsort.default, order)  # [batch]
+        x = self._call(aten.index_select.default, x, 1, order)  # [time, batch, input]
         states = [self._call(aten.index_select.default, s, 1, order) for s in states]
         on_cpu = self._call(aten.to.device, longest, torch.device("cpu"), torch.int64)
-        packed = self._packed(x, on_cpu)
+        packed = self._packed(x, on_cpu)  # data [rows of all steps, input], sizes [time]
         data, sizes = (self._call(operator.getitem, packed, i) for i in (0, 1))
         hx = states if kind == "lstm" else states[0]
         outs = self._layer(_PACKED[kind], (data, sizes, hx, weights, *flags), len(states))
         time = self._call(aten.sym_size.int, x, 0)
-        y_shape = outs[0].meta["val"]
+        # What `_layer` noted is the padded y; here it gives packed rows.
+        y_shape = outs[0].meta["val"]  # [time, batch, directions * hidden]
         outs[0].meta["val"] = self._like_rows(data, y_shape.shape[-1])
         outs[0].args[0].meta["val"] = (outs[0].meta["val"], *outs[0].args[0].meta["val"][1:])  # type: ignore[union-attr]
         with self.graph.inserting_before(self.node):
             padded = self.graph.call_function(
                 aten._pad_packed_sequence.default, (outs[0], sizes, False, 0.0, time)
             )
+        # As long as x is, not as its longest row: a later row would miss the padding otherwise.
         padded.meta["val"] = (y_shape, lengths.meta["val"])
         y = self._call(operator.getitem, padded, 0)
         return [self._call(aten.index_select.default, v, 1, back) for v in (y, *outs[1:])]

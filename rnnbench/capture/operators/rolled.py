@@ -1,4 +1,11 @@
-"""What a rolled loop does when its graph is run or traced anew."""
+"""What a rolled loop does when its graph is run or traced anew.
+
+A rolled graph calls these functions; traced once more, each leaves PyTorch's operators behind:
+
+    per_step(x, 1, 0, None, False)      ->  movedim(x, 1, 0)
+    run_scan(body, [h0], [xs], [])      ->  scan(body, [h0], [xs], ())
+    written(zeros, ys, 0, 0, None, ...) ->  ys, where all of the steps are written
+"""
 
 from __future__ import annotations
 
@@ -25,7 +32,7 @@ def run_scan(
     Returns:
         The carried values after the last step, then each value of all steps (time, ...).
     """
-    if not first:  # a scan must carry something
+    if not first:  # a scan must carry something: a number that stays 0
 
         def alone(nothing: Tensor, *arguments: Any) -> Any:
             return (nothing,), body(*arguments)[1]
@@ -33,10 +40,11 @@ def run_scan(
         return run_scan(alone, [torch.zeros(1, device=xs[0].device)], xs, extras)[1:]
 
     def step(carry: tuple[Tensor, ...], x: tuple[Tensor, ...]) -> Any:
-        after, values = body(*carry, *x, *extras)
+        after, values = body(*carry, *x, *extras)  # x_t has lost the time of xs: [batch, ...]
         # A scan's results may be neither its arguments nor one another.
         return tuple(a.clone() for a in after), tuple(v.clone() for v in values)
 
+    # Fake and functional tensors are a trace's own classes; plain ones are there to be computed.
     run = _python_loop if type(xs[0]) in (Tensor, torch.nn.Parameter) else scan
     final, stacked = run(step, tuple(f.clone() for f in first), tuple(xs))
     return (*final, *stacked)
@@ -49,48 +57,52 @@ def run_scan_or_nothing(
 
     A step that changes nothing is put before the others, and its values are left out.
     """
-    none = torch.zeros(1, dtype=torch.bool, device=xs[0].device)
-    live = torch.cat([none, _true_for_each(xs[0])])
-    padded = [torch.cat([x.new_zeros((1, *x.shape[1:])), x]) for x in xs]
+    none = torch.zeros(1, dtype=torch.bool, device=xs[0].device)  # [1]: the step that is added
+    live = torch.cat([none, _true_for_each(xs[0])])  # [1 + time]: False, then True
+    padded = [torch.cat([x.new_zeros((1, *x.shape[1:])), x]) for x in xs]  # [1 + time, ...]
 
     def step(*arguments: Any) -> Any:
         carry, now = arguments[: len(first)], arguments[len(first)]
         after, values = body(*carry, *arguments[len(first) + 1 :])
+        # now [] is broadcast over the state: the added step hands on what it was handed
         return tuple(torch.where(now, a, c) for a, c in zip(after, carry, strict=True)), values
 
     results = run_scan(step, first, [live, *padded], extras)
+    # The last states as they are; of the values [1 + time, ...] all but the first.
     return (*results[: len(first)], *(v[1:] for v in results[len(first) :]))
 
 
 def _true_for_each(steps: Tensor) -> Tensor:
     """(time,) True, made of the values: the size that a trace gives an empty slice is negative."""
-    odd = steps != steps
+    odd = steps != steps  # [time, ...]: True for NaN
     odd = odd.any(tuple(range(1, steps.dim()))) if steps.dim() > 1 else odd
-    return odd | ~odd
+    return odd | ~odd  # [time]
 
 
 def _python_loop(step: Callable[..., Any], carry: Any, xs: tuple[Tensor, ...]) -> tuple[Any, Any]:
     """What `scan` does, on real tensors: PyTorch's own would compile the step first."""
     values = []
-    for x in zip(*xs, strict=True):
+    for x in zip(*xs, strict=True):  # one x_t [...] of each
         carry, value = step(carry, x)
         values.append(value)
-    return carry, tuple(torch.stack(v) for v in zip(*values, strict=True))
+    return carry, tuple(torch.stack(v) for v in zip(*values, strict=True))  # [time, ...] each
 
 
 def aligned(x: Tensor, rank: int) -> Tensor:
     """(time, ...) with ones after time, so that it broadcasts with `rank` dimensions beside it."""
+    # rank 2: [time, hidden] -> [time, 1, hidden], for a [time, batch, hidden] beside it
     return x.reshape(x.shape[0], *[1] * (rank + 1 - x.dim()), *x.shape[1:])
 
 
 def shifted(first: Tensor, values: Tensor) -> Tensor:
     """(time, ...) values of the step before each: `first`, then all but the last."""
+    # first [batch, hidden] -> [1, batch, hidden]; values but the last [time - 1, batch, hidden]
     return torch.cat([first.unsqueeze(0), values[:-1]])
 
 
 def per_step(x: Tensor, dim: int, start: int, stop: int | None, reverse: bool) -> Tensor:
     """Steps `start` to `stop` of a dimension, as a first dimension, in the order of the loop."""
-    x = x.movedim(dim, 0) if dim else x
+    x = x.movedim(dim, 0) if dim else x  # [batch, time, input] -> [time, batch, input]
     x = x if start == 0 and stop is None else x[start:stop]
     return x.flip(0) if reverse else x
 
@@ -99,9 +111,9 @@ def written(
     into: Tensor, values: Tensor, dim: int, start: int, stop: int | None, reverse: bool
 ) -> Tensor:
     """`into` with (time, ...) values in the steps `start` to `stop` of a dimension."""
-    values = values.flip(0) if reverse else values
-    values = values.movedim(0, dim) if dim else values
-    if start == 0 and stop is None:
+    values = values.flip(0) if reverse else values  # [time, batch, ...], in the order of `into`
+    values = values.movedim(0, dim) if dim else values  # [batch, time, ...] as `into` has them
+    if start == 0 and stop is None:  # nothing is left of `into`
         return values
     return torch.slice_scatter(into, values, dim, start, stop)
 

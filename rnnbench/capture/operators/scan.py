@@ -19,4 +19,5 @@ def scan(step: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tup
     Returns:
         The last carry, and every y_t stacked along a new first dimension.
     """
+    # init [batch, hidden], xs [time, batch, ...] -> [batch, hidden], [time, batch, ...]
     return _scan(step, init, xs)

@@ -2,6 +2,11 @@
 
 A node of a step's body works on (batch, ...) and becomes one that works on (time, batch, ...).
 Only operators of which that is known are here; the others stay in a scan.
+
+    linear(x_t, w)          x_t [batch, 4]  ->  linear(x, w)      x [time, batch, 4]
+    unsqueeze(x_t, 1)       [batch, 1, 4]   ->  unsqueeze(x, 2)   [time, batch, 1, 4]
+    cat([x_t, y_t], -1)     [batch, 8]      ->  cat([x, y], -1)   [time, batch, 8]
+    cat([x_t, weight], -1)                  ->  (stays in a scan: weight has no time)
 """
 
 from __future__ import annotations
@@ -85,6 +90,7 @@ def _looked_up(node: fx.Node, over_time: OverTime) -> Batched | None:
 def _multiplied(node: fx.Node, over_time: OverTime) -> Batched | None:
     """`matmul(x, weight)`, where the weight is one matrix for all steps."""
     second = node.args[1]
+    # [time, batch, features] @ [features, out]; a second one with time would pair up the steps.
     constant = isinstance(second, fx.Node) and not over_time(second)
     plain = constant and len(shape_of(second) or ()) == 2
     return Batched(aten.matmul.default) if plain else None
@@ -121,23 +127,24 @@ def _broadcasts(node: fx.Node, over_time: OverTime) -> bool:
     return True
 
 
+# Shapes of a step; where the number is that of the argument `dim`.
 _RULES: dict[Any, Rule] = {
-    aten.linear.default: _first_over_time,
-    aten.layer_norm.default: _first_over_time,
-    aten.embedding.default: _looked_up,
+    aten.linear.default: _first_over_time,  # [batch, in] -> [batch, out]
+    aten.layer_norm.default: _first_over_time,  # over the last dimensions
+    aten.embedding.default: _looked_up,  # [batch] -> [batch, features]
     aten.to.dtype: _as_it_is,
     aten._to_copy.default: _as_it_is,
-    operator.getitem: _as_it_is,
-    aten.matmul.default: _multiplied,
+    operator.getitem: _as_it_is,  # of chunk and split
+    aten.matmul.default: _multiplied,  # [batch, in] @ [in, out]
     aten.mm.default: _multiplied,
-    aten.cat.default: _joined,
-    aten.chunk.default: _along_dim(2),
+    aten.cat.default: _joined,  # [batch, a], [batch, b] -> [batch, a + b]
+    aten.chunk.default: _along_dim(2),  # [batch, n * a] -> n times [batch, a]
     aten.split.Tensor: _along_dim(2),
     aten.split_with_sizes.default: _along_dim(2),
     aten.slice.Tensor: _along_dim(1),
-    aten.select.int: _along_dim(1),
-    aten.unsqueeze.default: _along_dim(1),
-    aten.squeeze.dim: _along_dim(1),
-    aten.softmax.int: _along_dim(1),
+    aten.select.int: _along_dim(1),  # [batch, n, a] -> [batch, a]
+    aten.unsqueeze.default: _along_dim(1),  # [batch, a] -> [batch, 1, a]
+    aten.squeeze.dim: _along_dim(1),  # [batch, 1, a] -> [batch, a]
+    aten.softmax.int: _along_dim(1),  # of the same shape
     aten.log_softmax.int: _along_dim(1),
 }

@@ -1,4 +1,13 @@
-"""One step of a loop as a graph of its own, which a scan runs."""
+"""One step of a loop as a graph of its own, which a scan runs.
+
+select_1 = select(x, 0, 1)              def body(carry_4, x_0):   # [batch, 4], [batch, 4]
+mul_1 = mul(select_1, 2)                    mul = mul(x_0, 2)
+add_2 = add(mul_1, add_1)           ->      add = add(mul, carry_4)
+tanh_1 = tanh(add_2)                        tanh = tanh(add)
+add_3 = add(add_1, tanh_1)                  add_1 = add(carry_4, tanh)
+exp_1 = exp(add_3)                          exp = exp(add_1)
+                                            return (add_1,), (exp,)
+"""
 
 from __future__ import annotations
 
@@ -61,11 +70,12 @@ class _Builder:
         keys = list(dict.fromkeys(key for j in self.positions for key in self._keys(j)))
         per_step = [key for key in keys if key[0] in ("x", "before", "count")]
         extras = [key for key in keys if key[0] == "extra"]
+        # The order in which `run_scan` calls it: the states, the inputs of the step, the rest.
         for j in carried:
             self.holders["carry", j] = self.graph.placeholder(f"carry_{j}")
         for i, key in enumerate(per_step):
             self.holders[key] = self.graph.placeholder(f"{key[0]}_{i}")
-        if not per_step:
+        if not per_step:  # a scan walks along something: the number of the step, which is unused
             self.graph.placeholder("step")
         for i, key in enumerate(extras):
             self.holders[key] = self.graph.placeholder(f"extra_{i}")
@@ -109,6 +119,7 @@ class _Builder:
 
         target: Callable[..., Any] = node.target  # type: ignore[assignment]
         args, kwargs = map_leaves(node.args, swap), map_leaves(dict(node.kwargs), swap)
+        # The number that grows has become a tensor, a per-step input.
         if any(reader == j for reader, _ in self.block.counts):
             target, args = tensor_form(node, args)
         copy = self.graph.call_function(target, args, kwargs)

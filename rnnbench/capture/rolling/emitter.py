@@ -1,4 +1,20 @@
-"""Writes the rolled form of an unrolled loop into its graph."""
+"""Writes the rolled form of an unrolled loop into its graph.
+
+Of a loop with 4 steps over x [time, batch, 4], a cell:
+
+    select = select(x, 0, 0)                      xs = per_step(x, 0, 0, None, False)
+    gru_cell = gru_cell(select, h0, w_ih, ...)    first = unsqueeze(h0, 0)
+    select_1 = select(x, 0, 1)                ->  out = recurrence(xs, None, first, None,
+    gru_cell_1 = gru_cell(select_1, gru_cell,                      [w_ih, ...], 'gru', 'forward')
+    ...                                           y, last = out[0], squeeze(out[1], 0)
+
+and what is no cell, or is to stay a loop:
+
+    select = select(x, 0, 0)                      xs = per_step(x, 0, 0, None, False)
+    mul = mul(select, 2)                      ->  out = run_scan(body, [h0], [xs], [])
+    add = add(mul, h0)                            last, y = out[0], out[1]
+    ...
+"""
 
 from __future__ import annotations
 
@@ -57,6 +73,7 @@ class Emitter:
         self.number = number
         self.keep_loops = keep_loops
         self.may_be_empty = may_be_empty
+        # All is written where the loop ends: what it needs is there, and what needs it is not yet.
         members = {n for step in block.steps for n in step if n is not None}
         end = [n for n in self.graph.nodes if n in members][-1].next
         self.stacks = Stacks(self.graph, block, end)
@@ -68,12 +85,13 @@ class Emitter:
         handed_out = {j for p in pieces for j in carried_in(self.block, p.positions)}
         read = self.uses.read_of_all_steps(handed_out)
         kinds, why = self._emit_pieces(pieces, read)
-        if not kinds:
+        if not kinds:  # the whole body as one scan
             given = {*self.block.inputs, *self.block.writes}
             everything = [j for j in range(len(self.body)) if j not in given]
             self._emit_scan(Piece(tuple(everything), True), read)
             kinds = ["scan"]
         self.uses.redirect()
+        # The steps are read by themselves alone now; from the end, each is read by nobody.
         for node in reversed([n for n in self.graph.nodes if n in self.uses.members]):
             self.graph.erase_node(node)
         self.graph.eliminate_dead_code()
@@ -88,6 +106,7 @@ class Emitter:
         """
         if self.keep_loops:
             return [], "asked to keep loops"
+        # Of each piece, what the graph around and the other pieces read of all its steps.
         needed = [read.union(*(o.reads(self.block) for o in pieces if o is not p)) for p in pieces]
         cells = [
             match_cell(self.module, self.block, p, n) if p.recurs else None
@@ -124,20 +143,23 @@ class Emitter:
         weights = [self._constant(w) for w in cell.weights]
         with self.graph.inserting_before(self.stacks.end):
             call = self.graph.call_function
-            xs = [self._input(x) for x in cell.x]
+            xs = [self._input(x) for x in cell.x]  # [time, batch, features] each
             x = xs[0] if len(xs) == 1 else call(aten.cat.default, (xs, -1))
+            # [batch, hidden] -> [directions, batch, hidden], of one direction
             first = [call(aten.unsqueeze.default, (self.block.carried[j], 0)) for j in states]
             c0 = first[1] if len(first) > 1 else None
             out = call(recurrence, (x, None, first[0], c0, weights, cell.kind, "forward"))
             out.meta["stack_trace"] = self.body[cell.hidden].meta.get("stack_trace", "")
+            # y [time, batch, hidden]: the hidden state of all steps
             self.stacks.stacked[cell.hidden] = call(operator.getitem, (out, 0))
             for i, j in enumerate(states):
-                last = call(operator.getitem, (out, 1 + i))
+                last = call(operator.getitem, (out, 1 + i))  # [1, batch, hidden]
                 self.stacks.final[j] = call(aten.squeeze.dim, (last, 0))
 
     def _input(self, x: int | fx.Node) -> fx.Node:
         if isinstance(x, int):
             return self.stacks.all_steps(x)
+        # The same in all steps: [batch, features] -> [time, batch, features]
         return self.graph.call_function(repeated, (x, self.block.length))
 
     def _constant(self, value: fx.Node | torch.Tensor) -> fx.Node:
@@ -157,6 +179,7 @@ class Emitter:
         self.module.add_submodule(name, body.module)
         with self.graph.inserting_before(self.stacks.end):
             step = self.graph.get_attr(name)
+            # [time, batch, ...] each
             inputs = [self._per_step(*key) for key in body.per_step] or [self.stacks.counter()]
             first = [self.block.carried[j] for j in carried]
             run = run_scan_or_nothing if self.may_be_empty else run_scan
@@ -166,6 +189,7 @@ class Emitter:
                 self.graph.call_function(operator.getitem, (out, i))
                 for i in range(len(carried) + len(values))
             ]
+        # First the last states [batch, ...], then what each step gave [time, batch, ...].
         self.stacks.final |= dict(zip(carried, results, strict=False))
         self.stacks.stacked |= dict(zip(values, results[len(carried) :], strict=True))
 

@@ -1,4 +1,8 @@
-"""Writes a piece of a body that does not recur: each node once, for all steps."""
+"""Writes a piece of a body that does not recur: each node once, for all steps.
+
+select_1 = select(x, 1, 1)        xs = per_step(x, 1, 0, None, False)   # [time, batch, 3]
+mul_1 = mul(select_1, gain)   ->  mul = mul(xs, gain)                   # [time, batch, 3]
+"""
 
 from __future__ import annotations
 
@@ -78,6 +82,7 @@ class _Mapper:
         def value(k: int) -> fx.Node:
             return self._aligned(k, self.made.get(k) or self.stacks.all_steps(k), node)
 
+        # The arguments of the step's node, each with time before its own dimensions.
         args, kwargs = self._arguments(j, value)
         target, (args, kwargs) = form.target, form.arguments(args, kwargs)
         if j in self.counted:
@@ -90,6 +95,7 @@ class _Mapper:
         """The values of all steps, as an operator that works element by element needs them."""
         target, rank = reader.target, rank_of(reader)
         pointwise = isinstance(target, torch._ops.OpOverload) and torch.Tag.pointwise in target.tags
+        # [time, 4] beside [time, batch, 4] has to be [time, 1, 4], not [1, time, 4].
         if not pointwise or rank_of(self.body[k]) >= rank:
             return steps
         with self.graph.inserting_before(self.stacks.end):
@@ -118,7 +124,7 @@ class _Mapper:
         return map_leaves(node.args, swap), map_leaves(dict(node.kwargs), swap)
 
     def _numbers(self, j: int, growing: Count) -> fx.Node:
-        numbers = self.stacks.count(growing)
+        numbers = self.stacks.count(growing)  # [time], or [time, 1, ...] beside other values
         if self._fills(j):
             return numbers
         with self.graph.inserting_before(self.stacks.end):

@@ -26,6 +26,8 @@ def roll_loops(
 ) -> list[Rolled]:
     """Rolls every loop whose number of steps differs between two traces, in both of them.
 
+    One at a time, the one that covers most nodes first; then the graphs are looked through again.
+
     Args:
         shorter: a trace of the module; rewritten in place.
         longer: a trace of the same module at greater lengths; rewritten in place.
@@ -39,6 +41,7 @@ def roll_loops(
         pair = _matching(shorter.graph, longer.graph)
         if pair is None:
             break
+        # `for t in range(1, len(x))` has no step for an input of one; a scan may not have none.
         may_be_empty = _fewest_steps(pair, lengths) < 1
         for module, block in zip((shorter, longer), pair, strict=True):
             rolled = Emitter(module, block, len(found), keep_loops, may_be_empty).emit()
@@ -63,6 +66,7 @@ def _fewest_steps(pair: tuple[Block, Block], lengths: Sequence[tuple[int, int]])
     fastest in steps.
     """
     steps, more = (block.length for block in pair)
+    # Steps per unit of the dimension, and its size in the shorter trace.
     slopes = [((more - steps) / (b - a), a) for a, b in lengths if a != b]
     slope, size = next((s for s in slopes if s[0] == 1), max(slopes))
     return steps - slope * (size - 1)

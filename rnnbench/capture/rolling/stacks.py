@@ -35,6 +35,7 @@ class Stacks:
         if j not in self.stacked:
             step = self.block.inputs[j]
             with self.graph.inserting_before(self.end):
+                # [batch, time, input] -> [time, batch, input], the steps in the loop's order
                 self.stacked[j] = self.graph.call_function(
                     per_step, (step.source, step.dim, *self._range(step), step.stride < 0)
                 )
@@ -42,6 +43,7 @@ class Stacks:
 
     def step_before(self, j: int) -> fx.Node:
         """The values of the step before, in all steps; the first has what comes into the loop."""
+        # [batch, ...] and [time, batch, ...] -> [time, batch, ...]
         with self.graph.inserting_before(self.end):
             return self.graph.call_function(shifted, (self.block.carried[j], self.all_steps(j)))
 
@@ -67,7 +69,7 @@ class Stacks:
             assert isinstance(source, fx.Node)
             into = self.block.carried[j]
             with self.graph.inserting_before(self.end):
-                values = self.all_steps(self._position[source])
+                values = self.all_steps(self._position[source])  # [time, batch, ...]
                 self.final[j] = self.graph.call_function(
                     written, (into, values, step.dim, *self._range_in(into, step), step.stride < 0)
                 )

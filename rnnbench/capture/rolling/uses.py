@@ -1,4 +1,12 @@
-"""What the graph around a loop reads of its steps, redirected to what the rolled loop gives."""
+"""What the graph around a loop reads of its steps, redirected to what the rolled loop gives.
+
+Of a loop whose steps give tanh, tanh_1, tanh_2, tanh_3, with y [time, batch, 4] from `run_scan`:
+
+    stack([tanh, tanh_1, tanh_2, tanh_3])  ->  stack([select(y, 0, 0), ... select(y, 0, 3)])
+                                               (which `join_steps` then makes y)
+    mul(tanh_1, 2)                         ->  mul(select(y, 0, 1), 2)
+    mul(tanh_3, 2)                         ->  mul(last, 2), the last state
+"""
 
 from __future__ import annotations
 
@@ -41,6 +49,7 @@ class Uses:
                 state_alone = k == last and j in handed_out
                 if node is not None and not state_alone and self._users_of(node):
                     read.add(j)
+        # What a write puts into a tensor is read of every step.
         for j in self._block.writes:
             source = body[j].args[1]
             if source in position:
@@ -50,7 +59,7 @@ class Uses:
     def redirect(self) -> None:
         """What was read of single steps is read of the stacked values, or of the last state."""
         last = self._block.length - 1
-        self._users = {n: self._users_of(n) for n in self.members}
+        self._users = {n: self._users_of(n) for n in self.members}  # as they are before any change
         for k, step in enumerate(self._block.steps):
             for j, node in enumerate(step):
                 if node is None:
@@ -68,13 +77,13 @@ class Uses:
             return stacks.written(j)
         if k == last and j in stacks.final and not self._reads_alike(j, user):
             return stacks.final[j]
-        stacked = stacks.all_steps(j)
+        stacked = stacks.all_steps(j)  # [time, batch, ...]
         with stacks.graph.inserting_before(stacks.end):
             node = stacks.graph.call_function(aten.select.int, (stacked, 0, k))
         value = self._block.steps[1][j].meta.get("val")  # type: ignore[union-attr]
         node.meta["val"] = value
         if value is not None and "val" not in stacked.meta:
-            with value.fake_mode:
+            with value.fake_mode:  # the shape by which `join_steps` knows that all steps are there
                 stacked.meta["val"] = value.new_empty((last + 1, *value.shape))
         return node
 

@@ -3,6 +3,14 @@
 The functions that these layers (and the authors who know them) call at the end are intercepted, so
 the layers' own code for unbatched input, checks and initial states runs as it is, and nothing of
 the module is touched. Packed sequences stay padded: see `_Packing`.
+
+An `nn.GRU` of an x [time, batch, 4] traces as
+
+    zeros = zeros([1, batch, 4])
+    recurrence = recurrence(x, None, zeros, None, [weight_ih_l0, ...], 'gru', 'forward')
+    y, h_n = recurrence[0], recurrence[1]
+
+where it would be `gru.input(x, zeros, [weight_ih_l0, ...], True, 1, ...)`, its batch a number.
 """
 
 from __future__ import annotations
@@ -58,17 +66,20 @@ def run_layers(
     directions = 2 if bidirectional else 1
     direction = "bidirectional" if bidirectional else "forward"
     per_layer = len(weights) // num_layers
-    projected = per_layer // directions > (4 if bias else 2)
+    projected = per_layer // directions > (4 if bias else 2)  # a weight_hr beside the usual ones
     final: list[list[Tensor]] = []
     for k in range(num_layers):
+        # [num_layers * directions, batch, hidden] -> [directions, batch, hidden]
         states = [s[k * directions : (k + 1) * directions] if num_layers > 1 else s for s in hx]
         own = list(weights[k * per_layer : (k + 1) * per_layer])
         if projected:
             x, *after = projected_layer(x, lengths, states[0], states[1], own, directions)
         else:
             h0, c0 = states[0], states[1] if kind == "lstm" else None
+            # x [time, batch, directions * hidden] is the input of the next layer
             x, *after = recurrence(x, lengths, h0, c0, own, kind, direction)
         final.append(after)
+    # Of each state: [directions, batch, hidden] a layer -> [layers * directions, batch, hidden]
     stacked = [
         torch.cat([layer[i] for layer in final]) if num_layers > 1 else final[0][i]
         for i in range(len(hx))
@@ -107,14 +118,15 @@ class _Packing:
 
     def pack(self, x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
         """Stands in for `torch._pack_padded_sequence`."""
-        x = x.transpose(0, 1) if batch_first else x
-        longest = lengths.max().item()
+        x = x.transpose(0, 1) if batch_first else x  # [time, batch, input]
+        longest = lengths.max().item()  # an unknown number, within these bounds
         torch._check(longest >= 1)
         torch._check(longest <= x.shape[0])
-        steps = torch.arange(longest, device=lengths.device)
+        steps = torch.arange(longest, device=lengths.device)  # [longest]
+        # [longest, 1] < [1, batch] -> [longest, batch] -> [longest]: the rows that still run
         batch_sizes = (steps.unsqueeze(1) < lengths.unsqueeze(0)).sum(1)
         self._lengths[id(batch_sizes)] = (batch_sizes, lengths)  # kept alive: the id stays its own
-        return x.flatten(0, 1), batch_sizes
+        return x.flatten(0, 1), batch_sizes  # [time * batch, input], [longest]
 
     def lengths(self, batch_sizes: Tensor) -> Tensor:
         """The lengths with which a sequence was packed, in its order."""
@@ -130,13 +142,14 @@ class _Packing:
         self, data: Tensor, batch_sizes: Tensor, batch_first: bool, padding: float, total: int
     ) -> tuple[Tensor, Tensor]:
         """Stands in for `torch._pad_packed_sequence`."""
-        lengths = self.lengths(batch_sizes)
-        x = data.unflatten(0, (-1, lengths.shape[0]))
+        lengths = self.lengths(batch_sizes)  # [batch]
+        x = data.unflatten(0, (-1, lengths.shape[0]))  # [time, batch, hidden]
         padded = x.shape[0]
-        steps = torch.arange(padded, device=lengths.device)
-        valid = steps.unsqueeze(1) < lengths.unsqueeze(0)
-        valid = valid.reshape(valid.shape + (1,) * (x.dim() - 2))
+        steps = torch.arange(padded, device=lengths.device)  # [time]
+        valid = steps.unsqueeze(1) < lengths.unsqueeze(0)  # [time, batch]
+        valid = valid.reshape(valid.shape + (1,) * (x.dim() - 2))  # [time, batch, 1]
         x = torch.where(valid, x, padding)
+        # Whether `total` is longer is not known: it is padded as far, and then cut.
         if str(total) not in (str(padded), str(batch_sizes.shape[0])):
             x = torch.cat([x, x.new_full((total, *x.shape[1:]), padding)])
         if str(total) != str(padded):  # as above: two objects may be one size
@@ -148,16 +161,18 @@ class _Packing:
     ) -> tuple[PackedSequence, Any]:
         """Stands in for the forward of a layer on a packed sequence."""
         data, batch_sizes, order, back = packed
-        lengths = self.lengths(batch_sizes)
-        x = data.unflatten(0, (-1, lengths.shape[0]))
+        lengths = self.lengths(batch_sizes)  # [batch], in the order in which the rows were packed
+        x = data.unflatten(0, (-1, lengths.shape[0]))  # [time, batch, input]
         kind = module.mode.lower()
         lstm = kind == "lstm"
         if hx is None:
             rows = module.num_layers * (2 if module.bidirectional else 1)
             sizes = [module.proj_size or module.hidden_size, module.hidden_size]
+            # h0 [rows, batch, projection or hidden], c0 [rows, batch, hidden]
             states = [x.new_zeros(rows, x.shape[1], size) for size in sizes[: 2 if lstm else 1]]
         else:
             states = list(hx) if lstm else [hx]
+            # They are given in the order of the rows before packing; so are the final ones.
             if order is not None:
                 states = [s.index_select(1, order) for s in states]
         y, final = run_layers(
@@ -172,6 +187,7 @@ class _Packing:
         )
         if back is not None:
             final = [s.index_select(1, back) for s in final]
+        # y [time, batch, directions * hidden] -> [time * batch, directions * hidden]
         result = PackedSequence(y.flatten(0, 1), batch_sizes, order, back)
         return result, tuple(final) if lstm else final[0]
 
@@ -224,7 +240,7 @@ def _padded_call(
     batch_first: bool,
 ) -> tuple[Tensor, ...]:
     """`torch.lstm(...)` and its kin; their arguments, in their order."""
-    x = x.transpose(0, 1) if batch_first else x
+    x = x.transpose(0, 1) if batch_first else x  # [time, batch, input]
     states = list(hx) if kind == "lstm" else [hx]
     y, final = run_layers(
         x,
@@ -250,11 +266,11 @@ def _pad_packed_sequence(
     """
     from torch import _pad_packed_sequence as pad
 
-    sizes = sequence.batch_sizes
+    sizes = sequence.batch_sizes  # [longest]
     total = sizes.size(0) if total_length is None else total_length
     x, lengths = pad(sequence.data, sizes, batch_first, padding_value, total)
-    order = sequence.unsorted_indices
-    if order is None:
+    order = sequence.unsorted_indices  # [batch]
+    if order is None:  # packed as sorted
         return x, lengths
     return x.index_select(0 if batch_first else 1, order), lengths.index_select(0, order)
 
@@ -293,6 +309,7 @@ def standing_in(root: nn.Module) -> Iterator[None]:
         for layer, original in originals.items():
             layer.forward = wrap(original)
         FakeTensor.tolist = _listed  # type: ignore[method-assign, assignment]
+        # The name may have been imported anywhere: the function stays, what it does is exchanged.
         pad_packed_sequence.__code__ = _pad_packed_sequence.__code__
         with _Intercept(packing), scripts_standing_in(root):
             yield

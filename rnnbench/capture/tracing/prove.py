@@ -82,6 +82,7 @@ class Proof:
 def _sizes(model: Model, dims: Mapping[str, int]) -> Iterator[dict[str, int]]:
     other = [d for d in dims if d != model.batch_dim]
     yield dict(dims)
+    # Batch 1; length 1; 3 steps more; twice as long and 1 more; length 2.
     for batch, scale, offset in ((1, 1, 0), (2, 0, 1), (4, 1, 3), (2, 2, 1), (1, 0, 2)):
         sizes = {d: dims[d] * scale + offset for d in other}
         yield {d: sizes.get(d, batch) for d in dims}
@@ -114,11 +115,12 @@ def _difference(a: torch.Tensor, b: torch.Tensor) -> str:
     if a.shape != b.shape or a.dtype != b.dtype:
         return f"as {b.dtype}{list(b.shape)} for {a.dtype}{list(a.shape)}"
     if not (a.is_floating_point() or a.is_complex()):
-        wrong = int((a != b).sum())
+        wrong = int((a != b).sum())  # whole numbers and truths are right or wrong
         return f"with {wrong} of {a.numel()} values wrong" if wrong else ""
     if a.is_complex():
-        a, b = torch.view_as_real(a), torch.view_as_real(b)
+        a, b = torch.view_as_real(a), torch.view_as_real(b)  # [...] -> [..., 2]
     x, y = a.detach().double().cpu().numpy(), b.detach().double().cpu().numpy()
+    # Relative to the largest value: small ones among large ones carry the large ones' rounding.
     scale = max(_SMALLEST, float(np.abs(x[np.isfinite(x)]).max(initial=0.0)))
     close = np.isclose(x, y, rtol=0.0, atol=_TOLERANCE * scale, equal_nan=True)
     return "" if close.all() else f"off by {np.nanmax(np.abs(x - y)):.2g}"

@@ -187,6 +187,7 @@ class _Interpreter:
         return self.run(chosen, {})
 
     def _loop(self, node: Any) -> list[Any]:
+        # prim::Loop(most trips, first condition, carried...); its body gets the number of the step.
         trips, going, *carried = (self._env[i.debugName()] for i in node.inputs())
         (body,) = node.blocks()
         names = [i.debugName() for i in body.inputs()]
@@ -214,6 +215,7 @@ class _Interpreter:
         if space == "prim" and name in _PRIMITIVE:
             return _PRIMITIVE[name](*arguments)
         if space == "aten":
+            # A list's or a number's operators have the names of tensors' ones.
             if name in _PYTHON:
                 return _PYTHON[name](*arguments)
             if name in _SCALAR and not tensors:
@@ -233,6 +235,7 @@ class _Interpreter:
     def _operator(self, node: Any, name: str, arguments: list[Any]) -> Any:
         if name in _LAYERS:
             return getattr(torch, name)(*arguments)
+        # The overload that TorchScript chose, by its schema: no other may be taken for it.
         schema = torch._C.parse_schema(node.schema())
         function = getattr(getattr(torch.ops.aten, name), schema.overload_name or "default")
         named = [a.name if a.kwarg_only else None for a in schema.arguments]

@@ -35,6 +35,7 @@ def check_states(model: Model) -> None:
         except Exception:  # whoever traces it says why
             return
         _refuse_misfits(model, inputs, first)
+        # Two calls with the same inputs: whatever differs was remembered, or drawn.
         if len(first) == len(second) and all(map(_same, first, second)):
             return
         after = dict(_remembered(model.module))
@@ -74,7 +75,7 @@ def hidden_state(model: Model, attribute: str) -> RnnbenchError:
 def _remembered(root: nn.Module) -> Iterator[tuple[str, list[Tensor]]]:
     """The tensors that modules hold beside their parameters, by the path of the attribute."""
     for path, module in root.named_modules():
-        if isinstance(module, torch.jit.ScriptModule):
+        if isinstance(module, torch.jit.ScriptModule):  # what it sets, the tracer refuses
             continue
         own = {k: v for k, v in vars(module).items() if not k.startswith("_")}
         for name, value in (own | module._buffers).items():

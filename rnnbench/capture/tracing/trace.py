@@ -78,7 +78,11 @@ def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = 
 
 
 def _plain_assertions(graph: fx.Graph) -> None:
-    """Takes out what a cast leaves, which tracing has asserted, and the sizes in messages."""
+    """Takes out what a cast leaves, which tracing has asserted, and the sizes in messages.
+
+    _assert_tensor_metadata(x, dtype=torch.float32, ...)  ->  (nothing)
+    _assert_scalar(ge, "... expression u0 >= 1 on ...")   ->  _assert_scalar(ge, "a length is ...")
+    """
     for node in graph.find_nodes(op="call_function", target=aten._assert_tensor_metadata.default):
         graph.erase_node(node)
     for node in graph.find_nodes(op="call_function", target=aten._assert_scalar.default):
@@ -90,6 +94,7 @@ def _conditions(model: Model, program: ExportedProgram) -> tuple[tuple[Any, str]
 
     names: dict[Any, Any] = {}
     guards: list[Any] = []
+    # The inputs are the last placeholders; before them are parameters and buffers.
     holders = [n for n in program.graph.find_nodes(op="placeholder") if "val" in n.meta]
     for spec, node in zip(model.inputs, holders[-len(model.inputs) :], strict=False):
         for dim, size in zip(spec.shape, getattr(node.meta["val"], "shape", ()), strict=False):
@@ -100,6 +105,7 @@ def _conditions(model: Model, program: ExportedProgram) -> tuple[tuple[Any, str]
     found = []
     for guard in guards:
         expression = guard.expr.subs(names)
+        # Of sizes of the inputs alone: what holds of a length in a tensor is asserted in the graph.
         if expression.free_symbols and expression.free_symbols <= set(names.values()):
             frame = guard.sloc.framework_loc
             place = f"{frame.filename}:{frame.lineno}" if hasattr(frame, "filename") else ""
@@ -118,7 +124,12 @@ def retrace(
 
 
 def _functional(program: ExportedProgram) -> ExportedProgram:
-    """The program without writes in place; it is traced once more for that, where it has any."""
+    """The program without writes in place; it is traced once more for that, where it has any.
+
+    select = select(y, 0, 1)       select = select(y, 0, 1)
+    copy_ = copy_(select, exp)  ->  copy = copy(select, exp)
+                                    y_1 = select_scatter(y, copy, 0, 1)
+    """
     calls = [n.target for g in program.graph_module.modules() for n in _calls(g)]
     writes = any(isinstance(t, torch._ops.OpOverload) and t._schema.is_mutable for t in calls)
     functional: ExportedProgram = program.run_decompositions({}) if writes else program
@@ -156,11 +167,16 @@ def _as_called(module: nn.Module, shapes: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def unlift(program: ExportedProgram) -> fx.GraphModule:
-    """The program's graph with parameters as attributes and the outputs in one flat tuple."""
+    """The program's graph with parameters as attributes and the outputs in one flat tuple.
+
+    p_cell_weight_ih = placeholder  ->  cell_weight_ih = get_attr cell.weight_ih
+    return ((y, (h, c)),)           ->  return (y, h, c)
+    """
     graph = program.module(check_guards=False)
     graph.graph.set_codegen(fx.graph.CodeGen())
     output = graph.graph.output_node()
     output.args = (tuple(torch.utils._pytree.tree_leaves(output.args[0])),)
+    # Torch's own checks of the sizes at each call: the declaration says which there may be.
     for node in list(graph.graph.nodes):
         if node.op == "call_module" and node.target == "_guards_fn":
             graph.graph.erase_node(node)
@@ -176,6 +192,7 @@ def frozen_dims(model: Model, program: ExportedProgram) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for spec, name in zip(model.inputs, names, strict=True):
         value = nodes[str(name)].meta["val"]
+        # value [batch, time, 3] as symbols or numbers, spec.shape ("batch", "time", 3)
         for size, declared in zip(value.shape, spec.shape, strict=True):
             if isinstance(declared, str) and number(size) is not None:
                 found[declared] = None
