@@ -36,6 +36,15 @@ def size_at(node: Any, dim: Any) -> int | None:
     return number(shape[dim])
 
 
+def dim_of(node: fx.Node, position: int = 1) -> int:
+    """A `dim` argument, from the front."""
+    dim = node.args[position] if len(node.args) > position else node.kwargs.get("dim", 0)
+    shape = shape_of(node.args[0])
+    assert isinstance(dim, int)
+    assert shape is not None
+    return dim % len(shape)
+
+
 def new_node(graph: fx.Graph, before: fx.Node, target: Callable[..., Any], *args: Any) -> fx.Node:
     """A call before another node, with its value worked out and the other's place in the source."""
     with graph.inserting_before(before):

@@ -7,9 +7,6 @@ x [time, batch, 4] with 3 steps.
 from __future__ import annotations
 
 import operator
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,15 +16,16 @@ from rnnbench.capture.graph_edit import (
     SELECT,
     UNSQUEEZE,
     casts_to_the_same,
+    dim_of,
     new_node,
     number,
     replace,
     shape_of,
     size_at,
 )
+from rnnbench.capture.loops.slices import selects, slice_scatters, slices
 
 aten = torch.ops.aten
-_END = sys.maxsize
 
 
 def canonicalise(graph: fx.Graph) -> None:
@@ -41,9 +39,9 @@ def canonicalise(graph: fx.Graph) -> None:
         _no_ops,
         _add_zero,
         _take_apart,
-        _selects,
-        _slices,
-        _slice_scatters,
+        selects,
+        slices,
+        slice_scatters,
         _undone,
         _copies,
         _forward_reads,
@@ -52,15 +50,6 @@ def canonicalise(graph: fx.Graph) -> None:
             if node.op == "call_function":
                 rule(graph, node)
         graph.eliminate_dead_code()
-
-
-def _dim(node: fx.Node, position: int = 1) -> int:
-    """A `dim` argument, not negative."""
-    dim = node.args[position] if len(node.args) > position else node.kwargs.get("dim", 0)
-    shape = shape_of(node.args[0])
-    assert isinstance(dim, int)
-    assert shape is not None
-    return dim % len(shape)
 
 
 def _views(graph: fx.Graph, node: fx.Node) -> None:
@@ -147,7 +136,7 @@ def _take_apart(graph: fx.Graph, node: fx.Node) -> None:
         return
     x = node.args[0]
     assert isinstance(x, fx.Node)
-    dim = _dim(node, 1 if node.target is aten.unbind.int else 2)
+    dim = dim_of(node, 1 if node.target is aten.unbind.int else 2)
     steps = size_at(x, dim)
     pieces = node.meta["val"]  # unbind: [batch, 4] each; split: [1, batch, 4] each
     if steps is None or len(pieces) != steps:
@@ -160,96 +149,6 @@ def _take_apart(graph: fx.Graph, node: fx.Node) -> None:
         if node.target is not aten.unbind.int:
             piece = new_node(graph, user, UNSQUEEZE, piece, dim)
         replace(graph, user, piece)
-
-
-def _selects(graph: fx.Graph, node: fx.Node) -> None:
-    """Indices are from the front.
-
-    select(x, 0, -1)  ->  select(x, 0, 2)
-    """
-    if node.target is not SELECT or shape_of(node.args[0]) is None:
-        return
-    x, _, index = node.args
-    dim = _dim(node)
-    size = size_at(x, dim)
-    if size is not None and isinstance(index, int):
-        node.args = (x, dim, index % size)
-
-
-@dataclass(frozen=True)
-class _Range:
-    """Which steps of a dimension a slice is of: `first` to `stop`, of a known size."""
-
-    dim: int
-    first: int = 0
-    stop: int = 0
-    whole: bool = False
-
-    @property
-    def is_step(self) -> bool:
-        """Whether it is one step."""
-        return self.stop == self.first + 1
-
-
-def _range(x: Any, rest: Sequence[Any]) -> _Range | None:
-    """What `(dim, start, end, step)` takes of a tensor; None where that is no known range."""
-    filled: list[Any] = [*rest, *(0, None, None, 1)[len(rest) :]]  # with the operator's defaults
-    dim, start, end, step = filled
-    shape = shape_of(x)
-    if shape is None or step != 1:
-        return None
-    dim %= len(shape)
-    # A whole range is known as such where its size is a symbol, too.
-    if (start or 0) == 0 and (end is None or end == _END or end is shape[dim]):
-        return _Range(dim, whole=True)
-    size = size_at(x, dim)
-    if size is None or not isinstance(start or 0, int) or not isinstance(end or 0, int):
-        return None
-    first, stop, _ = slice(start, end).indices(size)
-    return _Range(dim, first, stop, whole=(first, stop) == (0, size))
-
-
-def _slices(graph: fx.Graph, node: fx.Node) -> None:
-    """Slices of all steps, or of one.
-
-    slice(x, 1, 0, 9223372036854775807)  ->  x
-    slice(x, 0, 1, 2)                    ->  unsqueeze(select(x, 0, 1), 0)
-    slice(x, 0, -2, 9223372036854775807) ->  slice(x, 0, 1, 3)
-    """
-    if node.target is not aten.slice.Tensor:
-        return
-    x: Any = node.args[0]
-    taken = _range(x, node.args[1:])
-    if taken is None:
-        return
-    if taken.whole:
-        replace(graph, node, x)
-    elif taken.is_step:
-        one = new_node(graph, node, SELECT, x, taken.dim, taken.first)
-        replace(graph, node, new_node(graph, node, UNSQUEEZE, one, taken.dim))
-    else:
-        node.args = (x, taken.dim, taken.first, taken.stop)
-
-
-def _slice_scatters(graph: fx.Graph, node: fx.Node) -> None:
-    """The same for writes.
-
-    slice_scatter(zeros, y, 0, 1, 2)  ->  select_scatter(zeros, select(y, 0, 0), 0, 1)
-    """
-    if node.target is not aten.slice_scatter.default:
-        return
-    x, source = node.args[:2]
-    written = _range(x, node.args[2:])
-    if written is None:
-        return
-    if written.whole:
-        replace(graph, node, source)  # type: ignore[arg-type]
-    elif written.is_step:
-        one = new_node(graph, node, SELECT, source, written.dim, 0)
-        put = aten.select_scatter.default
-        replace(graph, node, new_node(graph, node, put, x, one, written.dim, written.first))
-    else:
-        node.args = (x, source, written.dim, written.first, written.stop)
 
 
 def _undone(graph: fx.Graph, node: fx.Node) -> None:

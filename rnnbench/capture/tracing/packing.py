@@ -1,0 +1,120 @@
+"""Packed sequences, kept as padded ones while a module is traced."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from rnnbench.capture.tracing.run_layers import run_layers
+from rnnbench.core.errors import RnnbenchError
+
+
+class Packing:
+    """Packed sequences, kept as padded ones.
+
+    `data` of such a `PackedSequence` is the padded input, time first, its first two dimensions
+    flattened: what works row by row on `data` works on it, and shapes stay symbolic. The lengths
+    are remembered by the identity of `batch_sizes`, which is computed as PyTorch would.
+    """
+
+    def __init__(self) -> None:
+        self._lengths: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def pack(self, x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
+        """Stands in for `torch._pack_padded_sequence`."""
+        x = x.transpose(0, 1) if batch_first else x  # [time, batch, input]
+        longest = lengths.max().item()  # an unknown number, within these bounds
+        torch._check(longest >= 1)
+        torch._check(longest <= x.shape[0])
+        steps = torch.arange(longest, device=lengths.device)  # [longest]
+        # [longest, 1] < [1, batch] -> [longest, batch] -> [longest]: the rows that still run
+        batch_sizes = (steps.unsqueeze(1) < lengths.unsqueeze(0)).sum(1)
+        self._lengths[id(batch_sizes)] = (batch_sizes, lengths)  # kept alive: the id stays its own
+        return x.flatten(0, 1), batch_sizes  # [time * batch, input], [longest]
+
+    def lengths(self, batch_sizes: Tensor) -> Tensor:
+        """The lengths with which a sequence was packed, in its order."""
+        known = self._lengths.get(id(batch_sizes))
+        if known is None:
+            raise RnnbenchError(
+                "a PackedSequence was not made by pack_padded_sequence inside the module: "
+                "pack it there, from a padded input and its lengths"
+            )
+        return known[1]
+
+    def unpack(
+        self, data: Tensor, batch_sizes: Tensor, batch_first: bool, padding: float, total: int
+    ) -> tuple[Tensor, Tensor]:
+        """Stands in for `torch._pad_packed_sequence`."""
+        lengths = self.lengths(batch_sizes)  # [batch]
+        x = data.unflatten(0, (-1, lengths.shape[0]))  # [time, batch, hidden]
+        padded = x.shape[0]
+        steps = torch.arange(padded, device=lengths.device)  # [time]
+        valid = steps.unsqueeze(1) < lengths.unsqueeze(0)  # [time, batch]
+        valid = valid.reshape(valid.shape + (1,) * (x.dim() - 2))  # [time, batch, 1]
+        x = torch.where(valid, x, padding)
+        # Whether `total` is longer is not known: it is padded as far, and then cut.
+        if str(total) not in (str(padded), str(batch_sizes.shape[0])):
+            x = torch.cat([x, x.new_full((total, *x.shape[1:]), padding)])
+        if str(total) != str(padded):  # as above: two objects may be one size
+            x = x[:total]
+        return (x.transpose(0, 1) if batch_first else x), lengths
+
+    def layer(
+        self, module: nn.RNNBase, packed: PackedSequence, hx: Any
+    ) -> tuple[PackedSequence, Any]:
+        """Stands in for the forward of a layer on a packed sequence."""
+        data, batch_sizes, order, back = packed
+        lengths = self.lengths(batch_sizes)  # [batch], in the order in which the rows were packed
+        x = data.unflatten(0, (-1, lengths.shape[0]))  # [time, batch, input]
+        kind = module.mode.lower()
+        lstm = kind == "lstm"
+        if hx is None:
+            rows = module.num_layers * (2 if module.bidirectional else 1)
+            sizes = [module.proj_size or module.hidden_size, module.hidden_size]
+            # h0 [rows, batch, projection or hidden], c0 [rows, batch, hidden]
+            states = [x.new_zeros(rows, x.shape[1], size) for size in sizes[: 2 if lstm else 1]]
+        else:
+            states = list(hx) if lstm else [hx]
+            # They are given in the order of the rows before packing; so are the final ones.
+            if order is not None:
+                states = [s.index_select(1, order) for s in states]
+        y, final = run_layers(
+            x,
+            states,
+            cast(list[Tensor], module._flat_weights),
+            kind,
+            bias=module.bias,
+            num_layers=module.num_layers,
+            bidirectional=module.bidirectional,
+            lengths=lengths,
+        )
+        if back is not None:
+            final = [s.index_select(1, back) for s in final]
+        # y [time, batch, directions * hidden] -> [time * batch, directions * hidden]
+        result = PackedSequence(y.flatten(0, 1), batch_sizes, order, back)
+        return result, tuple(final) if lstm else final[0]
+
+
+def padded_again(
+    sequence: PackedSequence,
+    batch_first: bool = False,
+    padding_value: float = 0.0,
+    total_length: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Its code stands in for that of `pad_packed_sequence`, wherever that was imported to.
+
+    It does not compare `total_length` with the longest row, which a trace does not know.
+    """
+    from torch import _pad_packed_sequence as pad
+
+    sizes = sequence.batch_sizes  # [longest]
+    total = sizes.size(0) if total_length is None else total_length
+    x, lengths = pad(sequence.data, sizes, batch_first, padding_value, total)
+    order = sequence.unsorted_indices  # [batch]
+    if order is None:  # packed as sorted
+        return x, lengths
+    return x.index_select(0 if batch_first else 1, order), lengths.index_select(0, order)
