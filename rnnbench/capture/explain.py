@@ -71,6 +71,7 @@ def find_obstacle(error: BaseException, model: Model | None = None) -> Obstacle:
     """The same, as a record."""
     message = one_line(error)
     frames = _frames(error)
+    # Where neither the error nor its message has a line of the model, running it may have one.
     if not any(f.own for f in frames) and model is not None and not _AT.search(message):
         again = _run_again(model)
         frames = [] if again is None else _frames(again)
@@ -102,6 +103,7 @@ def _frames(error: BaseException) -> list[_Frame]:
 
     from rnnbench.capture.source_lines import is_library
 
+    # What was raised first is the cause; what was raised of it says less.
     first: BaseException | None = error
     chain = []
     while first is not None and first not in chain:
@@ -175,6 +177,7 @@ def _line_that_writes(cls: type, name: str) -> tuple[str, int]:
 def _submodule(frames: list[_Frame], root: nn.Module | None) -> str:
     """The innermost module of the model that was being called."""
     modules = [f.module for f in frames if f.module is not None]
+    # Whoever wraps the model may have been called instead of it.
     if root is None or all(m is not root for m in modules):
         root = next((m for m in modules if not _is_torch(m)), None)
     if root is None:

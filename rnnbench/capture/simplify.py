@@ -163,7 +163,12 @@ def fold_constants(module: fx.GraphModule, but: Collection[Pattern] = ()) -> Non
 
 
 def _share_constants(graph: fx.Graph) -> None:
-    """What is computed in the same way from the same parameters is computed once."""
+    """What is computed in the same way from the same parameters is computed once.
+
+    exp = exp(w)
+    exp_1 = exp(w)
+    matmul_1 = matmul(x, exp_1)  ->  matmul_1 = matmul(x, exp)
+    """
     constant: set[fx.Node] = set(graph.find_nodes(op="get_attr"))
     known: dict[Any, fx.Node] = {}
     for node in list(graph.nodes):
@@ -196,7 +201,7 @@ def _foldable(node: fx.Node, values: dict[fx.Node, Any]) -> bool:
         return False
     if node.target is recurrence or not isinstance(node.target, torch._ops.OpOverload):
         return str(getattr(node.target, "__name__", "")) == "getitem"
-    if any(word in node.target.name() for word in _RANDOM):
+    if any(word in node.target.name() for word in _RANDOM):  # drawn anew at each call
         return False
     value = node.meta.get("val")
     if any(isinstance(a, torch.SymInt) for a in arguments(node)):

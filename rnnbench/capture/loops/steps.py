@@ -18,11 +18,13 @@ from typing import Any
 import torch
 from torch import fx
 
-from rnnbench.capture.graph_edit import size_at
+from rnnbench.capture.graph_edit import SELECT, UNSQUEEZE, size_at
 from rnnbench.capture.loops.counting import Count, as_count, takes_a_count
 from rnnbench.core.repeats import FEWEST_STEPS
 
 aten = torch.ops.aten
+
+_INDEX_AT: dict[Any, int] = {SELECT: 2, aten.select_scatter.default: 3}
 
 
 @dataclass(frozen=True)
@@ -107,16 +109,11 @@ def analyse(steps: list[list[fx.Node | None]]) -> Block:
     Raises:
         NoLoop: they are none.
     """
-    period = len(steps[0])
     block = Block(steps)
-    made_at = {
-        n: (k, j) for k, step in enumerate(steps) for j, n in enumerate(step) if n is not None
-    }
-    for j in range(period):  # a column: the same line of the model, of all steps
-        column = [step[j] for step in steps if step[j] is not None]
-        if len(column) < FEWEST_STEPS:
-            raise NoLoop("too few steps")
-        _analyse_column(block, j, [n for n in column if n is not None], made_at)
+    period = len(steps[0])
+    analysis = _Analysis(block)
+    for j in range(period):
+        analysis.add_column(j, [n for n in (step[j] for step in steps) if n is not None])
     if len(block.inputs) + len(block.writes) == period:
         raise NoLoop("nothing is computed")
     # A block that begins one node late could take its last step from past the end.
@@ -130,79 +127,81 @@ def analyse(steps: list[list[fx.Node | None]]) -> Block:
     return block
 
 
-def _analyse_column(
-    block: Block, j: int, column: list[fx.Node], made_at: dict[fx.Node, tuple[int, int]]
-) -> None:
-    rows = [arguments(n) for n in column]
-    if len({len(r) for r in rows}) != 1:
-        raise NoLoop("the number of arguments grows")
-    for position, values in enumerate(zip(*rows, strict=True)):
-        if isinstance(values[0], fx.Node):
-            _analyse_value(block, j, position, list(values), made_at)
-        elif len(set(map(repr, values))) > 1:
-            _analyse_number(block, j, position, column, list(values), made_at)
+class _Analysis:
+    """Fills a block in, column by column: the same line of the model, of all steps.
 
+    Attributes:
+        block: what is filled in.
+        made_at: node -> the step, and the position in it, that it is.
+    """
 
-def _analyse_value(
-    block: Block,
-    j: int,
-    position: int,
-    values: list[fx.Node],
-    made_at: dict[fx.Node, tuple[int, int]],
-) -> None:
-    """Inside the step, the same outside, or what the step before had."""
-    found = [made_at.get(v) for v in values]
-    # The second step decides: in the first a carried value is from outside.
-    if found[1] is None:
-        if any(not _same_value(v, values[0]) for v in values):
-            raise NoLoop("a value from outside changes")
-        return
-    source = found[1][1]
-    if all(p == (k, source) for k, p in enumerate(found)):
-        return  # made in the same step, in each of them
-    if found[0] is not None or any(p != (k, source) for k, p in enumerate(found[1:])):
-        raise NoLoop("a value comes from neither this step nor the one before")
-    # Step k reads what position `source` was in step k - 1.
-    first = block.carried.setdefault(source, values[0])
-    if not _same_value(first, values[0]):
-        raise NoLoop("two first values for one carried value")
-    block.previous[j, position] = source
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        self.made_at = {
+            n: (k, j)
+            for k, step in enumerate(block.steps)
+            for j, n in enumerate(step)
+            if n is not None
+        }
+
+    def add_column(self, j: int, column: list[fx.Node]) -> None:
+        """Compares each argument of position j in all steps."""
+        if len(column) < FEWEST_STEPS:
+            raise NoLoop("too few steps")
+        rows = [arguments(n) for n in column]
+        if len({len(r) for r in rows}) != 1:
+            raise NoLoop("the number of arguments grows")
+        for place, values in enumerate(zip(*rows, strict=True)):
+            if isinstance(values[0], fx.Node):
+                self._add_value(j, place, list(values))
+            elif len(set(map(repr, values))) > 1:
+                self._add_number(j, place, column, list(values))
+
+    def _add_value(self, j: int, place: int, values: list[fx.Node]) -> None:
+        """Inside the step, the same outside, or what the step before had."""
+        found = [self.made_at.get(v) for v in values]
+        # The second step decides: in the first a carried value is from outside.
+        if found[1] is None:
+            if any(not _same_value(v, values[0]) for v in values):
+                raise NoLoop("a value from outside changes")
+            return
+        source = found[1][1]
+        if all(p == (k, source) for k, p in enumerate(found)):
+            return  # made in the same step, in each of them
+        if found[0] is not None or any(p != (k, source) for k, p in enumerate(found[1:])):
+            raise NoLoop("a value comes from neither this step nor the one before")
+        # Step k reads what position `source` was in step k - 1.
+        first = self.block.carried.setdefault(source, values[0])
+        if not _same_value(first, values[0]):
+            raise NoLoop("two first values for one carried value")
+        self.block.previous[j, place] = source
+
+    def _add_number(self, j: int, place: int, column: list[fx.Node], values: list[Any]) -> None:
+        """A number that grows or falls by the same amount in each step."""
+        node = column[0]
+        count = as_count(values)
+        if count is None:
+            raise NoLoop("a number changes from step to step, and not evenly")
+        index_at = _INDEX_AT.get(node.target)
+        if place == index_at and type(count.first) is int and type(count.stride) is int:
+            dim: Any = node.args[index_at - 1]
+            step = Step(node.args[0], dim, count.first, count.stride)  # type: ignore[arg-type]
+            # A select of a tensor from outside is an input, a scatter into itself a write.
+            if node.target is SELECT and column[1].args[0] not in self.made_at:
+                self.block.inputs[j] = step
+                return
+            if node.target is not SELECT and self.block.previous.get((j, 0)) == j:
+                self.block.writes[j] = step
+                return
+        if not takes_a_count(node, place):
+            raise NoLoop("a number changes from step to step")
+        self.block.counts[j, place] = count
 
 
 def _same_value(a: fx.Node, b: fx.Node) -> bool:
     """Whether two nodes are one, or the same part of one tensor (each user has its own)."""
     if a is b:
         return True
-    parts = (aten.select.int, aten.unsqueeze.default)
-    if a.target is not b.target or a.target not in parts or a.args[1:] != b.args[1:]:
+    if a.target is not b.target or a.target not in (SELECT, UNSQUEEZE) or a.args[1:] != b.args[1:]:
         return False
     return _same_value(a.args[0], b.args[0])  # type: ignore[arg-type]
-
-
-def _analyse_number(
-    block: Block,
-    j: int,
-    position: int,
-    column: list[fx.Node],
-    values: list[Any],
-    made_at: dict[fx.Node, tuple[int, int]],
-) -> None:
-    """A number that grows or falls by the same amount in each step."""
-    node = column[0]
-    count = as_count(values)
-    if count is None:
-        raise NoLoop("a number changes from step to step, and not evenly")
-    index_at = {aten.select.int: 2, aten.select_scatter.default: 3}.get(node.target)  # type: ignore[call-overload]
-    # select(x, dim, k) of a tensor from outside is an input, select_scatter into itself a write.
-    if position == index_at and type(count.first) is int and type(count.stride) is int:
-        dim: Any = node.args[index_at - 1]
-        step = Step(node.args[0], dim, count.first, count.stride)  # type: ignore[arg-type]
-        if node.target is aten.select.int and column[1].args[0] not in made_at:
-            block.inputs[j] = step
-            return
-        if node.target is aten.select_scatter.default and block.previous.get((j, 0)) == j:
-            block.writes[j] = step
-            return
-    if not takes_a_count(node, position):
-        raise NoLoop("a number changes from step to step")
-    block.counts[j, position] = count

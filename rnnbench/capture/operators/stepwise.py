@@ -130,6 +130,6 @@ def _own_constants(graph: fx.GraphModule) -> None:
         path, _, name = str(node.target).rpartition(".")
         owner = graph.get_submodule(path)
         value = vars(owner).get(name)
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor):  # parameters and buffers are not among the plain attributes
             delattr(owner, name)
             owner.register_buffer(name, value)

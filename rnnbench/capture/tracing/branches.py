@@ -25,6 +25,7 @@ def explain_unproved(model: Model, error: Unproved) -> RnnbenchError:
     except RnnbenchError:
         return error
     broken = [(e, at) for e, at in trace.conditions if not holds(e, error.sizes)]
+    # The model's own condition, before one of the library that follows from it.
     own = [(e, at) for e, at in broken if at and not is_library(at)]
     if broken:
         expression, place = (own or broken)[0]

@@ -91,18 +91,10 @@ class _Intercept(TorchFunctionMode):
 
 
 def _padded_call(
-    kind: str,
-    x: Tensor,
-    hx: Any,
-    weights: list[Tensor],
-    bias: bool,
-    num_layers: int,
-    dropout: float,
-    train: bool,
-    bidirectional: bool,
-    batch_first: bool,
+    kind: str, x: Tensor, hx: Any, weights: list[Tensor], *flags: Any
 ) -> tuple[Tensor, ...]:
-    """`torch.lstm(...)` and its kin; their arguments, in their order."""
+    """Stands in for `torch.lstm(...)` and its kin; these are their arguments, in their order."""
+    bias, num_layers, _dropout, _train, bidirectional, batch_first = flags
     x = x.transpose(0, 1) if batch_first else x  # [time, batch, input]
     states = list(hx) if kind == "lstm" else [hx]
     y, final = run_layers(

@@ -15,6 +15,13 @@ from rnnbench.core.errors import RnnbenchError
 class Packing:
     """Packed sequences, kept as padded ones.
 
+    `pad_packed_sequence(gru(pack_padded_sequence(x, lengths)))` traces as
+
+        recurrence = recurrence(x, lengths, h0, None, [weight_ih_l0, ...], 'gru', 'forward')
+        where = where(lt(arange(time), lengths), recurrence[0], 0.0)
+
+    (and the sorting of the rows around it, where `enforce_sorted=False`).
+
     `data` of such a `PackedSequence` is the padded input, time first, its first two dimensions
     flattened: what works row by row on `data` works on it, and shapes stay symbolic. The lengths
     are remembered by the identity of `batch_sizes`, which is computed as PyTorch would.

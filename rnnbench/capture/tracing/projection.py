@@ -1,4 +1,15 @@
-"""LSTM layers with projections (`proj_size`): ONNX has no operator for them, so they are scans."""
+"""LSTM layers with projections (`proj_size`): ONNX has no operator for them, so they are scans.
+
+Of an `nn.LSTM(4, 4, proj_size=2)` over an x [time, batch, 4]:
+
+    lstm.input(x, [h0, c0], [w_ih, w_hh, b_ih, b_hh, w_hr], ...)
+    ->
+    linear = linear(x, w_ih, b_ih + b_hh)                        [time, batch, 16]
+    scan(body, [h0[0], c0[0]], [linear], (w_hh, w_hr))
+    def body(h, c, x_t, w_hh, w_hr):                             [batch, 2], [batch, 4], [batch, 16]
+        chunk = chunk(x_t + linear(h, w_hh), 4, -1)              four times [batch, 4]
+        ...
+"""
 
 from __future__ import annotations
 

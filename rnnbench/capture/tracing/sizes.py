@@ -5,6 +5,7 @@ from __future__ import annotations
 from rnnbench.core.model import Model
 
 _BATCH = 3
+# Primes: no size is a multiple of another, nor the product of two a third one.
 _OTHERS = (5, 7, 11, 13, 17)
 
 
