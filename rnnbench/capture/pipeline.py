@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from rnnbench.capture.operators.lowering import lower
 from rnnbench.capture.operators.recurrence import recurrence
 from rnnbench.capture.operators.scan import SCAN, WHILE_LOOP
 from rnnbench.capture.program import Captured
+from rnnbench.capture.rolling.emitter import Rolled
 from rnnbench.capture.rolling.roll import roll_loops
 from rnnbench.capture.simplify import (
     drop_size_arguments,
@@ -75,9 +76,8 @@ def _frozen(model: Model) -> Captured:
 def _capture(model: Model, keep_loops: bool) -> Captured:
     dims = traced_sizes(model)
     first = trace_module(model, dims)
-    # Without a loop over time, all dimensions stayed dynamic, and the trace is the graph.
     conditions = first.conditions
-    if not first.frozen:
+    if not first.frozen:  # no loop over time: the trace is the graph
         try:
             return _finish(model, first.graph, dims, [], conditions)
         except Unproved:
@@ -124,39 +124,55 @@ def _finish(
 def _with_loops(
     model: Model, first: Trace, keep_loops: bool
 ) -> tuple[fx.GraphModule, dict[str, int], list[Recurrence]]:
-    """Rolls the loops over the dimensions that turned into constants."""
+    """Rolls the loops over the dimensions that turned into constants.
+
+    Returns:
+        A graph for any length, the sizes at which it was traced, and what the loops became.
+    """
     error: RnnbenchError | None = None
-    # Each input has a symbol of its own for a dimension; the loop may have fixed one of several.
-    having = [spec for spec in model.inputs if set(first.frozen) & set(spec.shape)]
     for scale in _SCALES:
-        sizes = {d: n * scale if d in first.frozen else n for d, n in first.dims.items()}
-        # Two traces, of few and of a few more steps: what differs between them grows with time.
-        reused = scale == 1 and len(having) == 1
-        shorter = (first if reused else trace_module(model, sizes, first.frozen)).graph
-        more = {d: sizes[d] + 3 * scale + i for i, d in enumerate(first.frozen)}
-        longer = trace_module(model, sizes | more, first.frozen).graph
-        for graph in (shorter, longer):
-            numbers_of_constants(graph)
-        # What is read of a table step by step stays as it is, or each step would be a constant.
-        read = per_step_reads(shorter, longer)
-        for graph in (shorter, longer):
-            fold_constants(graph, read)
-        lengths = [(sizes[d], more[d]) for d in first.frozen]
+        shorter, longer = _two_traces(model, first, scale)
+        graphs = shorter.graph, longer.graph
+        _fold_alike(*graphs)
+        lengths = [(shorter.dims[d], longer.dims[d]) for d in first.frozen]
         try:
-            rolled = roll_loops(shorter, longer, lengths, keep_loops=keep_loops)
-            generalise_traces(shorter, longer)
+            rolled = roll_loops(*graphs, lengths, keep_loops=keep_loops)
+            generalise_traces(*graphs)
         except RnnbenchError as found:
             error = error or found
             continue
-        loops = [
-            Recurrence(
-                r.place, "loop" if k == "scan" else k, "scan" if k == "scan" else "fused", r.why
-            )
-            for r in rolled
-            for k in r.kinds
-        ]
-        return shorter, sizes, loops
+        return shorter.graph, dict(shorter.dims), [r for loop in rolled for r in _described(loop)]
     raise RnnbenchError(f"model {model.name!r}: {error}")
+
+
+def _two_traces(model: Model, first: Trace, scale: int) -> tuple[Trace, Trace]:
+    """Traces of few and of a few more steps: what differs between them grows with time."""
+    # Each input has a symbol of its own for a dimension; the loop may have fixed one of several.
+    having = [spec for spec in model.inputs if set(first.frozen) & set(spec.shape)]
+    sizes = {d: n * scale if d in first.frozen else n for d, n in first.dims.items()}
+    more = {d: sizes[d] + 3 * scale + i for i, d in enumerate(first.frozen)}
+    reused = scale == 1 and len(having) == 1
+    shorter = first if reused else trace_module(model, sizes, first.frozen)
+    return shorter, trace_module(model, sizes | more, first.frozen)
+
+
+def _fold_alike(shorter: fx.GraphModule, longer: fx.GraphModule) -> None:
+    """Folds the same constants in both traces."""
+    for graph in (shorter, longer):
+        numbers_of_constants(graph)
+    # What is read of a table step by step stays as it is, or each step would be a constant.
+    read = per_step_reads(shorter, longer)
+    for graph in (shorter, longer):
+        fold_constants(graph, read)
+
+
+def _described(loop: Rolled) -> Iterator[Recurrence]:
+    """What one loop became: a layer or a scan for each piece of its body that recurs."""
+    for kind in loop.kinds:
+        if kind == "scan":
+            yield Recurrence(loop.place, "loop", "scan", loop.why)
+        else:
+            yield Recurrence(loop.place, kind, "fused", loop.why)
 
 
 def _recurrences(graph: fx.GraphModule) -> tuple[Recurrence, ...]:
