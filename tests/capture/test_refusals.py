@@ -83,7 +83,7 @@ def refusal(module, folder, **keywords):
 @pytest.mark.parametrize("module", [StopsEarly(), WhileItGrows(), AsksForItem()])
 def test_what_depends_on_data_is_refused_with_the_line(module, tmp_path):
     message = refusal(module, tmp_path)
-    assert re.search(r"test_capture_errors\.py:\d+", message)
+    assert re.search(r"test_refusals\.py:\d+", message)
     assert "value" in message
 
 
@@ -201,7 +201,7 @@ class OneIsOther(Gru):
 
 def test_another_way_for_other_sizes_is_named(tmp_path):
     message = refusal(LongIsOther(), tmp_path)
-    assert re.search(r"test_capture_errors\.py:\d+ where not \(time <= 10\)", message)
+    assert re.search(r"test_refusals\.py:\d+ where not \(time <= 10\)", message)
     assert "where not (time <= 1234)" in refusal(VeryLongIsOther(), tmp_path)
     assert "time=311" in refusal(LongLoopIsOther(), tmp_path)
     assert "batch=1" in refusal(OneIsOther(), tmp_path)
