@@ -373,7 +373,7 @@ def test_the_difference_of_weights(tmp_path, capsys):
     sound = edited(tmp_path / "a.onnx", lambda m: None)
     code, text = run(capsys, sound, edited(tmp_path / "b.onnx", moved), "--diff", "--json")
     assert code == 1
-    assert json.loads(text.out) == [
+    assert json.loads(text.out)["differences"] == [
         {"what": "weights: 2 of 4, by 5.0e-01 at most", "a": "R, B", "b": "R, B"}
     ]
     (row,) = differences(
