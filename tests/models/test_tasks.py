@@ -1,3 +1,5 @@
+"""Each task: its arrays as declared, in the order of time, and its texts and units to and fro."""
+
 import csv
 import json
 import subprocess
@@ -24,7 +26,7 @@ def test_every_task_is_there():
 
 def test_loading_needs_neither_torch_nor_pandas():
     code = (
-        "import sys; from rnnbench import tasks; [tasks.load(n) for n in tasks.names()];"
+        "import sys; from rnnbench.models import tasks; [tasks.load(n) for n in tasks.names()];"
         "sys.exit(bool({'torch', 'pandas', 'vega_datasets'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

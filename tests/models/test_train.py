@@ -1,3 +1,5 @@
+"""Training: what is learnt, that a resumed run ends the same, and what a bad checkpoint says."""
+
 import json
 import re
 
