@@ -1,11 +1,39 @@
 """Bundles that several files test, and what the tests say at their end."""
 
+import sys
+
 import pytest
+import torch
+from torch import nn
 
 import rnnbench
 from rnnbench.models import variants
 from tests.helpers import task_models
 from tests.helpers.onnxruntime_headers import headers
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Refuses a model that is built when a test file is imported: its weights are unseeded."""
+
+    def guarded(self, *args, **kwargs):
+        frame = sys._getframe(1)
+        while frame is not None:
+            if str(frame.f_globals.get("__name__")).startswith("tests."):
+                raise TypeError("a test file builds a model when it is imported: make it a factory")
+            frame = frame.f_back
+        built(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        built = nn.Module.__init__
+        patch.setattr(nn.Module, "__init__", guarded)
+        return (yield)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """No test's weights depend on which tests ran before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

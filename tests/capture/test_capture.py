@@ -152,17 +152,18 @@ class Raises(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("module", "words"),
+    ("make", "words"),
     [
-        (Stops(), ["test_capture.py:", "depends on the values of a tensor"]),
-        (Remembers("buffer"), ["self.h", "TensorSpec('h'", "role='state'"]),
-        (Remembers("attribute"), ["self.h", "TensorSpec('h'", "role='state'"]),
-        (Raises(), ["test_capture.py:"]),
+        (Stops, ["test_capture.py:", "depends on the values of a tensor"]),
+        (lambda: Remembers("buffer"), ["self.h", "TensorSpec('h'", "role='state'"]),
+        (lambda: Remembers("attribute"), ["self.h", "TensorSpec('h'", "role='state'"]),
+        (Raises, ["test_capture.py:"]),
     ],
+    ids=["stops", "buffer", "attribute", "raises"],
 )
-def test_what_cannot_be_captured_is_said_in_one_line(module, words):
+def test_what_cannot_be_captured_is_said_in_one_line(make, words):
     with pytest.raises(RnnbenchError) as caught:
-        capture(Model(module, (X,), ("y",)))
+        capture(Model(make(), (X,), ("y",)))
     message = str(caught.value)
     assert "\n" not in message
     assert [w for w in words if w not in message] == []
