@@ -67,6 +67,9 @@ class Inspection:
 def inspect(path: str | Path) -> Inspection:
     """Reads a file without running anything in it.
 
+    Args:
+        path: ONNX, TorchScript or .pt2, whoever wrote it.
+
     Raises:
         RnnbenchError: it is none of the three kinds, or damaged, or weights of it are missing.
     """

@@ -2,17 +2,14 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-import rnnbench
 from rnnbench.core.atomic import writing
 from rnnbench.core.bundle import Bundle, write_manifest
 from rnnbench.core.errors import RnnbenchError
@@ -35,40 +32,6 @@ def bundle(tmp_path):
 
 def edit_manifest(bundle, **changes):
     (bundle.path / "manifest.json").write_text(json.dumps(bundle.manifest | changes))
-
-
-# ---- the package
-
-
-def test_the_public_names_are_the_functions_whatever_is_imported_first():
-    code = """
-import rnnbench.checking.check, rnnbench
-assert callable(rnnbench.check) and rnnbench.check.__name__ == "check"
-from rnnbench import check, load, Bundle
-assert check is rnnbench.check and rnnbench.Model and set(rnnbench.__all__) <= set(dir(rnnbench))
-"""
-    done = run_python(code)
-    assert done.returncode == 0, done.stderr
-
-
-def test_importing_is_light():
-    code = "import sys, rnnbench; rnnbench.Bundle; rnnbench.check; import rnnbench.runtimes as r"
-    code += (
-        "; r.running('onnx'); print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
-    )
-    assert run_python(code).stdout == "[]\n"
-    assert run_python("import sys, rnnbench; print('numpy' in sys.modules)").stdout == "False\n"
-
-
-def test_the_version_is_the_project_s():
-    """Said once: a plain copy, which is not installed, has no other to ask."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["project"]["dynamic"] == ["version"]
-    said = project["tool"]["setuptools"]["dynamic"]["version"]
-    assert said == {"attr": "rnnbench.__version__"}
-    assert re.fullmatch(r"\d+\.\d+\.\d+", rnnbench.__version__)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = rnnbench.nothing
 
 
 # ---- reading
