@@ -10,6 +10,8 @@ from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.formats._format import Format, WriteOptions
 
 if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
     from rnnbench.capture.program import Captured
 
 
@@ -28,6 +30,7 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
     from rnnbench.core.known_warnings import export_warnings
 
     program = lower(captured.program)
+    _forget_addresses(program)
     try:
         with export_warnings():
             torch.export.save(
@@ -38,6 +41,19 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
             f"model {captured.model.name!r} cannot be saved as .pt2: {one_line(error)}"
         ) from error
     return {"nodes": len(program.graph.nodes)}
+
+
+def _forget_addresses(program: ExportedProgram) -> None:
+    """Drops each node's history, in which graphs are told apart by where they lie in memory.
+
+    Nothing reads it from a file, and with it the same model never gave the same bytes twice.
+    """
+    import torch
+
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            for node in module.graph.nodes:
+                node.meta.pop("from_node", None)
 
 
 def _text(captured: Captured, metadata: Mapping[str, str]) -> str:
