@@ -1,15 +1,17 @@
 """Bundles that several files test, and what the tests say at their end."""
 
+import functools
+import os
 import sys
 
 import pytest
 import torch
 from torch import nn
 
-import rnnbench
 from rnnbench.models import variants
 from tests.helpers import task_models
 from tests.helpers.onnxruntime_headers import headers
+from tests.helpers.shared import Shared, once_per_process
 
 
 @pytest.hookimpl(wrapper=True)
@@ -36,29 +38,44 @@ def seeded():
     torch.manual_seed(0)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def operators_of_onnx():
+    """The same for each export of a process."""
+    with pytest.MonkeyPatch.context() as patch:
+        once_per_process(patch)
+        yield
+
+
 @pytest.fixture(scope="session")
-def variant_bundle(tmp_path_factory):
-    """The name of a variant -> its small model and its bundle, exported once; leave it as it is."""
-    known = {}
+def shared(tmp_path_factory):
+    """Folders and bundles that are made once per run; leave them as they are, or copy them."""
+    base = tmp_path_factory.getbasetemp()  # of one process of pytest-xdist, below that of the run
+    return Shared((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared")
+
+
+@pytest.fixture(scope="session")
+def variant_bundle(shared):
+    """The name of a variant -> its small model and its bundle; leave it as it is."""
 
     def get(name):
-        if name not in known:
-            ids = variants.reads(name) == "ids"
-            options = variants.Options(5, 4, 2, output_size=4, vocabulary=9 if ids else None)
-            model = variants.model(name, options, bundle_name=name)
-            out = tmp_path_factory.mktemp("variant")
-            formats = ("onnx", "torchscript", "pt2")
-            known[name] = model, rnnbench.export(model, formats=formats, out=out)
-        return known[name]
+        ids = variants.reads(name) == "ids"
+        options = variants.Options(5, 4, 2, output_size=4, vocabulary=9 if ids else None)
+        model = variants.model(name, options, bundle_name=name)
+        formats = ("onnx", "torchscript", "pt2")
+        return model, shared.export(f"variant-{name}", lambda: model, formats)
 
     return get
 
 
 @pytest.fixture(scope="session")
-def task_bundles(tmp_path_factory):
+def task_bundles(shared):
     """The models of tests/helpers/task_models.py by name; leave them as they are."""
-    out = tmp_path_factory.mktemp("tasks")
-    return {name: task_models.export(name, out) for name in task_models.MODELS}
+    return {
+        name: shared.export(
+            f"task-{name}", functools.partial(task_models.model, name), task_models.FORMATS
+        )
+        for name in task_models.MODELS
+    }
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,13 @@ MODELS = {
 }
 
 
-def export(name, out, formats=FORMATS, seed=0, **more):
+def model(name, seed=0):
     variant, options = MODELS[name]
-    model = variants.model(variant, replace(options, seed=seed), bundle_name=name)
-    return rnnbench.export(model, formats, out, **more)
+    return variants.model(variant, replace(options, seed=seed), bundle_name=name)
+
+
+def export(name, out, formats=FORMATS, seed=0, **more):
+    return rnnbench.export(model(name, seed), formats, out, **more)
 
 
 def with_other_weights(sound, out):
