@@ -1,5 +1,6 @@
 # make demo   sets everything up in .venv and runs the main job
 # make test   sets everything up in .venv and runs the tests
+# make full   every large search, for hours; its last lines name the commit and the day
 # make docs   builds the site of docs/ in build/docs, strictly
 # make engines    the same with every engine, and the tests that run them: minutes more
 
@@ -7,13 +8,16 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test engines lint docs bench clean
+.PHONY: demo test full engines lint docs bench clean
 
 demo: $(VENV)/.installed
 	$(RUN) -m rnnbench export
 
 test: $(VENV)/.installed-dev
 	$(RUN) -m pytest -n auto --dist loadgroup
+
+full: $(VENV)/.installed-dev
+	$(RUN) -m pytest -n auto --dist loadgroup --full -m "" --timeout 7200
 
 engines: $(VENV)/.installed-dev
 	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[dev,engines]"

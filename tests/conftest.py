@@ -9,9 +9,29 @@ import torch
 from torch import nn
 
 from rnnbench.models import variants
-from tests.helpers import task_models
+from tests.helpers import task_models, tiers
 from tests.helpers.onnxruntime_headers import headers
 from tests.helpers.shared import Shared, once_per_process
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--full",
+        action="store_true",
+        help="every large search, for hours: see tests/helpers/tiers.py",
+    )
+
+
+def pytest_configure(config):
+    tiers.choose(config.getoption("--full"))
+
+
+def pytest_collection_modifyitems(config, items):
+    """What is marked `full` runs with --full alone."""
+    if not config.getoption("--full"):
+        left = [item for item in items if "full" in item.keywords]
+        items[:] = [item for item in items if "full" not in item.keywords]
+        config.hook.pytest_deselected(items=left)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -90,7 +110,11 @@ def onnxruntime_root():
         yield root
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_terminal_summary(terminalreporter, config):
+    if config.getoption("--full"):
+        found = {k: len(terminalreporter.getreports(k)) for k in ("passed", "failed", "error")}
+        outcome = ", ".join(f"{number} {what}" for what, number in found.items())
+        terminalreporter.write_line(f"{tiers.headline()}: {outcome}")
     scores = [
         value.split("/")
         for reports in terminalreporter.stats.values()

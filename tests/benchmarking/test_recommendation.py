@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnbench.benchmarking.report import make_report, units
 from rnnbench.benchmarking.report.intervals import of_medians, resampled_medians
 from rnnbench.benchmarking.results import read_file
 from tests.helpers.made_results import latency, make_results, ratio, wrap, write_made
+from tests.helpers.tiers import examples
 
 WHERE = {"model": "lstm", "cell": "lstm", "mode": "", "device": "cpu", "batch": 1, "time": 32}
 WHERE |= {"hidden": 128, "layers": 1, "threads": 1, "frames_per_second": None}
@@ -97,7 +98,7 @@ def test_which_eager_form_is_faster_is_said_by_the_pair(tmp_path):
     assert "faster than eager (fused)" in sentences(tmp_path, *rows, pair)[0]
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.floats(0.5, 2.0), st.integers(0, 2**16))
 def test_the_interval_holds_its_estimate_and_turns_around(factor, seed):
     a, b = (_read(row(name, us, seed=seed + n)) for n, (name, us) in enumerate(_both(100 * factor)))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -13,9 +13,9 @@ from rnnbench.capture import capture
 from rnnbench.capture.rolling import emitter
 from rnnbench.capture.tracing.trace import trace_module
 from rnnbench.core.model import sample_inputs
+from tests.helpers.tiers import examples
 
 X = TensorSpec("x", ("time", "batch", 3))
-SLOW = settings(max_examples=8, deadline=None, print_blob=True)
 
 
 def agrees(model, captured, dims, seed):
@@ -40,7 +40,7 @@ class Layer(nn.Module):
         return y, *(h if isinstance(h, tuple) else (h,))
 
 
-@SLOW
+@examples(8)
 @given(
     kind=st.sampled_from([nn.RNN, nn.GRU, nn.LSTM]),
     hidden=st.integers(1, 5),
@@ -97,7 +97,7 @@ class Loop(nn.Module):
         return torch.stack(steps), h
 
 
-@SLOW
+@examples(8)
 @given(
     kind=st.sampled_from([nn.RNNCell, nn.GRUCell]),
     hidden=st.integers(1, 5),

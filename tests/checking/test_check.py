@@ -25,6 +25,7 @@ from tests.helpers.damages import (
     output_missing,
     outputs_without_squeeze,
 )
+from tests.helpers.tiers import samples
 
 NEEDED = ("tolerance", "needed")  # a word a line
 
@@ -58,7 +59,7 @@ def test_sound_artifacts_are_the_same(sound, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("seed", range(samples(50, 2000)))
 def test_no_sound_artifact_is_failed(tmp_path, seed):
     hidden = (1, 4, 17, 64)[seed % 4]
     bundle = handmade.make_bundle(tmp_path, seed=seed, hidden=hidden, scale=(1, 4)[seed % 2])
@@ -67,7 +68,7 @@ def test_no_sound_artifact_is_failed(tmp_path, seed):
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(samples(3, 50)))
 def test_damage_is_caught(tmp_path, damage, seed):
     bundle = handmade.make_bundle(tmp_path, edit=damage, seed=seed)
     report = check(bundle, None if seed == 0 else ["onnxruntime"])

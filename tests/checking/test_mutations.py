@@ -17,9 +17,10 @@ from rnnbench.commands._console import format_report
 from rnnbench.core.bundle import Bundle
 from rnnbench.models import variants
 from tests.helpers import mutations_onnx, mutations_torchscript
+from tests.helpers.tiers import samples
 
 NAMES = (*variants.names(), "packed")
-SEEDS = 50
+SEEDS = samples(50, 2000)
 LISTED = {  # what each artifact of a GRU must be damaged with; in both formats
     *("swap_gates", "drop_linear_before_reset", "transpose_recurrence", "drop_bias"),
     *("reverse_direction", "freeze_length", "freeze_batch", "zero_initial_state"),

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.models import variants
 from rnnbench.models.variants import Options
+from tests.helpers.tiers import examples
 
 NAMES = (
     "elman",
@@ -62,7 +63,7 @@ def test_listing_does_not_import_torch():
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     sizes=st.tuples(st.integers(1, 9), st.integers(1, 20)),
     layers=st.integers(1, 3),
