@@ -22,7 +22,7 @@ full: $(VENV)/.installed-dev
 engines: $(VENV)/.installed-dev
 	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[dev,engines]"
 	$(RUN) -m pytest -n auto --dist loadgroup tests/checking/test_conformance.py \
-		tests/formats/test_portable.py tests/formats/test_ragged.py \
+		tests/formats/test_portable_engines.py tests/formats/test_ragged.py \
 		tests/runtimes/test_engine_runtimes.py tests/runtimes/test_runtimes.py \
 		tests/benchmarking/test_bench.py
 
