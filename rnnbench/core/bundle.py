@@ -11,7 +11,7 @@ from typing import Any
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import TensorSpec
 
-SCHEMA = 1
+SCHEMA = 1  # of the manifest: grows when a reader of the one before could not read it rightly
 PRODUCER = "rnnbench"
 MANIFEST = "manifest.json"
 CASES = "cases.npz"
@@ -195,9 +195,10 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise _damaged(path, f"manifest.json cannot be read ({one_line(error)})") from None
     if not isinstance(manifest, dict) or manifest.get("producer") != PRODUCER:
         raise RnnbenchError(f"{file} was not written by rnnbench: give a folder that it exported")
-    if manifest.get("schema") != SCHEMA:
+    schema = manifest.get("schema", 1)  # one that does not say was written before it was said
+    if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
         raise RnnbenchError(
-            f"{path} has schema {manifest.get('schema')!r}, and this rnnbench reads {SCHEMA}: "
+            f"{path} has schema {schema!r}, and this rnnbench reads {SCHEMA}: "
             "export the model again, or use the rnnbench that wrote it"
         )
     for key, kind in _NEEDED.items():

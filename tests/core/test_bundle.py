@@ -50,7 +50,9 @@ def test_a_bundle_says_what_was_written(bundle):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema": 2}, "has schema 2, and this rnnbench reads 1"),
+        ({"schema": 2}, "has schema 2, and this rnnbench reads 1: export the model again, or use"),
+        ({"schema": 0}, "has schema 0, and this rnnbench reads 1"),
+        ({"schema": "1"}, "has schema '1', and this rnnbench reads 1"),
         ({"producer": "other"}, "was not written by rnnbench"),
         ({"inputs": "x"}, "no proper 'inputs'"),
         ({"inputs": [{"name": "x"}]}, "an input is declared wrong"),
@@ -66,6 +68,13 @@ def test_a_wrong_manifest_is_one_line(bundle, changes, message):
         Bundle.open(bundle.path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_manifest_that_says_no_schema_is_of_the_first(bundle):
+    written = json.loads((bundle.path / "manifest.json").read_text())
+    assert written.pop("schema") == 1
+    (bundle.path / "manifest.json").write_text(json.dumps(written))
+    assert Bundle.open(bundle.path).inputs == bundle.inputs
 
 
 @pytest.mark.parametrize(
