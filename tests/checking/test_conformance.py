@@ -12,7 +12,6 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
 from rnnbench.cases.cases import Case, layout_of, read_cases
 from rnnbench.cases.golden import golden_cases
@@ -55,10 +54,10 @@ def run(*words):
 
 
 @pytest.fixture(scope="module")
-def both_ways(tmp_path_factory):
+def both_ways(shared):
     """A bidirectional LSTM: emx is silently wrong with it, tract panics, both as it is only."""
     model = variants.model("lstm", Options(4, 8, 1, bidirectional=True), bundle_name="both-ways")
-    return rnnbench.export(model, ("onnx",), tmp_path_factory.mktemp("both"))
+    return shared.export("both-ways", lambda: model, ("onnx",))
 
 
 class Packed(torch.nn.Module):
@@ -75,7 +74,7 @@ class Packed(torch.nn.Module):
 
 
 @pytest.fixture(scope="module")
-def ragged(tmp_path_factory):
+def ragged(shared):
     """OpenVINO gives a wrong last state of it, without a word."""
     torch.manual_seed(0)
     inputs = (
@@ -84,7 +83,7 @@ def ragged(tmp_path_factory):
         TensorSpec("h0", (1, "batch", 6), role="state"),
     )
     model = Model(Packed(), inputs, ("y", "hn"), {"h0": "hn"}, name="ragged")
-    return rnnbench.export(model, ("onnx",), tmp_path_factory.mktemp("ragged"))
+    return shared.export("ragged-of-conformance", lambda: model, ("onnx",))
 
 
 # -- the engines ----------------------------------------------------------------------------------
@@ -92,12 +91,13 @@ def ragged(tmp_path_factory):
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("engine", runtimes.engines())
-def test_an_engine_is_right_at_once_and_streamed(task_bundles, engine, name, tmp_path):
+def test_an_engine_is_right_at_once_and_streamed(task_bundles, engine, name, shared):
     need(engine)
     bundle, known = task_bundles[name], list(forms(engine))
     formats = tuple(dict.fromkeys(forms(engine).values()))
     if not set(formats) & set(bundle.artifacts):
-        bundle = task_models.export(name, tmp_path, formats)
+        key = "-".join(("task", name, *formats))
+        bundle = shared.export(key, lambda: task_models.model(name), formats)
     profiles = known if engine in IN_TEST_EXTRA else [engine if engine in known else known[-1]]
     pinned = "pinned" in runtimes.get(engine).modes and engine not in IN_TEST_EXTRA
     rows = conform(bundle, engines=[f"{engine}:pinned" if pinned else engine], profiles=profiles)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-import rnnbench
 from rnnbench import Model, TensorSpec
 from rnnbench.cases.cases import plan_cases, write_cases
 from rnnbench.checking.check import check
@@ -41,7 +40,7 @@ class Packed(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory):
+def packed(shared):
     inputs = (
         TensorSpec("x", ("time", "batch", 5)),
         TensorSpec("lengths", ("batch",), "int64", role="lengths"),
@@ -49,7 +48,7 @@ def packed(tmp_path_factory):
     )
     model = Model(Packed(), inputs, ("y", "hn"), states={"h0": "hn"})
     formats = ("onnx", "torchscript")
-    return model, rnnbench.export(model, formats=formats, out=tmp_path_factory.mktemp("packed"))
+    return model, shared.export("packed of mutations", lambda: model, formats)
 
 
 @pytest.fixture(params=NAMES)

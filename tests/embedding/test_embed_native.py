@@ -45,9 +45,10 @@ int main(void) {
 """
 
 
-def bundle_of(out):
+@pytest.fixture(scope="module")
+def weather(shared):
     model = variants.model("lstm", Options(4, 8, 2, output_size=1), bundle_name="weather-lstm")
-    return rnnbench.export(model, ("onnx",), out)
+    return shared.export("weather of native", lambda: model, ("onnx",))
 
 
 class Ragged(torch.nn.Module):
@@ -88,10 +89,10 @@ def root(onnxruntime_root, tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def project(request, root, tmp_path_factory):
+def project(request, root, weather, tmp_path_factory):
     """Built by the one line of the README."""
     folder = tmp_path_factory.mktemp("native")
-    project = embed(bundle_of(folder), find_target(request.param), folder / "a project")
+    project = embed(weather, find_target(request.param), folder / "a project")
     readme = (project / "README.md").read_text("utf-8")
     (line,) = re.findall(r"^c(?:c|\+\+) .*", readme, re.M)
     build = f"{line} -Wall -Wextra -Wpedantic -Werror"
@@ -279,9 +280,9 @@ def test_no_library_and_an_old_one(project, tmp_path):
     assert "install a newer one" in line
 
 
-def test_a_step_in_c_allocates_nothing(root, tmp_path):
+def test_a_step_in_c_allocates_nothing(root, weather, tmp_path):
     """Our own calls are counted by the linker's --wrap; the whole process's bytes do not grow."""
-    project = embed(bundle_of(tmp_path), find_target("c-onnxruntime"), tmp_path / "project")
+    project = embed(weather, find_target("c-onnxruntime"), tmp_path / "project")
     (project / "counting.c").write_text(COUNTING, encoding="utf-8")
     wrapped = [f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc")]
     include = f"{root}/include"

@@ -37,8 +37,8 @@ KINDS = {"c": "c", "cpp": "cpp", "html": "html", "js": "mjs", "python": "py"}
 
 
 @pytest.fixture(scope="session")
-def bundles(tmp_path_factory):
-    out = tmp_path_factory.mktemp("readmes")
+def bundles(shared):
+    torch.manual_seed(0)
     ragged = (
         TensorSpec("ids", ("batch", "time"), "int64", high=7),
         TensorSpec("lengths", ("batch",), "int64", role="lengths"),
@@ -52,7 +52,8 @@ def bundles(tmp_path_factory):
         (variants.model("gru", both, bundle_name="both"), {}),
     ]
     return {
-        model.name: rnnbench.export(model, ("onnx",), out, metadata=said) for model, said in made
+        model.name: shared.export(f"readme {model.name}", lambda m=model: m, ("onnx",), metadata=s)
+        for model, s in made
     }
 
 
@@ -230,13 +231,13 @@ class Typed(torch.nn.Module):
 
 
 @pytest.fixture(scope="session")
-def typed(tmp_path_factory):
+def typed(shared):
     shape = ("time", "batch", 3)
     dtypes = {"x": "float64", "half": "float16", "on": "bool", "ids": "int32"}
     inputs = [TensorSpec(n, shape, d, high=5 if n == "ids" else None) for n, d in dtypes.items()]
     inputs.append(TensorSpec("lengths", ("batch",), "int32", role="lengths"))
     model = Model(Typed().eval(), tuple(inputs), ("best", "y"), name="typed")
-    return rnnbench.export(model, ("onnx",), tmp_path_factory.mktemp("typed"))
+    return shared.export("typed", lambda: model, ("onnx",))
 
 
 @pytest.mark.parametrize("target", TARGETS)

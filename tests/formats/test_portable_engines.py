@@ -40,26 +40,17 @@ def need(engine):
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory):
+def bundles(shared):
     """A name -> its bundle with both forms of ONNX."""
-    known = {}
 
     def get(name, **more):
-        key = (name, *more.items())
-        if key not in known:
-            ids = variants.reads(name) == "ids"
-            loop = more.get("keep_loops", False)
-            sizes = {k: v for k, v in more.items() if k != "keep_loops"}
-            options = variants.Options(5, 4, output_size=4, vocabulary=9 if ids else None, **sizes)
-            model = variants.model(name, options, bundle_name="made")
-            known[key] = rnnbench.export(
-                model,
-                formats=("onnx",),
-                profile="portable",
-                keep_loops=loop,
-                out=tmp_path_factory.mktemp("made"),
-            )
-        return known[key]
+        ids = variants.reads(name) == "ids"
+        loop = more.get("keep_loops", False)
+        sizes = {k: v for k, v in more.items() if k != "keep_loops"}
+        options = variants.Options(5, 4, output_size=4, vocabulary=9 if ids else None, **sizes)
+        model = variants.model(name, options, bundle_name="made")
+        key = f"portable {name} {more}"
+        return shared.export(key, lambda: model, ("onnx",), profile="portable", keep_loops=loop)
 
     return get
 

@@ -13,7 +13,7 @@ from rnnbench.formats.onnx import profiles as portable
 from rnnbench.formats.onnx.editing import recurrent_nodes
 from rnnbench.runtimes.adapters import onnxruntime
 
-pytestmark = pytest.mark.xdist_group("ragged")  # each layer is exported once
+pytestmark = pytest.mark.xdist_group("ragged")  # no process waits for another's export
 H = 4
 
 
@@ -37,7 +37,7 @@ def kind(request):
 
 
 @pytest.fixture(scope="session", params=[False, True], ids=["forward", "bidirectional"])
-def bundle(request, kind, tmp_path_factory):
+def bundle(request, kind, shared):
     torch.manual_seed(0)
     names = ("h", "c") if kind == "LSTM" else ("h",)
     shape = (2 if request.param else 1, "batch", H)
@@ -51,7 +51,7 @@ def bundle(request, kind, tmp_path_factory):
         ("y", *names),
         name="packed",
     )
-    return rnnbench.export(model, formats=("onnx",), out=tmp_path_factory.mktemp("ragged"))
+    return shared.export(f"packed {kind} {request.param}", lambda: model, ("onnx",))
 
 
 def test_a_form_for_engines_has_no_lengths_and_computes_the_same(bundle, tmp_path):

@@ -154,7 +154,7 @@ def test_nothing_is_reported_on_clean_files(variant_bundle, name):
 
 
 @pytest.fixture(scope="session")
-def own_cells(tmp_path_factory):
+def own_cells(shared):
     """Loops over cells that have the products and activations of a GRU, an LSTM, an RNN."""
 
     def export(cell):
@@ -165,8 +165,8 @@ def own_cells(tmp_path_factory):
         )
         finals = {name: f"{name}_last" for name in states}
         model = Model(Stepped(cell()), inputs, ("y", *finals.values()), finals, cell.__name__)
-        out = tmp_path_factory.mktemp("own")
-        return rnnbench.export(model, ("onnx", "torchscript", "pt2"), out)
+        formats = ("onnx", "torchscript", "pt2")
+        return shared.export(f"own {cell.__name__}", lambda: model, formats)
 
     return [export(cell) for cell in (MixedGru, TwoGates, Flipped, PeepholeLstm)]
 

@@ -30,21 +30,14 @@ def need(engine):
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory):
+def bundles(shared):
     """A name -> its bundle with the files that these engines run."""
-    known = {}
 
     def get(name, keep_loops=False):
-        if (name, keep_loops) not in known:
-            model = variants.model(name, variants.Options(5, 4, output_size=3), bundle_name="made")
-            known[name, keep_loops] = rnnbench.export(
-                model,
-                formats=("onnx", "pt2"),
-                profile="ncnn",
-                keep_loops=keep_loops,
-                out=tmp_path_factory.mktemp("made"),
-            )
-        return known[name, keep_loops]
+        model = variants.model(name, variants.Options(5, 4, output_size=3), bundle_name="made")
+        key = f"engines {name} {keep_loops}"
+        options = {"profile": "ncnn", "keep_loops": keep_loops}
+        return shared.export(key, lambda: model, ("onnx", "pt2"), **options)
 
     return get
 
