@@ -65,7 +65,8 @@ def test_every_file_is_the_same(twice):
     assert set(first) == set(second)
     names = {path.name for path in first}
     assert names >= {"manifest.json", "cases.npz", "weights.pt", "model.portable.onnx"}
-    written = {f"model{plugins.load('formats', name).SUFFIX}" for name in plugins.names("formats")}
+    suffixes = {plugins.load("formats", name).FORMAT.suffix for name in plugins.names("formats")}
+    written = {f"model{suffix}" for suffix in suffixes}
     assert written - names == set(EXCEPTIONS), "each format is compared, or named above"
     other = [p for p in first if first[p].read_bytes() != second[p].read_bytes()]
     assert other == [], [unlike(first[p], second[p]) for p in other]
