@@ -79,8 +79,8 @@ def test_inspect(name, format):
     report = rnnbench.inspect(Bundle.open(DATA / "bundles" / name).artifacts[format].path)
     assert report.format == format
     (found,) = report.recurrences
-    kept = {"onnx": "scan", "pt2": "scan", "torchscript": "loop"}[format]
-    assert found.form == (kept if name == "hello-lstm-loop" else "fused")
+    kept = {"onnx": "scan", "pt2": "scan", "torchscript": "while"}[format]
+    assert found.representation == (kept if name == "hello-lstm-loop" else "fused")
 
 
 def test_run(run):
