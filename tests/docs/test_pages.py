@@ -7,11 +7,11 @@ import pytest
 
 import rnnbench
 from rnnbench.core import plugins
-from rnnbench.inspection.inspect import PAGE
+from rnnbench.core.manual import page
 from tests.docs.pages import DOCS, GENERATED, OTHERS, README, ROOT, anchors, blocks, links, pages
 
 WRITTEN = [page for page in pages() if page.name not in GENERATED]
-INSPECT = ROOT / PAGE
+INSPECT = ROOT / page("inspect.md")
 
 
 @pytest.mark.parametrize(
