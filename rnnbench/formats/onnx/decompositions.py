@@ -19,7 +19,10 @@ aten = torch.ops.aten
 
 
 def spell_out(captured: Captured) -> ExportedProgram:
-    """The captured program without those operators."""
+    """The captured program without those operators.
+
+    logcumsumexp(x, 0)  ->  scan(step, [-inf], [x])    with the largest value taken out
+    """
     graph: Any = captured.program.module()
     found = [n for n in graph.graph.nodes if n.target in _SPELLINGS]
     if not found:

@@ -97,7 +97,15 @@ def pack(weights: Weights, kind: str, directions: int) -> tuple[Any, Any, Any]:
 
 
 def replace_recurrences(model: ir.Model) -> None:
-    """Every node of ours becomes one RNN, GRU or LSTM node and what its outputs' layout needs."""
+    """Every node of ours becomes one RNN, GRU or LSTM node and what its outputs' layout needs.
+
+        y [time, batch, hidden], hn [1, batch, hidden] = rnnbench::Recurrence(x, h0, *weights)
+            ->  each [time, 1, batch, hidden], hn = GRU(x, W, R, B, , h0, linear_before_reset=1)
+                y = Squeeze(each, axes=[1])
+
+    Of a bidirectional layer, [time, 2, batch, hidden] is transposed and reshaped to
+    [time, batch, 2 * hidden] instead.
+    """
     for graph in [model.graph, *model.graph.subgraphs()]:
         for node in list(graph):
             if node.domain == _DOMAIN:

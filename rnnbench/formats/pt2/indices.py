@@ -16,6 +16,9 @@ _BY_TENSORS = (aten.index.Tensor, aten.index_put.default)
 def count_from_front(program: ExportedProgram) -> None:
     """Makes every negative index positive, in place: of one element, and of tensors of indices.
 
+        select.int(x [5, 3], 0, -1)  ->  select.int(x, 0, 4)
+        index.Tensor(x, [i])         ->  index.Tensor(x, [remainder(i, 5)])
+
     The program has been decomposed (`run_decompositions`), and its sizes are fixed.
     """
     graph = program.graph

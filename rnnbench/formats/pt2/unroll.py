@@ -55,7 +55,11 @@ def unrolled(program: ExportedProgram, inputs: Sequence[Tensor]) -> ExportedProg
 
 
 def _unroll(module: fx.GraphModule) -> None:
-    """Makes each scan a loop of Python, which a trace unrolls."""
+    """Makes each scan a loop of Python, which a trace unrolls.
+
+    hn, y = scan(step, [h0], [x [2, ...]])
+        ->  h1, y1 = step(h0, x[0]); hn, y2 = step(h1, x[1]); y = stack([y1, y2])
+    """
     for node in module.graph.find_nodes(op="call_function", target=_SCAN):
         node.target = _run_scan
         name = node.args[0].target
@@ -103,6 +107,11 @@ def _loop(
 
 def _unpack(graph: fx.Graph) -> None:
     """Layers over packed rows take padded ones, with the lengths in place of the batch sizes.
+
+        packed, sizes = _pack_padded_sequence(x, lengths)
+        y, hn = gru.data(packed, sizes, h0, ...)
+        padded, n = _pad_packed_sequence(y, sizes)
+            ->  padded, hn = run_ragged(x, lengths, h0, ...)
 
     That the lengths are possible is not asserted any more: engines have no such thing.
     """
