@@ -21,7 +21,9 @@ aten = torch.ops.aten
 def spell_out(captured: Captured) -> ExportedProgram:
     """The captured program without those operators.
 
-    logcumsumexp(x, 0)  ->  scan(step, [-inf], [x])    with the largest value taken out
+    logcumsumexp(x, 0)  ->  scan(step, [-inf], [x])
+
+    A step takes the largest value out before it sums exponentials.
     """
     graph: Any = captured.program.module()
     found = [n for n in graph.graph.nodes if n.target in _SPELLINGS]

@@ -59,6 +59,8 @@ def _unroll(module: fx.GraphModule) -> None:
 
     hn, y = scan(step, [h0], [x [2, ...]])
         ->  h1, y1 = step(h0, x[0]); hn, y2 = step(h1, x[1]); y = stack([y1, y2])
+
+    The program keeps its own bodies.
     """
     for node in module.graph.find_nodes(op="call_function", target=_SCAN):
         node.target = _run_scan
