@@ -123,8 +123,10 @@ def _load(path: Path) -> ir.Model:
 def pin(model: ir.Model, sizes: Mapping[str, int]) -> None:
     """Fixes dimensions, does the rewrites of the file's profile, and folds what is known then.
 
-    x [time, batch, 5]; Shape(x) -> Gather(0) -> Range(0, n, 1)     with time=3, batch=1
-        ->  x [3, 1, 5]; [0, 1, 2]
+        x [time, batch, 5]; Shape(x) -> Gather(0) -> Range(0, n, 1)     with time=3, batch=1
+            ->  x [3, 1, 5]; [0, 1, 2]
+
+    A dimension that is not named stays what it is.
     """
     profile = profiles().get(model.metadata_props.get(PROFILE, ""), Profile())
     forget_shapes(model)
