@@ -21,7 +21,7 @@ aten = torch.ops.aten
 def spell_out(captured: Captured) -> ExportedProgram:
     """The captured program without those operators.
 
-    logcumsumexp(x, 0)  ->  scan(step, [-inf], [x])
+        logcumsumexp(x, 0)  ->  scan(step, [-inf], [x])
 
     A step takes the largest value out before it sums exponentials.
     """

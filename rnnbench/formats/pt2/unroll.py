@@ -57,8 +57,8 @@ def unrolled(program: ExportedProgram, inputs: Sequence[Tensor]) -> ExportedProg
 def _unroll(module: fx.GraphModule) -> None:
     """Makes each scan a loop of Python, which a trace unrolls.
 
-    hn, y = scan(step, [h0], [x [2, ...]])
-        ->  h1, y1 = step(h0, x[0]); hn, y2 = step(h1, x[1]); y = stack([y1, y2])
+        hn, y = scan(step, [h0], [x [2, ...]])
+            ->  h1, y1 = step(h0, x[0]); hn, y2 = step(h1, x[1]); y = stack([y1, y2])
 
     The program keeps its own bodies.
     """
