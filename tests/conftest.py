@@ -29,8 +29,8 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     """What is marked `full` runs with --full alone."""
     if not config.getoption("--full"):
-        left = [item for item in items if "full" in item.keywords]
-        items[:] = [item for item in items if "full" not in item.keywords]
+        left = [item for item in items if item.get_closest_marker("full")]
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=left)
 
 
