@@ -16,7 +16,7 @@ from conftest import Keep
 from torch.utils.benchmark import Timer
 
 from rnnbench.benchmarking.measuring.artifacts import Artifacts
-from rnnbench.benchmarking.measuring.measure import inference
+from rnnbench.benchmarking.measuring.inference_mode import inference_mode
 from rnnbench.benchmarking.measuring.paired import Compared, compared
 from rnnbench.benchmarking.measuring.sampling import Effort, sample
 from rnnbench.benchmarking.plan import Conditions, Implementation
@@ -28,7 +28,7 @@ CONDITIONS = Conditions(hidden=128, layers=1, time=32)
 
 @pytest.fixture(autouse=True)
 def _inference() -> Iterator[None]:
-    with inference(1):
+    with inference_mode(1):
         yield
 
 

@@ -1,8 +1,12 @@
 """Bundles that several files test, and what the tests say at their end."""
 
 import functools
+import gc
 import os
 import sys
+
+# A core for each process of pytest-xdist: threads of OpenMP that wait for one another burn it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
@@ -50,6 +54,12 @@ def pytest_collection():
         built = nn.Module.__init__
         patch.setattr(nn.Module, "__init__", guarded)
         return (yield)
+
+
+def pytest_collection_finish():
+    """What is there stays for the whole run: the collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -282,7 +282,9 @@ def test_targets_and_engines_in_one_matrix_and_as_json(task_bundles):
     words += ["--target", "python-onnxruntime", "--engine", "tract", "--profile", "plain"]
     code, text = run(*words, "--json")
     assert code == 0
-    rows = json.loads(text)
+    document = json.loads(text)
+    assert (document["schema"], document["ok"]) == ("rnnbench-conform-1", not code)
+    rows = document["rows"]
     assert [(row["model"], row["target"], row["profile"]) for row in rows] == [
         (name, *what) for name in names for what in (("python-onnxruntime", ""), ("tract", "plain"))
     ]

@@ -96,7 +96,7 @@ def test_list_says_why_something_is_not_available(run, monkeypatch):
     code, out, _ = run("list", "runtimes")
     assert code == 0
     assert "not available: install it" in out
-    items = json.loads(run("list", "runtimes", "--json")[1])
+    items = json.loads(run("list", "runtimes", "--json")[1])["items"]
     found = {item["name"]: item for item in items}
     assert found["onnxruntime"]["reason"] == "install it"
     assert not found["onnxruntime"]["available"]
@@ -104,7 +104,7 @@ def test_list_says_why_something_is_not_available(run, monkeypatch):
 
 
 def test_list_of_some_kinds(run):
-    items = json.loads(run("list", "tasks", "--json")[1])
+    items = json.loads(run("list", "tasks", "--json")[1])["items"]
     assert [item["name"] for item in items] == ["hello", "stocks", "text", "weather"]
     assert all(item["kind"] == "tasks" and item["description"] for item in items)
 
@@ -124,7 +124,7 @@ def test_train_shows_each_epoch_on_stderr_and_the_metrics_on_stdout(run, tmp_pat
     code, out, err = run("train", "elman", "--json")  # resumes, and has nothing left to do
     assert code == 0
     assert "epoch" not in err
-    (model,) = json.loads(out)
+    (model,) = json.loads(out)["models"]
     assert model["metrics"]["predicted"] == "ohlol"
 
 

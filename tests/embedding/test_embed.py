@@ -177,7 +177,7 @@ def test_the_targets_are_listed_with_what_they_need():
         line = next(line for line in out.splitlines() if line.startswith(f"{name} "))
         assert target.needs in line
     _, text = run(embed_command, "--list", "--json")
-    assert [row["target"] for row in json.loads(text)] == list(TARGETS)
+    assert [row["target"] for row in json.loads(text)["targets"]] == list(TARGETS)
 
 
 def test_a_project_is_complete_and_is_not_overwritten(task_bundles, tmp_path):
@@ -287,7 +287,7 @@ def test_a_result_of_another_runtime_joins_the_table(task_bundles, tmp_path):
     file.write_text(json.dumps(said | {"rows": [row | {"error": None}]}))
     code, out = run(conform_command, task_bundles["text-gru"].path, "--result", file, "--json")
     assert code == 1
-    assert json.loads(out)[0]["worst_error"] == "inf"
+    assert json.loads(out)["rows"][0]["worst_error"] == "inf"
     file.write_text("{}")
     with pytest.raises(RnnbenchError, match="is no result file"):
         run(conform_command, task_bundles["text-gru"].path, "--result", file)

@@ -147,7 +147,7 @@ def test_an_npz_gives_every_output_and_states_start_at_zero(sessions, tmp_path):
         for name, array in expected.items():
             np.testing.assert_array_equal(saved[name], array)
     assert said.text.startswith("y float32[3, 2, 4]\n")
-    assert said.values["hn"]["shape"] == [1, 2, 4]
+    assert said.values["outputs"]["hn"]["shape"] == [1, 2, 4]
     assert list(tmp_path.glob(".*")) == []
 
 
