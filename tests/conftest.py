@@ -60,6 +60,7 @@ def pytest_collection_finish():
     """What is there stays for the whole run: the collector need not look at it again and again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(100_000, 20, 20)  # a trace makes many objects, and hardly any garbage
 
 
 @pytest.fixture(autouse=True)
