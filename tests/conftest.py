@@ -17,6 +17,8 @@ from tests.helpers import task_models, tiers
 from tests.helpers.onnxruntime_headers import headers
 from tests.helpers.shared import Shared, once_per_process
 
+gc.set_threshold(100_000, 20, 20)  # a trace makes many objects, and hardly any garbage
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -60,7 +62,6 @@ def pytest_collection_finish():
     """What is there stays for the whole run: the collector need not look at it again and again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 20)  # a trace makes many objects, and hardly any garbage
 
 
 @pytest.fixture(autouse=True)
