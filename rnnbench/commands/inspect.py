@@ -35,8 +35,10 @@ def command(files: tuple[str, ...], diff: bool, as_json: bool) -> int:
         else:
             print_table(["differs", *files], rows)
         return DIFFERS if rows else FINE
+    fine = all(report.ok for report in reports)
     if as_json:
-        print_json(document("inspect", {"files": [report.to_json() for report in reports]}))
+        entries = [report.to_json() for report in reports]
+        print_json(document("inspect", {"files": entries}, ok=fine))
     else:
         click.echo("\n\n".join(map(format_inspection, reports)))
-    return FINE if all(report.ok for report in reports) else DIFFERS
+    return FINE if fine else DIFFERS

@@ -344,7 +344,9 @@ def test_on_the_command_line(tmp_path, capsys):
     assert "no hazards" in text.out
     code, text = run(capsys, clean, damaged, "--json")
     assert code == 1
-    assert [r["hazards"] == [] for r in json.loads(text.out)["files"]] == [True, False]
+    document = json.loads(text.out)
+    assert (document["schema"], document["ok"]) == ("rnnbench-inspect-1", False)
+    assert [r["hazards"] == [] for r in document["files"]] == [True, False]
     code, text = run(capsys, damaged)
     assert text.out.splitlines()[-1] == "more: docs/inspect.md#layout"
     assert "pitfall" not in text.out
