@@ -1,7 +1,8 @@
 """One artifact in one runtime, in a process of its own: an abort or a hang stays in it.
 
-The child is `python -m rnnbench.runtimes.worker`. Some runtimes abort the process on an empty batch
-(onnxruntime), panic (tract) or never return; and a foreign TorchScript or .pt2 file is a program.
+The child is `python -m rnnbench.runtimes.worker`, or, where it needs torch, a fork of a process
+that has it (`forkserver.py`). Some runtimes abort the process on an empty batch (onnxruntime),
+panic (tract) or never return; and a foreign TorchScript or .pt2 file is a program.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from rnnbench import runtimes
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Arrays
 from rnnbench.core.signature import Signature
+from rnnbench.runtimes import forkserver
 from rnnbench.runtimes.job import Job, load, signature
 from rnnbench.runtimes.messages import receive, send
 
@@ -65,7 +68,7 @@ class Worker:
         self.job = job
         self._seconds = seconds
         self._memory = memory
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | forkserver.Fork | None = None
         self._dead = False
         self._said: Any = None  # what the runtime prints, in a file that needs no reader
 
@@ -119,9 +122,10 @@ class Worker:
         if self._dead:
             raise WorkerError("stopped")
         job = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.job).items()}
+        words = [json.dumps(job), str(self._memory)]
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", _MODULE, json.dumps(job), str(self._memory)],
+        self._process = self._forked(words) or subprocess.Popen(
+            [sys.executable, "-P", "-m", _MODULE, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
@@ -135,6 +139,13 @@ class Worker:
         except BaseException:
             self.close()
             raise
+
+    def _forked(self, words: list[str]) -> forkserver.Fork | None:
+        """The process as a fork of one that has torch, where it needs torch and there is one."""
+        requires = runtimes.get(self.job.runtime).requires
+        if not forkserver.serves(requires, self.job.device):
+            return None
+        return forkserver.fork(words, self.job.format, self._said.fileno())
 
     def _exchange(self, header: dict[str, Any] | None, arrays: Arrays | None = None) -> _Answer:
         """Sends a request, unless it is the first answer that is waited for, and reads."""
@@ -200,7 +211,7 @@ def _name_of(code: int) -> str:
         return f"signal {-code}"
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: subprocess.Popen[bytes] | forkserver.Fork) -> None:
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (AttributeError, PermissionError):  # Windows; a group that is being taken down
@@ -209,7 +220,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         pass
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes] | forkserver.Fork) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     with contextlib.suppress(OSError):

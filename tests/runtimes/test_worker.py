@@ -249,9 +249,19 @@ def test_what_cannot_be_loaded_is_one_line(bundle, tmp_path):
         worker.signature()
 
 
-def test_a_crash_while_loading_is_a_worker_error(bundle):
+class Heavy(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1000, 10_000))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.weight[0, 0]
+
+
+def test_a_crash_while_loading_is_a_worker_error(tmp_path):
+    heavy = scripted(Heavy(), tmp_path / "heavy.ts")  # torch itself, a fork may have already
     with pytest.raises(WorkerError, match=r"out of memory \(limit 0\.0 GB\)|SIG|exit code"):
-        Worker(job(bundle, "torchscript", "torchscript"), memory=2**22).__enter__()
+        Worker(heavy, memory=2**22).__enter__()
 
 
 def test_no_process_is_left(bundle):

@@ -1,0 +1,255 @@
+"""Processes that have torch already: each is a fork of a server that has imported it, and no more.
+
+Importing torch takes a worker longer than all the rest. The server is `python -m
+rnnbench.runtimes.forkserver`; it starts with the first job that needs torch, starts no thread, and
+ends with the process that asked for it. A fork takes over that process's environment, folder and
+import path, so that it loads what a process of its own would.
+
+    parent                                      server                        fork
+    {"words", "environment", ...}, 4 pipes  ->  fork()                    ->  main(words)
+    pid                                     <-
+    exit code (the fourth pipe)             <-  waitpid(pid)              <-  ends
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import importlib
+import io
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+_MODULE = __spec__.name
+_WORKER = "rnnbench.runtimes.worker"
+# format -> what torch imports to load it. Tried on torch 2.13.
+_PRELOADED = {"pt2": ("torch.export._unlift",)}
+# Libraries read these when they are loaded: a server that has others is of no use.
+_READ_EARLY = ("LD_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ATEN_", "PYTORCH_", "TORCH")
+_PIPES = 4
+_SECONDS = 120.0  # for importing torch from a cold disk
+
+
+def serves(requires: Iterable[str], device: str) -> bool:
+    """Whether a job's process may be a fork.
+
+    Args:
+        requires: the modules that the job's runtime needs.
+        device: the job's. A driver does not outlive a fork.
+    """
+    return sys.platform == "linux" and device == "cpu" and "torch" in requires
+
+
+class Fork:
+    """A process that the server forked; what `subprocess.Popen` has of it is called the same."""
+
+    def __init__(self, pid: int, stdin: int, stdout: int, ended: int) -> None:
+        self.pid = pid
+        self.stdin: BinaryIO = os.fdopen(stdin, "wb")
+        self.stdout: BinaryIO = os.fdopen(stdout, "rb")
+        self._ended = ended
+        self._code: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once it has ended; that of a signal is negative.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs.
+        """
+        if self._code is None:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._ended, selectors.EVENT_READ)
+                if not selector.select(timeout):
+                    raise subprocess.TimeoutExpired(_WORKER, timeout or 0.0)
+            said = os.read(self._ended, 16)
+            os.close(self._ended)
+            self._code = int(said) if said else -signal.SIGKILL  # the server is gone, too
+        return self._code
+
+    def kill(self) -> None:
+        """Ends it at once, with all that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+class _Server:
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                # numpy's own threads would start when it is imported
+                env={"OPENBLAS_NUM_THREADS": "1", **_environment()},
+                start_new_session=True,  # Ctrl-C in a terminal is for the process that asked
+            )
+        self._channel = ours
+        self._channel.settimeout(_SECONDS)
+
+    def fork(self, words: list[str], format: str, stderr: int) -> Fork:
+        """A new process; raises OSError where the server has died."""
+        request = {
+            "words": words,
+            "preload": _PRELOADED.get(format, ()),
+            "environment": _environment(),
+            "folder": str(Path.cwd()),
+            "path": sys.path,
+        }
+        text = json.dumps(request).encode()
+        pipes = [os.pipe() for _ in range(3)]  # stdin, stdout, the exit code
+        (stdin, to), (read, stdout), (ended, code) = pipes
+        try:
+            head = len(text).to_bytes(8, "little")
+            socket.send_fds(self._channel, [head], [stdin, stdout, stderr, code])
+            self._channel.sendall(text)
+            pid = int.from_bytes(_received(self._channel, 8), "little")
+        except BaseException:
+            for fd in (to, read, ended):
+                os.close(fd)
+            raise
+        finally:
+            for fd in (stdin, stdout, code):
+                os.close(fd)
+        return Fork(pid, to, read, ended)
+
+    def close(self) -> None:
+        self._channel.close()
+        self._process.wait()
+
+
+_lock = threading.Lock()
+_server: tuple[int, dict[str, str], _Server] | None = None
+
+
+def fork(words: list[str], format: str, stderr: int) -> Fork | None:
+    """A process that runs a worker; None where there is no server to be had.
+
+    Args:
+        words: the worker's arguments.
+        format: of the job.
+        stderr: the file that gets what it prints.
+    """
+    global _server
+    early = {k: v for k, v in os.environ.items() if k.startswith(_READ_EARLY)}
+    with _lock:  # a question and its answer are one
+        if _server is not None and _server[:2] != (os.getpid(), early):
+            _stop()
+        try:
+            if _server is None:
+                _server = os.getpid(), early, _Server()
+            return _server[2].fork(words, format, stderr)
+        except OSError:
+            _stop()
+            return None
+
+
+@atexit.register
+def _stop() -> None:
+    global _server
+    before, _server = _server, None
+    if before is not None and before[0] == os.getpid():
+        before[2].close()
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.curdir for p in sys.path)}
+
+
+def _received(channel: socket.socket, size: int) -> bytes:
+    """So many bytes; raises OSError where the other end is closed."""
+    buffer = io.BytesIO()
+    while buffer.tell() < size:
+        part = channel.recv(size - buffer.tell())
+        if not part:
+            raise OSError("the other end is closed")
+        buffer.write(part)
+    return buffer.getvalue()
+
+
+# -- the server -----------------------------------------------------------------------------------
+
+
+def serve(channel: socket.socket) -> None:
+    """Forks for whoever asks, until nobody can any more."""
+    import torch  # noqa: F401
+
+    worker = importlib.import_module(_WORKER)
+    gc.collect()
+    gc.freeze()  # a collection in a fork would copy all of it
+    with selectors.DefaultSelector() as selector:
+        selector.register(channel, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is not channel:
+                    pid, code = key.data
+                    selector.unregister(key.fileobj)
+                    os.close(key.fd)
+                    _tell(code, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                    continue
+                head, fds, _, _ = socket.recv_fds(channel, 8, _PIPES)
+                if not head:
+                    return
+                request = json.loads(_received(channel, int.from_bytes(head, "little")))
+                for module in request["preload"]:
+                    importlib.import_module(module)
+                pid = _fork(request, fds, worker.main, [channel, selector])
+                for fd in fds[:3]:
+                    os.close(fd)
+                selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, fds[3]))
+                channel.sendall(pid.to_bytes(8, "little"))
+
+
+def _fork(request: Mapping[str, Any], fds: list[int], main: Any, close: list[Any]) -> int:
+    pid = os.fork()
+    if pid:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.setpgid(pid, pid)  # as below: whoever is first
+        return pid
+    code = 1
+    try:
+        with contextlib.suppress(OSError):
+            os.setpgid(0, 0)
+        for here, fd in enumerate(fds[:3]):
+            os.dup2(fd, here)
+        for each in close:
+            each.close()
+        os.closerange(3, max(fds) + 1)
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        os.chdir(request["folder"])
+        sys.path[:] = request["path"]
+        main(request["words"])
+        atexit._run_exitfuncs()  # removes temporary files
+        code = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _tell(pipe: int, code: int) -> None:
+    with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+        os.write(pipe, str(code).encode())
+    os.close(pipe)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,111 @@
+"""Workers that are forks of a process with torch: the same results, and no more in common."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnnbench.runtimes import forkserver
+from rnnbench.runtimes.worker import Worker, WorkerError
+from tests.helpers import handmade
+from tests.runtimes.test_worker import inputs, job
+
+pytestmark = pytest.mark.skipif(
+    not forkserver.serves(("torch",), "cpu"), reason="there is no fork server here"
+)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return handmade.make_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+def server():
+    """The process that forks for this one."""
+    return forkserver._server[2]._process
+
+
+def test_what_needs_torch_on_the_cpu_is_forked(bundle):
+    with Worker(job(bundle)) as worker:
+        assert isinstance(worker._process, subprocess.Popen)
+    assert not forkserver.serves(("onnxruntime",), "cpu")
+    assert not forkserver.serves(("torch",), "cuda")
+    with Worker(job(bundle, "torchscript", "torchscript")) as worker:
+        assert isinstance(worker._process, forkserver.Fork)
+
+
+@pytest.mark.parametrize("format", ["eager", "torchscript", "pt2"])
+def test_a_fork_gives_what_a_process_of_its_own_gives(bundle, variant_bundle, monkeypatch, format):
+    if format == "pt2":
+        bundle = variant_bundle("gru")[1]
+    rng = np.random.default_rng(0)
+    given = {spec.name: _drawn(rng, spec.shape) for spec in bundle.inputs}
+    with Worker(job(bundle, format, format)) as first, Worker(job(bundle, format, format)) as other:
+        assert isinstance(first._process, forkserver.Fork)
+        forked = [first(given), other(given)]
+    monkeypatch.setattr(forkserver, "fork", lambda *_: None)
+    with Worker(job(bundle, format, format)) as worker:
+        assert isinstance(worker._process, subprocess.Popen)
+        alone = worker(given)
+    for outputs in forked:
+        assert list(outputs) == list(alone)
+        for name, array in alone.items():
+            np.testing.assert_array_equal(outputs[name], array)
+
+
+def _drawn(rng, shape):
+    sizes = [3 if isinstance(size, str) else size for size in shape]
+    return rng.standard_normal(sizes).astype(np.float32)
+
+
+def test_the_server_has_one_thread_and_serves_again(bundle):
+    torchscript = job(bundle, "torchscript", "torchscript")
+    with Worker(torchscript) as first:
+        pid = server().pid
+        assert len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
+        with Worker(torchscript) as second:
+            assert server().pid == pid
+            os.kill(first._process.pid, signal.SIGKILL)
+            with pytest.raises(WorkerError) as caught:
+                first(inputs())
+            assert caught.value.reason == "SIGKILL"
+            assert second(inputs())["y"].shape == (7, 2, 4)
+
+
+def test_a_server_that_was_killed_is_started_again(bundle):
+    torchscript = job(bundle, "torchscript", "torchscript")
+    with Worker(torchscript) as worker:
+        before = server()
+        before.kill()
+        before.wait()
+        assert worker(inputs())["y"].shape == (7, 2, 4)
+    for _ in range(2):  # the first one finds out, and runs in a process of its own
+        with Worker(torchscript) as worker:
+            assert worker(inputs())["y"].shape == (7, 2, 4)
+    assert isinstance(worker._process, type(None))
+    assert server().pid != before.pid
+
+
+def test_a_fork_is_where_this_process_is_now(bundle, monkeypatch):
+    torchscript = job(bundle, "torchscript", "torchscript")
+    with Worker(torchscript):
+        before = server().pid
+    monkeypatch.chdir(torchscript.path.parent)
+    here = job(bundle, "torchscript", "torchscript")
+    here = type(here)("torchscript", "torchscript", Path(torchscript.path.name), None)
+    with Worker(here) as worker:
+        assert server().pid == before
+        assert set(worker.signature().to_json()) >= {"inputs"}
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # read when torch is imported
+    with Worker(torchscript):
+        assert server().pid != before
+
+
+def test_a_server_that_fails_is_done_without(bundle, monkeypatch):
+    monkeypatch.setattr(forkserver, "_PRELOADED", {"torchscript": ("no.such.module",)})
+    with Worker(job(bundle, "torchscript", "torchscript")) as worker:
+        assert isinstance(worker._process, subprocess.Popen)
+        assert worker(inputs())["y"].shape == (7, 2, 4)
