@@ -26,6 +26,8 @@ from torch import fx
 from torch.export import ExportedProgram
 
 from rnnbench.capture.operators.recurrence import num_directions, recurrence
+from rnnbench.capture.source_lines import source_line
+from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.known_warnings import export_warnings
 
 aten = torch.ops.aten
@@ -59,6 +61,8 @@ def lower(program: ExportedProgram) -> ExportedProgram:
     new = graph.output(values)
     new.meta = copy.copy(old.meta)
     root = fx.GraphModule(program.graph_module, graph)
+    for name in _bodies_with_recurrences(root):
+        _lower_body(root, name)
     with export_warnings():
         signature = copy.deepcopy(program.graph_signature)
         calls = copy.deepcopy(program.module_call_graph)
@@ -77,7 +81,52 @@ def lower(program: ExportedProgram) -> ExportedProgram:
         program.constants,
     )
     lowered._guards_code = []  # see _from_one; tried on torch 2.11 to 2.13
+    refuse_own_operators(lowered.graph_module)
     return lowered
+
+
+def refuse_own_operators(module: torch.nn.Module) -> None:
+    """A file with an operator of ours would not load where rnnbench is not.
+
+    Raises:
+        RnnbenchError: there is one.
+    """
+    for part in module.modules():
+        for node in part.graph.nodes if isinstance(part, fx.GraphModule) else ():
+            if getattr(node.target, "namespace", "") == "rnnbench":
+                where = f" at {source_line(node)}" if source_line(node) else ""
+                raise RnnbenchError(
+                    f"the program holds {node.target}{where}, an operator that only rnnbench has: "
+                    "nothing is written"
+                )
+
+
+def _bodies_with_recurrences(root: fx.GraphModule) -> list[str]:
+    """The bodies of scans and branches that hold a recurrence, at any depth."""
+    return [
+        name
+        for name, body in root.named_children()
+        if isinstance(body, fx.GraphModule)
+        and any(
+            node.target is recurrence
+            for part in body.modules()
+            if isinstance(part, fx.GraphModule)
+            for node in part.graph.nodes
+        )
+    ]
+
+
+def _lower_body(owner: fx.GraphModule, name: str) -> None:
+    """A copy of a body, lowered, in its place: the program that was given keeps the other."""
+    before: Any = owner.get_submodule(name)
+    body = fx.GraphModule(before, copy.deepcopy(before.graph))
+    for inner in _bodies_with_recurrences(body):
+        _lower_body(body, inner)
+    for node in list(body.graph.find_nodes(op="call_function", target=recurrence)):
+        _Lowering(body.graph, node).rewrite()
+    body.graph.lint()
+    body.recompile()
+    setattr(owner, name, body)
 
 
 def _from_one(sizes: Any) -> Any:
