@@ -25,6 +25,7 @@ from rnnbench.capture.simplify import (
     per_step_reads,
 )
 from rnnbench.capture.source_lines import source_line
+from rnnbench.capture.splits import split_by_slices
 from rnnbench.capture.tracing.branches import explain_unproved
 from rnnbench.capture.tracing.prove import Proof, Unproved
 from rnnbench.capture.tracing.sizes import traced_sizes
@@ -108,6 +109,8 @@ def _finish(
     """Simplifies the graph, proves it, exports it for good, and proves what came out."""
     fold_constants(graph)
     drop_zero_states(graph.graph)
+    split_by_slices(graph.graph)
+    graph.recompile()
     proof = Proof(model, dims, conditions)
     proof.compare(graph.forward)  # a call would print what it raises
     recurrences = _recurrences(graph) + tuple(loops)
