@@ -26,9 +26,11 @@ from torch._subclasses import FakeTensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torch.overrides import TorchFunctionMode
 
+from rnnbench.capture.tracing.constants import ASKED, Constants
 from rnnbench.capture.tracing.packing import Packing, padded_again
 from rnnbench.capture.tracing.run_layers import run_layers
 from rnnbench.capture.tracing.scripted import scripts_standing_in
+from rnnbench.capture.tracing.symbolic_len import symbolic_len
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.recurrence import KINDS
 
@@ -58,8 +60,9 @@ class Listed:
 class _Intercept(TorchFunctionMode):
     """Sends calls of the fused functions and of packing to their stand-ins."""
 
-    def __init__(self, packing: Packing) -> None:
+    def __init__(self, packing: Packing, constants: Constants) -> None:
         super().__init__()
+        self._constants = constants
         self._instead: dict[Any, Callable[..., Any]] = {
             _DATA: torch.Tensor.detach,  # `x.data` leaves the trace; what is written must not
             torch._pack_padded_sequence: packing.pack,
@@ -74,7 +77,16 @@ class _Intercept(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        return (self._stand_in(func, args, kwargs) or func)(*args, **kwargs)
+        if func in ASKED:
+            known, answer = self._constants.ask(func, args[0])
+            if known:
+                return answer
+        stand_in = self._stand_in(func, args, kwargs)
+        if stand_in is not None:
+            return stand_in(*args, **kwargs)
+        result = func(*args, **kwargs)
+        self._constants.note(func, args, kwargs, result)
+        return result
 
     def _stand_in(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -126,7 +138,7 @@ def standing_in(root: nn.Module) -> Iterator[None]:
     Args:
         root: the module that is traced; scripted modules in it are run as if they were Python.
     """
-    packing = Packing()
+    packing, constants = Packing(), Constants(root)
     originals = {layer: layer.forward for layer in _LAYERS}
     tolist = FakeTensor.tolist
     unpacking = pad_packed_sequence.__code__
@@ -139,13 +151,17 @@ def standing_in(root: nn.Module) -> Iterator[None]:
 
         return forward
 
+    def listed(x: Tensor) -> Any:
+        known, answer = constants.ask(torch.Tensor.tolist, x)
+        return answer if known else _listed(x)
+
     try:
         for layer, original in originals.items():
             layer.forward = wrap(original)
-        FakeTensor.tolist = _listed  # type: ignore[method-assign, assignment]
+        FakeTensor.tolist = listed  # type: ignore[method-assign, assignment]
         # The name may have been imported anywhere: the function stays, what it does is exchanged.
         pad_packed_sequence.__code__ = padded_again.__code__
-        with _Intercept(packing), scripts_standing_in(root):
+        with _Intercept(packing, constants), scripts_standing_in(root), symbolic_len(root):
             yield
     finally:
         pad_packed_sequence.__code__ = unpacking
