@@ -6,13 +6,23 @@ is 2, and both `s g` and `g s` repeat. Which of them is a step, the values decid
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Collection, Iterator
 from itertools import count
 from typing import Any
 
 from torch import fx
 
-from rnnbench.capture.loops.steps import Block, NoLoop, analyse, arguments
+from rnnbench.capture.graph_edit import new_node
+from rnnbench.capture.loops.steps import (
+    Block,
+    NoLoop,
+    analyse,
+    arguments,
+    index_at,
+    same_value,
+)
 from rnnbench.core.repeats import FEWEST_STEPS, find_regions
 
 
@@ -53,8 +63,58 @@ def find_blocks(graph: fx.Graph) -> Iterator[Block]:
     nodes = [n for n in graph.nodes if n.op == "call_function"]
     for length, period, start in find_regions([_token(n) for n in nodes]):
         block = _best_rotation(nodes, start, length, period)
-        if block is not None:
-            yield block
+        if block is not None and _stands_alone(nodes, block):
+            yield _with_parts(graph, block)
+
+
+def _with_parts(graph: fx.Graph, block: Block) -> Block:
+    """A block in which each step takes all the parts of a tuple that the graph around it reads.
+
+    Of a cell state that is read after the last step alone:
+
+        lstm_cell_3 = lstm_cell(...)            lstm_cell_3 = lstm_cell(...)
+        h_3 = lstm_cell_3[0]               ->   h_3, c_3 = lstm_cell_3[0], lstm_cell_3[1]
+        lstm_cell_4 = lstm_cell(...)            lstm_cell_4 = lstm_cell(...)
+        h_4, c_4 = ...                          h_4, c_4 = ...
+    """
+    members = {n for step in block.steps for n in step if n is not None}
+    wanted = dict.fromkeys(
+        (j, user.args[1])
+        for step in block.steps
+        for j, node in enumerate(step)
+        for user in (node.users if node is not None else ())
+        if user not in members and user.target is operator.getitem and user.args[0] is node
+    )
+    if not wanted:
+        return block
+    steps = [list(step) for step in block.steps]
+    for j, part in wanted:
+        for step in steps:
+            whole = step[j]
+            step.append(whole and _part(graph, whole, part))
+    return analyse(steps)
+
+
+def _part(graph: fx.Graph, whole: fx.Node, index: Any) -> fx.Node:
+    """`whole[index]`: the node that there is, moved behind `whole`, or a new one."""
+    for user in whole.users:
+        if user.target is operator.getitem and user.args[1] == index:
+            whole.append(user)
+            return user
+    return new_node(graph, whole.next, operator.getitem, whole, index)
+
+
+def _stands_alone(nodes: list[fx.Node], block: Block) -> bool:
+    """Whether no step needs a value from outside that was made of the steps' own."""
+    members = {n for step in block.steps for n in step if n is not None}
+    made: set[fx.Node] = set()
+    for node in nodes:
+        if node in members:
+            if any(n in made for n in node.all_input_nodes):
+                return False
+        elif any(n in members or n in made for n in node.all_input_nodes):
+            made.add(node)
+    return True
 
 
 def _best_rotation(nodes: list[fx.Node], start: int, length: int, period: int) -> Block | None:
@@ -64,20 +124,35 @@ def _best_rotation(nodes: list[fx.Node], start: int, length: int, period: int) -
     for shift in range(min(period, length - period * (FEWEST_STEPS - 1))):  # where a step begins
         begin = start + shift
         end = begin + (full if shift + full <= length else full - period)
-        region = nodes[begin:end]
-        steps: list[list[fx.Node | None]] = [
-            list(region[i : i + period]) for i in range(0, len(region), period)
-        ]
-        try:
-            # The first and the last step differ from the others, and so are not in the region.
-            block = _with_last_step(analyse(steps), nodes[end:])
-            block = _with_earlier_steps(block, nodes[:begin])
-        except NoLoop:
+        block = _without_odd_ends(nodes, begin, end, period)
+        if block is None:
             continue
         score = (-block.length, len(block.carried), block.steps[-1].count(None))
         if best is None or score < best[0]:
             best = score, block
     return best[1] if best else None
+
+
+def _without_odd_ends(nodes: list[fx.Node], begin: int, end: int, period: int) -> Block | None:
+    """The block between two places, without its first or last step where that is none.
+
+    Nodes of other steps can look like those of a step: `unsqueeze(h, 0)` after the last one does
+    like the `unsqueeze(h, 1)` in each.
+    """
+    for first, last in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        low, high = begin + first * period, end - last * period
+        if high - low < FEWEST_STEPS * period:
+            continue
+        steps: list[list[fx.Node | None]] = [
+            list(nodes[i : i + period]) for i in range(low, high, period)
+        ]
+        try:
+            # The first and the last step differ from the others, and so are not in the region.
+            block = _with_last_step(analyse(steps), nodes[high:])
+            return _with_earlier_steps(block, nodes[:low])
+        except NoLoop:
+            continue
+    return None
 
 
 def _with_last_step(block: Block, after: list[fx.Node]) -> Block:
@@ -87,18 +162,11 @@ def _with_last_step(block: Block, after: list[fx.Node]) -> Block:
 
     is a step `select_5, gru_cell_5, None` after those of three nodes.
     """
-    position = {n: j for j, n in enumerate(block.body)}
-    before = block.steps[-1]
+    free = dict.fromkeys(after)  # in their order
     step: list[fx.Node | None] = [None] * len(block.body)
-    rest = iter(after)
-    node = next(rest, None)
     for j in range(len(block.body)):
-        if node is None:
-            break
-        # A position that the next node cannot be is one that the last step lacks.
-        if _like(block, j, node) and _follows(block, j, node, before, step, position):
-            step[j] = node
-            node = next(rest, None)
+        step[j] = _next(block, j, step, free)
+        free.pop(step[j], None)  # type: ignore[arg-type]
     if not any(n is not None and j not in block.inputs for j, n in enumerate(step)):
         return block  # an input that is taken and not used is no step
     try:
@@ -107,27 +175,55 @@ def _with_last_step(block: Block, after: list[fx.Node]) -> Block:
         return block
 
 
-def _follows(
-    block: Block,
-    j: int,
-    node: fx.Node,
-    before: list[fx.Node | None],
-    step: list[fx.Node | None],
-    position: dict[fx.Node, int],
-) -> bool:
-    """Whether a node is position `j` of the step after `before`."""
-    for place, (ours, leaf) in enumerate(
-        zip(arguments(block.body[j]), arguments(node), strict=True)
-    ):
-        if not isinstance(ours, fx.Node):
-            continue
+def _next(
+    block: Block, j: int, step: list[fx.Node | None], free: dict[fx.Node, None]
+) -> fx.Node | None:
+    """The node that is position `j` of the step after the last, among those that are free."""
+    ours = block.body[j]
+    wanted = _arguments_after_the_last(block, j, step)
+    if wanted is None:
+        return None
+    inside = [leaf for leaf in wanted if isinstance(leaf, fx.Node) and leaf.op == "call_function"]
+    near = min((list(n.users) for n in inside), key=len, default=None)
+    for candidates in (near or (), free):
+        for node in candidates:
+            if node in free and node.target is ours.target and _are(arguments(node), wanted):
+                return node
+    return None
+
+
+def _arguments_after_the_last(block: Block, j: int, step: list[fx.Node | None]) -> list[Any] | None:
+    """What position `j` has for arguments one step after the last; None: they are not there."""
+    position = {n: i for i, n in enumerate(block.body)}
+    given = block.inputs.get(j) or block.writes.get(j)
+    wanted: list[Any] = []
+    for place, leaf in enumerate(arguments(block.body[j])):
+        count = block.counts.get((j, place))
         if (j, place) in block.previous:
-            expected = before[block.previous[j, place]]
-        else:
-            expected = step[position[ours]] if ours in position else ours
-        if leaf is not expected:
-            return False
-    return True
+            leaf = block.steps[-1][block.previous[j, place]]
+        elif isinstance(leaf, fx.Node):
+            leaf = step[position[leaf]] if leaf in position else leaf
+        elif count is not None:
+            leaf = count.first + block.length * count.stride
+        elif given is not None and place == index_at(block.body[j]):
+            leaf = given.first + block.length * given.stride
+        if leaf is None and arguments(block.body[j])[place] is not None:
+            return None
+        wanted.append(leaf)
+    return wanted
+
+
+def _are(given: list[Any], wanted: list[Any]) -> bool:
+    return len(given) == len(wanted) and all(map(_is, given, wanted))
+
+
+def _is(given: Any, wanted: Any) -> bool:
+    if isinstance(given, fx.Node) or isinstance(wanted, fx.Node):
+        both = isinstance(given, fx.Node) and isinstance(wanted, fx.Node)
+        return both and same_value(given, wanted)
+    if type(given) is float and type(wanted) is float:  # counts are known up to their rounding
+        return math.isclose(given, wanted, rel_tol=1e-9)
+    return type(given) is type(wanted) and bool(given == wanted)
 
 
 def _with_earlier_steps(block: Block, before: list[fx.Node]) -> Block:

@@ -26,6 +26,17 @@ from rnnbench.capture.graph_edit import (
 from rnnbench.capture.loops.slices import selects, slice_scatters, slices
 
 aten = torch.ops.aten
+_MOST_ROUNDS = 5
+_LIKE: dict[Any, Any] = {
+    aten.zeros_like.default: aten.zeros.default,
+    aten.new_zeros.default: aten.zeros.default,
+    aten.ones_like.default: aten.ones.default,
+    aten.new_ones.default: aten.ones.default,
+    aten.full_like.default: aten.full.default,
+    aten.new_full.default: aten.full.default,
+    aten.empty_like.default: aten.empty.memory_format,
+    aten.new_empty.default: aten.empty.memory_format,
+}
 
 
 def canonicalise(graph: fx.Graph) -> None:
@@ -34,22 +45,35 @@ def canonicalise(graph: fx.Graph) -> None:
     Afterwards one step of a sequence is `select(x, dim, index)` with an index of 0 or more, made
     right before its one user, and one written step is `select_scatter(...)`.
     """
-    for rule in (
+    rules = (
         _views,
         _no_ops,
+        _made_like,
         _add_zero,
         _take_apart,
+        _indexed,
+        _moved,
         selects,
         slices,
         slice_scatters,
         _undone,
+        _parts,
         _copies,
         _forward_reads,
-    ):
-        for node in list(graph.nodes):
-            if node.op == "call_function":
-                rule(graph, node)
-        graph.eliminate_dead_code()
+    )
+    for _ in range(_MOST_ROUNDS):  # what one rule leaves, another one may take up
+        before = _spelling(graph)
+        for rule in rules:
+            for node in list(graph.nodes):
+                if node.op == "call_function":
+                    rule(graph, node)
+            graph.eliminate_dead_code()
+        if _spelling(graph) == before:
+            return
+
+
+def _spelling(graph: fx.Graph) -> list[Any]:
+    return [(node, node.target, node.args) for node in graph.nodes]
 
 
 def _views(graph: fx.Graph, node: fx.Node) -> None:
@@ -80,6 +104,34 @@ def _no_ops(graph: fx.Graph, node: fx.Node) -> None:
     off = node.target is aten.dropout.default and node.args[2] is False
     if node.target in always or off or casts_to_the_same(node):
         replace(graph, node, x)
+
+
+def _made_like(graph: fx.Graph, node: fx.Node) -> None:
+    """What is made like another tensor, by its sizes: that tensor need not be there yet.
+
+        zeros_like(linear)              ->  zeros([batch, 4])
+        new_full(linear, [batch, 4], 1) ->  full([batch, 4], 1)
+
+    A state that is made in the first step like something computed there comes before the loop.
+    """
+    if node.target not in _LIKE or not isinstance(node.meta.get("val"), torch.Tensor):
+        return
+    new = "new_" in str(node.target)
+    value = node.meta["val"]
+    given: Any = node.args[1] if new else [None] * value.dim()
+    sizes = [
+        size if isinstance(size, int | fx.Node) else _size_node(graph, node, own)
+        for size, own in zip(given, value.shape, strict=True)
+    ]
+    if None in sizes:  # a size that no input has
+        return
+    target, *rest = _LIKE[node.target], *node.args[2 if new else 1 :]
+    with graph.inserting_before(node):
+        made = graph.call_function(
+            target, (sizes, *rest), {"dtype": value.dtype, "device": value.device}
+        )
+    made.meta = dict(node.meta)
+    replace(graph, node, made)
 
 
 def _add_zero(graph: fx.Graph, node: fx.Node) -> None:
@@ -149,6 +201,76 @@ def _take_apart(graph: fx.Graph, node: fx.Node) -> None:
         if node.target is not aten.unbind.int:
             piece = new_node(graph, user, UNSQUEEZE, piece, dim)
         replace(graph, user, piece)
+
+
+def _indexed(graph: fx.Graph, node: fx.Node) -> None:
+    """A list of one index takes one step.
+
+    full = full([1], 2)
+    index = index(x, [full])  ->  unsqueeze(select(x, 0, 2), 0)      (`x[[2]]`)
+    """
+    if node.target is not aten.index.Tensor:
+        return
+    x: Any = node.args[0]
+    given: Any = node.args[1]
+    at = [dim for dim, index in enumerate(given) if index is not None]
+    number = given[at[0]] if len(at) == 1 else None
+    if not isinstance(number, fx.Node) or number.target is not aten.full.default:
+        return
+    shape, value = number.args
+    if shape not in ([], [1]) or type(value) is not int:
+        return
+    piece = new_node(graph, node, SELECT, x, at[0], value)
+    replace(graph, node, new_node(graph, node, UNSQUEEZE, piece, at[0]) if shape else piece)
+
+
+def _moved(graph: fx.Graph, node: fx.Node) -> None:
+    """A dimension of size 1 that is added, and moved past its neighbour.
+
+    unsqueeze = unsqueeze(x, 1)
+    transpose = transpose(unsqueeze, 0, 1)  ->  unsqueeze(x, 0)
+    """
+    if node.target is not aten.transpose.int:
+        return
+    added: Any = node.args[0]
+    shape = shape_of(added)
+    if shape is None or added.target is not UNSQUEEZE:
+        return
+    own, *dims = (int(d) % len(shape) for d in (added.args[1], *node.args[1:]))
+    if own in dims and abs(dims[0] - dims[1]) == 1:
+        to = dims[0] if own == dims[1] else dims[1]
+        replace(graph, node, new_node(graph, node, UNSQUEEZE, added.args[0], to))
+
+
+def _parts(graph: fx.Graph, node: fx.Node) -> None:
+    """What is taken of a join of single steps is the step.
+
+    stack = stack([h, c])
+    select = select(stack, 0, 1)  ->  c
+
+    cat = cat([unsqueeze(h, 0), unsqueeze(c, 0)])
+    select = select(cat, 0, 1)    ->  c
+
+    (Where a part has several steps, the join is a sequence that a loop may walk.)
+    """
+    if node.target is not SELECT:
+        return
+    joined: Any = node.args[0]
+    index: Any = node.args[2]
+    shape = shape_of(joined)
+    if joined.target not in (aten.stack.default, aten.cat.default) or shape is None:
+        return
+    parts: Any = joined.args[0]
+    along = joined.args[1] if len(joined.args) > 1 else joined.kwargs.get("dim", 0)
+    dim = dim_of(node)
+    if along % len(shape) != dim or not isinstance(index, int):
+        return
+    if joined.target is aten.stack.default:
+        replace(graph, node, parts[index])
+    elif all(size_at(part, dim) == 1 for part in parts):
+        taken = new_node(graph, node, SELECT, parts[index], dim, 0)
+        replace(graph, node, taken)
+        _undone(graph, taken)
 
 
 def _undone(graph: fx.Graph, node: fx.Node) -> None:

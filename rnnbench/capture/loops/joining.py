@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
@@ -19,7 +20,7 @@ AsSelect = Callable[[Any, int], fx.Node | None]
 
 
 def join_steps(graph: fx.Graph) -> None:
-    """`stack` or `cat` of all the steps of one tensor, in order or reversed: that tensor.
+    """`stack` or `cat` of steps of one tensor, in order or reversed: that tensor, or a slice.
 
     Of an x [time, batch, 4] with 3 steps:
 
@@ -29,6 +30,7 @@ def join_steps(graph: fx.Graph) -> None:
         stack([select, select_1, select_2], 1)  ->  movedim(x, 0, 1)
         stack([select_2, select_1, select], 1)  ->  movedim(flip(x, [0]), 0, 1)
         cat([exp, unsqueeze(select, 0), ...])   ->  cat([exp, x], 0)
+        stack([select_1, select_2], 0)          ->  slice(x, 0, 1, end)
     """
     for node in list(graph.find_nodes(op="call_function", target=aten.cat.default)):
         _flatten(node)
@@ -81,32 +83,54 @@ def _join(graph: fx.Graph, node: fx.Node, as_select: AsSelect) -> None:
 
 @dataclass(frozen=True)
 class _Run:
-    """Parts `start` to `start + length`, which are the steps of a dimension of one tensor."""
+    """Parts `start` to `start + length`: the steps of a tensor's dimension from `first` on."""
 
     start: int
     length: int
     source: fx.Node
     dim: int
+    first: int
     reversed: bool
 
 
 def _find_run(selects: list[fx.Node | None]) -> _Run | None:
-    """The first run of selects, where it has all the steps of one tensor, in order or reversed."""
-    start = next((i for i, s in enumerate(selects) if s is not None), len(selects))
-    run: list[Any] = list(takewhile(lambda s: s is not None, selects[start:]))
-    if not run or len({s.args[:2] for s in run}) != 1:
+    """The longest run of selects that are steps of one tensor, one after the other or reversed."""
+    best: _Run | None = None
+    start = 0
+    while start < len(selects):
+        run = _run_from(selects, start)
+        start += 1 if run is None else run.length
+        if run is not None and (best is None or run.length > best.length):
+            best = run
+    return best
+
+
+def _run_from(selects: list[fx.Node | None], start: int) -> _Run | None:
+    """The run that begins at a place: of two steps at least, or the only one that there is."""
+    head = selects[start]
+    if head is None or not isinstance(head.args[2], int):
         return None
-    source, dim, _ = run[0].args
-    indices = [s.args[2] for s in run]
-    steps = list(range(size_at(source, dim) or 0))
-    if indices not in (steps, steps[::-1]):
+    same = list(takewhile(lambda s: s is not None and s.args[:2] == head.args[:2], selects[start:]))
+    indices: list[Any] = [s.args[2] for s in same if s is not None]
+    stride = indices[1] - indices[0] if len(indices) > 1 else 1
+    if abs(stride) != 1:
         return None
-    return _Run(start, len(run), source, dim, indices != steps)
+    length = next((i for i, n in enumerate(indices) if n != indices[0] + i * stride), len(indices))
+    source, dim, _ = head.args
+    assert isinstance(source, fx.Node)
+    assert isinstance(dim, int)
+    if length == 1 and size_at(source, dim) != 1:
+        return None
+    return _Run(start, length, source, dim, min(indices[0], indices[length - 1]), stride < 0)
 
 
 def _along(graph: fx.Graph, node: fx.Node, run: _Run, dim: int) -> fx.Node:
     """The tensor that a run is of, its steps in the run's order and along `dim`."""
     whole = run.source  # x [batch, time, 4], say, for a stack along 0
+    if run.length != size_at(whole, run.dim):
+        stop = run.first + run.length
+        end = sys.maxsize if stop == size_at(whole, run.dim) else stop
+        whole = new_node(graph, node, aten.slice.Tensor, whole, run.dim, run.first, end)
     if run.reversed:
         whole = new_node(graph, node, aten.flip.default, whole, [run.dim])
     if run.dim != dim:

@@ -27,6 +27,11 @@ aten = torch.ops.aten
 _INDEX_AT: dict[Any, int] = {SELECT: 2, aten.select_scatter.default: 3}
 
 
+def index_at(node: fx.Node) -> int | None:
+    """The place of the index among the arguments of a `select` or `select_scatter`."""
+    return _INDEX_AT.get(node.target)
+
+
 @dataclass(frozen=True)
 class Step:
     """A per-step input: `select(source, dim, first + k * stride)` in step k."""
@@ -76,6 +81,16 @@ class NoLoop(Exception):  # noqa: N818  (an answer, not an error)
 def carried_in(block: Block, inside: Collection[int]) -> list[int]:
     """The positions that a piece of a body hands on to itself."""
     return sorted({s for (r, _), s in block.previous.items() if r in inside and s in inside})
+
+
+def written_value(block: Block, j: int) -> tuple[int, bool]:
+    """What a write at position `j` puts: a position, and whether it is that of the step before."""
+    before = block.previous.get((j, 1))
+    if before is not None:
+        return before, True
+    source = block.body[j].args[1]
+    assert isinstance(source, fx.Node)
+    return block.body.index(source), False
 
 
 def leaves(args: Any) -> list[Any]:
@@ -162,7 +177,7 @@ class _Analysis:
         found = [self.made_at.get(v) for v in values]
         # The second step decides: in the first a carried value is from outside.
         if found[1] is None:
-            if any(not _same_value(v, values[0]) for v in values):
+            if any(not same_value(v, values[0]) for v in values):
                 raise NoLoop("a value from outside changes")
             return
         source = found[1][1]
@@ -172,7 +187,7 @@ class _Analysis:
             raise NoLoop("a value comes from neither this step nor the one before")
         # Step k reads what position `source` was in step k - 1.
         first = self.block.carried.setdefault(source, values[0])
-        if not _same_value(first, values[0]):
+        if not same_value(first, values[0]):
             raise NoLoop("two first values for one carried value")
         self.block.previous[j, place] = source
 
@@ -182,9 +197,9 @@ class _Analysis:
         count = as_count(values)
         if count is None:
             raise NoLoop("a number changes from step to step, and not evenly")
-        index_at = _INDEX_AT.get(node.target)
-        if place == index_at and type(count.first) is int and type(count.stride) is int:
-            dim: Any = node.args[index_at - 1]
+        at = index_at(node)
+        if at == place and type(count.first) is int and type(count.stride) is int:
+            dim: Any = node.args[at - 1]
             step = Step(node.args[0], dim, count.first, count.stride)  # type: ignore[arg-type]
             # A select of a tensor from outside is an input, a scatter into itself a write.
             if node.target is SELECT and column[1].args[0] not in self.made_at:
@@ -198,10 +213,10 @@ class _Analysis:
         self.block.counts[j, place] = count
 
 
-def _same_value(a: fx.Node, b: fx.Node) -> bool:
+def same_value(a: fx.Node, b: fx.Node) -> bool:
     """Whether two nodes are one, or the same part of one tensor (each user has its own)."""
     if a is b:
         return True
     if a.target is not b.target or a.target not in (SELECT, UNSQUEEZE) or a.args[1:] != b.args[1:]:
         return False
-    return _same_value(a.args[0], b.args[0])  # type: ignore[arg-type]
+    return same_value(a.args[0], b.args[0])  # type: ignore[arg-type]

@@ -95,9 +95,9 @@ def aligned(x: Tensor, rank: int) -> Tensor:
 
 
 def shifted(first: Tensor, values: Tensor) -> Tensor:
-    """(time, ...) values of the step before each: `first`, then all but the last."""
-    # first [batch, hidden] -> [1, batch, hidden]; values but the last [time - 1, batch, hidden]
-    return torch.cat([first.unsqueeze(0), values[:-1]])
+    """(time, ...) values of the step before each: `first`, then all but the last; also of none."""
+    # first [batch, hidden] -> [1, batch, hidden]; with the values, and without the last of them
+    return torch.cat([first.unsqueeze(0), values])[:-1]
 
 
 def per_step(x: Tensor, dim: int, start: int, stop: int | None, reverse: bool) -> Tensor:

@@ -22,6 +22,8 @@ from torch import fx
 from rnnbench.capture.loops.counting import tensor_form
 from rnnbench.capture.loops.steps import Block, arguments, map_leaves
 
+aten = torch.ops.aten
+
 Key = tuple[str, Any]
 
 
@@ -77,14 +79,64 @@ class _Builder:
             self.holders[key] = self.graph.placeholder(f"{key[0]}_{i}")
         if not per_step:  # a scan walks along something: the number of the step, which is unused
             self.graph.placeholder("step")
-        for i, key in enumerate(extras):
+        tensors = [(self.holders[key], self._value(key)) for key in self.holders]
+        for i, key in enumerate(key for key in extras if not self._is_size(key)):
             self.holders[key] = self.graph.placeholder(f"extra_{i}")
+            tensors.append((self.holders[key], self._value(key)))
+        extras = self._place_sizes(extras, tensors)
         for j in self.positions:
             self.made[j] = self._copy(j)
         results = (tuple(self.made[j] for j in which) for which in (carried, values))
         self.graph.output(tuple(results))
         module = fx.GraphModule(torch.nn.Module(), self.graph)
         return Body(module, tuple(per_step), tuple(node for _, node in extras))
+
+    def _value(self, key: Key) -> Any:
+        """What a holder will hold, as the trace knows it; None of a count."""
+        kind, what = key
+        if kind == "count":
+            return None
+        node = what if kind == "extra" else self.body[what]
+        return node.meta.get("val")
+
+    def _is_size(self, key: Key) -> bool:
+        return key[0] == "extra" and isinstance(self._value(key), torch.SymInt)
+
+    def _place_sizes(
+        self, extras: Sequence[Key], tensors: Sequence[tuple[fx.Node, Any]]
+    ) -> list[Key]:
+        """Sizes are taken of the tensors that a step has: a scan cannot be given a number.
+
+        zeros([extra_0, 8])  ->  zeros([sym_size(x_0, 0), 8])     (x_0 [batch, 5])
+
+        Returns:
+            What is to be given all the same, since no tensor of the step has it.
+        """
+        left = []
+        for key in extras:
+            if self._is_size(key):
+                made = self._size(key[1], tensors)
+                if made is None:
+                    made = self.graph.placeholder(f"extra_size_{len(left)}")
+                    left.append(key)
+                self.holders[key] = made
+            else:
+                left.append(key)
+        return [k for k in left if not self._is_size(k)] + [k for k in left if self._is_size(k)]
+
+    def _size(self, node: fx.Node, tensors: Sequence[tuple[fx.Node, Any]]) -> fx.Node | None:
+        """A size in the body; None where nothing there has it."""
+        size = node.meta.get("val")
+        for holder, value in tensors:
+            for dim, own in enumerate(getattr(value, "shape", ())):
+                if str(own) == str(size):
+                    return self.graph.call_function(aten.sym_size.int, (holder, dim))
+        if getattr(node.target, "__module__", "") != "_operator" or not node.all_input_nodes:
+            return None
+        parts = {n: self._size(n, tensors) for n in node.all_input_nodes}
+        if None in parts.values():
+            return None
+        return self.graph.node_copy(node, lambda n: parts[n])  # type: ignore[return-value]
 
     def _keys(self, j: int) -> Iterator[Key]:
         for place, leaf in enumerate(arguments(self.body[j])):

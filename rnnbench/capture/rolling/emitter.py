@@ -19,7 +19,7 @@ and what is no cell, or is to stay a loop:
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,7 @@ class Emitter:
         self.may_be_empty = may_be_empty
         # All is written where the loop ends: what it needs is there, and what needs it is not yet.
         members = {n for step in block.steps for n in step if n is not None}
-        end = [n for n in self.graph.nodes if n in members][-1].next
+        end = _readers_behind(self.graph, members)
         self.stacks = Stacks(self.graph, block, end)
         self.uses = Uses(block, self.stacks, members)
 
@@ -85,7 +85,7 @@ class Emitter:
         handed_out = {j for p in pieces for j in carried_in(self.block, p.positions)}
         read = self.uses.read_of_all_steps(handed_out)
         kinds, why = self._emit_pieces(pieces, read)
-        if not kinds:  # the whole body as one scan
+        if not kinds and not self._all_at_once(pieces):  # the whole body as one scan
             given = {*self.block.inputs, *self.block.writes}
             everything = [j for j in range(len(self.body)) if j not in given]
             self._emit_scan(Piece(tuple(everything), True), read)
@@ -120,6 +120,12 @@ class Emitter:
         for piece, cell, reads in zip(pieces, cells, needed, strict=True):
             kinds += self._emit_piece(piece, cell, reads)
         return kinds, ""
+
+    def _all_at_once(self, pieces: list[Piece]) -> bool:
+        """Writes a loop without recurrence for all its steps at once, where that is known."""
+        if self.keep_loops or len(pieces) != 1 or pieces[0].recurs:
+            return False
+        return map_steps(pieces[0], self.block, self.stacks)
 
     def _why_no_cell(self) -> str:
         values = [self.body[j].meta.get("val") for j in self.block.carried]
@@ -200,6 +206,28 @@ class Emitter:
 
     def _is_tensor(self, j: int) -> bool:
         return isinstance(self.body[j].meta.get("val"), torch.Tensor)
+
+
+def _readers_behind(graph: fx.Graph, members: Collection[fx.Node]) -> fx.Node:
+    """Moves what reads a loop's steps, and lies among them, behind the last one.
+
+    cell_2 = gru_cell(x_2, cell_1)          cell_2 = gru_cell(x_2, cell_1)
+    hn = unsqueeze(cell_2, 0)           ->  y_2 = linear(cell_2)            (a step's last node)
+    y_2 = linear(cell_2)                    hn = unsqueeze(cell_2, 0)
+
+    Returns:
+        The node behind the last step, before which the loop's new form is to be written.
+    """
+    order = list(graph.nodes)
+    places = [i for i, n in enumerate(order) if n in members]
+    moved: set[fx.Node] = set()
+    last = order[places[-1]]
+    for node in order[places[0] : places[-1]]:
+        if node not in members and any(n in members or n in moved for n in node.all_input_nodes):
+            moved.add(node)
+            last.append(node)
+            last = node
+    return order[places[-1]].next
 
 
 def place_of(nodes: Iterable[fx.Node]) -> str:

@@ -13,6 +13,7 @@ from torch import fx
 from rnnbench.capture.loops.blocks import find_blocks
 from rnnbench.capture.loops.canonical import canonicalise, give_each_user_its_own
 from rnnbench.capture.loops.joining import join_steps
+from rnnbench.capture.loops.layers import layers_of_one_step
 from rnnbench.capture.loops.steps import Block
 from rnnbench.capture.rolling.emitter import Emitter, Rolled
 
@@ -36,6 +37,7 @@ def roll_loops(
     """
     found: list[Rolled] = []
     for module in (shorter, longer):
+        layers_of_one_step(module.graph)
         _tidy(module.graph)
     while True:
         pair = _matching(shorter.graph, longer.graph)

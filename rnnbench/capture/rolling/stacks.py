@@ -8,7 +8,7 @@ from torch import fx
 
 from rnnbench.capture.graph_edit import size_at
 from rnnbench.capture.loops.counting import Count, count_steps
-from rnnbench.capture.loops.steps import Block, Step
+from rnnbench.capture.loops.steps import Block, Step, written_value
 from rnnbench.capture.operators.rolled import per_step, shifted, written
 
 
@@ -28,7 +28,6 @@ class Stacks:
         self.stacked: dict[int, fx.Node] = {}
         self.final: dict[int, fx.Node] = {}
         self._counts: dict[Count, fx.Node] = {}
-        self._position = {n: j for j, n in enumerate(block.body)}
 
     def all_steps(self, j: int) -> fx.Node:
         """The values at a position of the body in all steps, stacked."""
@@ -65,11 +64,11 @@ class Stacks:
         """The tensor that a loop fills step by step, after the last step."""
         if j not in self.final:
             step = self.block.writes[j]
-            source = self.block.body[j].args[1]
-            assert isinstance(source, fx.Node)
             into = self.block.carried[j]
+            position, before = written_value(self.block, j)
+            # [time, batch, ...]
+            values = self.step_before(position) if before else self.all_steps(position)
             with self.graph.inserting_before(self.end):
-                values = self.all_steps(self._position[source])  # [time, batch, ...]
                 self.final[j] = self.graph.call_function(
                     written, (into, values, step.dim, *self._range_in(into, step), step.stride < 0)
                 )

@@ -15,7 +15,7 @@ from collections.abc import Collection
 import torch
 from torch import fx
 
-from rnnbench.capture.loops.steps import Block
+from rnnbench.capture.loops.steps import Block, written_value
 from rnnbench.capture.rolling.stacks import Stacks
 
 aten = torch.ops.aten
@@ -40,8 +40,6 @@ class Uses:
         Args:
             handed_out: the positions whose value after the last step a piece hands out by itself.
         """
-        body = self._block.body
-        position = {n: j for j, n in enumerate(body)}
         read = set()
         last = self._block.length - 1
         for k, step in enumerate(self._block.steps):
@@ -50,11 +48,7 @@ class Uses:
                 if node is not None and not state_alone and self._users_of(node):
                     read.add(j)
         # What a write puts into a tensor is read of every step.
-        for j in self._block.writes:
-            source = body[j].args[1]
-            if source in position:
-                read.add(position[source])  # type: ignore[index]
-        return read
+        return read | {written_value(self._block, j)[0] for j in self._block.writes}
 
     def redirect(self) -> None:
         """What was read of single steps is read of the stacked values, or of the last state."""

@@ -1,0 +1,223 @@
+"""Loops that are not quite regular: odd first and last steps, layers as cells, values asked for."""
+
+import torch
+from torch import nn
+
+from rnnbench import TensorSpec
+from tests.zoo import XB, X, entry
+
+H = 4
+
+
+@entry(
+    XB,
+    TensorSpec("h0", (2, "batch", H), role="state"),
+    outputs="y hn",
+    states={"h0": "hn"},
+    expect="fused fused",
+)
+class TwoLayersStepByStep(nn.Module):
+    """A stacked layer that is called on one step at a time, as decoders do."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, H, num_layers=2, batch_first=True)
+
+    def forward(self, x, h):
+        seen = []
+        for t in range(x.size(1)):
+            y, h = self.rnn(x[:, t : t + 1], h)
+            seen.append(y)
+        return torch.cat(seen, dim=1), h
+
+
+@entry(X, outputs="y")
+class LayerByListIndex(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.LSTM(3, H)
+
+    def forward(self, x):
+        state, seen = None, []
+        for t in range(x.shape[0]):
+            y, state = self.rnn(x[[t]], state)
+            seen.append(y[0])
+        return torch.stack(seen)
+
+
+@entry(X, expect="scan")
+class WindowsThroughALayer(nn.Module):
+    """A layer that is called on two steps at a time stays a layer, inside of a scan."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, H)
+
+    def forward(self, x):
+        h, seen = x.new_zeros(1, x.size(1), H), []
+        before = torch.cat([torch.zeros_like(x[:1]), x[:-1]])
+        for t in range(x.size(0)):
+            y, h = self.rnn(torch.stack([before[t], x[t]]), h)
+            seen.append(y[1])
+        return torch.stack(seen)
+
+
+@entry(X, expect="scan")
+class NoStateAtFirst(nn.Module):
+    """The first step has nothing to add to; rows of both directions are one batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.candidate, self.forget = nn.Linear(3, H), nn.Linear(3, H)
+
+    def forward(self, x):
+        x = torch.cat([x, x.flip(0)], dim=1)
+        keep = torch.sigmoid(self.forget(x))
+        new, state, seen = torch.tanh(self.candidate(x)), None, []
+        for t in range(x.shape[0]):
+            state = new[t] if state is None else keep[t] * state + new[t]
+            seen.append(state)
+        ahead, back = torch.stack(seen).chunk(2, dim=1)
+        return torch.cat([ahead, back.flip(0)], dim=-1)
+
+
+@entry(XB, outputs="early late middle", expect="scan")
+class PartsOfAList(nn.Module):
+    """Of what the steps gave, only some is put together."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.Linear(3 + H, H)
+
+    def forward(self, x):
+        h, seen = x.new_zeros(x.size(0), H), []
+        for x_t in torch.cat([x, x, x], dim=1).unbind(1):
+            h = torch.cos(self.cell(torch.cat([x_t, h], -1)))
+            seen.append(h)
+        return torch.stack(seen[:-1], 1), torch.stack(seen[1:], 1), torch.stack(seen[1:-1], 1)
+
+
+@entry(XB)
+class StateLikeAHiddenLayer(nn.Module):
+    """The first state has the size and dtype of what a layer made of the first step."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.cell = nn.Linear(3, 6), nn.GRUCell(6, H)
+
+    def forward(self, x):
+        h, seen = None, []
+        for x_t in x.unbind(1):
+            e = torch.relu(self.embed(x_t))
+            if h is None:
+                h = torch.zeros_like(e)[:, :H]
+            h = self.cell(e, h)
+            seen.append(h)
+        return torch.stack(seen, 1)
+
+
+@entry(XB, outputs="y memory", expect="scan")
+class SlotsByIndex(nn.Module):
+    """A memory of three slots, written by index; what is read is gathered by index, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.gates = nn.Linear(3, 3 * H)
+
+    def forward(self, x):
+        memory, seen = torch.zeros(3, x.size(0), H), []
+        for x_t in x.unbind(1):
+            read = torch.zeros(3, x.size(0), H)
+            for k, g in enumerate(self.gates(x_t).chunk(3, dim=-1)):
+                memory[k] = torch.sigmoid(g) * memory[k].clone() + g
+                read[k] = torch.sin(memory[k])
+            seen.append(read.sum(0))
+        return torch.stack(seen, 1), memory
+
+
+@entry(XB, expect="scan")
+class LearntFirstState(nn.Module):
+    """The first state is one row, which broadcasts; outputs fill a tensor that was empty."""
+
+    def __init__(self):
+        super().__init__()
+        self.new, self.recur = nn.Linear(3, H), nn.Linear(H, H)
+        self.first = nn.Parameter(torch.linspace(-1, 1, H))
+
+    def forward(self, x):
+        h, y = self.first, x.new_empty(x.size(0), x.size(1), H)
+        for t, n in enumerate(self.new(x).unbind(1)):
+            h = torch.lerp(h, torch.tanh(n), torch.sigmoid(self.recur(h)))
+            y[:, t] = h
+        return y
+
+
+@entry(X, outputs="spikes c", expect="scan")
+class ForgetsEachStep(nn.Module):
+    """A threshold on an LSTM's output, reset in place; the state is thrown away at each step."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.LSTMCell(3, H)
+        self.register_buffer("level", torch.tensor(0.1))
+
+    def forward(self, x):
+        seen = []
+        for t in range(x.shape[0]):
+            zeros = torch.zeros(x.shape[1], H)
+            h, c = self.cell(x[t], (zeros, zeros))
+            h -= self.level * torch.tanh(h)
+            seen.append(h)
+        return torch.stack(seen), c
+
+
+@entry(XB)
+class HalvesOfTheBatch(nn.Module):
+    """Rows that were joined are taken apart along the dimension that is dynamic."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, H, batch_first=True)
+
+    def forward(self, x):
+        y = self.rnn(torch.cat([x, -x]))[0]
+        a, b = y.split(x.shape[0])
+        return a * b + torch.cat(y.chunk(2, 0), -1).mean(-1, keepdim=True)
+
+
+@entry(XB, expect="scan")
+class AsksItsBuffers(nn.Module):
+    """Its sizes are buffers that are compared; its dimensions are made as a tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("sizes", torch.tensor([3, H]))
+        self.register_buffer("rate", torch.tensor(0.25))
+        self.grow, self.skip = nn.Linear(3 + H, H), nn.Linear(3, H)
+
+    def forward(self, x):
+        h, seen = x.new_zeros(x.size(0), int(self.sizes[1])), []
+        for x_t in x.unbind(1):
+            new = torch.sin(self.grow(torch.cat([x_t, h], -1)))
+            if self.sizes[0] != self.sizes[1]:
+                new = new + self.skip(x_t)
+            h = h + self.rate.item() * new if bool(self.rate > 0) else new
+            seen.append(h)
+        y = torch.stack(seen, 1)
+        return y - y.mean(dim=torch.arange(1, y.dim()).tolist(), keepdim=True)
+
+
+@entry(X)
+class EveryThirdStep(nn.Module):
+    """Time is folded into the batch by a stride, and padded where it does not divide."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, H)
+
+    def forward(self, x):
+        n, batch = len(x), x.size(1)
+        if n % 3:
+            x = torch.cat([x, x.new_zeros(3 * (n // 3 + 1) - n, batch, 3)])
+        y, _ = self.rnn(torch.cat([x[k::3] for k in range(3)], dim=1))
+        return torch.stack(y.split(batch, dim=1), dim=1).flatten(0, 1)[:n]
