@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rnnbench.checking.check import check
     from rnnbench.core.bundle import Bundle
+    from rnnbench.core.dims import Dim
     from rnnbench.core.errors import RnnbenchError
     from rnnbench.core.model import Model, TensorSpec
     from rnnbench.exporting import export
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Bundle",
+    "Dim",
     "Model",
     "RnnbenchError",
     "TensorSpec",
@@ -37,6 +39,7 @@ __all__ = [
 
 _HOMES = {
     "Bundle": "core.bundle",
+    "Dim": "core.dims",
     "Model": "core.model",
     "RnnbenchError": "core.errors",
     "TensorSpec": "core.model",

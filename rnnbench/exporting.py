@@ -71,11 +71,16 @@ def export(  # noqa: PLR0913  (keywords of a public function)
     writers = _find_writers(model, wanted, asked)
 
     from rnnbench.capture.pipeline import capture
+    from rnnbench.capture.tracing.sizes import traced_sizes
+    from rnnbench.capture.tracing.unsupported import refuse_unsupported
     from rnnbench.cases.cases import check_declaration, write_cases
+    from rnnbench.cases.least_sizes import with_least_sizes
     from rnnbench.core.threads import torch_threads
     from rnnbench.models.calls import on_cpu, save_weights
 
+    refuse_unsupported(model)
     with writing(out, model.name) as folder, torch_threads(1), on_cpu(model.module):
+        model = with_least_sizes(model, traced_sizes(model))
         plans = _plans(model, asked.pin)
         check_declaration(model, plans[0])
         captured = capture(model, keep_loops=keep_loops, allow_frozen=allow_frozen)
@@ -172,6 +177,7 @@ def _describe(model: Model, captured: Captured) -> dict[str, Any]:
         "time_dim": model.time_dim,
         "frames_per_second": model.frames_per_second,
         "traced": dict(captured.dims),
+        "dims": {name: asdict(dim) for name, dim in model.dims.items()},
         "frozen": list(captured.frozen),
         "notes": training_notes(model.module),
         "recurrences": [asdict(r) for r in captured.recurrences],

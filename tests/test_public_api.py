@@ -14,6 +14,7 @@ import rnnbench
 ROOT = Path(__file__).parents[1]
 NAMES = [
     "Bundle",
+    "Dim",
     "Model",
     "RnnbenchError",
     "TensorSpec",

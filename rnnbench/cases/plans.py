@@ -68,8 +68,10 @@ def plan_cases(model: Model, traced: Dims, *, seed: int = 0) -> tuple[Plan, ...]
             wanted.append((f"other-{dim}", {dim: base[dim] + 1}, f"another {dim}"))
     plans: list[Plan] = []
     for name, change, note in wanted:
-        if set(change) <= set(base) and base | change not in [plan.dims for plan in plans]:
-            plans.append(Plan(name, base | change, seed + len(plans), note))
+        if set(change) <= set(base):
+            dims = model.fit(base | change)
+            if dims not in [plan.dims for plan in plans]:
+                plans.append(Plan(name, dims, seed + len(plans), note))
     return (*plans, *_special(model, base, seed + len(plans)))
 
 
@@ -92,9 +94,10 @@ def plan_sweep(model: Model, traced: Dims, fixed: Dims, *, seed: int = 0) -> tup
     shapes = [dict(zip(sizes, n, strict=True)) for n in itertools.product(*sizes.values())]
     if time in base:
         shapes += [base | ({batch: n} if batch in base else {}) | {time: _LONG} for n in (1, 2)]
+    shapes = [model.fit(shape) for shape in shapes]
     shapes = [shape for shape in shapes if fixed.items() <= shape.items()]
     shapes = [s for i, s in enumerate(shapes) if s not in shapes[:i]]
-    other = {d: n + 1 for d, n in base.items()} | dict(fixed)
+    other = model.fit({d: n + 1 for d, n in base.items()}) | dict(fixed)
     variations = [(shape, "random", "random", "random") for shape in shapes]
     for kind, state in itertools.product(_kinds(model), _states(model)):
         variations.append((other, kind, state, "random"))
@@ -211,7 +214,7 @@ def _special(model: Model, base: dict[str, int], seed: int) -> list[Plan]:
     if _has(model, "lengths") and model.sample is None:
         plans.append(Plan("full-lengths", base, seed, "no row ends early", lengths="full"))
         if model.states and {model.batch_dim, model.time_dim} <= base.keys():
-            dims = base | {model.batch_dim: 2, model.time_dim: 200}
+            dims = model.fit(base | {model.batch_dim: 2, model.time_dim: 200})
             plans.append(Plan("long-full-lengths", dims, seed, "to be streamed", lengths="full"))
     return plans
 

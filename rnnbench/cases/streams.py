@@ -42,6 +42,8 @@ def plan_streams(
     whole = cases.get(_LONG_FULL if ragged else _LONG)
     if whole is None or not any(model.time_dim in spec.shape for spec in model.inputs):
         return []
+    if not model.dims[model.time_dim].allows(1):  # no chunk is as short as streams are
+        return []
     entries = []
     with torch_threads(1), undisturbed(model.module, double=True):
         for name, chunks in sorted(CHUNKS.items(), key=lambda item: item[0] != "stream-7"):

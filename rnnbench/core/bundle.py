@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from rnnbench.core.dims import Dim
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import TensorSpec
 
@@ -72,7 +73,7 @@ class Bundle:
         bundle = cls(path, _read_manifest(path))
         if not _is_name(bundle.name):
             raise _damaged(path, f"{bundle.name!r} is no name of a folder")
-        _ = bundle.inputs, bundle.artifacts  # either raises where it is wrong
+        _ = bundle.inputs, bundle.artifacts, bundle.dims  # either raises where it is wrong
         return bundle
 
     @property
@@ -110,6 +111,18 @@ class Bundle:
     def traced(self) -> dict[str, int]:
         """The sizes of the dynamic dimensions at which the model was captured."""
         return dict(self.manifest["traced"])
+
+    @property
+    def dims(self) -> dict[str, Dim]:
+        """The dynamic dimensions, and the sizes that they may have."""
+        said = self.manifest.get("dims") or {}
+        try:
+            names = dict.fromkeys(name for spec in self.inputs for name in spec.dims)
+            return {name: Dim(**said.get(name, {})) for name in names}
+        except (TypeError, AttributeError, RnnbenchError) as error:
+            raise _damaged(
+                self.path, f"a dimension is declared wrong ({one_line(error)})"
+            ) from None
 
     @property
     def batch_dim(self) -> str:

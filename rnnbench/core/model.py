@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from rnnbench.core.dims import Dim, names_of, products, value_of
 from rnnbench.core.errors import RnnbenchError, one_line
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ Role = Literal["data", "lengths", "state"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WRAPPERS = {
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+    "OptimizedModule": "_orig_mod",
+}
 _DTYPES = ("float16", "float32", "float64", "int32", "int64", "bool")
 
 
@@ -31,7 +37,8 @@ class TensorSpec:
 
     Attributes:
         name: the input's name in every artifact.
-        shape: a dimension each; an `int` is fixed, a `str` is dynamic and shared by its name.
+        shape: a dimension each; an `int` is fixed, a `str` is dynamic and shared by its name. A
+            sum or product of others is written so: `"envs*time"`, `"time+1"`.
         dtype: a numpy dtype's name.
         role: `data`, `lengths` (valid steps per row, 1..time) or `state` (zero at the start).
         high: the exclusive upper bound of integer data (the size of a vocabulary).
@@ -62,12 +69,12 @@ class TensorSpec:
                 f"input {self.name!r}: role {self.role!r} is not one of data, lengths, state"
             )
         for size in self.shape:
-            dynamic = isinstance(size, str) and _IDENTIFIER.fullmatch(size)
+            dynamic = isinstance(size, str) and products(size) and names_of(size)
             fixed = isinstance(size, int) and not isinstance(size, bool) and size > 0
             if not dynamic and not fixed:
                 raise RnnbenchError(
                     f"input {self.name!r}: dimension {size!r} must be a positive int, "
-                    "or the name of a dynamic dimension"
+                    "the name of a dynamic dimension, or names and numbers with * and +"
                 )
         if self.high is not None and (self.high < 1 or not self.dtype.startswith("int")):
             raise RnnbenchError(
@@ -77,13 +84,18 @@ class TensorSpec:
 
     def resolve(self, dims: Dims) -> tuple[int, ...]:
         """The shape with its dynamic dimensions filled in from `dims`."""
-        missing = [s for s in self.shape if isinstance(s, str) and s not in dims]
+        missing = [n for n in self.dims if n not in dims]
         if missing:
             raise RnnbenchError(
-                f"input {self.name!r} needs a size for {', '.join(map(str, missing))}: "
+                f"input {self.name!r} needs a size for {', '.join(missing)}: "
                 f"given were {', '.join(dims) or 'none'}"
             )
-        return tuple(dims[s] if isinstance(s, str) else s for s in self.shape)
+        return tuple(value_of(size, dims) for size in self.shape)
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The names of the dynamic dimensions in the shape, in order."""
+        return tuple(dict.fromkeys(name for size in self.shape for name in names_of(size)))
 
 
 @dataclass(frozen=True)
@@ -100,6 +112,9 @@ class Model:
             depend on one another; `generator` is a `numpy.random.Generator`.
         batch_dim: the name of the batch dimension.
         time_dim: the name of the time dimension.
+        dims: name of a dynamic dimension -> the sizes that it may have, where not all may be:
+            `{"time": Dim(min=400, multiple_of=160)}`; afterwards every dimension has one, in order
+            of appearance.
         frames_per_second: how many steps a second of real time has (100 for audio features every
             10 ms), so that `bench` can say how much of real time a step takes.
     """
@@ -113,17 +128,20 @@ class Model:
     batch_dim: str = "batch"
     time_dim: str = "time"
     frames_per_second: float | None = None
+    dims: Mapping[str, Dim] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for what, given in (("inputs", self.inputs), ("outputs", self.outputs)):
             if isinstance(given, str | TensorSpec):
                 raise RnnbenchError(f"{what}={given!r} must be a tuple: ({given!r},)")
+        object.__setattr__(self, "module", _unwrapped(self.module))
         object.__setattr__(self, "inputs", tuple(self.inputs))
         object.__setattr__(self, "outputs", tuple(self.outputs))
         object.__setattr__(self, "states", dict(self.states))
         object.__setattr__(self, "name", self.name or type(self.module).__name__)
         self._check_itself()
         self._check_names()
+        self._check_dims()
         self._check_states()
 
     def _check_itself(self) -> None:
@@ -157,8 +175,28 @@ class Model:
                     "that no input has"
                 )
 
+    def _check_dims(self) -> None:
+        """What is said of dimensions is said of those that there are."""
+        names = tuple(dict.fromkeys(name for spec in self.inputs for name in spec.dims))
+        for name, dim in self.dims.items():
+            if name not in names:
+                raise RnnbenchError(
+                    f"model {self.name!r}: dims names {name!r}, and no input has that dimension: "
+                    f"choose from {', '.join(names) or 'none'}"
+                )
+            if not isinstance(dim, Dim):
+                raise RnnbenchError(
+                    f"model {self.name!r}: dims={{{name!r}: {dim!r}}} must be a Dim: "
+                    f"Dim(min=..., multiple_of=...)"
+                )
+        object.__setattr__(self, "dims", {name: self.dims.get(name, Dim()) for name in names})
+
+    def fit(self, dims: Dims) -> dict[str, int]:
+        """The smallest sizes from these on that the dimensions may have."""
+        return {name: self.dims[name].fit(size) for name, size in dims.items()}
+
     def _check_states(self) -> None:
-        """Each state goes from an output to an input, along a time dimension."""
+        """Each state goes from an output to an input."""
         names = [spec.name for spec in self.inputs]
         for source, target in self.states.items():
             if source not in names or target not in self.outputs:
@@ -166,17 +204,23 @@ class Model:
                     f"model {self.name!r}: states={{{source!r}: {target!r}}} must map one of the "
                     f"inputs ({', '.join(names)}) to one of the outputs ({', '.join(self.outputs)})"
                 )
-        others = [dim for dim in self.dims if dim != self.batch_dim]
-        if self.states and others and self.time_dim not in others:
+        if self.time_dim in self.dims:
+            return
+        # A dimension that a state has too is no time: it does not pass. (A model of one step.)
+        kept = {d for spec in self.inputs if spec.name in self.states for d in spec.dims}
+        others = [dim for dim in self.dims if dim != self.batch_dim and dim not in kept]
+        if self.states and others:
             raise RnnbenchError(
                 f"model {self.name!r} has states, and no dimension is called {self.time_dim!r}, "
                 f"along which it is streamed: give time_dim={others[0]!r}, or rename one"
             )
 
-    @property
-    def dims(self) -> tuple[str, ...]:
-        """The names of the dynamic dimensions, in order of appearance."""
-        return tuple(dict.fromkeys(s for i in self.inputs for s in i.shape if isinstance(s, str)))
+
+def _unwrapped(module: Any) -> Any:
+    """The module in what PyTorch wraps around one: DataParallel, torch.compile."""
+    while type(module).__name__ in _WRAPPERS and type(module).__module__.startswith("torch."):
+        module = getattr(module, _WRAPPERS[type(module).__name__])
+    return module
 
 
 def sample_inputs(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnnbench.core.bundle import Bundle
+from rnnbench.core.dims import names_of
 from rnnbench.core.markdown import code, paragraph, plain, table
 from rnnbench.embedding.sample import letters_of
 
@@ -136,7 +137,7 @@ def ports(bundle: Bundle, model: Mapping[str, Any]) -> str:
 
 
 def _dims(model: Mapping[str, Any]) -> str:
-    dims = {n for port in model["inputs"] for n in port["shape"] if isinstance(n, str)}
+    dims = {n for port in model["inputs"] for size in port["shape"] for n in names_of(size)}
     if not dims:
         return "Every size is fixed."
     known = {

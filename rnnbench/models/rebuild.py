@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,6 +25,8 @@ def trained(bundle: Bundle) -> Model:
     from rnnbench.models.calls import read_weights
 
     model = rebuild(bundle)
+    if model.dims.keys() == bundle.dims.keys():  # those that export found, too
+        model = replace(model, dims=bundle.dims)
     try:
         model.module.load_state_dict(read_weights(bundle.path))
     except RuntimeError as error:
@@ -118,4 +121,5 @@ def declared(bundle: Bundle) -> Model:
         name=bundle.name,
         batch_dim=bundle.batch_dim,
         time_dim=bundle.time_dim,
+        dims=bundle.dims,
     )

@@ -212,12 +212,12 @@ def _time_first(bundle: Bundle, spec: TensorSpec, array: NDArray[Any]) -> NDArra
 
 def _dims(bundle: Bundle, arrays: Arrays) -> dict[str, int]:
     """The sizes of the dynamic dimensions, as the given arrays show them; 1 for the others."""
-    dims = {s: 1 for spec in bundle.inputs for s in spec.shape if isinstance(s, str)}
+    dims = {name: dim.fit(1) for name, dim in bundle.dims.items()}
     for spec in bundle.inputs:
         array = arrays.get(spec.name)
         if array is not None and array.ndim == len(spec.shape):
             pairs = zip(spec.shape, array.shape, strict=True)
-            dims |= {name: size for name, size in pairs if isinstance(name, str)}
+            dims |= {name: size for name, size in pairs if name in dims}
     return dims
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnbench import runtimes
 from rnnbench.core.bundle import Bundle
+from rnnbench.core.dims import Dim, names_of, value_of
 from rnnbench.core.errors import RnnbenchError, Unavailable, choices, one_line
 from rnnbench.core.model import Arrays, Dims, TensorSpec
 
@@ -113,6 +114,14 @@ def validated(bundle: Bundle, inputs: Mapping[str, Any]) -> Arrays:
                 f"input {spec.name!r} is missing: give {spec.dtype}{_shown(spec.shape)}"
             )
         arrays[spec.name] = _fitting(spec, np.asarray(inputs[spec.name]), dims)
+    for spec in bundle.inputs:  # once more: sums and products of dimensions that came later
+        _fitting(spec, arrays[spec.name], dims)
+    for name, size in dims.items():
+        dim = bundle.dims.get(name, Dim())
+        if not dim.allows(size):
+            raise RnnbenchError(
+                f"dimension {name!r} is {size}, and {bundle.name} takes {dim}: give {dim.fit(size)}"
+            )
     for spec in bundle.inputs:
         _check_values(spec, arrays[spec.name], dims.get(bundle.time_dim))
     return arrays
@@ -145,7 +154,7 @@ def _fitting(
             f"convert it with .astype({spec.dtype!r})"
         )
     fits = array.ndim == len(spec.shape) and all(
-        given > 0 and given == (dims.setdefault(size, given) if isinstance(size, str) else size)
+        given > 0 and given == _wanted(size, given, dims)
         for given, size in zip(array.shape, spec.shape, strict=True)
     )
     if not fits:
@@ -156,6 +165,15 @@ def _fitting(
             "named one the same size everywhere"
         )
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+
+def _wanted(size: int | str, given: int, dims: dict[str, int]) -> int:
+    """What a size has to be; one that is a name alone is whatever was given for it first."""
+    names = names_of(size)
+    if names == (size,):
+        return dims.setdefault(names[0], given)
+    known = all(name in dims for name in names)
+    return value_of(size, dims) if known else given
 
 
 def _check_values(spec: TensorSpec, array: np.ndarray[Any, Any], time: int | None) -> None:
