@@ -134,13 +134,14 @@ def _run_again(model: Model) -> Exception | None:
     from rnnbench.capture.tracing.sizes import traced_sizes
     from rnnbench.capture.tracing.trace import evaluating
     from rnnbench.core.model import sample_inputs
-    from rnnbench.models.calls import device_of
+    from rnnbench.models.calls import device_of, invoke
 
     device = device_of(model.module)
     try:
         arrays = sample_inputs(model, traced_sizes(model), 0)
         with evaluating(model.module):
-            model.module(*(torch.from_numpy(arrays[s.name]).to(device) for s in model.inputs))
+            tensors = [torch.from_numpy(arrays[s.name]).to(device) for s in model.inputs]
+            invoke(model.module, model.inputs, model.outputs, tensors)
     except Exception as error:  # a user's module may raise anything
         return error
     return None

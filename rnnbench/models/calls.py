@@ -13,6 +13,7 @@ import numpy as np
 from rnnbench.core.bundle import WEIGHTS
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, TensorSpec
+from rnnbench.models.binding import bind, ordered
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +46,7 @@ def call(
 
     tensors = [torch.from_numpy(np.array(arrays[spec.name])).to(device) for spec in specs]
     with torch.no_grad(), _without_tf32(device):
-        returned = module(*tensors)
+        returned = invoke(module, specs, outputs, tensors)
     leaves = _tensors(returned)
     if len(leaves) != len(outputs):
         raise RnnbenchError(
@@ -53,6 +54,17 @@ def call(
             f"({', '.join(outputs)}): name each tensor, nested ones in reading order"
         )
     return {name: to_array(name, leaf) for name, leaf in zip(outputs, leaves, strict=True)}
+
+
+def invoke(
+    module: Callable[..., Any],
+    specs: Sequence[TensorSpec],
+    outputs: Sequence[str],
+    tensors: Sequence[torch.Tensor],
+) -> Any:
+    """What a module returns for a tensor for each declared input, the outputs in their order."""
+    args, named = bind(module, specs, tensors)
+    return ordered(module(*args, **named), outputs)
 
 
 @contextmanager
@@ -114,7 +126,10 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
     data = {id(t): (t, t.data) for t in _every_tensor(module)}
     try:
         module.eval()
+        _leave_inference_mode(parts)
         for tensor, original in data.values():
+            if tensor.is_inference():  # another stands in its place
+                continue
             wide = double and original.is_floating_point()
             tensor.data = original.double() if wide else _own(tensor, original)
         yield
@@ -132,6 +147,21 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
                 now.update(before)
         for part, training in modes:
             part.training = training
+
+
+def _leave_inference_mode(parts: Sequence[torch.nn.Module]) -> None:
+    """Puts others in the place of parameters and buffers that were made under `inference_mode`.
+
+    Those can neither be traced nor be given other data.
+    """
+    import torch
+
+    for part in parts:
+        for name, tensor in [*part._parameters.items(), *part._buffers.items()]:
+            if tensor is not None and tensor.is_inference():
+                copy = tensor.clone()
+                parameter = isinstance(tensor, torch.nn.Parameter)
+                setattr(part, name, torch.nn.Parameter(copy, False) if parameter else copy)
 
 
 @contextmanager

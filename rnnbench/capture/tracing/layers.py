@@ -40,9 +40,9 @@ _LAYERS: tuple[type[nn.RNNBase], ...] = (nn.RNN, nn.GRU, nn.LSTM)
 
 
 class Listed:
-    """`lengths.tolist()` and `lengths.numpy()`, as `pack_padded_sequence` takes them.
+    """`lengths.tolist()`, `.numpy()` and `list(lengths)`, as `pack_padded_sequence` takes them.
 
-    What is in it is not known while a module is traced.
+    What is in it is not known while a module is traced; a list of it has it as its one element.
     """
 
     def __init__(self, tensor: Tensor) -> None:
@@ -54,7 +54,11 @@ class Listed:
             "or numpy array): keep it a tensor, without .tolist() or .numpy()"
         )
 
-    __iter__ = __len__ = __getitem__ = __contains__ = __array__ = __int__ = __index__ = _refuse
+    def __iter__(self) -> Iterator[Listed]:
+        yield self
+
+    __len__ = __getitem__ = __contains__ = __array__ = __int__ = __index__ = __float__ = _refuse
+    __bool__ = __lt__ = __gt__ = __le__ = __ge__ = __add__ = __sub__ = __mul__ = _refuse
 
 
 class _Intercept(TorchFunctionMode):
@@ -67,6 +71,7 @@ class _Intercept(TorchFunctionMode):
             _DATA: torch.Tensor.detach,  # `x.data` leaves the trace; what is written must not
             torch._pack_padded_sequence: packing.pack,
             torch._pad_packed_sequence: packing.unpack,
+            torch.max_pool1d: _max_pool1d,
         }
 
     def __torch_function__(
@@ -97,8 +102,8 @@ class _Intercept(TorchFunctionMode):
             return partial(_padded_call, _FUSED[func]) if padded else None
         if func is torch.Tensor.numpy:
             return None if args[0].is_floating_point() else _listed
-        if func is torch.as_tensor:
-            return _unlisted if isinstance(args[0], Listed) else None
+        if func in (torch.as_tensor, torch.tensor):
+            return _unlisted if _is_listed(args[0]) else None
         return self._instead.get(func)
 
 
@@ -121,14 +126,63 @@ def _padded_call(
     return (y.transpose(0, 1) if batch_first else y, *final)
 
 
+def _max_pool1d(
+    x: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """Stands in for `torch.max_pool1d`, which makes numbers of sizes: x (batch, channels, time)."""
+
+    def wide(value: Any, other: int) -> list[int]:
+        return [other, value[0] if isinstance(value, list | tuple) else value]
+
+    step = kernel_size if stride is None or stride == [] else stride
+    # [batch, channels, time] -> [batch, channels, 1, time], and back
+    pooled = torch.max_pool2d(
+        x.unsqueeze(-2),
+        wide(kernel_size, 1),
+        wide(step, 1),
+        wide(padding, 0),
+        wide(dilation, 1),
+        ceil_mode,
+    )
+    return pooled.squeeze(-2)
+
+
 def _listed(x: Tensor, **_: Any) -> Listed:
     """Stands in for `x.tolist()` and `x.numpy()`."""
     return Listed(x)
 
 
-def _unlisted(numbers: Listed, **_: Any) -> Tensor:
-    """Stands in for `torch.as_tensor`."""
-    return numbers.tensor
+def _each_row(x: Tensor) -> Iterator[Any]:
+    """Stands in for `Tensor.__iter__`."""
+    return iter(Listed(x)) if _counts_rows(x) else Tensor.__iter__(x)  # type: ignore[no-untyped-call]
+
+
+def _rows(x: Tensor) -> int:
+    """Stands in for `Tensor.__len__`, which `list(x)` asks first, and makes a number of a size."""
+    if _counts_rows(x):
+        raise TypeError("how many rows there are is not known: take x.shape[0]")
+    return Tensor.__len__(x)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _unlisted(numbers: Any, **_: Any) -> Tensor:
+    """Stands in for `torch.as_tensor` and `torch.tensor`."""
+    listed: Listed = numbers[0] if isinstance(numbers, list | tuple) else numbers
+    return listed.tensor
+
+
+def _is_listed(numbers: Any) -> bool:
+    alone = isinstance(numbers, list | tuple) and len(numbers) == 1
+    return isinstance(numbers[0] if alone else numbers, Listed)
+
+
+def _counts_rows(x: Tensor) -> bool:
+    """Whether it has a whole number for each row of a batch that is dynamic."""
+    return x.dim() == 1 and not x.dtype.is_floating_point and isinstance(x.shape[0], torch.SymInt)
 
 
 @contextmanager
@@ -159,6 +213,8 @@ def standing_in(root: nn.Module) -> Iterator[None]:
         for layer, original in originals.items():
             layer.forward = wrap(original)
         FakeTensor.tolist = listed  # type: ignore[method-assign, assignment]
+        FakeTensor.__iter__ = _each_row  # type: ignore[method-assign]
+        FakeTensor.__len__ = _rows  # type: ignore[method-assign]
         # The name may have been imported anywhere: the function stays, what it does is exchanged.
         pad_packed_sequence.__code__ = padded_again.__code__
         with _Intercept(packing, constants), scripts_standing_in(root), symbolic_len(root):
@@ -166,5 +222,6 @@ def standing_in(root: nn.Module) -> Iterator[None]:
     finally:
         pad_packed_sequence.__code__ = unpacking
         FakeTensor.tolist = tolist  # type: ignore[method-assign]
+        del FakeTensor.__iter__, FakeTensor.__len__  # those of Tensor are there again
         for layer, original in originals.items():
             layer.forward = original

@@ -11,7 +11,7 @@ import torch
 from rnnbench.capture.tracing.trace import evaluating
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Model, sample_inputs
-from rnnbench.models.calls import device_of
+from rnnbench.models.calls import device_of, invoke
 
 # Another order of summation moves a float32 result by parts in 10^6; a wrong graph by parts in 10.
 _TOLERANCE = 1e-4
@@ -46,19 +46,28 @@ class Proof:
     ) -> None:
         self.model = model
         self._found: list[tuple[dict[str, int], list[torch.Tensor], list[torch.Tensor]]] = []
-        device = device_of(model.module)
         wanted = [*_sizes(model, dims), *_sizes_that_break(dims, conditions)]
+        wanted = [model.fit(sizes) for sizes in wanted]
+        wanted = [s for i, s in enumerate(wanted) if s not in wanted[:i]]
         for seed, sizes in enumerate(wanted):
-            arrays = sample_inputs(model, sizes, seed).values()
-            tensors = [torch.from_numpy(a).to(device) for a in arrays]
-            with evaluating(model.module):
-                try:
-                    expected = torch.utils._pytree.tree_leaves(model.module(*tensors))
-                except Exception:
-                    continue
-            self._found.append((sizes, tensors, expected))
+            try:
+                self._found.append((sizes, *_run(model, sizes, seed)))
+            except Exception:
+                continue
         if not self._found:
             raise RnnbenchError(f"model {model.name!r} raises at every size but the traced one")
+
+    def varying(self) -> tuple[frozenset[int], ...]:
+        """Of each output, the dimensions whose size is not the same at all of these sizes."""
+        outputs = zip(*(expected for _, _, expected in self._found), strict=False)
+        return tuple(
+            frozenset(
+                dim
+                for dim, sizes in enumerate(zip(*(t.shape for t in tensors), strict=False))
+                if len(set(sizes)) > 1
+            )
+            for tensors in outputs
+        )
 
     def compare(self, run: Callable[..., Any]) -> None:
         """Compares a program with the module that it stands for.
@@ -77,6 +86,27 @@ class Proof:
                 wrong = _difference(a, b)
                 if wrong:
                     raise _differs(self.model, sizes, f"gives {name!r} {wrong}")
+
+
+def runs_at(model: Model, sizes: Mapping[str, int]) -> bool:
+    """Whether the module itself runs at some sizes."""
+    try:
+        _run(model, sizes, 0)
+    except Exception:  # a user's module may raise anything
+        return False
+    return True
+
+
+def _run(
+    model: Model, sizes: Mapping[str, int], seed: int
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Random inputs, and what the module gives for them."""
+    arrays = sample_inputs(model, sizes, seed).values()
+    device = device_of(model.module)
+    tensors = [torch.from_numpy(a).to(device) for a in arrays]
+    with evaluating(model.module):
+        returned = invoke(model.module, model.inputs, model.outputs, tensors)
+    return tensors, torch.utils._pytree.tree_leaves(returned)
 
 
 def _sizes(model: Model, dims: Mapping[str, int]) -> Iterator[dict[str, int]]:
@@ -108,7 +138,10 @@ def _sizes_that_break(
 def holds(expression: Any, sizes: Mapping[str, int]) -> bool:
     """Whether a condition on the names of dimensions is so at some sizes."""
     values = {symbol: sizes[symbol.name] for symbol in expression.free_symbols}
-    return bool(expression.subs(values))
+    try:
+        return bool(expression.subs(values))
+    except ZeroDivisionError:  # a size that the module itself cannot have (`12 // (width - 1)`)
+        return True
 
 
 def _difference(a: torch.Tensor, b: torch.Tensor) -> str:

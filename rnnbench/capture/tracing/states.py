@@ -15,7 +15,7 @@ from torch.utils import _pytree
 from rnnbench.capture.tracing.sizes import traced_sizes
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model, sample_inputs
-from rnnbench.models.calls import device_of, undisturbed
+from rnnbench.models.calls import device_of, invoke, undisturbed
 
 
 def check_states(model: Model) -> None:
@@ -31,7 +31,8 @@ def check_states(model: Model) -> None:
     with undisturbed(model.module), torch.no_grad():
         before = dict(_remembered(model.module))
         try:
-            first, second = ([t.clone() for t in _tensors(model.module(*inputs))] for _ in range(2))
+            calls = (invoke(model.module, model.inputs, model.outputs, inputs) for _ in range(2))
+            first, second = ([t.clone() for t in _tensors(returned)] for returned in calls)
         except Exception:  # whoever traces it says why
             return
         _refuse_misfits(model, inputs, first)

@@ -7,6 +7,7 @@ them and `rnnbench::recurrence`, and its parameters and buffers are attributes.
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import io
 import logging
@@ -24,10 +25,13 @@ from torch.export import Dim, ExportedProgram
 from rnnbench.capture.graph_edit import drop_casts, number, settle_squeezes
 from rnnbench.capture.source_lines import frames, is_library
 from rnnbench.capture.tracing.layers import standing_in
+from rnnbench.capture.tracing.regions import inline_regions
 from rnnbench.capture.tracing.scripted import Wrapped
 from rnnbench.capture.tracing.states import hidden_state
+from rnnbench.core.dims import names_of, value_of
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Model, sample_inputs
+from rnnbench.models.binding import bind, ordered
 from rnnbench.models.calls import device_of, undisturbed
 
 aten = torch.ops.aten
@@ -64,17 +68,21 @@ def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = 
     """
     module = model.module
     module = Wrapped(module) if isinstance(module, torch.jit.ScriptModule) else module
-    with evaluating(module), _one_line_errors(model), standing_in(module):
+    declared = _as_declared(model, module, {d: dims[d] for d in static})
+    with evaluating(module), _one_line_errors(model), standing_in(module), declared:
         tensors, shapes = _example(model, dims, static)
         shapes = _as_called(module, shapes)
         program = torch.export.export(module, tensors, dynamic_shapes=shapes, strict=False)
         program = _functional(program)
     _refuse_hidden_state(model, program)
     graph = unlift(program)
+    inline_regions(graph)
     _plain_assertions(graph.graph)
     drop_casts(graph.graph)
     settle_squeezes(graph.graph)
-    return Trace(graph, dict(dims), frozen_dims(model, program), _conditions(model, program))
+    # A product of a constant and another dimension is none: `envs*time`, with time fixed.
+    frozen = tuple(d for d in dims if d in static or d in frozen_dims(model, program))
+    return Trace(graph, dict(dims), frozen, _conditions(model, program))
 
 
 def _plain_assertions(graph: fx.Graph) -> None:
@@ -98,7 +106,7 @@ def _conditions(model: Model, program: ExportedProgram) -> tuple[tuple[Any, str]
     holders = [n for n in program.graph.find_nodes(op="placeholder") if "val" in n.meta]
     for spec, node in zip(model.inputs, holders[-len(model.inputs) :], strict=False):
         for dim, size in zip(spec.shape, getattr(node.meta["val"], "shape", ()), strict=False):
-            if isinstance(dim, str) and isinstance(size, torch.SymInt):
+            if names_of(dim) == (dim,) and isinstance(size, torch.SymInt):
                 guards = size.node.shape_env.guards
                 if size.node.expr.is_Symbol:
                     names[size.node.expr] = sympy.Symbol(dim, integer=True, positive=True)
@@ -149,12 +157,55 @@ def _example(model: Model, dims: Mapping[str, int], static: Sequence[str] = ()) 
     # `Dim.AUTO`, since named dimensions fail on a scan ("Constraints violated").
     shapes = tuple(
         {
-            i: Dim.STATIC if isinstance(size, int) or size in static else Dim.AUTO(min=1)
+            i: Dim.AUTO(min=1) if set(names_of(size)) - set(static) else Dim.STATIC
             for i, size in enumerate(spec.shape)
         }
         for spec in model.inputs
     )
     return tensors, shapes
+
+
+@contextmanager
+def _as_declared(model: Model, module: nn.Module, known: Mapping[str, int]) -> Iterator[None]:
+    """While it lasts, the module takes its declared inputs, and gives its outputs, one by one.
+
+    It tells the trace, too, which sizes are products and sums of others. An input of `envs*time`
+    rows beside one of `envs`, where time is 5:
+
+        rows is s0, rows // envs is s0 // s1   ->   rows is 5*s1, rows // envs is 5
+    """
+    before = module.forward
+    own = vars(module).get("forward")
+    flat = bind(before, model.inputs, model.inputs) == (model.inputs, {})
+
+    def forward(*inputs: Any) -> Any:
+        _relate(model, inputs, known)
+        args, named = bind(before, model.inputs, inputs)
+        return ordered(before(*args, **named), model.outputs)
+
+    # Where the inputs are the arguments, they keep the names that these have.
+    module.forward = functools.wraps(before)(forward) if flat else forward
+    try:
+        yield
+    finally:
+        del module.forward
+        if own is not None:
+            module.forward = own
+
+
+def _relate(model: Model, inputs: Sequence[Any], known: Mapping[str, int]) -> None:
+    """Tells a trace of the sizes that are made of others."""
+    pairs = [
+        (declared, size)
+        for spec, x in zip(model.inputs, inputs, strict=False)
+        for declared, size in zip(spec.shape, x.shape, strict=True)
+    ]
+    sizes: dict[str, Any] = dict(known)
+    sizes |= {str(declared): size for declared, size in pairs if declared in model.dims}
+    for declared, size in pairs:
+        names = names_of(declared)
+        if names and declared not in model.dims and set(names) <= sizes.keys():
+            torch._check(size == value_of(declared, sizes))
 
 
 def _as_called(module: nn.Module, shapes: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -194,8 +245,8 @@ def frozen_dims(model: Model, program: ExportedProgram) -> tuple[str, ...]:
         value = nodes[str(name)].meta["val"]
         # value [batch, time, 3] as symbols or numbers, spec.shape ("batch", "time", 3)
         for size, declared in zip(value.shape, spec.shape, strict=True):
-            if isinstance(declared, str) and number(size) is not None:
-                found[declared] = None
+            if number(size) is not None:
+                found |= dict.fromkeys(names_of(declared))
     return tuple(found)
 
 

@@ -1,0 +1,75 @@
+"""Regions of a forward in which gradients or autocast are switched: part of the graph around them.
+
+    with torch.no_grad():               wrap_with_set_grad_enabled(False, submod_1, x)
+        y = self.layer(x)           ->      def submod_1(x): return (linear(x, ...),)
+                                    ->  linear = linear(x, ...)
+
+`torch.export` makes a submodule of each. This is the one place that names those operators: tried on
+torch 2.11 to 2.13.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from torch import fx
+
+# operator -> where among its arguments the submodule is
+_GRADIENTS = "wrap_with_set_grad_enabled"
+_AUTOCAST = "wrap_with_autocast"
+
+
+def inline_regions(module: fx.GraphModule) -> None:
+    """Puts the graphs of regions in their place; of autocast where that changes no dtype."""
+    while True:
+        found = [n for n in module.graph.nodes if _body_at(n) is not None]
+        if not found:
+            break
+        for node in found:
+            _inline(module, node)
+    module.graph.eliminate_dead_code()
+    module.delete_all_unused_submodules()
+    module.recompile()
+
+
+def _body_at(node: fx.Node) -> int | None:
+    """Where among a region's arguments its graph is; None where the node is no such region."""
+    if node.op != "call_function":
+        return None
+    name = getattr(node.target, "__name__", str(node.target))
+    if name == _GRADIENTS:
+        return 1
+    # (device, dtype, enabled, cache_enabled, submodule, *arguments)
+    if name == _AUTOCAST and (not node.args[2] or node.args[1] is torch.float32):
+        return 4
+    return None
+
+
+def _inline(module: fx.GraphModule, node: fx.Node) -> None:
+    at = _body_at(node)
+    assert at is not None
+    holder: Any = node.args[at]
+    body: Any = module.get_submodule(str(holder.target))
+    given = iter(node.args[at + 1 :])
+    values: dict[fx.Node, Any] = {}
+    with module.graph.inserting_before(node):
+        for inner in body.graph.nodes:
+            if inner.op == "placeholder":
+                values[inner] = next(given)
+            elif inner.op == "get_attr":
+                path = f"{holder.target}.{inner.target}"
+                values[inner] = module.graph.get_attr(path)
+                values[inner].meta = dict(inner.meta)
+            elif inner.op != "output":
+                values[inner] = module.graph.node_copy(inner, values.__getitem__)
+    results = fx.node.map_arg(body.graph.output_node().args[0], values.__getitem__)
+    for user in list(node.users):
+        if user.target is operator.getitem:
+            user.replace_all_uses_with(results[user.args[1]])
+            module.graph.erase_node(user)
+        else:
+            node.replace_all_uses_with(results)
+    if not node.users:
+        module.graph.erase_node(node)
