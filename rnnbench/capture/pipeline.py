@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import fx
+from torch.export import ExportedProgram
 
+from rnnbench.capture.graph_edit import number, shape_of
 from rnnbench.capture.loops.blocks import find_blocks
 from rnnbench.capture.loops.counting import numbers_of_constants
 from rnnbench.capture.loops.generalise import generalise_traces
@@ -27,7 +29,7 @@ from rnnbench.capture.simplify import (
 from rnnbench.capture.source_lines import source_line
 from rnnbench.capture.splits import split_by_slices
 from rnnbench.capture.tracing.branches import explain_unproved
-from rnnbench.capture.tracing.prove import Proof, Unproved
+from rnnbench.capture.tracing.prove import Proof, Unproved, runs_at
 from rnnbench.capture.tracing.sizes import traced_sizes
 from rnnbench.capture.tracing.states import check_states
 from rnnbench.capture.tracing.trace import Trace, frozen_dims, retrace, trace_module
@@ -36,6 +38,8 @@ from rnnbench.core.model import Model
 from rnnbench.core.recurrence import Recurrence, Representation
 
 _LOOPS: dict[Any, Representation] = {SCAN: "scan", WHILE_LOOP: "while"}
+_LARGER = 2  # how often larger sizes are tried
+_LARGEST = 1000
 _SCALES = (1, 5)  # short traces are fast; strided front-ends need longer ones
 
 
@@ -52,7 +56,7 @@ def capture(model: Model, *, keep_loops: bool = False, allow_frozen: bool = Fals
     """
     check_states(model)
     try:
-        return _capture(model, keep_loops)
+        return _at_sizes_large_enough(model, keep_loops)
     except Unproved as error:
         if not allow_frozen:
             raise explain_unproved(model, error) from None
@@ -60,6 +64,29 @@ def capture(model: Model, *, keep_loops: bool = False, allow_frozen: bool = Fals
         if not allow_frozen:
             raise
     return _frozen(model)
+
+
+class _Small(Exception):  # noqa: N818  (a reason to try again)
+    """At the traced sizes something is 1, or so small, that is not so elsewhere.
+
+    Attributes:
+        dims: larger sizes.
+    """
+
+    def __init__(self, dims: dict[str, int]) -> None:
+        super().__init__()
+        self.dims = dims
+
+
+def _at_sizes_large_enough(model: Model, keep_loops: bool) -> Captured:
+    """Captures a model at small sizes, or at larger ones where those say too little."""
+    dims = traced_sizes(model)
+    for _ in range(_LARGER):
+        try:
+            return _capture(model, keep_loops, dims)
+        except _Small as small:
+            dims = model.fit(small.dims)
+    return _capture(model, keep_loops, dims, any_size=True)
 
 
 def _frozen(model: Model) -> Captured:
@@ -74,13 +101,18 @@ def _frozen(model: Model) -> Captured:
     return Captured(model, program, _recurrences(graph), dims, frozen)
 
 
-def _capture(model: Model, keep_loops: bool) -> Captured:
-    dims = traced_sizes(model)
+def _capture(
+    model: Model, keep_loops: bool, dims: dict[str, int], *, any_size: bool = False
+) -> Captured:
     first = trace_module(model, dims)
     conditions = first.conditions
+
+    def finish(graph: fx.GraphModule, dims: dict[str, int], loops: list[Recurrence]) -> Captured:
+        return _finish(model, graph, dims, loops, conditions, any_size=any_size)
+
     if not first.frozen:  # no loop over time: the trace is the graph
         try:
-            return _finish(model, first.graph, dims, [], conditions)
+            return finish(first.graph, dims, [])
         except Unproved:
             # A size that was computed from a dimension became a constant, as a loop's length does.
             lengths = tuple(d for d in dims if d != model.batch_dim)
@@ -88,7 +120,7 @@ def _capture(model: Model, keep_loops: bool) -> Captured:
                 raise
             first = trace_module(model, dims, lengths)
     try:
-        return _finish(model, *_with_loops(model, first, keep_loops), conditions)
+        return finish(*_with_loops(model, first, keep_loops))
     except Unproved:
         if keep_loops:
             raise
@@ -96,7 +128,7 @@ def _capture(model: Model, keep_loops: bool) -> Captured:
     first = trace_module(model, dims, first.frozen)
     graph, dims, loops = _with_loops(model, first, keep_loops=True)
     note = "its fused form could not be proved to compute the same"
-    return _finish(model, graph, dims, [replace(r, note=note) for r in loops], conditions)
+    return finish(graph, dims, [replace(r, note=note) for r in loops])
 
 
 def _finish(
@@ -105,8 +137,14 @@ def _finish(
     dims: dict[str, int],
     loops: list[Recurrence],
     conditions: Sequence[tuple[Any, str]] = (),
+    *,
+    any_size: bool = False,
 ) -> Captured:
-    """Simplifies the graph, proves it, exports it for good, and proves what came out."""
+    """Simplifies the graph, proves it, exports it for good, and proves what came out.
+
+    Raises:
+        _Small: the traced sizes say too little of others, unless they are taken as they are.
+    """
     fold_constants(graph)
     drop_zero_states(graph.graph)
     split_by_slices(graph.graph)
@@ -120,8 +158,47 @@ def _finish(
     frozen = frozen_dims(model, program)
     if frozen:
         raise RnnbenchError(_still_frozen(model, frozen, dims))
+    varying = proof.varying()
+    if not any_size:
+        larger = _above_largest(model, program, dims)
+        if larger == dims and _fixes(program, varying):
+            larger = {d: n if d == model.batch_dim else 3 * n for d, n in dims.items()}
+        if larger != dims:
+            raise _Small(larger)
     proof.compare(lower(program).module(check_guards=False).forward)
-    return Captured(model, program, recurrences, dims)
+    return Captured(model, program, recurrences, dims, varying=varying)
+
+
+def _above_largest(
+    model: Model, program: ExportedProgram, dims: Mapping[str, int]
+) -> dict[str, int]:
+    """Sizes above those that the program may have at most, where the module has larger ones.
+
+    Where `1 + samples // 32` was 1, the samples may not be above 31.
+    """
+    larger = dict(dims)
+    nodes = {n.name: n for n in program.graph.nodes}
+    for spec, name in zip(model.inputs, program.graph_signature.user_inputs, strict=True):
+        for size, declared in zip(shape_of(nodes[str(name)]) or (), spec.shape, strict=False):
+            if declared not in dims or declared == model.batch_dim:
+                continue
+            known = isinstance(size, torch.SymInt) and size.node.expr
+            sizes = program.range_constraints.get(known) if known else None
+            if sizes is not None and sizes.upper.is_Integer:
+                beyond = 3 * (int(sizes.upper) + 1) + dims[str(declared)]
+                if beyond <= _LARGEST and runs_at(model, dict(dims) | {str(declared): beyond}):
+                    larger[str(declared)] = beyond
+    return larger
+
+
+def _fixes(program: ExportedProgram, varying: Sequence[Collection[int]]) -> bool:
+    """Whether an output's size is a number in the program, and varies in the module."""
+    nodes = {n.name: n for n in program.graph.nodes}
+    for name, dims in zip(program.graph_signature.user_outputs, varying, strict=False):
+        shape = shape_of(nodes.get(str(name))) or ()
+        if any(number(shape[dim]) is not None for dim in dims if dim < len(shape)):
+            return True
+    return False
 
 
 def _with_loops(
@@ -152,8 +229,10 @@ def _two_traces(model: Model, first: Trace, scale: int) -> tuple[Trace, Trace]:
     """Traces of few and of a few more steps: what differs between them grows with time."""
     # Each input has a symbol of its own for a dimension; the loop may have fixed one of several.
     having = [spec for spec in model.inputs if set(first.frozen) & set(spec.shape)]
-    sizes = {d: n * scale if d in first.frozen else n for d, n in first.dims.items()}
-    more = {d: sizes[d] + 3 * scale + i for i, d in enumerate(first.frozen)}
+    sizes = model.fit({d: n * scale if d in first.frozen else n for d, n in first.dims.items()})
+    # Where there is a least size, a step takes about as much.
+    least = {d: model.dims[d].fit(1) for d in first.frozen}
+    more = model.fit({d: sizes[d] + 3 * scale * least[d] + i for i, d in enumerate(first.frozen)})
     reused = scale == 1 and len(having) == 1
     shorter = first if reused else trace_module(model, sizes, first.frozen)
     return shorter, trace_module(model, sizes | more, first.frozen)

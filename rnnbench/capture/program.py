@@ -24,6 +24,7 @@ class Captured:
         recurrences: how each was represented.
         dims: dynamic dimension -> the size at which it was traced.
         frozen: dimensions that are constants (only where that was allowed).
+        varying: of each output, the dimensions that the module itself gave in several sizes.
     """
 
     model: Model
@@ -31,3 +32,4 @@ class Captured:
     recurrences: tuple[Recurrence, ...]
     dims: Mapping[str, int]
     frozen: tuple[str, ...] = ()
+    varying: tuple[frozenset[int], ...] = ()

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -74,15 +74,30 @@ def lower(program: ExportedProgram) -> ExportedProgram:
         root,
         root.graph,
         signature,
-        program.state_dict,
+        _complete(program.state_dict),
         {symbol: _from_one(sizes) for symbol, sizes in program.range_constraints.items()},
         calls,
         program.example_inputs,
-        program.constants,
+        _complete(program.constants),
     )
     lowered._guards_code = []  # see _from_one; tried on torch 2.11 to 2.13
     refuse_own_operators(lowered.graph_module)
     return lowered
+
+
+def _complete(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Tensors with a storage of their own where theirs is larger, which would be saved with it.
+
+    `torch.hann_window(16)` is the first 16 of 17 values.
+    """
+    made: dict[int, Any] = {}
+    for value in tensors.values():
+        if isinstance(value, torch.Tensor) and id(value) not in made:
+            own = value.numel() * value.element_size() == value.untyped_storage().nbytes()
+            complete = value if own else value.detach().clone()
+            is_parameter = isinstance(value, torch.nn.Parameter) and not own
+            made[id(value)] = torch.nn.Parameter(complete, False) if is_parameter else complete
+    return {name: made.get(id(value), value) for name, value in tensors.items()}
 
 
 def refuse_own_operators(module: torch.nn.Module) -> None:

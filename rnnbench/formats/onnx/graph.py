@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from rnnbench.capture.operators.recurrence import num_directions
 from rnnbench.capture.source_lines import frames
+from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.recurrence import GATES
 from rnnbench.formats.onnx.editing import add_initializer, outermost
 
@@ -32,6 +33,8 @@ _OP = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "gru": "GRU", "lstm": "LSTM"}
 _ORDER = {"rnn_tanh": (0,), "rnn_relu": (0,), "gru": (1, 0, 2), "lstm": (0, 3, 1, 2)}
 
 Weights = list[np.ndarray[Any, Any]]
+Packed = dict[tuple[Any, ...], list[ir.Value | None]]
+"""W, R and B, by the kind and the weights that they were made of."""
 
 
 def translate_recurrence(
@@ -106,17 +109,18 @@ def replace_recurrences(model: ir.Model) -> None:
     Of a bidirectional layer, [time, 2, batch, hidden] is transposed and reshaped to
     [time, batch, 2 * hidden] instead.
     """
+    shared: Packed = {}
     for graph in [model.graph, *model.graph.subgraphs()]:
         for node in list(graph):
             if node.domain == _DOMAIN:
-                _replace(graph, node)
+                _replace(graph, node, shared)
     model.opset_imports.pop(_DOMAIN, None)
     for function in list(model.functions):
         if function[0] == _DOMAIN:
             del model.functions[function]
 
 
-def _replace(graph: ir.Graph, node: ir.Node) -> None:
+def _replace(graph: ir.Graph, node: ir.Node, shared: Packed) -> None:
     given = iter(node.inputs)
     x, lengths, h0, c0 = (
         next(given) if mark == "+" else None for mark in node.attributes["given"].as_string()
@@ -128,10 +132,13 @@ def _replace(graph: ir.Graph, node: ir.Node) -> None:
     arrays = [_array(w) for w in weights]
     hidden = arrays[1].shape[1]
     build = _Builder(graph, node)
-    packed = [
-        build.constant(_packed_name(weights[0], letter), value) if value is not None else None
-        for letter, value in zip("WRB", pack(arrays, kind, directions), strict=True)
-    ]
+    key = (kind, *(id(w) for w in weights))  # a layer that is called twice has its weights once
+    if key not in shared:
+        shared[key] = [
+            build.constant(_packed_name(weights[0], letter), value) if value is not None else None
+            for letter, value in zip("WRB", pack(arrays, kind, directions), strict=True)
+        ]
+    packed = shared[key]
     lens = build.op("Cast", [lengths], to=ir.DataType.INT32) if lengths is not None else None
     inputs = [x, *packed, lens, h0, *([c0] if kind == "lstm" else [])]
     while inputs[-1] is None:
@@ -221,6 +228,8 @@ def finish(model: ir.Model, captured: Captured, metadata: Mapping[str, str]) -> 
     _make_room(graph, set(wanted), own)
     _name_ports(graph, captured)
     for node in ir.traversal.RecursiveGraphIterator(graph):
+        if node.domain == _DOMAIN:
+            raise RnnbenchError(f"the graph holds {node.op_type}, which is no operator of ONNX")
         _forget_the_exporter(node, own)
     graph.name = declared.name
     model.producer_name, model.producer_version = "rnnbench", metadata.get("version", "")
@@ -238,14 +247,19 @@ def _name_ports(graph: ir.Graph, captured: Captured) -> None:
     dims: dict[str, str] = {}
     for value, spec in zip(graph.inputs, declared.inputs, strict=True):
         for symbol, size in zip(value.shape or (), spec.shape, strict=True):
-            if isinstance(size, str):
+            if isinstance(size, str):  # `envs*time` as well: there it is a symbol of its own
                 dims[str(symbol)] = size
         value.name = spec.name
         value.shape = ir.Shape(spec.shape)
-    for value, name in zip(graph.outputs, declared.outputs, strict=True):
+    varying = captured.varying or (frozenset(),) * len(declared.outputs)
+    for value, name, open_dims in zip(graph.outputs, declared.outputs, varying, strict=True):
         value.name = name
         if value.shape is not None:
-            value.shape = ir.Shape([_renamed(d, dims) for d in value.shape])
+            sizes = [_renamed(d, dims) for d in value.shape]
+            # A size that was 1 in the trace may be a number there, and is open in the module.
+            value.shape = ir.Shape(
+                [None if isinstance(d, int) and i in open_dims else d for i, d in enumerate(sizes)]
+            )
 
 
 def _forget_the_exporter(node: ir.Node, ports: list[ir.Value]) -> None:

@@ -26,12 +26,33 @@ def load_program(path: Path | None) -> Any:
 
     try:
         with export_warnings():
-            return torch.export.load(str(path))
+            program = torch.export.load(str(path))
     except Exception as error:
         raise RnnbenchError(
             f"{path} is not a .pt2 file that torch {torch.__version__} loads "
             f"({one_line(error)}): export it again"
         ) from None
+    for part in program.graph_module.modules():
+        for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+            refuse_own_operator(path, f"{getattr(node.target, 'namespace', '')}::{node.target}")
+    return program
+
+
+def refuse_own_operator(path: Path | None, name: str) -> None:
+    """Refuses what this process could load, and no other.
+
+    Args:
+        path: the file.
+        name: an operator in it, with its namespace: `aten::tanh`.
+
+    Raises:
+        RnnbenchError: it is one of ours.
+    """
+    if name.startswith("rnnbench::"):
+        raise RnnbenchError(
+            f"{path} holds {name}, an operator that only rnnbench has, so that nothing else loads "
+            "it: export it again"
+        )
 
 
 def signature_of(program: Any) -> Signature:
