@@ -1,6 +1,7 @@
 """What cannot be exported is refused in one line that names the obstacle; nothing is changed."""
 
 import re
+import warnings
 
 import pytest
 import torch
@@ -288,3 +289,33 @@ def test_the_module_is_left_as_it_was_found(error, call, tmp_path):
     )
     assert picture(module) == before
     assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] in ([], ["Breaks"])
+
+
+class Quantised(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.out = nn.LSTM(4, 5, batch_first=True), nn.Linear(5, 2)
+
+    def forward(self, x):
+        return self.out(self.rnn(x)[0])
+
+
+class Lazy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.rnn = nn.LazyLinear(4), nn.GRU(4, 5, batch_first=True)
+
+    def forward(self, x):
+        return self.rnn(self.first(x))[0]
+
+
+def test_modules_that_are_quantised_or_have_no_weights_yet(tmp_path):
+    warnings.simplefilter("ignore")  # of torch, on the future of its own quantisation
+    quantised = torch.ao.quantization.quantize_dynamic(Quantised().eval(), {nn.Linear})
+    for module, says in (
+        (quantised, r"out \(Linear\) is quantised.*quantise the ONNX file"),
+        (Lazy(), r"first \(LazyLinear\) has no weights before it has run once: call the model"),
+    ):
+        with pytest.raises(RnnbenchError, match=says):
+            rnnbench.export(Model(module, (X,), ("y",), name="m"), ("onnx",), tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -112,7 +112,7 @@ class _Builder:
         Returns:
             What is to be given all the same, since no tensor of the step has it.
         """
-        left = []
+        left: list[Key] = []
         for key in extras:
             if self._is_size(key):
                 made = self._size(key[1], tensors)
@@ -136,7 +136,7 @@ class _Builder:
         parts = {n: self._size(n, tensors) for n in node.all_input_nodes}
         if None in parts.values():
             return None
-        return self.graph.node_copy(node, lambda n: parts[n])  # type: ignore[return-value]
+        return self.graph.node_copy(node, lambda n: parts[n])
 
     def _keys(self, j: int) -> Iterator[Key]:
         for place, leaf in enumerate(arguments(self.body[j])):

@@ -227,7 +227,8 @@ def _readers_behind(graph: fx.Graph, members: Collection[fx.Node]) -> fx.Node:
             moved.add(node)
             last.append(node)
             last = node
-    return order[places[-1]].next
+    behind: fx.Node = order[places[-1]].next
+    return behind
 
 
 def place_of(nodes: Iterable[fx.Node]) -> str:
