@@ -126,10 +126,7 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
     data = {id(t): (t, t.data) for t in _every_tensor(module)}
     try:
         module.eval()
-        _leave_inference_mode(parts)
         for tensor, original in data.values():
-            if tensor.is_inference():  # another stands in its place
-                continue
             wide = double and original.is_floating_point()
             tensor.data = original.double() if wide else _own(tensor, original)
         yield
@@ -149,14 +146,16 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
             part.training = training
 
 
-def _leave_inference_mode(parts: Sequence[torch.nn.Module]) -> None:
+def leave_inference_mode(module: torch.nn.Module) -> None:
     """Puts others in the place of parameters and buffers that were made under `inference_mode`.
 
-    Those can neither be traced nor be given other data.
+    Those cannot be traced. Call it where `undisturbed` puts the module back.
     """
     import torch
 
-    for part in parts:
+    for part in module.modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            continue
         for name, tensor in [*part._parameters.items(), *part._buffers.items()]:
             if tensor is not None and tensor.is_inference():
                 copy = tensor.clone()

@@ -33,6 +33,7 @@ class Uses:
         self._block = block
         self._stacks = stacks
         self._users: dict[fx.Node, list[fx.Node]] = {}
+        self._alike: set[tuple[int, fx.Node]] = set()
 
     def read_of_all_steps(self, handed_out: Collection[int]) -> set[int]:
         """The positions whose values of more than the last step are used after the loop.
@@ -53,7 +54,14 @@ class Uses:
     def redirect(self) -> None:
         """What was read of single steps is read of the stacked values, or of the last state."""
         last = self._block.length - 1
-        self._users = {n: self._users_of(n) for n in self.members}  # as they are before any change
+        # As they are before any change.
+        self._users = {n: self._users_of(n) for n in self.members}
+        self._alike = {
+            (j, user)
+            for j, node in enumerate(self._block.steps[last])
+            for user in (self._users[node] if node is not None else ())
+            if self._reads_alike(j, user)
+        }
         for k, step in enumerate(self._block.steps):
             for j, node in enumerate(step):
                 if node is None:
@@ -69,7 +77,7 @@ class Uses:
         stacks = self._stacks
         if j in self._block.writes:
             return stacks.written(j)
-        if k == last and j in stacks.final and not self._reads_alike(j, user):
+        if k == last and j in stacks.final and (j, user) not in self._alike:
             return stacks.final[j]
         stacked = stacks.all_steps(j)  # [time, batch, ...]
         with stacks.graph.inserting_before(stacks.end):
@@ -83,9 +91,18 @@ class Uses:
 
     def _reads_alike(self, j: int, user: fx.Node) -> bool:
         """Whether the last but one step's value is used in the same way (in one list, say)."""
-        before = self._block.steps[-2][j]
+        before, last = self._block.steps[-2][j], self._block.steps[-1][j]
         assert before is not None
-        joins = user.target in (aten.stack.default, aten.cat.default)
+        if user.target not in (aten.stack.default, aten.cat.default):
+            return any(str(u.target) == str(user.target) for u in self._users[before])
+        # One list of all steps, or one of each step: a loop of its own, over what this one gave.
         return any(
-            u is user if joins else str(u.target) == str(user.target) for u in self._users[before]
+            u is user or (u.target is user.target and _places(u, before) == _places(user, last))
+            for u in self._users[before]
         )
+
+
+def _places(join: fx.Node, part: fx.Node | None) -> tuple[int, list[int]]:
+    """How many parts a join has, and which of them a node is."""
+    parts = list(join.args[0])  # type: ignore[arg-type]
+    return len(parts), [i for i, p in enumerate(parts) if p is part]

@@ -72,6 +72,7 @@ class _Intercept(TorchFunctionMode):
             torch._pack_padded_sequence: packing.pack,
             torch._pad_packed_sequence: packing.unpack,
             torch.max_pool1d: _max_pool1d,
+            nn.functional.max_pool1d: _max_pool1d,
         }
 
     def __torch_function__(
@@ -133,6 +134,7 @@ def _max_pool1d(
     padding: Any = 0,
     dilation: Any = 1,
     ceil_mode: bool = False,
+    return_indices: bool = False,  # with indices, it is another function
 ) -> Tensor:
     """Stands in for `torch.max_pool1d`, which makes numbers of sizes: x (batch, channels, time)."""
 

@@ -32,7 +32,7 @@ from rnnbench.core.dims import names_of, value_of
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Model, sample_inputs
 from rnnbench.models.binding import bind, ordered
-from rnnbench.models.calls import device_of, undisturbed
+from rnnbench.models.calls import device_of, leave_inference_mode, undisturbed
 
 aten = torch.ops.aten
 
@@ -254,6 +254,7 @@ def frozen_dims(model: Model, program: ExportedProgram) -> tuple[str, ...]:
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients; afterwards the module is as it was, also on an error."""
     with undisturbed(module), torch.no_grad():
+        leave_inference_mode(module)
         yield
 
 
