@@ -28,9 +28,9 @@ from torch.overrides import TorchFunctionMode
 
 from rnnbench.capture.tracing.constants import ASKED, Constants
 from rnnbench.capture.tracing.packing import Packing, padded_again
+from rnnbench.capture.tracing.python_numbers import symbolic_numbers
 from rnnbench.capture.tracing.run_layers import run_layers
 from rnnbench.capture.tracing.scripted import scripts_standing_in
-from rnnbench.capture.tracing.symbolic_len import symbolic_len
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.recurrence import KINDS
 
@@ -219,7 +219,7 @@ def standing_in(root: nn.Module) -> Iterator[None]:
         FakeTensor.__len__ = _rows  # type: ignore[method-assign]
         # The name may have been imported anywhere: the function stays, what it does is exchanged.
         pad_packed_sequence.__code__ = padded_again.__code__
-        with _Intercept(packing, constants), scripts_standing_in(root), symbolic_len(root):
+        with _Intercept(packing, constants), scripts_standing_in(root), symbolic_numbers(root):
             yield
     finally:
         pad_packed_sequence.__code__ = unpacking

@@ -41,6 +41,7 @@ _FUNCTIONS: dict[Any, str] = {
     torch.sym_int: "int",
     math.ceil: "math.ceil",
     math.floor: "math.floor",
+    math.trunc: "int",
     operator.neg: "-",
     torch.sym_not: "not ",
     operator.not_: "not ",

@@ -1,0 +1,98 @@
+"""`len(x)` and `int(size / 2)` stay sizes that may change, where Python would make them numbers.
+
+    n = len(x)                  n is 5, or sym_size(x, 0)
+    m = int(n * 0.5) + 1        m is 3, or sym_int(n * 0.5) + 1
+    x[:m]                   ->  slice(x, 0, 0, m)
+
+Python wants numbers of `len` and `int`, so in the model's own files others bear those names while
+the model is traced. (`range(n)` still asks for a number, and a loop is found by its steps.)
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rnnbench.capture.source_lines import is_library
+
+
+@contextmanager
+def symbolic_numbers(root: nn.Module) -> Iterator[None]:
+    """While it lasts, `len` and `int` in the files of the model leave sizes as they are.
+
+    Args:
+        root: the module that is traced.
+    """
+    changed = []
+    try:
+        for names in _own_files(root):
+            for name, function in (("len", _len), ("int", _Int)):
+                # A file may have one of that name, or give it to torch, which takes Python's alone.
+                if name not in names and not (name == "int" and _as_dtype(names)):
+                    names[name] = function
+                    changed.append((names, name))
+        yield
+    finally:
+        for names, name in changed:
+            del names[name]
+
+
+def _len(x: Any) -> Any:
+    return x.shape[0] if isinstance(x, Tensor) and x.dim() else builtins.len(x)
+
+
+class _Whole(type):
+    """What `int` is asked besides being called: `isinstance(x, int)`, `int.from_bytes`."""
+
+    def __call__(cls, x: Any = 0, *base: Any) -> Any:
+        if isinstance(x, torch.SymInt):
+            return x
+        return torch.sym_int(x) if isinstance(x, torch.SymFloat) else builtins.int(x, *base)
+
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, builtins.int)
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return issubclass(other, builtins.int)
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(builtins.int, name)
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is builtins.int
+
+    def __hash__(cls) -> builtins.int:
+        return hash(builtins.int)
+
+
+class _Int(metaclass=_Whole):
+    """`int`, but for sizes."""
+
+
+def _as_dtype(names: dict[str, Any]) -> bool:
+    """Whether a file has `dtype=int`, or `x.to(int)`."""
+    try:
+        text = Path(names["__file__"]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return True
+    return re.search(r"(\bdtype\s*=\s*|\.(to|type)\(\s*)int\b", text) is not None
+
+
+def _own_files(root: nn.Module) -> list[dict[str, Any]]:
+    """The global names of the files that the model's classes are in."""
+    classes = {base for module in root.modules() for base in type(module).__mro__}
+    found = {}
+    for cls in classes:
+        file = sys.modules.get(cls.__module__)
+        path = getattr(file, "__file__", None)
+        if file is not None and path and not is_library(path):
+            found[cls.__module__] = vars(file)
+    return list(found.values())
