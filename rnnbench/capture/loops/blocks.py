@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from itertools import count
 from typing import Any
 
+import numpy as np
 from torch import fx
 
 from rnnbench.capture.graph_edit import new_node
@@ -24,6 +25,8 @@ from rnnbench.capture.loops.steps import (
     same_value,
 )
 from rnnbench.core.repeats import FEWEST_STEPS, find_regions
+
+_FEW_PLACES = 8
 
 
 def _token(node: fx.Node, free: Collection[int] = ()) -> Any:
@@ -121,7 +124,7 @@ def _best_rotation(nodes: list[fx.Node], start: int, length: int, period: int) -
     """The block with most steps, which begin where fewest values have to be carried over."""
     best: tuple[tuple[int, int, int], Block] | None = None
     full = length // period * period  # the region may end with a part of a step
-    for shift in range(min(period, length - period * (FEWEST_STEPS - 1))):  # where a step begins
+    for shift in _shifts(nodes, start, length, period):  # where a step begins
         begin = start + shift
         end = begin + (full if shift + full <= length else full - period)
         block = _without_odd_ends(nodes, begin, end, period)
@@ -131,6 +134,28 @@ def _best_rotation(nodes: list[fx.Node], start: int, length: int, period: int) -
         if best is None or score < best[0]:
             best = score, block
     return best[1] if best else None
+
+
+def _shifts(nodes: list[fx.Node], start: int, length: int, period: int) -> list[int]:
+    """Where in a period a step may begin; of many places, those where fewest values pass over.
+
+    A step of a loop begins where nothing lives but what is handed on.
+    """
+    possible = min(period, length - period * (FEWEST_STEPS - 1))
+    if period <= _FEW_PLACES:
+        return list(range(possible))
+    middle = start + length // period // 2 * period
+    place = {n: i for i, n in enumerate(nodes[middle - period : middle + 2 * period])}
+    alive = np.zeros(period + 1, dtype=np.int64)  # changes of the number of values, at each place
+    for node, i in place.items():
+        last = max((place[user] for user in node.users if user in place), default=i)
+        # It is alive at the places after it, up to its last user.
+        first, end = max(i + 1 - period, 0), min(last - period, period - 1)
+        if first <= end:
+            alive[first] += 1
+            alive[end + 1] -= 1
+    passing = np.cumsum(alive[:-1])[:possible]
+    return [int(i) for i in np.argsort(passing, kind="stable")[:_FEW_PLACES]]
 
 
 def _without_odd_ends(nodes: list[fx.Node], begin: int, end: int, period: int) -> Block | None:

@@ -6,7 +6,8 @@ step in each, and more often in the longer one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from torch import fx
 
@@ -76,10 +77,17 @@ def _fewest_steps(pair: tuple[Block, Block], lengths: Sequence[tuple[int, int]])
 
 def _matching(shorter: fx.Graph, longer: fx.Graph) -> tuple[Block, Block] | None:
     """The largest block of one trace that the other has with another number of steps."""
-    candidates = list(find_blocks(longer))
+    candidates: list[Block] = []
+    more = find_blocks(longer)  # as many as are needed: each takes a while
     for block in find_blocks(shorter):
         body = [str(n.target) for n in block.body]
-        for other in candidates:
+        for other in chain(candidates, _kept(more, candidates)):
             if other.length != block.length and [str(n.target) for n in other.body] == body:
                 return block, other
     return None
+
+
+def _kept(blocks: Iterator[Block], seen: list[Block]) -> Iterator[Block]:
+    for block in blocks:
+        seen.append(block)
+        yield block
