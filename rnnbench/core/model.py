@@ -258,7 +258,8 @@ def _random(
 ) -> np.ndarray[Any, Any]:
     shape = spec.resolve(dims)
     if spec.role == "lengths":
-        time = dims[model.time_dim]
+        others = (n for d, n in dims.items() if d != model.batch_dim)
+        time = dims[model.time_dim] if model.time_dim in dims else max(others, default=1)
         lengths = np.minimum(rng.integers(1, max(time, 1) + 1, shape), time)  # none of no time
         lengths.reshape(-1)[:1] = time
         return lengths.astype(spec.dtype)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -44,6 +45,8 @@ class Constants:
     def __init__(self, root: nn.Module) -> None:
         self._root = root
         self._own = {n: t.detach() for n, t in (*root.named_parameters(), *root.named_buffers())}
+        self._first: Tensor | None = None
+        self._ids: dict[int, str] = {}
         # The tensor of the trace is kept alive, so that its id stays its own.
         self._known: dict[int, tuple[Tensor, Callable[[], Tensor]]] = {}
 
@@ -58,14 +61,20 @@ class Constants:
 
     def note(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         """Remembers how a function's results were made, where it was given constants alone."""
+        first = args[0] if args else None
+        if isinstance(first, Tensor) and self._maker(first) is None:
+            return  # as for nearly all
         results = [r for r in _pytree.tree_leaves(result) if isinstance(r, Tensor)]
+        if func is torch.Tensor.__setitem__:
+            self._forget([args[0]])
         if not results:
             return
         leaves = _pytree.tree_leaves((args, kwargs))
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         name = str(getattr(func, "__name__", func))
-        if any(r is t for r in results for t in tensors) or "out" in kwargs:
-            self._forget(tensors)  # it was written in place
+        written = [t for t in tensors if any(r is t for r in results)]
+        if written or "out" in kwargs:
+            self._forget(written or tensors)
             return
         if any(isinstance(leaf, _SYMBOLS) for leaf in leaves) or any(w in name for w in _RANDOM):
             return
@@ -91,15 +100,20 @@ class Constants:
             return known[1]
         if not isinstance(tensor, FakeTensor) and type(tensor) in (Tensor, nn.Parameter):
             return lambda: tensor  # it has its values
-        # While a module is traced, others stand for its parameters and buffers.
-        for name, own in (*self._root.named_parameters(), *self._root.named_buffers()):
-            if own is tensor and name in self._own:
-                self._known[id(tensor)] = tensor, partial(self._own.__getitem__, name)
-                return self._known[id(tensor)][1]
-        return None
+        name = self._names().get(id(tensor))
+        return partial(self._own.__getitem__, name) if name in self._own else None
+
+    def _names(self) -> dict[int, str]:
+        """Parameters and buffers: while a module is traced, others stand for them."""
+        first = next(chain(self._root.parameters(), self._root.buffers()), None)
+        if first is not self._first:
+            self._first = first
+            named = chain(self._root.named_parameters(), self._root.named_buffers())
+            self._ids = {id(tensor): name for name, tensor in named}
+        return self._ids
 
     def _forget(self, tensors: list[Tensor]) -> None:
         """What was written to is constant no more, nor is what was made of it, views above all."""
-        if any(id(t) in self._known for t in tensors):
+        if any(id(t) in self._known or id(t) in self._names() for t in tensors):
             self._known.clear()
             self._own.clear()

@@ -78,12 +78,12 @@ class _Int(metaclass=_Whole):
 
 
 def _as_dtype(names: dict[str, Any]) -> bool:
-    """Whether a file has `dtype=int`, or `x.to(int)`."""
+    """Whether a file has `dtype=int`, `x.to(int)` or `type(x) is int`."""
     try:
         text = Path(names["__file__"]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return True
-    return re.search(r"(\bdtype\s*=\s*|\.(to|type)\(\s*)int\b", text) is not None
+    return re.search(r"(\bdtype\s*=|\.(to|type)\(|\bis( not)?\s)\s*int\b", text) is not None
 
 
 def _own_files(root: nn.Module) -> list[dict[str, Any]]:
