@@ -26,7 +26,9 @@ from torch._subclasses import FakeTensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torch.overrides import TorchFunctionMode
 
+from rnnbench.capture.graph_edit import number
 from rnnbench.capture.tracing.constants import ASKED, Constants
+from rnnbench.capture.tracing.data_branches import Answers
 from rnnbench.capture.tracing.packing import Packing, padded_again
 from rnnbench.capture.tracing.python_numbers import symbolic_numbers
 from rnnbench.capture.tracing.run_layers import run_layers
@@ -64,9 +66,10 @@ class Listed:
 class _Intercept(TorchFunctionMode):
     """Sends calls of the fused functions and of packing to their stand-ins."""
 
-    def __init__(self, packing: Packing, constants: Constants) -> None:
+    def __init__(self, packing: Packing, constants: Constants, told: Answers) -> None:
         super().__init__()
         self._constants = constants
+        self._told = told
         self._instead: dict[Any, Callable[..., Any]] = {
             _DATA: torch.Tensor.detach,  # `x.data` leaves the trace; what is written must not
             torch._pack_padded_sequence: packing.pack,
@@ -87,6 +90,10 @@ class _Intercept(TorchFunctionMode):
             known, answer = self._constants.ask(func, args[0])
             if known:
                 return answer
+            if func is torch.Tensor.__bool__ and number(args[0].numel()) == 1:
+                answer = self._told.answer(args[0])
+                if answer is not None:
+                    return answer
         stand_in = self._stand_in(func, args, kwargs)
         if stand_in is not None:
             return stand_in(*args, **kwargs)
@@ -188,11 +195,12 @@ def _counts_rows(x: Tensor) -> bool:
 
 
 @contextmanager
-def standing_in(root: nn.Module) -> Iterator[None]:
+def standing_in(root: nn.Module, told: Answers) -> Iterator[None]:
     """While it lasts, recurrent layers trace as `rnnbench::recurrence`; then all is as it was.
 
     Args:
         root: the module that is traced; scripted modules in it are run as if they were Python.
+        told: what to answer where the truth of a tensor is asked for.
     """
     packing, constants = Packing(), Constants(root)
     originals = {layer: layer.forward for layer in _LAYERS}
@@ -219,7 +227,11 @@ def standing_in(root: nn.Module) -> Iterator[None]:
         FakeTensor.__len__ = _rows  # type: ignore[method-assign]
         # The name may have been imported anywhere: the function stays, what it does is exchanged.
         pad_packed_sequence.__code__ = padded_again.__code__
-        with _Intercept(packing, constants), scripts_standing_in(root), symbolic_numbers(root):
+        with (
+            _Intercept(packing, constants, told),
+            scripts_standing_in(root),
+            symbolic_numbers(root),
+        ):
             yield
     finally:
         pad_packed_sequence.__code__ = unpacking

@@ -24,6 +24,7 @@ from torch.export import Dim, ExportedProgram
 
 from rnnbench.capture.graph_edit import drop_casts, number, settle_squeezes
 from rnnbench.capture.source_lines import frames, is_library
+from rnnbench.capture.tracing.data_branches import Answers, NoWay, merge_ways, share
 from rnnbench.capture.tracing.layers import standing_in
 from rnnbench.capture.tracing.regions import inline_regions
 from rnnbench.capture.tracing.scripted import Wrapped
@@ -56,7 +57,7 @@ class Trace:
 
 
 def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = ()) -> Trace:
-    """Traces the module once.
+    """Traces the module, once for each way that an `if` on data may take.
 
     Args:
         model: what to trace.
@@ -66,17 +67,81 @@ def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = 
     Raises:
         RnnbenchError: the module raises, or keeps a state that the declaration does not name.
     """
+    answers, first, asked = _first_way(model, dims, static)
+    if not asked:
+        return first
+
+    def trace(given: tuple[bool, ...]) -> tuple[fx.GraphModule, int]:
+        found, count = _trace_once(model, dims, static, given)
+        return found.graph, count
+
+    merged = merge_ways((first.graph, asked), answers, trace, model.name)
+    program = retrace(merged, model, dims, static)
+    graph = unlift(program)
+    share(graph.graph)
+    graph.recompile()
+    return _as_trace(graph, model, dims, static, program)
+
+
+def _first_way(
+    model: Model, dims: Mapping[str, int], static: Sequence[str]
+) -> tuple[tuple[bool, ...], Trace, int]:
+    """The first way on which the module does not raise: its answers, and what `_trace_once` gives.
+
+    `if (lengths < 1).any(): raise ValueError` is answered by True first.
+    """
+    answers: tuple[bool, ...] = ()
+    while True:
+        told = Answers(answers)
+        try:
+            return answers, *_trace_once(model, dims, static, answers, told)
+        except NoWay as error:
+            place = len(told.asked) - 1
+            if place < len(answers) or place < 0:
+                raise RnnbenchError(_explain(model, error.error)) from error.error
+            answers = (*answers, *[True] * (place - len(answers)), False)
+
+
+def _trace_once(
+    model: Model,
+    dims: Mapping[str, int],
+    static: Sequence[str],
+    answers: tuple[bool, ...] = (),
+    told: Answers | None = None,
+) -> tuple[Trace, int]:
+    """One way through the module, and how many questions it asked; their truths come last.
+
+    Raises:
+        NoWay: the module raises after it was told something.
+    """
     module = model.module
     module = Wrapped(module) if isinstance(module, torch.jit.ScriptModule) else module
-    declared = _as_declared(model, module, {d: dims[d] for d in static})
-    with evaluating(module), _one_line_errors(model), standing_in(module), declared:
+    told = Answers(answers) if told is None else told
+    declared = _as_declared(model, module, {d: dims[d] for d in static}, told)
+    with evaluating(module), _one_line_errors(model), standing_in(module, told), declared:
         tensors, shapes = _example(model, dims, static)
         shapes = _as_called(module, shapes)
-        program = torch.export.export(module, tensors, dynamic_shapes=shapes, strict=False)
+        try:
+            program = torch.export.export(module, tensors, dynamic_shapes=shapes, strict=False)
+        except Exception as error:
+            if told.asked and _raised_by_the_model(error):
+                raise NoWay(error) from error
+            raise
         program = _functional(program)
     _refuse_hidden_state(model, program)
     graph = unlift(program)
     inline_regions(graph)
+    return _as_trace(graph, model, dims, static, program), len(told.asked)
+
+
+def _as_trace(
+    graph: fx.GraphModule,
+    model: Model,
+    dims: Mapping[str, int],
+    static: Sequence[str],
+    program: ExportedProgram,
+) -> Trace:
+    """Tidies a graph up."""
     _plain_assertions(graph.graph)
     drop_casts(graph.graph)
     settle_squeezes(graph.graph)
@@ -166,8 +231,12 @@ def _example(model: Model, dims: Mapping[str, int], static: Sequence[str] = ()) 
 
 
 @contextmanager
-def _as_declared(model: Model, module: nn.Module, known: Mapping[str, int]) -> Iterator[None]:
+def _as_declared(
+    model: Model, module: nn.Module, known: Mapping[str, int], told: Answers
+) -> Iterator[None]:
     """While it lasts, the module takes its declared inputs, and gives its outputs, one by one.
+
+    After them it gives what it asked of data.
 
     It tells the trace, too, which sizes are products and sums of others. An input of `envs*time`
     rows beside one of `envs`, where time is 5:
@@ -181,7 +250,8 @@ def _as_declared(model: Model, module: nn.Module, known: Mapping[str, int]) -> I
     def forward(*inputs: Any) -> Any:
         _relate(model, inputs, known)
         args, named = bind(before, model.inputs, inputs)
-        return ordered(before(*args, **named), model.outputs)
+        returned = ordered(before(*args, **named), model.outputs)
+        return (returned, told.predicates()) if told.asked else returned
 
     # Where the inputs are the arguments, they keep the names that these have.
     module.forward = functools.wraps(before)(forward) if flat else forward
@@ -265,7 +335,7 @@ def _one_line_errors(model: Model) -> Iterator[None]:
         warnings.simplefilter("ignore")
         try:
             yield
-        except (KeyboardInterrupt, RnnbenchError):
+        except (KeyboardInterrupt, RnnbenchError, NoWay):
             raise
         except Exception as error:
             raise RnnbenchError(_explain(model, error)) from error
@@ -310,6 +380,14 @@ def where(error: BaseException) -> str:
         traceback = traceback.tb_next
     own = [c for c in calls if not is_library(c[0])] or frames(str(error))
     return f" at {own[-1][0]}:{own[-1][1]} in {own[-1][2]}" if own else ""
+
+
+def _raised_by_the_model(error: BaseException) -> bool:
+    """Whether a `raise` or `assert` of the model's own code is where an error comes from."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback is not None and not is_library(traceback.tb_frame.f_code.co_filename)
 
 
 def _refuse_hidden_state(model: Model, program: ExportedProgram) -> None:
