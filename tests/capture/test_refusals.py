@@ -319,3 +319,31 @@ def test_modules_that_are_quantised_or_have_no_weights_yet(tmp_path):
         with pytest.raises(RnnbenchError, match=says):
             rnnbench.export(Model(module, (X,), ("y",), name="m"), ("onnx",), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+class Odd(nn.Module):
+    """On one way Python raises, and not the model: a range takes no symbol."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(4, 5, batch_first=True)
+
+    def forward(self, x):
+        y = self.rnn(x)[0]
+        if (x > 2).any():
+            y = y * [1.0, 2.0][torch.arange(2)[x.argmax() % 2]]
+        return y
+
+
+class Raising(Odd):
+    def forward(self, x):
+        if (x > 1e9).any():
+            raise ValueError("too large")
+        return self.rnn(x)[0]
+
+
+def test_a_way_is_left_out_only_where_the_model_itself_raises(tmp_path):
+    with pytest.raises(RnnbenchError, match=r"test_refusals.py:\d+ in forward"):
+        rnnbench.export(Model(Odd(), (X,), ("y",)), ("onnx",), tmp_path)
+    bundle = rnnbench.export(Model(Raising(), (X,), ("y",)), ("onnx",), tmp_path)
+    assert rnnbench.check(bundle, isolate=False).ok

@@ -7,6 +7,7 @@ them and `rnnbench::recurrence`, and its parameters and buffers are attributes.
 from __future__ import annotations
 
 import contextlib
+import dis
 import functools
 import inspect
 import io
@@ -383,11 +384,18 @@ def where(error: BaseException) -> str:
 
 
 def _raised_by_the_model(error: BaseException) -> bool:
-    """Whether a `raise` or `assert` of the model's own code is where an error comes from."""
+    """Whether it is a `raise` or `assert` of the model's own code.
+
+    What Python raises on one of its lines may be a matter of the trace: a size that is a symbol.
+    """
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
-    return traceback is not None and not is_library(traceback.tb_frame.f_code.co_filename)
+    if traceback is None:
+        return False
+    code = traceback.tb_frame.f_code
+    statement = dis.opname[code.co_code[traceback.tb_lasti]]
+    return statement == "RAISE_VARARGS" and not is_library(code.co_filename)
 
 
 def _refuse_hidden_state(model: Model, program: ExportedProgram) -> None:
