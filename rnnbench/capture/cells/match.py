@@ -19,16 +19,12 @@ from rnnbench.capture.cells.algebra import Algebra
 from rnnbench.capture.cells.normal_forms import Affine, Atom, Monomial, Poly, Source, Unknown
 from rnnbench.capture.graph_edit import shape_of
 from rnnbench.capture.loops.fission import Piece
+from rnnbench.capture.loops.layers import CELLS
 from rnnbench.capture.loops.steps import Block, carried_in
 
 aten = torch.ops.aten
 
-_CELLS = {
-    aten.rnn_tanh_cell.default: "rnn_tanh",
-    aten.rnn_relu_cell.default: "rnn_relu",
-    aten.gru_cell.default: "gru",
-    aten.lstm_cell.default: "lstm",
-}
+_CELLS = {target: kind for kind, target in CELLS.items()}
 
 
 @dataclass(frozen=True)

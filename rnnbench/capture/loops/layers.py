@@ -24,12 +24,13 @@ from rnnbench.core.repeats import FEWEST_STEPS
 
 aten = torch.ops.aten
 
-_CELLS = {
+CELLS = {
     "gru": aten.gru_cell.default,
     "lstm": aten.lstm_cell.default,
     "rnn_tanh": aten.rnn_tanh_cell.default,
     "rnn_relu": aten.rnn_relu_cell.default,
 }
+"""The kind of a layer -> the operator of its cell."""
 
 
 def layers_of_one_step(graph: fx.Graph) -> None:
@@ -62,7 +63,7 @@ def _as_cells(graph: fx.Graph, node: fx.Node) -> None:
         states = [new_node(graph, node, SELECT, s, 0, k) for s in (h0, c0) if s is not None]
         parameters = own[k * per_direction : (k + 1) * per_direction]
         given = states if kind == "lstm" else states[0]
-        cell = new_node(graph, node, _CELLS[str(kind)], step, given, *parameters)
+        cell = new_node(graph, node, CELLS[str(kind)], step, given, *parameters)
         if kind == "lstm":
             after.append([new_node(graph, node, operator.getitem, cell, i) for i in (0, 1)])
         else:
