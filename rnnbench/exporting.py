@@ -80,7 +80,7 @@ def export(  # noqa: PLR0913  (keywords of a public function)
 
     refuse_unsupported(model)
     with writing(out, model.name) as folder, torch_threads(1), on_cpu(model.module):
-        model = with_least_sizes(model, traced_sizes(model))
+        declared, model = model, with_least_sizes(model, traced_sizes(model))
         plans = _plans(model, asked.pin)
         check_declaration(model, plans[0])
         captured = capture(model, keep_loops=keep_loops, allow_frozen=allow_frozen)
@@ -91,7 +91,7 @@ def export(  # noqa: PLR0913  (keywords of a public function)
         artifacts, failed = _write_all(captured, folder, writers, replace(asked, metadata=said))
         write_manifest(
             folder,
-            _describe(model, captured)
+            _describe(model, captured, _found(declared, model))
             | {
                 "version": said["version"],
                 "sha256": digest,
@@ -164,7 +164,16 @@ def _write_all(
     return artifacts, failed
 
 
-def _describe(model: Model, captured: Captured) -> dict[str, Any]:
+def _found(declared: Model, model: Model) -> list[str]:
+    """What was found out of dimensions by running the module, a sentence each."""
+    return [
+        f"{name!r} is {dim}, as running the module showed: dims={{{name!r}: {dim!r}}} declares it"
+        for name, dim in model.dims.items()
+        if dim != declared.dims[name]
+    ]
+
+
+def _describe(model: Model, captured: Captured, found: Sequence[str]) -> dict[str, Any]:
     """What the manifest says of the declaration and of what was captured."""
     from rnnbench.models.calls import training_notes
 
@@ -179,7 +188,7 @@ def _describe(model: Model, captured: Captured) -> dict[str, Any]:
         "traced": dict(captured.dims),
         "dims": {name: asdict(dim) for name, dim in model.dims.items()},
         "frozen": list(captured.frozen),
-        "notes": training_notes(model.module),
+        "notes": [*training_notes(model.module), *found],
         "recurrences": [asdict(r) for r in captured.recurrences],
         "versions": _versions(),
     }

@@ -65,6 +65,8 @@ def bundle(tmp_path_factory):
 
 def test_a_bundle_says_what_was_found(bundle):
     assert bundle.dims == {"batch": Dim(), "time": Dim(min=10)}
+    (note,) = bundle.manifest["notes"]
+    assert note.startswith("'time' is 10 or more, as running the module showed: dims={'time': Dim(")
     assert all(case["dims"]["time"] >= 10 for case in bundle.manifest["cases"])
     report = rnnbench.check(bundle, ["onnxruntime"], cases="full")
     assert report.ok, report.rows
