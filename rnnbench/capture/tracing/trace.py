@@ -6,14 +6,7 @@ them and `rnnbench::recurrence`, and its parameters and buffers are attributes.
 
 from __future__ import annotations
 
-import contextlib
-import dis
-import functools
 import inspect
-import io
-import logging
-import sys
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,16 +17,16 @@ from torch import fx, nn
 from torch.export import Dim, ExportedProgram
 
 from rnnbench.capture.graph_edit import drop_casts, number, settle_squeezes
-from rnnbench.capture.source_lines import frames, is_library
 from rnnbench.capture.tracing.data_branches import Answers, NoWay, merge_ways, share
+from rnnbench.capture.tracing.declared import as_declared
+from rnnbench.capture.tracing.errors import in_one_line, one_line_errors, raised_by_the_model
 from rnnbench.capture.tracing.layers import standing_in
 from rnnbench.capture.tracing.regions import inline_regions
 from rnnbench.capture.tracing.scripted import Wrapped
 from rnnbench.capture.tracing.states import hidden_state
-from rnnbench.core.dims import names_of, value_of
-from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.dims import names_of
+from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model, sample_inputs
-from rnnbench.models.binding import bind, ordered
 from rnnbench.models.calls import device_of, leave_inference_mode, undisturbed
 
 aten = torch.ops.aten
@@ -99,7 +92,7 @@ def _first_way(
         except NoWay as error:
             place = len(told.asked) - 1
             if place < len(answers) or place < 0:
-                raise RnnbenchError(_explain(model, error.error)) from error.error
+                raise RnnbenchError(in_one_line(model, error.error)) from error.error
             answers = (*answers, *[True] * (place - len(answers)), False)
 
 
@@ -118,14 +111,14 @@ def _trace_once(
     module = model.module
     module = Wrapped(module) if isinstance(module, torch.jit.ScriptModule) else module
     told = Answers(answers) if told is None else told
-    declared = _as_declared(model, module, {d: dims[d] for d in static}, told)
-    with evaluating(module), _one_line_errors(model), standing_in(module, told), declared:
+    declared = as_declared(model, module, {d: dims[d] for d in static}, told)
+    with evaluating(module), one_line_errors(model), standing_in(module, told), declared:
         tensors, shapes = _example(model, dims, static)
         shapes = _as_called(module, shapes)
         try:
             program = torch.export.export(module, tensors, dynamic_shapes=shapes, strict=False)
         except Exception as error:
-            if told.asked and _raised_by_the_model(error):
+            if told.asked and raised_by_the_model(error):
                 raise NoWay(error) from error
             raise
         program = _functional(program)
@@ -191,7 +184,7 @@ def retrace(
     graph: fx.GraphModule, model: Model, dims: Mapping[str, int], static: Sequence[str] = ()
 ) -> ExportedProgram:
     """Exports a rewritten graph, with its dimensions dynamic but for the `static` ones."""
-    with torch.no_grad(), _one_line_errors(model):
+    with torch.no_grad(), one_line_errors(model):
         tensors, shapes = _example(model, dims, static)
         program = torch.export.export(graph, tensors, dynamic_shapes=shapes, strict=False)
         return _functional(program)
@@ -229,54 +222,6 @@ def _example(model: Model, dims: Mapping[str, int], static: Sequence[str] = ()) 
         for spec in model.inputs
     )
     return tensors, shapes
-
-
-@contextmanager
-def _as_declared(
-    model: Model, module: nn.Module, known: Mapping[str, int], told: Answers
-) -> Iterator[None]:
-    """While it lasts, the module takes its declared inputs, and gives its outputs, one by one.
-
-    After them it gives what it asked of data.
-
-    It tells the trace, too, which sizes are products and sums of others. An input of `envs*time`
-    rows beside one of `envs`, where time is 5:
-
-        rows is s0, rows // envs is s0 // s1   ->   rows is 5*s1, rows // envs is 5
-    """
-    before = module.forward
-    own = vars(module).get("forward")
-    flat = bind(before, model.inputs, model.inputs) == (model.inputs, {})
-
-    def forward(*inputs: Any) -> Any:
-        _relate(model, inputs, known)
-        args, named = bind(before, model.inputs, inputs)
-        returned = ordered(before(*args, **named), model.outputs)
-        return (returned, told.predicates()) if told.asked else returned
-
-    # Where the inputs are the arguments, they keep the names that these have.
-    module.forward = functools.wraps(before)(forward) if flat else forward
-    try:
-        yield
-    finally:
-        del module.forward
-        if own is not None:
-            module.forward = own
-
-
-def _relate(model: Model, inputs: Sequence[Any], known: Mapping[str, int]) -> None:
-    """Tells a trace of the sizes that are made of others."""
-    pairs = [
-        (declared, size)
-        for spec, x in zip(model.inputs, inputs, strict=False)
-        for declared, size in zip(spec.shape, x.shape, strict=True)
-    ]
-    sizes: dict[str, Any] = dict(known)
-    sizes |= {str(declared): size for declared, size in pairs if declared in model.dims}
-    for declared, size in pairs:
-        names = names_of(declared)
-        if names and declared not in model.dims and set(names) <= sizes.keys():
-            torch._check(size == value_of(declared, sizes))
 
 
 def _as_called(module: nn.Module, shapes: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -327,75 +272,6 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     with undisturbed(module), torch.no_grad():
         leave_inference_mode(module)
         yield
-
-
-@contextmanager
-def _one_line_errors(model: Model) -> Iterator[None]:
-    """Turns whatever the module or `torch.export` raises into one line with the model's place."""
-    with warnings.catch_warnings(), _without_dumps():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        except (KeyboardInterrupt, RnnbenchError, NoWay):
-            raise
-        except Exception as error:
-            raise RnnbenchError(_explain(model, error)) from error
-
-
-@contextmanager
-def _without_dumps() -> Iterator[None]:
-    """On a refusal torch prints its whole graph to stderr; what the module prints is kept."""
-    printed = io.StringIO()
-    names = ("torch.fx.experimental.symbolic_shapes", "torch.export", "torch._dynamo")
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        with contextlib.redirect_stderr(printed):
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-    sys.stderr.write(printed.getvalue())
-
-
-def _explain(model: Model, error: Exception) -> str:
-    place = where(error)
-    text = one_line(error)
-    if "data-dependent" in str(error) or "Could not guard" in str(error):
-        text = (
-            "what the module does next depends on the values of a tensor "
-            "(an `if` or a loop on data): make that step a tensor operation such as torch.where"
-        )
-    return f"model {model.name!r} cannot be captured{place}: {text}"
-
-
-def where(error: BaseException) -> str:
-    """` at file:line in function` of the model's own code, from an error's trace; or nothing."""
-    calls: list[tuple[str, int, str]] = []
-    traceback = error.__traceback__
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        calls.append((code.co_filename, traceback.tb_lineno, code.co_name))
-        traceback = traceback.tb_next
-    own = [c for c in calls if not is_library(c[0])] or frames(str(error))
-    return f" at {own[-1][0]}:{own[-1][1]} in {own[-1][2]}" if own else ""
-
-
-def _raised_by_the_model(error: BaseException) -> bool:
-    """Whether it is a `raise` or `assert` of the model's own code.
-
-    What Python raises on one of its lines may be a matter of the trace: a size that is a symbol.
-    """
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    if traceback is None:
-        return False
-    code = traceback.tb_frame.f_code
-    statement = dis.opname[code.co_code[traceback.tb_lasti]]
-    return statement == "RAISE_VARARGS" and not is_library(code.co_filename)
 
 
 def _refuse_hidden_state(model: Model, program: ExportedProgram) -> None:

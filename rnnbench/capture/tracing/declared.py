@@ -1,0 +1,64 @@
+"""A module that takes its declared inputs, and gives its declared outputs, one by one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from rnnbench.capture.tracing.data_branches import Answers
+from rnnbench.core.dims import names_of, value_of
+from rnnbench.core.model import Model
+from rnnbench.models.binding import bind, ordered
+
+
+@contextmanager
+def as_declared(
+    model: Model, module: nn.Module, known: Mapping[str, int], told: Answers
+) -> Iterator[None]:
+    """While it lasts, the module takes its declared inputs, and gives its outputs, one by one.
+
+    After them it gives what it asked of data.
+
+    It tells the trace, too, which sizes are products and sums of others. An input of `envs*time`
+    rows beside one of `envs`, where time is 5:
+
+        rows is s0, rows // envs is s0 // s1   ->   rows is 5*s1, rows // envs is 5
+    """
+    before = module.forward
+    own = vars(module).get("forward")
+    flat = bind(before, model.inputs, model.inputs) == (model.inputs, {})
+
+    def forward(*inputs: Any) -> Any:
+        _relate(model, inputs, known)
+        args, named = bind(before, model.inputs, inputs)
+        returned = ordered(before(*args, **named), model.outputs)
+        return (returned, told.predicates()) if told.asked else returned
+
+    # Where the inputs are the arguments, they keep the names that these have.
+    module.forward = functools.wraps(before)(forward) if flat else forward
+    try:
+        yield
+    finally:
+        del module.forward
+        if own is not None:
+            module.forward = own
+
+
+def _relate(model: Model, inputs: Sequence[Any], known: Mapping[str, int]) -> None:
+    """Tells a trace of the sizes that are made of others."""
+    pairs = [
+        (declared, size)
+        for spec, x in zip(model.inputs, inputs, strict=False)
+        for declared, size in zip(spec.shape, x.shape, strict=True)
+    ]
+    sizes: dict[str, Any] = dict(known)
+    sizes |= {str(declared): size for declared, size in pairs if declared in model.dims}
+    for declared, size in pairs:
+        names = names_of(declared)
+        if names and declared not in model.dims and set(names) <= sizes.keys():
+            torch._check(size == value_of(declared, sizes))

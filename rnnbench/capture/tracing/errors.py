@@ -1,0 +1,87 @@
+"""What a module or `torch.export` raises, as one line with the place in the model's own code."""
+
+from __future__ import annotations
+
+import contextlib
+import dis
+import io
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rnnbench.capture.source_lines import frames, is_library
+from rnnbench.capture.tracing.data_branches import NoWay
+from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.model import Model
+
+
+@contextmanager
+def one_line_errors(model: Model) -> Iterator[None]:
+    """Turns whatever the module or `torch.export` raises into one line with the model's place."""
+    with warnings.catch_warnings(), _without_dumps():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except (KeyboardInterrupt, RnnbenchError, NoWay):
+            raise
+        except Exception as error:
+            raise RnnbenchError(in_one_line(model, error)) from error
+
+
+@contextmanager
+def _without_dumps() -> Iterator[None]:
+    """On a refusal torch prints its whole graph to stderr; what the module prints is kept."""
+    printed = io.StringIO()
+    names = ("torch.fx.experimental.symbolic_shapes", "torch.export", "torch._dynamo")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        with contextlib.redirect_stderr(printed):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+    sys.stderr.write(printed.getvalue())
+
+
+def in_one_line(model: Model, error: Exception) -> str:
+    """The line that is said of an error: the model, the place, the reason."""
+    place = where(error)
+    text = one_line(error)
+    if "data-dependent" in str(error) or "Could not guard" in str(error):
+        text = (
+            "what the module does next depends on the values of a tensor "
+            "(an `if` or a loop on data): make that step a tensor operation such as torch.where"
+        )
+    return f"model {model.name!r} cannot be captured{place}: {text}"
+
+
+def where(error: BaseException) -> str:
+    """` at file:line in function` of the model's own code, from an error's trace; or nothing."""
+    calls: list[tuple[str, int, str]] = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        calls.append((code.co_filename, traceback.tb_lineno, code.co_name))
+        traceback = traceback.tb_next
+    own = [c for c in calls if not is_library(c[0])] or frames(str(error))
+    return f" at {own[-1][0]}:{own[-1][1]} in {own[-1][2]}" if own else ""
+
+
+def raised_by_the_model(error: BaseException) -> bool:
+    """Whether it is a `raise` or `assert` of the model's own code.
+
+    What Python raises on one of its lines may be a matter of the trace: a size that is a symbol.
+    """
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return False
+    code = traceback.tb_frame.f_code
+    statement = dis.opname[code.co_code[traceback.tb_lasti]]
+    return statement == "RAISE_VARARGS" and not is_library(code.co_filename)
