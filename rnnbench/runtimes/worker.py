@@ -249,7 +249,11 @@ def main(words: list[str]) -> None:
     raw = json.loads(words[0])
     paths = {k: None if raw[k] is None else Path(raw[k]) for k in ("path", "bundle")}
     job = Job(**(raw | paths))
-    import rnnbench.core.bundle  # noqa: F401  (Python calls a lack of memory a syntax error)
+    # Python calls a lack of memory a syntax error: our own modules are there before the limit is.
+    import rnnbench.core.bundle
+
+    if "torch" in runtimes.get(job.runtime).requires:
+        import rnnbench.models.calls  # noqa: F401
 
     if job.device == "cpu":  # a driver reserves far more than it uses
         _limit_memory(int(words[1]))

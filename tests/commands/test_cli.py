@@ -147,7 +147,7 @@ def test_check_of_a_sound_bundle(run, tmp_path):
         assert column in lines[0]
     assert "made-gru  checked" in err
     report = json.loads(run("check", "exports/made-gru", "--json")[1])
-    assert report["ok"]
+    assert report["ok"], report
     assert {row["runtime"] for row in report["rows"]} >= {"eager", "onnxruntime"}
 
 
