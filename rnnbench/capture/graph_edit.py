@@ -69,6 +69,17 @@ def replace(graph: fx.Graph, node: fx.Node, by: fx.Node) -> None:
     graph.erase_node(node)
 
 
+def drop_dead(graph: fx.Graph) -> None:
+    """Takes out what nobody reads, of what only computes.
+
+    As `Graph.eliminate_dead_code`, which first checks the whole graph: a rewrite of many small
+    rules would spend most of its time there.
+    """
+    for node in reversed(graph.nodes):
+        if not node.users and not node.is_impure():
+            graph.erase_node(node)
+
+
 def drop_casts(graph: fx.Graph) -> None:
     """Takes out what casts to the dtype and device that is there, each time over the last result.
 

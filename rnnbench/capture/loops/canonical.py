@@ -17,6 +17,7 @@ from rnnbench.capture.graph_edit import (
     UNSQUEEZE,
     casts_to_the_same,
     dim_of,
+    drop_dead,
     new_node,
     replace,
     shape_of,
@@ -57,7 +58,7 @@ def canonicalise(graph: fx.Graph) -> None:
             for node in list(graph.nodes):
                 if node.op == "call_function":
                     rule(graph, node)
-            graph.eliminate_dead_code()
+            drop_dead(graph)
         if _spelling(graph) == before:
             return
 
@@ -283,5 +284,5 @@ def give_each_user_its_own(graph: fx.Graph) -> None:
             user.replace_input_with(node, copy)
         if not node.users:
             graph.erase_node(node)
-    graph.eliminate_dead_code()
+    drop_dead(graph)
     graph.lint()

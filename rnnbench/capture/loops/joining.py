@@ -11,7 +11,15 @@ from typing import Any
 import torch
 from torch import fx
 
-from rnnbench.capture.graph_edit import SELECT, UNSQUEEZE, new_node, replace, shape_of, size_at
+from rnnbench.capture.graph_edit import (
+    SELECT,
+    UNSQUEEZE,
+    drop_dead,
+    new_node,
+    replace,
+    shape_of,
+    size_at,
+)
 
 aten = torch.ops.aten
 
@@ -40,7 +48,7 @@ def join_steps(graph: fx.Graph) -> None:
         elif node.target is aten.cat.default:
             _join(graph, node, _selected_and_unsqueezed)  # parts [1, batch, 4]: a step each
             _join(graph, node, _selected)  # parts [several, batch, 4] of an x with one more axis
-    graph.eliminate_dead_code()
+    drop_dead(graph)
 
 
 def _selected(node: Any, dim: int) -> fx.Node | None:

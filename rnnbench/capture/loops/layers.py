@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from rnnbench.capture.graph_edit import SELECT, UNSQUEEZE, new_node, size_at
+from rnnbench.capture.graph_edit import SELECT, UNSQUEEZE, drop_dead, new_node, size_at
 from rnnbench.capture.operators.recurrence import num_directions, recurrence
 from rnnbench.core.repeats import FEWEST_STEPS
 
@@ -44,7 +44,7 @@ def layers_of_one_step(graph: fx.Graph) -> None:
     for node in found:
         if times[_weights(node)] >= FEWEST_STEPS:
             _as_cells(graph, node)
-    graph.eliminate_dead_code()
+    drop_dead(graph)
 
 
 def _weights(node: fx.Node) -> tuple[Any, ...]:
@@ -80,4 +80,4 @@ def _as_cells(graph: fx.Graph, node: fx.Node) -> None:
         else:  # the cell state, which a GRU has not
             continue
         user.replace_all_uses_with(new)
-    graph.eliminate_dead_code()
+    drop_dead(graph)

@@ -169,7 +169,7 @@ class _Analysis:
         for place, values in enumerate(zip(*rows, strict=True)):
             if isinstance(values[0], fx.Node):
                 self._add_value(j, place, list(values))
-            elif len(set(map(repr, values))) > 1:
+            elif any(v is not values[0] for v in values) and len(set(map(repr, values))) > 1:
                 self._add_number(j, place, column, list(values))
 
     def _add_value(self, j: int, place: int, values: list[fx.Node]) -> None:
