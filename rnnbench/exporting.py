@@ -75,11 +75,13 @@ def export(  # noqa: PLR0913  (keywords of a public function)
     from rnnbench.capture.tracing.unsupported import refuse_unsupported
     from rnnbench.cases.cases import check_declaration, write_cases
     from rnnbench.cases.least_sizes import with_least_sizes
+    from rnnbench.core.collector import collecting_seldom
     from rnnbench.core.threads import torch_threads
     from rnnbench.models.calls import on_cpu, save_weights
 
     refuse_unsupported(model)
-    with writing(out, model.name) as folder, torch_threads(1), on_cpu(model.module):
+    quick = collecting_seldom(), torch_threads(1)
+    with writing(out, model.name) as folder, quick[0], quick[1], on_cpu(model.module):
         declared, model = model, with_least_sizes(model, traced_sizes(model))
         plans = _plans(model, asked.pin)
         check_declaration(model, plans[0])
