@@ -33,6 +33,7 @@ from rnnbench.capture.tracing.prove import Proof, Unproved, runs_at
 from rnnbench.capture.tracing.sizes import traced_sizes
 from rnnbench.capture.tracing.states import check_states
 from rnnbench.capture.tracing.trace import Trace, frozen_dims, retrace, trace_module
+from rnnbench.core.collector import collecting_seldom
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model
 from rnnbench.core.recurrence import Recurrence, Representation
@@ -40,9 +41,11 @@ from rnnbench.core.recurrence import Recurrence, Representation
 _LOOPS: dict[Any, Representation] = {SCAN: "scan", WHILE_LOOP: "while"}
 _LARGER = 2  # how often larger sizes are tried
 _LARGEST = 1000
+_ENOUGH = 5  # steps
 _SCALES = (1, 5)  # short traces are fast; strided front-ends need longer ones
 
 
+@collecting_seldom()
 def capture(model: Model, *, keep_loops: bool = False, allow_frozen: bool = False) -> Captured:
     """Captures a model once for all formats.
 
@@ -226,16 +229,26 @@ def _with_loops(
 
 
 def _two_traces(model: Model, first: Trace, scale: int) -> tuple[Trace, Trace]:
-    """Traces of few and of a few more steps: what differs between them grows with time."""
+    """Traces of few and of more steps: what differs between them grows with time."""
     # Each input has a symbol of its own for a dimension; the loop may have fixed one of several.
     having = [spec for spec in model.inputs if set(first.frozen) & set(spec.shape)]
     sizes = model.fit({d: n * scale if d in first.frozen else n for d, n in first.dims.items()})
+    reused = scale == 1 and len(having) == 1
+    trace = first if reused else trace_module(model, sizes, first.frozen)
+    half = _half(model, sizes, first.frozen) if scale == 1 else None
+    if half is not None:
+        return trace_module(model, half, first.frozen), trace
     # Where there is a least size, a step takes about as much.
     least = {d: model.dims[d].fit(1) for d in first.frozen}
     more = model.fit({d: sizes[d] + 3 * scale * least[d] + i for i, d in enumerate(first.frozen)})
-    reused = scale == 1 and len(having) == 1
-    shorter = first if reused else trace_module(model, sizes, first.frozen)
-    return shorter, trace_module(model, sizes | more, first.frozen)
+    return trace, trace_module(model, sizes | more, first.frozen)
+
+
+def _half(model: Model, sizes: dict[str, int], frozen: Sequence[str]) -> dict[str, int] | None:
+    """Half the steps, which take half as long to trace, where they are enough to tell a loop by."""
+    half = model.fit(sizes | {d: sizes[d] // 2 for d in frozen})
+    enough = all(_ENOUGH * model.dims[d].fit(1) <= half[d] < sizes[d] for d in frozen)
+    return half if enough and len(set(half.values())) == len(half) else None
 
 
 def _fold_alike(shorter: fx.GraphModule, longer: fx.GraphModule) -> None:
