@@ -78,7 +78,9 @@ def export(  # noqa: PLR0913  (keywords of a public function)
     from rnnbench.core.collector import collecting_seldom
     from rnnbench.core.threads import torch_threads
     from rnnbench.models.calls import on_cpu, save_weights
+    from rnnbench.models.lifting import lifted
 
+    model = lifted(model)
     refuse_unsupported(model)
     quick = collecting_seldom(), torch_threads(1)
     with writing(out, model.name) as folder, quick[0], quick[1], on_cpu(model.module):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _AT = re.compile(r" at ((?:[A-Za-z]:)?[^:\n]+\.py):(\d+)(?: in (\w+))?")
 _STATE = re.compile(r"keeps its state in self\.([\w.]+)")
-_ADVICE = re.compile(r": (make|take|write|correct|pack|use tensor) [^:]*(: .*)?$")
+_ADVICE = re.compile(r": (make|take|write|correct|pack|use tensor|--lift-state) [^:]*(: .*)?$")
 _WRITES = r"self\.{}(\.\w+_\(|\[.*\] *[-+*/]?=[^=]| *[-+*/]?=[^=])"
 
 

@@ -8,7 +8,8 @@ import re
 _REMEDIES: tuple[tuple[str, str], ...] = (
     (
         r"keeps its state",
-        "take the state as an argument of forward, return its new value, and declare both "
+        "--lift-state (Model(..., lift_state=True)) makes it an input and an output; or take the "
+        "state as an argument of forward, return its new value, and declare both "
         "(role='state', and states={input: output})",
     ),
     (

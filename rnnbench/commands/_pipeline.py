@@ -60,12 +60,14 @@ class ExportOptions:
         formats: plugins in `rnnbench/formats/`.
         out: the folder that the bundles go to.
         options: further arguments of `rnnbench.export`.
+        lift_state: make what a module keeps inputs and outputs.
         written: the names of the models so far, with the targets that they came from.
     """
 
     formats: tuple[str, ...] = ("torchscript", "onnx")
     out: Path = Path("exports")
     options: dict[str, Any] = field(default_factory=dict)
+    lift_state: bool = False
     written: dict[str, str] = field(default_factory=dict)
 
 
@@ -135,7 +137,7 @@ def export_one(
     """Makes a model, exports it, and checks what came out."""
     from rnnbench.checking.check import check
 
-    model, metadata, source = _make(target, training, on_progress)
+    model, metadata, source = _make(target, training, exporting.lift_state, on_progress)
     first = exporting.written.setdefault(model.name, target)
     if first != target:
         raise RnnbenchError(
@@ -169,7 +171,7 @@ def find_bundles(given: Sequence[str], out: Path) -> tuple[Path, ...]:
 
 
 def _make(
-    target: str, training: TrainingOptions, on_progress: Tell
+    target: str, training: TrainingOptions, lift_state: bool, on_progress: Tell
 ) -> tuple[Model, dict[str, Any] | None, dict[str, Any]]:
     """The model, what is known of it, and where its code is."""
     if not is_source(target):
@@ -178,7 +180,9 @@ def _make(
     from rnnbench.models import sources
 
     kind = "file" if file_of(target).endswith(".py") else "import"
-    return sources.load(target), None, {"kind": kind, "spec": target}
+    lifting: dict[str, Any] = {"lift_state": True} if lift_state else {}
+    model = sources.load(target, lift_state=lift_state)
+    return model, None, {"kind": kind, "spec": target} | lifting
 
 
 def _export(

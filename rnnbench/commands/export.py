@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--opset", type=int, help="Of ONNX.")
 @click.option("--keep-loops", is_flag=True, help="Do not turn loops into fused layers.")
 @click.option("--allow-frozen", is_flag=True, help="Export what works at one shape only.")
+@click.option("--lift-state", is_flag=True, help="What the module keeps: an input, an output.")
 @click.option("--profile", metavar="NAME", help="portable: also ONNX that other engines run right.")
 @click.option("--for", "engine", metavar="RUNTIME", help="The same for one: tract, iree, emx ...")
 @click.option("--pin", "pins", metavar="DIM=N,...", help="Sizes fixed in it: batch=1,time=10.")
@@ -42,6 +43,7 @@ def command(
     opset: int | None,
     keep_loops: bool,
     allow_frozen: bool,
+    lift_state: bool,
     profile: str | None,
     engine: str | None,
     pins: str | None,
@@ -65,7 +67,7 @@ def command(
     flags: dict[str, Any] = {"keep_loops": keep_loops, "allow_frozen": allow_frozen, "opset": opset}
     flags |= _portable(profile, engine, pins)
     exporting = ExportOptions(
-        find_formats(formats), Path(out), {k: v for k, v in flags.items() if v}
+        find_formats(formats), Path(out), {k: v for k, v in flags.items() if v}, lift_state
     )
     check_task(options["task"])
     training = TrainingOptions(

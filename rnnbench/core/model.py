@@ -117,6 +117,8 @@ class Model:
             of appearance.
         frames_per_second: how many steps a second of real time has (100 for audio features every
             10 ms), so that `bench` can say how much of real time a step takes.
+        lift_state: make what the module keeps in its attributes from one call to the next inputs
+            and outputs, when it is exported (see rnnbench.models.lifting).
     """
 
     module: torch.nn.Module
@@ -129,6 +131,7 @@ class Model:
     time_dim: str = "time"
     frames_per_second: float | None = None
     dims: Mapping[str, Dim] = field(default_factory=dict)
+    lift_state: bool = False
 
     def __post_init__(self) -> None:
         for what, given in (("inputs", self.inputs), ("outputs", self.outputs)):

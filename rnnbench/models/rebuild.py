@@ -88,8 +88,7 @@ def rebuild(bundle: Bundle) -> Model:
         from rnnbench.models import sources
 
         try:
-            model: Model = sources.load(source["spec"])
-            return model
+            return sources.load(source["spec"], lift_state=bool(source.get("lift_state")))
         except RnnbenchError as error:
             raise Unavailable(
                 f"the code of the model cannot be loaded here ({one_line(error)})"

@@ -8,6 +8,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,13 +20,17 @@ from rnnbench.core.model import Model
 _DEFAULT_FUNCTION = "build"
 
 
-def load(spec: str) -> Model:
+def load(spec: str, *, lift_state: bool = False) -> Model:
     """Imports the code and calls the function that makes the model.
 
     The folder of the file and the current one are on the path meanwhile.
 
     Args:
         spec: `FILE.py`, `FILE.py:function` (`build` unless given) or `package.module:function`.
+        lift_state: as if the declaration had it.
+
+    Returns:
+        The model; where it has `lift_state`, with the states as inputs and outputs.
 
     Raises:
         RnnbenchError: the file, module or function is not there, raises, or returns no Model.
@@ -33,9 +38,13 @@ def load(spec: str) -> Model:
     where, function = _split(spec)
     is_file = where.endswith(".py")
     with importing_from(*([Path(where).parent] if is_file else []), Path()):
-        return _make(
-            where, function, _import_file(Path(where)) if is_file else import_module(where)
-        )
+        module = _import_file(Path(where)) if is_file else import_module(where)
+        model = _make(where, function, module)
+        if not (lift_state or model.lift_state):
+            return model
+        from rnnbench.models.lifting import lifted
+
+        return lifted(replace(model, lift_state=True))
 
 
 @contextmanager

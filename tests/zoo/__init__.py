@@ -47,4 +47,14 @@ def entry(
     return register
 
 
-from tests.zoo import branches, calls, cells, irregular, layers, loops, published, stepping  # noqa: E402, F401
+from tests.zoo import (  # noqa: E402, F401
+    branches,
+    calls,
+    cells,
+    irregular,
+    layers,
+    loops,
+    published,
+    stateful,
+    stepping,
+)

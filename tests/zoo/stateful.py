@@ -1,0 +1,81 @@
+"""Modules that keep a state from one call to the next; lifted, it is an input and an output."""
+
+import torch
+from torch import nn
+
+from tests.zoo import XB, entry
+
+H = 4
+
+
+@entry(XB, lift_state=True, expect="fused fused")
+class KeepsItsHidden(nn.Module):
+    """An LSTM's pair, made anew where the batch has changed."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.LSTM(3, H, num_layers=2, batch_first=True)
+        self.hidden = None
+
+    def forward(self, x):
+        if self.hidden is None or self.hidden[0].size(1) != x.size(0):
+            zeros = x.new_zeros(2, x.size(0), H)
+            self.hidden = (zeros, zeros)
+        y, hidden = self.rnn(x, self.hidden)
+        self.hidden = tuple(h.detach() for h in hidden)
+        self.last = y.detach()  # kept to be looked at
+        return y
+
+
+@entry(XB, lift_state=True, outputs="spikes", expect="scan")
+class LeakyNeurons(nn.Module):
+    """Membrane potentials in a buffer, which rest at -65 mV, are reset in place, and broadcast."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, H)
+        self.register_buffer("mem", torch.full((1, H), -65.0))
+        self.register_buffer("count", torch.zeros(H))
+
+    def forward(self, x):
+        spikes = []
+        for t in range(x.size(1)):
+            self.mem = self.mem + 0.2 * (-65.0 - self.mem) + 20 * self.fc(x[:, t])
+            fired = (self.mem > -55.0).to(x.dtype)
+            self.mem = torch.where(fired > 0, torch.full_like(self.mem, -70.0), self.mem)
+            spikes.append(fired + 0.01 * self.mem)
+        self.count += torch.stack(spikes, 1).sum((0, 1))  # nobody reads it
+        return torch.stack(spikes, 1)
+
+
+class _Filter(nn.Module):
+    """A causal convolution that keeps the last samples."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = nn.Conv1d(channels, H, 3)
+        self.tail = None
+
+    def forward(self, x):
+        if self.tail is None:
+            self.tail = x.new_zeros(x.size(0), x.size(1), 2)
+        x = torch.cat([self.tail, x], -1)
+        self.tail = x[..., -2:]
+        return self.conv(x)
+
+
+@entry(XB, lift_state=True, expect="fused fused")
+class StreamingFilters(nn.Module):
+    """Two that keep their last samples, and a list of states, one for each layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.filters = nn.Sequential(_Filter(3), nn.Tanh(), _Filter(H))
+        self.cells = nn.ModuleList([nn.GRU(H, H, batch_first=True), nn.GRU(H, H, batch_first=True)])
+        self._states = [None, None]
+
+    def forward(self, x):
+        y = self.filters(x.transpose(1, 2)).transpose(1, 2)
+        for i, cell in enumerate(self.cells):
+            y, self._states[i] = cell(y, self._states[i])
+        return y
