@@ -24,6 +24,7 @@ from rnnbench.capture.graph_edit import (
     size_at,
 )
 from rnnbench.capture.loops.created import add_zero, made_like
+from rnnbench.capture.loops.row_blocks import row_blocks, split_row_blocks, written_row_blocks
 from rnnbench.capture.loops.slices import selects, slice_scatters, slices
 
 aten = torch.ops.aten
@@ -47,6 +48,9 @@ def canonicalise(graph: fx.Graph) -> None:
         selects,
         slices,
         slice_scatters,
+        row_blocks,
+        split_row_blocks,
+        written_row_blocks,
         _undone,
         _parts,
         _copies,

@@ -37,7 +37,7 @@ def made_like(graph: fx.Graph, node: fx.Node) -> None:
     value = node.meta["val"]
     given: Any = node.args[1] if new else [None] * value.dim()
     sizes = [
-        size if isinstance(size, int | fx.Node) else _size_node(graph, node, own)
+        size if isinstance(size, int | fx.Node) else size_node(graph, node, own)
         for size, own in zip(given, value.shape, strict=True)
     ]
     if None in sizes:  # a size that no input has
@@ -66,7 +66,7 @@ def add_zero(graph: fx.Graph, node: fx.Node) -> None:
         return
     if type(node.args[1]) is not int or node.args[1] != 0:
         return
-    shape = [_size_node(graph, node, size) for size in shape_of(node) or ()]
+    shape = [size_node(graph, node, size) for size in shape_of(node) or ()]
     if None in shape:  # a size that no input has
         return
     value = node.meta["val"]
@@ -78,8 +78,8 @@ def add_zero(graph: fx.Graph, node: fx.Node) -> None:
     node.args = (zeros, node.args[0])
 
 
-def _size_node(graph: fx.Graph, before: fx.Node, size: Any) -> int | fx.Node | None:
-    """A size as an argument: a number, or that of an input of the graph."""
+def size_node(graph: fx.Graph, before: fx.Node, size: Any) -> int | fx.Node | None:
+    """A size as an argument: a number, or that of an input of the graph; None: no input has it."""
     if number(size) is not None:
         return number(size)
     for node in graph.find_nodes(op="placeholder"):

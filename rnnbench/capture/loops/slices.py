@@ -62,13 +62,19 @@ def _range(x: Any, rest: Sequence[Any]) -> _Range | None:
         return None
     dim %= len(shape)
     # A whole range is known as such where its size is a symbol, too.
-    if (start or 0) == 0 and (end is None or end == _END or end is shape[dim]):
+    if (start or 0) == 0 and (end is None or end == _END or _is_size(end, shape[dim])):
         return _Range(dim, whole=True)
     size = size_at(x, dim)
     if size is None or not isinstance(start or 0, int) or not isinstance(end or 0, int):
         return None
     first, stop, _ = slice(start, end).indices(size)
     return _Range(dim, first, stop, whole=(first, stop) == (0, size))
+
+
+def _is_size(end: Any, size: Any) -> bool:
+    """Whether an end is a size itself, or the node of one."""
+    known = end.meta.get("val") if isinstance(end, fx.Node) else end
+    return known is size or (isinstance(known, torch.SymInt) and str(known) == str(size))
 
 
 def slices(graph: fx.Graph, node: fx.Node) -> None:

@@ -74,6 +74,7 @@ class _Intercept(TorchFunctionMode):
             _DATA: torch.Tensor.detach,  # `x.data` leaves the trace; what is written must not
             torch._pack_padded_sequence: packing.pack,
             torch._pad_packed_sequence: packing.unpack,
+            torch.Tensor.__getitem__: packing.row_count,
             torch.max_pool1d: _max_pool1d,
             nn.functional.max_pool1d: _max_pool1d,
         }
@@ -166,13 +167,19 @@ def _listed(x: Tensor, **_: Any) -> Listed:
     return Listed(x)
 
 
-def _each_row(x: Tensor) -> Iterator[Any]:
+def _each_row(x: Tensor, packing: Packing) -> Iterator[Any]:
     """Stands in for `Tensor.__iter__`."""
+    walked = packing.walked(x)
+    if walked is not None:
+        return iter(walked)
     return iter(Listed(x)) if _counts_rows(x) else Tensor.__iter__(x)  # type: ignore[no-untyped-call]
 
 
-def _rows(x: Tensor) -> int:
+def _rows(x: Tensor, packing: Packing) -> int:
     """Stands in for `Tensor.__len__`, which `list(x)` asks first, and makes a number of a size."""
+    walked = packing.walked(x)
+    if walked is not None:
+        return len(walked)
     if _counts_rows(x):
         raise TypeError("how many rows there are is not known: take x.shape[0]")
     return Tensor.__len__(x)  # type: ignore[no-any-return, no-untyped-call]
@@ -217,14 +224,15 @@ def standing_in(root: nn.Module, told: Answers) -> Iterator[None]:
 
     def listed(x: Tensor) -> Any:
         known, answer = constants.ask(torch.Tensor.tolist, x)
-        return answer if known else _listed(x)
+        walked = packing.walked(x)
+        return answer if known else _listed(x) if walked is None else walked
 
     try:
         for layer, original in originals.items():
             layer.forward = wrap(original)
         FakeTensor.tolist = listed  # type: ignore[method-assign, assignment]
-        FakeTensor.__iter__ = _each_row  # type: ignore[method-assign]
-        FakeTensor.__len__ = _rows  # type: ignore[method-assign]
+        FakeTensor.__iter__ = lambda x: _each_row(x, packing)  # type: ignore[method-assign]
+        FakeTensor.__len__ = lambda x: _rows(x, packing)  # type: ignore[method-assign]
         # The name may have been imported anywhere: the function stays, what it does is exchanged.
         pad_packed_sequence.__code__ = padded_again.__code__
         with (

@@ -25,10 +25,14 @@ class Packing:
     `data` of such a `PackedSequence` is the padded input, time first, its first two dimensions
     flattened: what works row by row on `data` works on it, and shapes stay symbolic. The lengths
     are remembered by the identity of `batch_sizes`, which is computed as PyTorch would.
+
+    Who walks the rows by hand (`for n in packed.batch_sizes: data[at : at + n]`) is told, likewise,
+    that each step has all of them.
     """
 
     def __init__(self) -> None:
         self._lengths: dict[int, tuple[Tensor, Tensor]] = {}
+        self._rows: dict[int, list[Any]] = {}
 
     def pack(self, x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
         """Stands in for `torch._pack_padded_sequence`."""
@@ -40,6 +44,7 @@ class Packing:
         # [longest, 1] < [1, batch] -> [longest, batch] -> [longest]: the rows that still run
         batch_sizes = (steps.unsqueeze(1) < lengths.unsqueeze(0)).sum(1)
         self._lengths[id(batch_sizes)] = (batch_sizes, lengths)  # kept alive: the id stays its own
+        self._rows[id(batch_sizes)] = [x.shape[0], x.shape[1]]
         return x.flatten(0, 1), batch_sizes  # [time * batch, input], [longest]
 
     def lengths(self, batch_sizes: Tensor) -> Tensor:
@@ -51,6 +56,22 @@ class Packing:
                 "pack it there, from a padded input and its lengths"
             )
         return known[1]
+
+    def walked(self, batch_sizes: Any) -> list[Any] | None:
+        """The rows of each step, for who walks them; None of another tensor.
+
+        How many steps there are becomes a constant, as where a loop asks for the length.
+        """
+        if id(batch_sizes) not in self._rows:
+            return None
+        steps, rows = self._rows[id(batch_sizes)]
+        return [rows] * int(steps)
+
+    def row_count(self, batch_sizes: Any, index: Any) -> Any:
+        """Stands in for `Tensor.__getitem__`: the rows of one step; of another tensor, its part."""
+        if id(batch_sizes) in self._rows and type(index) is int:
+            return self._rows[id(batch_sizes)][1]
+        return batch_sizes[index]
 
     def unpack(
         self, data: Tensor, batch_sizes: Tensor, batch_first: bool, padding: float, total: int
