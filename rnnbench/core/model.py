@@ -137,7 +137,7 @@ class Model:
         for what, given in (("inputs", self.inputs), ("outputs", self.outputs)):
             if isinstance(given, str | TensorSpec):
                 raise RnnbenchError(f"{what}={given!r} must be a tuple: ({given!r},)")
-        object.__setattr__(self, "module", _unwrapped(self.module))
+        object.__setattr__(self, "module", unwrapped(self.module))
         object.__setattr__(self, "inputs", tuple(self.inputs))
         object.__setattr__(self, "outputs", tuple(self.outputs))
         object.__setattr__(self, "states", dict(self.states))
@@ -219,7 +219,7 @@ class Model:
             )
 
 
-def _unwrapped(module: Any) -> Any:
+def unwrapped(module: Any) -> Any:
     """The module in what PyTorch wraps around one: DataParallel, torch.compile."""
     while type(module).__name__ in _WRAPPERS and type(module).__module__.startswith("torch."):
         module = getattr(module, _WRAPPERS[type(module).__name__])
