@@ -225,7 +225,7 @@ def finish(model: ir.Model, captured: Captured, metadata: Mapping[str, str]) -> 
     wanted = [*(spec.name for spec in declared.inputs), *declared.outputs]
     _outputs_of_their_own(graph)
     own = [*graph.inputs, *graph.outputs]
-    _make_room(graph, set(wanted), own)
+    make_room(graph, set(wanted), own)
     _name_ports(graph, captured)
     for node in ir.traversal.RecursiveGraphIterator(graph):
         if node.domain == _DOMAIN:
@@ -323,7 +323,7 @@ def _outputs_of_their_own(graph: ir.Graph) -> None:
         seen.add(value)
 
 
-def _make_room(graph: ir.Graph, wanted: set[str], own: list[ir.Value]) -> None:
+def make_room(graph: ir.Graph, wanted: set[str], own: list[ir.Value]) -> None:
     """Renames what has the name of an input or output and is neither."""
     for i, value in enumerate(own):
         value.name = f"_own_{i}"
