@@ -50,7 +50,13 @@ _HOMES = {
 }
 
 
+_MODULES = ("onnx", "pt2")
+"""Drop-in functions, each in a module of its own."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -302,5 +302,6 @@ def _still_frozen(model: Model, frozen: tuple[str, ...], dims: Mapping[str, int]
     which = ", ".join(f"{d!r} at {dims[d]}" for d in frozen)
     return (
         f"model {model.name!r}: dimension {which} became a constant: the module computes with it "
-        "as a Python number; use tensor operations, or allow_frozen=True for this size alone"
+        "as a Python number; use tensor operations, or fix this size (allow_frozen=True, or no "
+        "dynamic axis in a drop-in call)"
     )
