@@ -314,6 +314,10 @@ def _outputs_of_their_own(graph: ir.Graph) -> None:
     """An output that is an input, an initializer or another output gets a node that copies it."""
     seen: set[ir.Value] = set(graph.inputs) | set(graph.initializers.values())
     for i, value in enumerate(list(graph.outputs)):
+        node = value.producer()
+        if value.type is None and node is not None and node.op_type == "Identity":
+            (copied,) = node.inputs  # by the exporter, before the type was known
+            value.type = copied.type if copied is not None else None
         if value in seen:
             copy = ir.node("Identity", [value])
             copy.outputs[0].name = f"{value.name}_copy_{i}"
