@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from rnnbench.checking.check import check
+from rnnbench.checking.report import CheckReport
 from rnnbench.core.bundle import Bundle
-from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Model
+from rnnbench.core.verdicts import Verdict
 from rnnbench.exporting import export
 
 _RUNTIMES = {"onnx": "onnxruntime", "pt2": "pt2"}
@@ -30,11 +32,16 @@ def export_proved(model: Model, format: str, folder: Path, *, opset: int | None 
     bundle = export(model, (format,), folder, opset=opset)
     report = check(bundle, (_RUNTIMES[format],), isolate=format in _APART)
     if not report.ok:
-        worst = max(report.rows, key=lambda row: row.verdict.severity)
-        where = f"at {worst.worst_case}" if worst.worst_case else ""
-        raise RnnbenchError(
-            f"model {model.name!r}: the {format} file does not compute the same "
-            f"({worst.runtime}, output {worst.output}: {worst.reason or worst.verdict} {where}): "
-            "nothing was written; please report it with the model"
-        )
+        raise _unproved(model, format, report)
     return bundle
+
+
+def _unproved(model: Model, format: str, report: CheckReport) -> RnnbenchError:
+    worst = max(report.rows, key=lambda row: row.verdict.severity)
+    what = "computes something else" if worst.verdict is Verdict.DIFFERS else "does not run"
+    where = f" at {worst.worst_case}" if worst.worst_case else ""
+    why = one_line(ValueError(worst.reason)) if worst.reason else str(worst.verdict)
+    return RnnbenchError(
+        f"model {model.name!r}: the {format} file {what} in {worst.runtime}{where} ({why}), and is "
+        "not written: export and check it with a declaration (docs/own-model.md) to look into it"
+    )

@@ -28,7 +28,7 @@ _WRAPPERS = {
     "DistributedDataParallel": "module",
     "OptimizedModule": "_orig_mod",
 }
-_DTYPES = ("float16", "float32", "float64", "int32", "int64", "bool")
+DTYPES = ("float16", "float32", "float64", "int32", "int64", "bool")
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class TensorSpec:
             raise RnnbenchError(
                 f"input name {self.name!r}: use letters, digits and _, as in a Python name"
             )
-        if self.dtype not in _DTYPES:
+        if self.dtype not in DTYPES:
             raise RnnbenchError(
-                f"input {self.name!r}: dtype {self.dtype!r} is not one of {', '.join(_DTYPES)}"
+                f"input {self.name!r}: dtype {self.dtype!r} is not one of {', '.join(DTYPES)}"
             )
         if self.role not in ("data", "lengths", "state"):
             raise RnnbenchError(

@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils import _pytree
 
 from rnnbench.core.errors import RnnbenchError, one_line
-from rnnbench.core.model import unwrapped
+from rnnbench.core.model import DTYPES, unwrapped
 from rnnbench.models.calls import on_cpu, undisturbed
 
 _CONSTANTS = (type(None), bool, int, float, str, torch.dtype, torch.device)
@@ -30,6 +30,7 @@ class ExampleCall:
 
     Attributes:
         module: what is exported.
+        own: the user's own module: that, or what it holds.
         leaves: all that the arguments hold, in the order of the pytree `(args, kwargs)`.
         structure: of the arguments.
         names: of the tensors among the leaves, as Python names, in order.
@@ -39,6 +40,7 @@ class ExampleCall:
     """
 
     module: nn.Module
+    own: nn.Module
     leaves: tuple[Any, ...]
     structure: _pytree.TreeSpec
     names: tuple[str, ...]
@@ -102,9 +104,16 @@ def take_call(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     if not any(kept):
         raise RnnbenchError(f"{type(module).__name__} returns no tensor: return one at least")
     hooked = bool(module._forward_pre_hooks or module._forward_hooks)  # they see the arguments
-    module = Holder(module) if held or hooked else module
+    holder = Holder(module) if held or hooked else module
     return ExampleCall(
-        module, leaves, structure, names, out_structure, kept, _given(parameters, args, kwargs)
+        holder,
+        module,
+        leaves,
+        structure,
+        names,
+        out_structure,
+        kept,
+        _given(parameters, args, kwargs),
     )
 
 
@@ -183,6 +192,11 @@ def _is_tensor(value: Any) -> bool:
 
 def _leaf(name: str, value: Any) -> Any:
     if isinstance(value, torch.Tensor):
+        if str(value.dtype).removeprefix("torch.") not in DTYPES:
+            raise RnnbenchError(
+                f"argument {name!r} is {value.dtype}: choose from {', '.join(DTYPES)}, and let "
+                "the module convert it"
+            )
         return value.detach().cpu()
     if isinstance(value, _CONSTANTS):
         return value

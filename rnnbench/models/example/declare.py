@@ -161,8 +161,7 @@ class _Maker:
             call.module,
             [self._spec(number) for number in range(len(call.names))],
             self.outputs,
-            name=re.sub(r"[^A-Za-z0-9._-]", "_", type(inner_of(call)).__name__).lstrip("._-")
-            or "net",
+            name=re.sub(r"[^A-Za-z0-9._-]", "_", type(call.own).__name__).lstrip("._-") or "net",
             sample=sample,
             batch_dim=names[self.batch] if self.batch is not None else "batch",
             time_dim=names[self.time] if self.time is not None else "time",
@@ -223,12 +222,6 @@ class _Maker:
         return True
 
 
-def inner_of(call: ExampleCall) -> torch.nn.Module:
-    """The user's own module."""
-    inner: torch.nn.Module = getattr(call.module, "inner", call.module)
-    return inner
-
-
 def default_outputs(call: ExampleCall, taken: Sequence[str]) -> list[str]:
     """`output_0`, ...: a name for each tensor that the module returns, by its place."""
     used = set(taken)
@@ -237,10 +230,10 @@ def default_outputs(call: ExampleCall, taken: Sequence[str]) -> list[str]:
 
 def warn_of_training(call: ExampleCall, *, stacklevel: int) -> None:
     """Warns where a module in training mode computes something else than what is exported."""
-    notes = training_notes(call.module) if inner_of(call).training else []
+    notes = training_notes(call.module) if call.own.training else []
     for note in notes:
         warnings.warn(
-            f"{type(inner_of(call)).__name__} is in training mode and is {note}: call .eval() "
+            f"{type(call.own).__name__} is in training mode and is {note}: call .eval() "
             "first, as for inference",
             stacklevel=stacklevel + 1,
         )

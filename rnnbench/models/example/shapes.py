@@ -86,21 +86,19 @@ def _by_parameter(call: ExampleCall) -> dict[str, Any]:
     numbers = itertools.count()
     leaves = [_Place(next(numbers)) if isinstance(v, torch.Tensor) else v for v in call.leaves]
     args, kwargs = _pytree.tree_unflatten(leaves, call.structure)
-    inner = getattr(call.module, "inner", call.module)
-    if isinstance(inner, torch.jit.ScriptModule):
-        return dict(zip(scripted_parameters(inner), args, strict=False))
-    return dict(inspect.signature(inner.forward).bind(*args, **kwargs).arguments)
+    if isinstance(call.own, torch.jit.ScriptModule):
+        return dict(zip(scripted_parameters(call.own), args, strict=False))
+    return dict(inspect.signature(call.own.forward).bind(*args, **kwargs).arguments)
 
 
 def _spread(
     values: Mapping[str, Any], given: Mapping[str, Any], call: ExampleCall
 ) -> dict[str, Any]:
     """The arguments, with those of `**kwargs` by their own names, if they are given so."""
-    inner = getattr(call.module, "inner", call.module)
     found = dict(values)
-    if isinstance(inner, torch.jit.ScriptModule):
+    if isinstance(call.own, torch.jit.ScriptModule):
         return found
-    for parameter in inspect.signature(inner.forward).parameters.values():
+    for parameter in inspect.signature(call.own.forward).parameters.values():
         name = parameter.name
         if parameter.kind is parameter.VAR_KEYWORD and name in found and name not in given:
             found |= found.pop(name)

@@ -129,11 +129,10 @@ def _fixed(draws: Draws, first: Mapping[str, Axis], groups: Groups) -> RnnbenchE
         if axis.dim in sizes:
             size = axis.factor * sizes[axis.dim] + axis.offset
             said.append(f"axis {axis.place[1]} of {call.names[axis.place[0]]!r} is {size}")
-    name = type(getattr(call.module, "inner", call.module)).__name__
     return RnnbenchError(
-        f"{name} does not run where {', '.join(said)} and all else is as in the example "
-        f"({draws.why_not(sizes)}): make every axis dynamic that has to have the same size, or "
-        "leave these fixed"
+        f"{type(call.own).__name__} does not run where {', '.join(said)} and all else is as in "
+        f"the example ({draws.why_not(sizes)}): make every axis dynamic that has to have the same "
+        "size, or leave these fixed"
     )
 
 
