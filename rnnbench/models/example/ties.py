@@ -46,9 +46,11 @@ def tie(draws: Draws) -> Groups:
     if _runs(draws, first, _by_size(first, everything)):
         kept = everything
     else:
-        for dim in optional:
-            if _runs(draws, first, _by_size(first, [*kept, dim])):
-                kept.append(dim)
+        for group in _by_size(first, optional):
+            tried = ([*kept, *some] for some in _subsets(group))
+            kept = next(
+                (dims for dims in tried if _runs(draws, first, _by_size(first, dims))), kept
+            )
     order = list(dict.fromkeys(axis.dim for axis in draws.axes))
     classes = _by_size(first, sorted(kept, key=order.index))
     if not _runs(draws, first, classes):
@@ -92,6 +94,15 @@ def _by_size(first: Mapping[str, Axis], dims: Sequence[str]) -> Groups:
     return [[dim for dim in dims if first[dim].size == size] for size in sizes]
 
 
+def _subsets(group: list[str]) -> Iterator[tuple[str, ...]]:
+    """What may be dynamic of a group, the most first; of a large one, few or all."""
+    sizes: Sequence[int] = range(len(group), 0, -1)
+    if len(group) > 2 * _MOST:
+        sizes = (len(group), 2, 1)
+    for size in sizes:
+        yield from itertools.combinations(group, size)
+
+
 def _splits(group: list[str]) -> Iterator[Groups]:
     """Every way to part a group, the most parts first; of a large one, one from the others."""
     if len(group) <= _MOST:
@@ -121,8 +132,9 @@ def _sizes(first: Mapping[str, Axis], groups: Groups) -> Iterator[dict[str, int]
 
 
 def _fixed(draws: Draws, first: Mapping[str, Axis], groups: Groups) -> RnnbenchError:
-    """The error where a module does not run at other sizes."""
-    sizes = next(_sizes(first, groups))
+    """The error where a module does not run at other sizes; it names those that fail by one."""
+    guilty = next(([group] for group in groups if not _runs(draws, first, [group])), groups)
+    sizes = next(_sizes(first, guilty))
     call = draws.call
     said = []
     for axis in draws.axes:
