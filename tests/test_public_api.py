@@ -60,6 +60,29 @@ def test_importing_is_light():
     assert run_python(code).stdout == "[]\n"
 
 
+def test_the_drop_in_modules_are_light_and_torch_s_besides():
+    code = """
+import sys, rnnbench
+from rnnbench import onnx, pt2
+assert rnnbench.onnx is onnx and rnnbench.pt2.export is pt2.export
+assert "torch" not in sys.modules and not hasattr(onnx, "__path__")
+import torch
+assert onnx.ONNXProgram is torch.onnx.ONNXProgram and pt2.save is torch.export.save
+assert onnx.export is not torch.onnx.export
+"""
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["onnx", "pt2"])
+def test_a_drop_in_function_is_documented_and_typed(name):
+    found = getattr(rnnbench, name).export
+    given = inspect.signature(found)
+    assert [p for p in given.parameters if f" {p}: " not in found.__doc__] == []
+    assert all(p.annotation is not p.empty for p in given.parameters.values())
+    assert given.return_annotation is not given.empty
+
+
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_a_public_name_is_documented(name):
     found = getattr(rnnbench, name)
