@@ -63,6 +63,43 @@ def test_axes_without_names_are_one_dimension_where_the_module_needs_it(rows):
     assert (found.model.batch_dim, found.model.time_dim) == ("batch", "time")
 
 
+class Pairs(nn.Module):
+    """Walks along two sequences at once, as far as the shorter one goes."""
+
+    def forward(self, x, gaps):
+        h = x.new_zeros(x.size(1), 3)
+        steps = []
+        for frame, gap in zip(x, gaps, strict=False):
+            h = torch.tanh(h * gap + frame)
+            steps.append(h)
+        return torch.stack(steps)
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_sequences_that_are_walked_along_together_are_one_unless_both_have_a_name(rows):
+    args = (torch.randn(4, rows, 3), torch.randn(4, rows, 1))
+    found = declared(Pairs(), args, ({0: DYNAMIC, 1: DYNAMIC}, {0: DYNAMIC, 1: DYNAMIC}))
+    assert shapes_of(found) == [("time", "batch", 3), ("time", "batch", 1)]
+    found = declared(Pairs(), args, ({0: "steps", 1: "rows"}, {0: "gaps", 1: "rows"}))
+    assert shapes_of(found) == [("steps", "rows", 3), ("gaps", "rows", 1)]
+
+
+class Rows(nn.Module):
+    """Takes the rows that there are lengths for, so that more rows than lengths do."""
+
+    def forward(self, x, lengths):
+        order = torch.argsort(lengths)
+        return x[order], lengths.to(x.dtype) * 2
+
+
+@pytest.mark.parametrize("steps", [3, 5])
+def test_axes_that_run_unequal_one_way_alone_are_one(steps):
+    args = (torch.randn(3, steps, 2), torch.tensor([steps, 2, 1]))
+    found = declared(Rows(), args, ({0: DYNAMIC, 1: DYNAMIC}, {0: DYNAMIC}))
+    (rows, _, _), (same,) = shapes_of(found)
+    assert rows == same
+
+
 def test_an_axis_that_cannot_change_is_fixed_where_that_was_left_open():
     args = (torch.randn(4, 2, 3), torch.randn(2, 3))
     found = declared(Loop(), args, ((AUTO, AUTO, AUTO), (AUTO, AUTO)))

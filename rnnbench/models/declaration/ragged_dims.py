@@ -27,7 +27,7 @@ def untie(specs: Specs, run: Callable[[Specs, Mapping[str, int]], Shapes]) -> Sp
     places = [i for i, s in enumerate(specs) if s.role == "data" and TIME in s.shape]
     if not 1 < len(places) <= _MOST:
         return specs
-    for groups in groupings(places):
+    for groups in _groupings(places):
         dims = [TIME, *(f"{specs[group[0]].name}_time" for group in groups[1:])]
         tried = _renamed(specs, groups, dims)
         if len(groups) == 1 or _may_differ(tried, dims, run):
@@ -43,7 +43,7 @@ def _renamed(specs: Specs, groups: Sequence[Sequence[int]], dims: Sequence[str])
     )
 
 
-def groupings(places: Sequence[int]) -> Iterator[list[list[int]]]:
+def _groupings(places: Sequence[int]) -> Iterator[list[list[int]]]:
     """Every way to tie them; the most lengths first, and the first sequence in the first group."""
 
     def split(rest: Sequence[int]) -> Iterator[list[list[int]]]:

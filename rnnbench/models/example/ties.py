@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from rnnbench.core.errors import RnnbenchError
-from rnnbench.models.declaration.ragged_dims import groupings
 from rnnbench.models.example.axes import Axis
 from rnnbench.models.example.draws import Draws
 
 Groups = list[list[str]]
 
-_MOST = 4  # dimensions of one size of which all ways to tie them are tried: 15
+_MOST = 8  # dimensions of one size of which all subsets are tried: 256
+_DRAWS = 3  # of random numbers: by chance a row may change nothing
 _BATCH = re.compile(r"(.*_)?(batch(_?size)?|bs|bsz|b|n|rows)", re.IGNORECASE)
 _TIME = re.compile(
     r"(.*_)?(time|times|seq(uence)?(_?len(gth)?)?|len(gth)?|steps|frames|t|l)", re.IGNORECASE
@@ -57,10 +57,9 @@ def tie(draws: Draws) -> Groups:
         raise _fixed(draws, first, classes)
     for group in list(classes):
         rest = [other for other in classes if other is not group]
-        for parts in _splits(group):
-            if len(parts) == 1 or _runs(draws, first, [*rest, *parts]):
-                classes = [*rest, *parts]
-                break
+        parts = _parted(draws, first, group, rest)
+        if _runs(draws, first, [*rest, *parts]):
+            classes = [*rest, *parts]
     return sorted(classes, key=lambda group: order.index(group[0]))
 
 
@@ -97,20 +96,58 @@ def _by_size(first: Mapping[str, Axis], dims: Sequence[str]) -> Groups:
 def _subsets(group: list[str]) -> Iterator[tuple[str, ...]]:
     """What may be dynamic of a group, the most first; of a large one, few or all."""
     sizes: Sequence[int] = range(len(group), 0, -1)
-    if len(group) > 2 * _MOST:
+    if len(group) > _MOST:
         sizes = (len(group), 2, 1)
     for size in sizes:
         yield from itertools.combinations(group, size)
 
 
-def _splits(group: list[str]) -> Iterator[Groups]:
-    """Every way to part a group, the most parts first; of a large one, one from the others."""
-    if len(group) <= _MOST:
-        numbered = groupings(range(len(group)))
-        yield from ([[group[i] for i in part] for part in parts] for parts in numbered)
-        return
-    yield [[dim] for dim in group]
-    yield [group]
+def _parted(draws: Draws, first: Mapping[str, Axis], group: Sequence[str], rest: Groups) -> Groups:
+    """A group in its smallest parts that may each have a size of its own."""
+    parts: Groups = []
+    left = list(group)
+    while left:
+        others: list[str] = []
+        for count in range(len(left)):
+            for more in itertools.combinations(left[1:], count):
+                part = [left[0], *more]
+                others = [dim for dim in left if dim not in part]
+                around = [*rest, *parts]
+                if not others or _apart(draws, first, (part, others), around):
+                    break
+            else:
+                continue
+            break
+        parts.append([dim for dim in left if dim not in others])
+        left = others
+    return parts
+
+
+def _apart(
+    draws: Draws, first: Mapping[str, Axis], parts: tuple[list[str], list[str]], rest: Groups
+) -> bool:
+    """Whether it runs whichever of two is the larger, and nothing is as long as the smaller.
+
+    Two sequences that a loop walks along together, as `zip` does, run with unequal lengths as well,
+    and what is returned has the smaller one: they stay tied, unless the user named both. Two axes
+    of the only input are no such sequences.
+    """
+    smaller: list[set[tuple[int, int]]] = []
+    for one, other in (parts, parts[::-1]):
+        for sizes in _sizes(first, [one, other, *rest]):
+            outputs = draws.run(sizes)
+            if outputs is not None:
+                break
+        else:
+            return False
+        least = min(sizes[one[0]], sizes[other[0]])
+        shapes = [tuple(output.shape) for output in outputs]
+        smaller.append(
+            {(k, i) for k, shape in enumerate(shapes) for i, n in enumerate(shape) if n == least}
+        )
+    named = all(any(first[dim].name for dim in part) for part in parts)
+    inputs = {first[dim].place[0] for part in parts for dim in part}
+    return named or len(inputs) == 1 or not smaller[0] & smaller[1]
 
 
 def _runs(draws: Draws, first: Mapping[str, Axis], groups: Groups) -> bool:
@@ -152,13 +189,22 @@ def _rows_apart(draws: Draws, groups: Groups, number: int) -> bool:
     """Whether the first row along a dimension changes the first rows of the outputs alone."""
     first = {axis.dim: axis for axis in reversed(draws.axes)}
     for sizes in _sizes(first, groups):
-        arrays = draws.draw(sizes, np.random.default_rng(0))
-        before, after = draws.give(arrays), draws.give(_changed(draws, arrays, groups[number]))
-        if before is not None and after is not None:
-            size = sizes[groups[number][0]]
-            pairs = zip(before, after, strict=True)
-            return all(_first_row_alone(a, b, size) for a, b in pairs)
+        found = [_row_apart(draws, sizes, groups[number], seed) for seed in range(_DRAWS)]
+        if None not in found:
+            return all(found)
     return False
+
+
+def _row_apart(
+    draws: Draws, sizes: Mapping[str, int], group: Sequence[str], seed: int
+) -> bool | None:
+    """That for one draw; None where the module does not run."""
+    arrays = draws.draw(sizes, np.random.default_rng(seed))
+    before, after = draws.give(arrays), draws.give(_changed(draws, arrays, group))
+    if before is None or after is None:
+        return None
+    pairs = zip(before, after, strict=True)
+    return all(_first_row_alone(a, b, sizes[group[0]]) for a, b in pairs)
 
 
 def _changed(draws: Draws, arrays: Sequence[Any], group: Sequence[str]) -> list[Any]:
