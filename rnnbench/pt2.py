@@ -80,6 +80,11 @@ def export(
 
     call = take_call(mod, args, kwargs or {})
     warn_of_training(call, stacklevel=3)
+    if call.returned.num_leaves != len(call.kept):
+        raise RnnbenchError(
+            f"{type(call.own).__name__} returns a dataclass that PyTorch cannot make anew: call "
+            "torch.export.register_dataclass(its class) first"
+        )
     axes = from_dynamic_shapes(call, dynamic_shapes)
     declared = declare(call, axes, call.names, default_outputs(call, call.names))
     with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:

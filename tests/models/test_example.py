@@ -1,5 +1,7 @@
 """What an example call leaves open, found by running: ties, the batch, lengths, random inputs."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from torch import nn
 from torch.export import Dim
 from torch.nn.utils.rnn import pack_padded_sequence
 
+import rnnbench
 from rnnbench import RnnbenchError
 from rnnbench.core.model import sample_inputs
 from rnnbench.models.example.axes import from_dynamic_axes
@@ -191,6 +194,25 @@ def test_a_call_is_flat_meanwhile_and_the_module_as_it_was():
         returned = net(*(k * one for k in range(1, 6)))
         assert [v.item() for v in returned] == [3, 11]
     assert "forward" not in vars(net)
+
+
+@dataclass
+class Result:
+    y: torch.Tensor
+    state: object
+
+
+def test_fields_of_a_dataclass_are_outputs():
+    class Net(nn.Module):
+        def forward(self, x):
+            return Result(x * 2, (x, None))
+
+    call = take_call(Net(), (torch.ones(1),), {})
+    assert call.kept == (True, True, False)
+    with called_flat(call):
+        assert [v.item() for v in call.module(torch.ones(1))] == [2, 1]
+    with pytest.raises(RnnbenchError, match="Net returns a dataclass .*register_dataclass"):
+        rnnbench.pt2.export(Net(), (torch.ones(1),))
 
 
 def test_hooks_of_the_module_see_the_arguments_as_they_were():

@@ -99,8 +99,8 @@ def take_call(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         )
     given = _pytree.tree_unflatten(list(leaves), structure)
     returned = _returned(module, *given)
-    out, out_structure = _pytree.tree_flatten(returned)
-    kept = tuple(_is_tensor(value) for value in out)
+    out_structure = _pytree.tree_structure(returned)
+    kept = tuple(_is_tensor(value) for value in spread(returned))
     if not any(kept):
         raise RnnbenchError(f"{type(module).__name__} returns no tensor: return one at least")
     hooked = bool(module._forward_pre_hooks or module._forward_hooks)  # they see the arguments
@@ -125,8 +125,8 @@ def called_flat(call: ExampleCall) -> Iterator[None]:
 
     def forward(*tensors: Any) -> tuple[Any, ...]:
         args, kwargs = call.arguments(tensors)
-        returned = _pytree.tree_leaves(before(*args, **kwargs))
-        return tuple(value for value in returned if value is not None)
+        returned = before(*args, **kwargs)
+        return tuple(value for value in spread(returned) if value is not None)
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(name, kind) for name in call.names]
@@ -179,6 +179,16 @@ def _returned(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             f"{type(module).__name__} fails on the example arguments ({one_line(error)}): give "
             "args and kwargs with which it runs"
         ) from error
+
+
+def spread(returned: Any) -> Iterator[Any]:
+    """What a module returned, one by one; also the fields of a dataclass that PyTorch knows not."""
+    for value in _pytree.tree_leaves(returned):
+        fields = getattr(type(value), "__dataclass_fields__", None)
+        if fields is None:
+            yield value
+        else:
+            yield from spread([getattr(value, name) for name in fields])
 
 
 def _is_tensor(value: Any) -> bool:

@@ -13,7 +13,7 @@ import torch
 from rnnbench.core.errors import one_line
 from rnnbench.models.calls import undisturbed
 from rnnbench.models.example.axes import Axis
-from rnnbench.models.example.call import ExampleCall
+from rnnbench.models.example.call import ExampleCall, spread
 
 _LENGTHS = re.compile(r"(.*_)?(len|lens|length|lengths|seq_?lens?)", re.IGNORECASE)
 _WHOLE = (torch.int32, torch.int64)
@@ -83,8 +83,7 @@ class Draws:
         args, kwargs = self.call.arguments([torch.from_numpy(array.copy()) for array in arrays])
         with undisturbed(self.call.module), torch.no_grad():
             returned = self.call.module(*args, **kwargs)
-        leaves = torch.utils._pytree.tree_leaves(returned)
-        return [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        return [leaf for leaf in spread(returned) if isinstance(leaf, torch.Tensor)]
 
     def _lengths(
         self, like: np.ndarray[Any, Any], steps: int, generator: np.random.Generator
