@@ -211,7 +211,7 @@ def test_fields_of_a_dataclass_are_outputs():
     assert call.kept == (True, True, False)
     with called_flat(call):
         assert [v.item() for v in call.module(torch.ones(1))] == [2, 1]
-    with pytest.raises(RnnbenchError, match="Net returns a dataclass .*register_dataclass"):
+    with pytest.raises(RnnbenchError, match=r"Net returns a dataclass .*register_dataclass"):
         rnnbench.pt2.export(Net(), (torch.ones(1),))
 
 
