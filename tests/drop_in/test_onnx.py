@@ -71,13 +71,14 @@ def test_a_script_of_the_old_exporter(tmp_path, monkeypatch):
     for name, args in {
         "classifier": (torch.randn(3, 17, 6),),
         "tagger": (torch.randn(17, 3, 6), state),
+        "walker": (torch.randn(3, 17, 6),),
         "reader": (tokens, lengths),
     }.items():
         store_arrays(tmp_path / f"{name}.npz", args, eager(names[name], args))
         pairs.append((tmp_path / f"{name}.onnx", tmp_path / f"{name}.npz"))
     judge_onnx(pairs)
     assert not list(tmp_path.glob("*.data")) + list(tmp_path.glob(".*"))
-    classifier, tagger, reader = (onnx.load(path) for path, _ in pairs)
+    classifier, tagger, walker, reader = (onnx.load(path) for path, _ in pairs)
     assert ports(classifier) == {"input": ["batch_size", "seq-len", 6], "output": ["batch_size", 3]}
     assert classifier.opset_import[0].version == 17
     assert ports(tagger) == {
@@ -89,6 +90,7 @@ def test_a_script_of_the_old_exporter(tmp_path, monkeypatch):
         "cn": [1, "input.1_dynamic_axes_2", 8],
     }
     assert [n.op_type for n in tagger.graph.node if n.op_type in ("LSTM", "Scan")] == ["LSTM"]
+    assert "LSTM" in {node.op_type for node in walker.graph.node}
     assert list(ports(reader)) == ["tokens", "lengths", "output_0", "output_1"]
 
 

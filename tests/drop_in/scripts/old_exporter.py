@@ -27,6 +27,20 @@ class Tagger(nn.Module):
         return self.head(y), state
 
 
+class Walker(nn.Module):
+    """Of which torch's own file has the example's number of steps, without a word."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.LSTMCell(6, 8)
+
+    def forward(self, x):
+        h = c = x.new_zeros(x.size(0), 8)
+        for t in range(x.size(1)):
+            h, c = self.cell(x[:, t], (h, c))
+        return h
+
+
 class Reader(nn.Module):
     def __init__(self):
         super().__init__()
@@ -40,7 +54,7 @@ class Reader(nn.Module):
         return y, hn
 
 
-classifier, tagger, reader = Classifier(), Tagger(), Reader()
+classifier, tagger, walker, reader = Classifier(), Tagger(), Walker(), Reader()
 
 classifier.eval()
 dummy_input = torch.randn(1, 10, 6)
@@ -71,6 +85,16 @@ onnx.export(
         "output": {0: "steps", 1: "rows"},
         "hn": {1: "rows"},
     },
+    dynamo=False,
+)
+
+onnx.export(
+    walker,
+    (torch.randn(1, 10, 6),),
+    "walker.onnx",
+    input_names=["x"],
+    output_names=["h"],
+    dynamic_axes={"x": {0: "batch", 1: "time"}, "h": {0: "batch"}},
     dynamo=False,
 )
 
