@@ -44,7 +44,8 @@ class Kept:
         of_every_module = vars(nn.Module()).keys() | {"forward"}
         for path, part in self.module.named_modules():
             own = {k: v for k, v in vars(part).items() if k not in of_every_module}
-            for name, value in (own | part._buffers).items():
+            buffers = dict(part._buffers.items())  # a scripted module has a wrapper of them
+            for name, value in (own | buffers).items():
                 if isinstance(value, _KINDS) and not _holds_parameters(value):
                     found[Key(path, name)] = copied(value)
         return found
