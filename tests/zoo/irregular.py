@@ -2,9 +2,10 @@
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from rnnbench import TensorSpec
-from tests.zoo import XB, X, entry
+from tests.zoo import LENGTHS, XB, X, entry
 
 H = 4
 
@@ -221,3 +222,59 @@ class EveryThirdStep(nn.Module):
             x = torch.cat([x, x.new_zeros(3 * (n // 3 + 1) - n, batch, 3)])
         y, _ = self.rnn(torch.cat([x[k::3] for k in range(3)], dim=1))
         return torch.stack(y.split(batch, dim=1), dim=1).flatten(0, 1)[:n]
+
+
+@entry(XB, LENGTHS)
+class WalksPackedRows(nn.Module):
+    """Step t has `batch_sizes[t]` rows of the data; rows that have ended drop out of the state."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.GRUCell(3, 4)
+
+    def forward(self, x, lengths):
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        h, at = x.new_zeros(int(packed.batch_sizes[0]), 4), 0
+        data = x.new_zeros(packed.data.shape[0], 4)
+        for rows in packed.batch_sizes:
+            h = self.cell(packed.data[at : at + rows], h[:rows])
+            data[at : at + rows] = h
+            at += rows
+        return pad_packed_sequence(PackedSequence(data, *packed[1:]), batch_first=True)[0]
+
+
+@entry(XB, LENGTHS, expect="scan")
+class WalksPackedParts(nn.Module):
+    """The data is split into the rows of each step, which a list counts; a cell of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3 + 4, 4)
+
+    def forward(self, x, lengths):
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        counts, h, seen = packed.batch_sizes.tolist(), None, []
+        for part, rows in zip(packed.data.split(counts), counts, strict=True):
+            h = part.new_zeros(rows, 4) if h is None else h[:rows]
+            h = torch.sin(self.fc(torch.cat([part, h], -1)))
+            seen.append(h)
+        walked = PackedSequence(torch.cat(seen), *packed[1:])
+        return pad_packed_sequence(walked, batch_first=True)[0]
+
+
+@entry(XB, outputs="y mean", expect="scan")
+class SharesOfTheLength(nn.Module):
+    """A step computes with its share of the length, which also divides a sum."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3 + 4, 4)
+
+    def forward(self, x):
+        steps = x.size(1)
+        h, total, seen = x.new_zeros(x.size(0), 4), 0.0, []
+        for t in range(steps):
+            h = torch.sin(self.fc(torch.cat([x[:, t] * (t / steps), h * (1 - 1 / steps)], -1)))
+            total = total + h * (1.0 / steps)
+            seen.append(h * ((t + 1) / (steps + 1)))
+        return torch.stack(seen, 1), total

@@ -16,6 +16,7 @@ import torch
 from torch import fx
 
 from rnnbench.capture.graph_edit import number
+from rnnbench.capture.loops.counting import count_steps, takes_a_count, tensor_form
 from rnnbench.capture.loops.steps import arguments, map_leaves
 from rnnbench.capture.source_lines import source_line
 from rnnbench.core.errors import RnnbenchError
@@ -103,20 +104,61 @@ def _generalise_call(graph: fx.Graph, mine: fx.Node, other: fx.Node, sizes: list
     values = arguments(other)
     if len(values) != len(arguments(mine)):
         raise _unlike(mine)
-    rest = iter(values)
+    rest = iter(enumerate(values))
+    shares: set[int] = set()
 
     def change(value: Any) -> Any:
-        longer = next(rest)
+        place, longer = next(rest)
         if isinstance(value, fx.Node) or _equal(value, longer):
             return value
+        if type(value) is float and type(longer) is float and _takes_a_tensor(mine, place):
+            shares.add(place)
+            return _share(graph, mine, (value, longer), sizes)
         if type(value) is not int or type(longer) is not int:
             raise _unlike(mine)
         if _is_last(mine, (value, longer), sizes):
             return -1  # which needs no size in the graph
         return _expression(graph, mine, (value, longer), sizes)
 
-    mine.args = map_leaves(mine.args, change)
+    changed = map_leaves(mine.args, change)
+    if shares and mine.target is not count_steps:
+        mine.target, changed = tensor_form(mine, changed)
+    mine.args = changed
     mine.kwargs = map_leaves(dict(mine.kwargs), change)
+
+
+def _takes_a_tensor(node: fx.Node, place: int) -> bool:
+    return takes_a_count(node, place) or (node.target is count_steps and place < 2)
+
+
+def _share(
+    graph: fx.Graph, before: fx.Node, values: tuple[float, float], sizes: list[_Size]
+) -> fx.Node:
+    """A number made of one divided by a size, as a tensor [].
+
+    0.25 of 4 steps, 0.1428... of 7 (`t / len(x)`, a mean)  ->  div(1.0, full([], sym_size(x, 0)))
+    0.75 of 4 steps, 0.8571... of 7 (`1 - 1 / len(x)`)      ->  add(div(-1.0, ...), 1)
+    """
+    for size in sizes:
+        for more in (0, -1, 1):  # steps, and what lies between them: t / (T - 1)
+            counts = [v + more for v in size.values]
+            if not all(counts):
+                continue
+            whole = (values[0] - values[1]) / (1 / counts[0] - 1 / counts[1])
+            offset = values[0] - whole / counts[0]
+            if not math.isclose(offset, round(offset), abs_tol=_ROUNDING * max(1, abs(whole))):
+                continue
+            value = before.meta.get("val")
+            floating = isinstance(value, torch.Tensor) and value.is_floating_point()
+            kind = {"dtype": value.dtype if floating else torch.get_default_dtype()}  # type: ignore[union-attr]
+            with graph.inserting_before(before):
+                call = graph.call_function
+                count = call(aten.sym_size.int, (size.node, size.dim))
+                count = call(operator.add, (count, more)) if more else count
+                divisor = call(aten.full.default, ([], count), kind)
+                share = call(aten.div.Tensor, (call(aten.full.default, ([], whole), kind), divisor))
+                return call(aten.add.Tensor, (share, round(offset))) if round(offset) else share
+    raise _unlike(before)
 
 
 def _is_last(node: fx.Node, values: tuple[int, int], sizes: list[_Size]) -> bool:

@@ -78,6 +78,22 @@ class NoLoop(Exception):  # noqa: N818  (an answer, not an error)
     """Nodes repeat, but their values do not pass on as in a loop; the message says why."""
 
 
+def count_what_varies(shorter: Block, longer: Block) -> None:
+    """A number that is the same in all steps, and not in both traces, comes from outside the step.
+
+    mul(h, 0.2) in each of 5 steps, mul(h, 0.125) in each of 8:  h * (1 / len(x))
+    """
+    for j, nodes in enumerate(zip(shorter.body, longer.body, strict=True)):
+        for place, values in enumerate(zip(*map(arguments, nodes), strict=True)):
+            known = (j, place) in shorter.counts or j in shorter.inputs or j in shorter.writes
+            kinds = {type(v) for v in values}
+            if known or kinds not in ({int}, {float}) or values[0] == values[1]:
+                continue
+            if all(takes_a_count(node, place) for node in nodes):
+                for block, value in zip((shorter, longer), values, strict=True):
+                    block.counts[j, place] = Count(value, type(value)(0))
+
+
 def carried_in(block: Block, inside: Collection[int]) -> list[int]:
     """The positions that a piece of a body hands on to itself."""
     return sorted({s for (r, _), s in block.previous.items() if r in inside and s in inside})

@@ -15,7 +15,7 @@ from rnnbench.capture.loops.blocks import find_blocks
 from rnnbench.capture.loops.canonical import canonicalise, give_each_user_its_own
 from rnnbench.capture.loops.joining import join_steps
 from rnnbench.capture.loops.layers import layers_of_one_step
-from rnnbench.capture.loops.steps import Block
+from rnnbench.capture.loops.steps import Block, count_what_varies
 from rnnbench.capture.rolling.emitter import Emitter, Rolled
 
 
@@ -44,6 +44,7 @@ def roll_loops(
         pair = _matching(shorter.graph, longer.graph)
         if pair is None:
             break
+        count_what_varies(*pair)
         # `for t in range(1, len(x))` has no step for an input of one; a scan may not have none.
         may_be_empty = _fewest_steps(pair, lengths) < 1
         for module, block in zip((shorter, longer), pair, strict=True):
