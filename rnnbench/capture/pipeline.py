@@ -238,9 +238,15 @@ def _two_traces(model: Model, first: Trace, scale: int) -> tuple[Trace, Trace]:
     half = _half(model, sizes, first.frozen) if scale == 1 else None
     if half is not None:
         return trace_module(model, half, first.frozen), trace
-    # Where there is a least size, a step takes about as much.
+    # Where there is a least size, a step takes about as much. Of every second, third, fourth or
+    # sixth step a longer trace of 12 more has as many left over as the shorter one.
+    steps = 3 if scale == 1 else 12
     least = {d: model.dims[d].fit(1) for d in first.frozen}
-    more = model.fit({d: sizes[d] + 3 * scale * least[d] + i for i, d in enumerate(first.frozen)})
+    more = model.fit(
+        {d: sizes[d] + steps * (i + 1) * least[d] for i, d in enumerate(first.frozen)}
+        if scale > 1
+        else {d: sizes[d] + steps * least[d] + i for i, d in enumerate(first.frozen)}
+    )
     return trace, trace_module(model, sizes | more, first.frozen)
 
 

@@ -278,3 +278,38 @@ class SharesOfTheLength(nn.Module):
             total = total + h * (1.0 / steps)
             seen.append(h * ((t + 1) / (steps + 1)))
         return torch.stack(seen, 1), total
+
+
+@entry(XB, expect="scan")
+class LooksFurtherBack(nn.Module):
+    """States of two and of four steps ago, each with first values of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3 + 4 + 4, 4)
+        self.first = nn.Parameter(torch.randn(4))
+
+    def forward(self, x):
+        zeros, first, seen = x.new_zeros(x.size(0), 4), self.first.expand(x.size(0), 4), []
+        for t in range(x.size(1)):
+            two = seen[t - 2] if t >= 2 else zeros
+            four = seen[-4] if len(seen) >= 4 else first
+            seen.append(torch.sin(self.fc(torch.cat([x[:, t], two, four], -1))))
+        return torch.stack(seen, 1)
+
+
+@entry(XB, expect="fused scan")
+class EverySecondStep(nn.Module):
+    """Pairs of frames, of which a last odd one is left out; then every third frame."""
+
+    def __init__(self):
+        super().__init__()
+        self.pair, self.one = nn.GRUCell(6, 4), nn.GRUCell(3, 4)
+
+    def forward(self, x):
+        h = x.new_zeros(x.size(0), 4)
+        for t in range(0, x.size(1) - 1, 2):
+            h = self.pair(torch.cat([x[:, t], x[:, t + 1]], -1), h)
+        for t in range(0, x.size(1), 3):
+            h = self.one(x[:, t], h)
+        return h

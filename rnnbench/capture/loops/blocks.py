@@ -14,6 +14,7 @@ import numpy as np
 from torch import fx
 
 from rnnbench.capture.graph_edit import new_node
+from rnnbench.capture.loops.delays import analyse_with_delays
 from rnnbench.capture.loops.ends import token, with_earlier_steps, with_last_step
 from rnnbench.capture.loops.steps import Block, NoLoop, analyse
 from rnnbench.core.repeats import FEWEST_STEPS, find_regions
@@ -133,7 +134,7 @@ def _without_odd_ends(nodes: list[fx.Node], begin: int, end: int, period: int) -
         ]
         try:
             # The first and the last step differ from the others, and so are not in the region.
-            block = with_last_step(analyse(steps), nodes[high:])
+            block = with_last_step(analyse_with_delays(steps), nodes[high:])
             return with_earlier_steps(block, nodes[:low])
         except NoLoop:
             continue

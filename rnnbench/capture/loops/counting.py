@@ -116,8 +116,10 @@ def put(x: Tensor, source: Tensor, dim: int, number: Tensor) -> Tensor:
 
 def window(x: Tensor, dim: int, start: Tensor, width: int) -> Tensor:
     """`x.narrow(dim, start, width)` with a tensor."""
+    steps = start + torch.arange(width, device=x.device)
+    # A loop without steps runs one whose result is not used: it may not read past the end.
     # [time, batch, 4] -> [width, batch, 4]
-    return torch.index_select(x, dim, start + torch.arange(width, device=x.device))
+    return torch.index_select(x, dim, steps.clamp(max=x.shape[dim] - 1))
 
 
 def clamped(x: Tensor, low: Any = None, high: Any = None) -> Tensor:

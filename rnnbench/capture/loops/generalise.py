@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
+from fractions import Fraction
 from operator import attrgetter
 from typing import Any
 
@@ -23,6 +24,7 @@ from rnnbench.core.errors import RnnbenchError
 
 aten = torch.ops.aten
 
+_LARGEST_STRIDE = 6
 _ROUNDING = 1e-12
 
 
@@ -58,6 +60,36 @@ def generalise_traces(shorter: fx.GraphModule, longer: fx.GraphModule) -> None:
         sizes += _sizes_of(mine, other)
     shorter.graph.lint()
     shorter.recompile()
+
+
+def _whole_part(
+    graph: fx.Graph, before: fx.Node, values: tuple[int, int], sizes: list[_Size]
+) -> fx.Node:
+    """The number as a part of a size, rounded down: `range(0, T, 2)` has (T + 1) // 2 steps.
+
+    13 of 25 steps, 19 of 37  ->  (sym_size(x, 0) + 1) // 2
+    """
+    best: tuple[tuple[int, int, int], _Size, Fraction, int] | None = None
+    for order, size in enumerate(sizes):
+        scale = Fraction(values[1] - values[0], size.values[1] - size.values[0])
+        if scale <= 0:
+            continue
+        # (p * size + offset) // q is the value for q offsets; that nearest to 0 is the likeliest.
+        least = values[0] * scale.denominator - scale.numerator * size.values[0]
+        offset = min(range(least, least + scale.denominator), key=abs)
+        score = (scale.denominator, abs(offset), order)
+        if best is None or score < best[0]:
+            best = score, size, scale, offset
+    if best is None or best[2].denominator > _LARGEST_STRIDE:
+        raise _unlike(before)
+    _, size, scale, offset = best
+    with graph.inserting_before(before):
+        node = graph.call_function(aten.sym_size.int, (size.node, size.dim))
+        if scale.numerator != 1:
+            node = graph.call_function(operator.mul, (node, scale.numerator))
+        if offset:
+            node = graph.call_function(operator.add, (node, offset))
+        return graph.call_function(operator.floordiv, (node, scale.denominator))
 
 
 def _same_structure(shorter: fx.GraphModule, longer: fx.GraphModule) -> None:
@@ -191,7 +223,7 @@ def _expression(
         if best is None or score < best[0]:
             best = score, size, scale, offset
     if best is None:
-        raise _unlike(before)
+        return _whole_part(graph, before, values, sizes)
     _, size, scale, offset = best
     with graph.inserting_before(before):
         node = graph.call_function(aten.sym_size.int, (size.node, size.dim))

@@ -94,6 +94,24 @@ def count_what_varies(shorter: Block, longer: Block) -> None:
                     block.counts[j, place] = Count(value, type(value)(0))
 
 
+class Delayed(NoLoop):
+    """A value comes from further back than the step before.
+
+    Attributes:
+        source: the position that makes it.
+        steps: how many steps ago.
+        reader: the position that reads it, and `place`, as which of its arguments.
+        first: what the first steps read in its place.
+    """
+
+    def __init__(
+        self, source: int, steps: int, reader: int, place: int, first: list[fx.Node]
+    ) -> None:
+        super().__init__(f"a value comes from {steps} steps back")
+        self.source, self.steps, self.reader, self.place = source, steps, reader, place
+        self.first = first
+
+
 def carried_in(block: Block, inside: Collection[int]) -> list[int]:
     """The positions that a piece of a body hands on to itself."""
     return sorted({s for (r, _), s in block.previous.items() if r in inside and s in inside})
@@ -191,6 +209,11 @@ class _Analysis:
     def _add_value(self, j: int, place: int, values: list[fx.Node]) -> None:
         """Inside the step, the same outside, or what the step before had."""
         found = [self.made_at.get(v) for v in values]
+        back = next((k for k, p in enumerate(found) if p is not None), 0)
+        if back > 1 and len(found) > back + 1:
+            source = found[back][1]  # type: ignore[index]
+            if all(p == (k, source) for k, p in enumerate(found[back:])):
+                raise Delayed(source, back, j, place, values[:back])
         # The second step decides: in the first a carried value is from outside.
         if found[1] is None:
             if any(not same_value(v, values[0]) for v in values):

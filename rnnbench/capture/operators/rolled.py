@@ -100,22 +100,22 @@ def shifted(first: Tensor, values: Tensor) -> Tensor:
     return torch.cat([first.unsqueeze(0), values])[:-1]
 
 
-def per_step(x: Tensor, dim: int, start: int, stop: int | None, reverse: bool) -> Tensor:
+def per_step(x: Tensor, dim: int, start: int, stop: int | None, stride: int) -> Tensor:
     """Steps `start` to `stop` of a dimension, as a first dimension, in the order of the loop."""
     x = x.movedim(dim, 0) if dim else x  # [batch, time, input] -> [time, batch, input]
-    x = x if start == 0 and stop is None else x[start:stop]
-    return x.flip(0) if reverse else x
+    x = x if (start, stop, abs(stride)) == (0, None, 1) else x[start : stop : abs(stride)]
+    return x.flip(0) if stride < 0 else x
 
 
 def written(
-    into: Tensor, values: Tensor, dim: int, start: int, stop: int | None, reverse: bool
+    into: Tensor, values: Tensor, dim: int, start: int, stop: int | None, stride: int
 ) -> Tensor:
     """`into` with (time, ...) values in the steps `start` to `stop` of a dimension."""
-    values = values.flip(0) if reverse else values  # [time, batch, ...], in the order of `into`
+    values = values.flip(0) if stride < 0 else values  # [time, batch, ...], in the order of `into`
     values = values.movedim(0, dim) if dim else values  # [batch, time, ...] as `into` has them
-    if start == 0 and stop is None:  # nothing is left of `into`
+    if (start, stop, abs(stride)) == (0, None, 1):  # nothing is left of `into`
         return values
-    return torch.slice_scatter(into, values, dim, start, stop)
+    return torch.slice_scatter(into, values, dim, start, stop, abs(stride))
 
 
 def repeated(x: Tensor, steps: int) -> Tensor:

@@ -36,7 +36,7 @@ class Stacks:
             with self.graph.inserting_before(self.end):
                 # [batch, time, input] -> [time, batch, input], the steps in the loop's order
                 self.stacked[j] = self.graph.call_function(
-                    per_step, (step.source, step.dim, *self._range(step), step.stride < 0)
+                    per_step, (step.source, step.dim, *self._range(step), step.stride)
                 )
         return self.stacked[j]
 
@@ -70,16 +70,20 @@ class Stacks:
             values = self.step_before(position) if before else self.all_steps(position)
             with self.graph.inserting_before(self.end):
                 self.final[j] = self.graph.call_function(
-                    written, (into, values, step.dim, *self._range_in(into, step), step.stride < 0)
+                    written, (into, values, step.dim, *self._range_in(into, step), step.stride)
                 )
             self.final[j].meta["val"] = into.meta.get("val")
         return self.final[j]
 
     def _range(self, step: Step) -> tuple[int, int | None]:
-        """The first index and the end; an end of None is that of the tensor."""
+        """The lowest index and the end; an end of None is that of the tensor.
+
+        The end of every other step is as far as another one could not begin:
+        `range(0, T - 1, 2)` ends at T - 1 for odd and even T.
+        """
         last = step.first + step.stride * (self.block.length - 1)
-        low, high = min(step.first, last), max(step.first, last) + 1
-        return low, None if high == size_at(step.source, step.dim) else high
+        low, high = min(step.first, last), max(step.first, last) + abs(step.stride)
+        return low, None if high >= (size_at(step.source, step.dim) or high + 1) else high
 
     def _range_in(self, into: fx.Node, step: Step) -> tuple[int, int | None]:
         return self._range(replace(step, source=into))
