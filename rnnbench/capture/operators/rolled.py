@@ -2,7 +2,7 @@
 
 A rolled graph calls these functions; traced once more, each leaves PyTorch's operators behind:
 
-    per_step(x, 1, 0, None, False)      ->  movedim(x, 1, 0)
+    per_step(x, 1, 0, None, 1)      ->  movedim(x, 1, 0)
     run_scan(body, [h0], [xs], [])      ->  scan(body, [h0], [xs], ())
     written(zeros, ys, 0, 0, None, ...) ->  ys, where all of the steps are written
 """

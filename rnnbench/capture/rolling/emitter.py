@@ -2,7 +2,7 @@
 
 Of a loop with 4 steps over x [time, batch, 4], a cell:
 
-    select = select(x, 0, 0)                      xs = per_step(x, 0, 0, None, False)
+    select = select(x, 0, 0)                      xs = per_step(x, 0, 0, None, 1)
     gru_cell = gru_cell(select, h0, w_ih, ...)    first = unsqueeze(h0, 0)
     select_1 = select(x, 0, 1)                ->  out = recurrence(xs, None, first, None,
     gru_cell_1 = gru_cell(select_1, gru_cell,                      [w_ih, ...], 'gru', 'forward')
@@ -10,7 +10,7 @@ Of a loop with 4 steps over x [time, batch, 4], a cell:
 
 and what is no cell, or is to stay a loop:
 
-    select = select(x, 0, 0)                      xs = per_step(x, 0, 0, None, False)
+    select = select(x, 0, 0)                      xs = per_step(x, 0, 0, None, 1)
     mul = mul(select, 2)                      ->  out = run_scan(body, [h0], [xs], [])
     add = add(mul, h0)                            last, y = out[0], out[1]
     ...
