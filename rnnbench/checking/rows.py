@@ -12,6 +12,7 @@ from rnnbench.core.bundle import Bundle
 from rnnbench.core.verdicts import Verdict
 from rnnbench.runtimes import get
 from rnnbench.runtimes.job import Job
+from rnnbench.runtimes.known_gaps import known_gaps, with_gaps
 
 
 def output_rows(bundle: Bundle, ran: RunResult, results: Sequence[CaseResult]) -> list[OutputRow]:
@@ -90,14 +91,16 @@ def _output_row(row: OutputRow, results: Sequence[CaseResult]) -> OutputRow:
 
 
 def _as_shown(bundle: Bundle, row: OutputRow, job: Job) -> OutputRow:
-    """The row of a runtime that is no judge decides nothing, and says what it ignores."""
+    """The row of a runtime that is no judge decides nothing, and says what it lacks;
+    one that is wrong says what of the file is known to make it so.
+    """
     runtime = get(job.runtime)
     if runtime.judge:
-        return row
+        wrong = row.verdict in (Verdict.DIFFERS, Verdict.FAILED)
+        return replace(row, reason=with_gaps(row.reason, job.runtime, job.path)) if wrong else row
     said: list[str] = [row.verdict, row.reason]
     if row.verdict != Verdict.FAILED:  # else the reason says it already
-        ignored = runtime.caveats(bundle.artifacts[job.format].path)
-        said += [f"it ignores {what}" for what in ignored]
+        said += known_gaps(job.runtime, job.path)
     return replace(row, verdict=Verdict.SHOWN, reason=": ".join(filter(None, said)))
 
 

@@ -20,6 +20,7 @@ from rnnbench.core.requirements import not_installed
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
     from rnnbench.core.signature import Signature
+    from rnnbench.formats.onnx.gaps import Gap
     from rnnbench.formats.onnx.profile import Profile
     from rnnbench.runtimes.timed import Source, TimedCall
 
@@ -105,7 +106,7 @@ class Runtime:
         accuracy: the error of its own functions for a value of size 1, where they are coarser.
         cuda_accuracy: the same on CUDA.
         judge: False where its results are shown and decide nothing.
-        caveats: what of a file it ignores, where it is no judge.
+        gaps: what a layer may have and it does not compute; with version and source.
         signature: the inputs and outputs that a file declares; None where files do not say.
         profile: the rewrites of ONNX that it needs; None where it needs none.
         timing: how it is timed; None where it is not.
@@ -126,7 +127,7 @@ class Runtime:
     accuracy: float = 0.0
     cuda_accuracy: float = 0.0
     judge: bool = True
-    caveats: Callable[[Path], tuple[str, ...]] = lambda _: ()
+    gaps: tuple[Gap, ...] = ()
     signature: Callable[[Path], Signature] | None = None
     profile: Profile | None = None
     timing: Timing | None = None

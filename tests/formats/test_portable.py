@@ -10,8 +10,12 @@ from rnnbench import RnnbenchError
 from rnnbench.formats.onnx import profiles as portable
 from rnnbench.formats.onnx.rewrites import layers as onnx_rewrites
 from rnnbench.formats.onnx.rewrites import unroll_scan as onnx_unroll
+from rnnbench.formats.onnx.rewrites.last_steps import read_last_step
+from rnnbench.formats.onnx.rewrites.layers import make_explicit_biases
+from rnnbench.formats.onnx.rewrites.lengths import drop_lengths
+from rnnbench.formats.onnx.rewrites.own_functions import turn_into_scan
 from rnnbench.formats.onnx.rewrites.values import make_explicit_values
-from tests.helpers.onnx_graphs import GATES, ROWS, STEPS, feeds, kinds, layer, same, scanned
+from tests.helpers.onnx_graphs import GATES, ROWS, STEPS, feeds, kinds, layer, run, same, scanned
 
 GRU_TANH = 1e-5  # onnxruntime has another tanh in a GRU than in an RNN
 
@@ -73,21 +77,53 @@ def test_a_tanh_layer_is_exactly_a_gru_with_shut_and_open_gates(lengths):
     same(proto, ir.to_proto(model), feeds(proto), GRU_TANH)
 
 
-@pytest.mark.parametrize("profile", ["mnn", "opencv"])
-@pytest.mark.parametrize(
-    ("kind", "given", "message"),
-    [
-        (
-            "GRU",
-            {"lengths": True, "layout": 1},
-            r"the GRU 'layer' has lengths \(lengths\), which this engine",
-        ),
-        ("RNN", {}, r"the RNN 'layer' has activations of its own \(relu\), which this engine"),
-    ],
-)
-def test_what_an_engine_would_ignore_is_refused(tmp_path, profile, kind, given, message):
-    onnx.save(layer(kind, "forward", **given), tmp_path / "plain.onnx")
-    with pytest.raises(RnnbenchError, match=message):
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("given", [{}, {"states": True}, {"lengths": True}])
+def test_a_layer_of_another_function_is_a_scan(direction, given):
+    proto = layer("RNN", direction, **given)
+    model = ir.from_proto(proto)
+    drop_lengths(model)
+    turn_into_scan(model)
+    assert "Scan" in kinds(ir.to_proto(model))
+    same(proto, ir.to_proto(model), feeds(proto))
+
+
+@pytest.mark.parametrize("kind", GATES)
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+@pytest.mark.parametrize("outputs", ["hn", "cn", "hn cn", "y hn"])
+def test_a_last_state_is_read_from_the_sequence(kind, direction, outputs):
+    wanted = [name for name in outputs.split() if name != "cn" or kind == "LSTM"]
+    if not wanted:
+        return
+    proto = layer(kind, direction, relu=False)
+    kept = [o for o in proto.graph.output if o.name in wanted]
+    del proto.graph.output[:]
+    proto.graph.output.extend(kept)
+    model = ir.from_proto(proto)
+    read_last_step(model)
+    changed = ir.to_proto(model)
+    onnx.checker.check_model(changed, full_check=True)
+    more = [o.name for o in changed.graph.output if o.name not in wanted]
+    assert bool(more) == ("cn" in wanted)
+    arrays = feeds(proto)
+    expected, found = run(proto, arrays), run(changed, arrays)
+    for name in wanted:
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
+
+
+def test_an_lstm_without_biases_gets_zeros():
+    proto = layer("LSTM", "bidirectional")
+    proto.graph.node[0].input[3] = ""
+    model = ir.from_proto(proto)
+    assert make_explicit_biases(model)
+    assert not make_explicit_biases(model)
+    same(proto, ir.to_proto(model), feeds(proto))
+
+
+@pytest.mark.parametrize("profile", ["mnn", "opencv", "ncnn", "openvino"])
+def test_what_no_rewrite_does_without_is_refused(tmp_path, profile):
+    onnx.save(layer("GRU", "forward", layout=1), tmp_path / "plain.onnx")
+    with pytest.raises(RnnbenchError, match=r"the GRU 'layer' has layout=1, which .*: run it in"):
         portable.rewrite(tmp_path / "plain.onnx", tmp_path / "x.onnx", profile)
 
 

@@ -27,6 +27,7 @@ from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.core.model import Arrays
 from rnnbench.core.verdicts import Verdict
 from rnnbench.runtimes.job import Job
+from rnnbench.runtimes.known_gaps import with_gaps
 from rnnbench.runtimes.pool import Isolation
 from rnnbench.runtimes.selection import parse
 
@@ -210,6 +211,8 @@ def _judged(bundle: Bundle, result: RunResult, cases: dict[str, Case]) -> Confor
     worst = next(((kind, said[0]) for kind, said in problems.items() if said), None)
     if worst and row.verdict != Verdict.DIFFERS:
         row = replace(row, verdict=worst[0], reason=worst[1])
+    if row.verdict != Verdict.SAME:
+        row = replace(row, reason=with_gaps(row.reason, job.runtime, job.path))
     versions = runtimes.get(job.runtime).versions()
     return replace(row, model=bundle.name, profile=job.form, versions=versions)
 

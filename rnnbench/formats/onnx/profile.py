@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rnnbench.formats.onnx.gaps import Gap
 
 
 @dataclass(frozen=True)
@@ -13,15 +18,50 @@ class Profile:
         always: at any sizes.
         once_pinned: besides, as soon as the sizes are known.
         last: what folding constants would undo.
+        gaps: what a layer may have and the engine does not compute; of what no rewrite does
+            without, the model is refused.
     """
 
     always: tuple[str, ...] = ()
     once_pinned: tuple[str, ...] = ()
     last: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
 
-EXPLICIT = ("drop_lengths", "make_explicit_states", "make_explicit_values")
-"""No lengths, and all initial states and constants written down."""
+_ORDER = (
+    "drop_lengths",
+    "make_explicit_states",
+    "turn_into_scan",
+    "make_explicit_biases",
+    "make_explicit_values",
+    "turn_into_gru",
+    "split_directions",
+    "turn_forward",
+    "read_last_step",
+)
+"""Of the rewrites that need no sizes: lengths first, directions behind what knows both."""
 
 ONE_DIRECTION = ("split_directions", "turn_forward")
 """Forward layers only."""
+
+
+def filling(
+    gaps: Iterable[Gap],
+    *,
+    always: Iterable[str] = (),
+    once_pinned: tuple[str, ...] = (),
+    last: tuple[str, ...] = (),
+) -> Profile:
+    """The profile of an engine: the rewrites that its gaps name, and others that it needs.
+
+    Args:
+        gaps: of the engine.
+        always: further rewrites at any sizes.
+        once_pinned: rewrites once the sizes are known; a gap's own, where it stands here, is done
+            then and not before.
+        last: the same, of what folding constants would undo.
+    """
+    known = tuple(gaps)
+    later = {*once_pinned, *last} - set(always)
+    own = {gap.rewrite for gap in known if gap.rewrite} - later
+    return Profile(tuple(sorted({*always, *own}, key=_ORDER.index)), once_pinned, last, known)

@@ -15,7 +15,8 @@ import onnx_ir as ir
 from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.formats.onnx.editing import all_nodes
-from rnnbench.formats.onnx.profile import EXPLICIT, ONE_DIRECTION, Profile
+from rnnbench.formats.onnx.gaps import Gap, find_gaps
+from rnnbench.formats.onnx.profile import ONE_DIRECTION, Profile, filling
 from rnnbench.formats.onnx.rewrites import every
 from rnnbench.formats.onnx.rewrites.values import forget_shapes
 
@@ -27,26 +28,33 @@ PROFILE = "profile"
 
 _FOLD_BYTES = 2**28
 
-PORTABLE = Profile(
-    always=(*EXPLICIT, "turn_forward"),
-    once_pinned=(
-        *ONE_DIRECTION,
-        "unroll_scans",
-        "gather_backward_slices",
-        "drop_default_direction",
-    ),
-    last=("name_outputs",),
-)
-"""What all engines run (but OpenCV, which has no RNN)."""
+
+def _portable(gaps: Iterable[Gap]) -> Profile:
+    """What all engines run (but OpenCV, which has no RNN), and none computes wrong."""
+    return filling(
+        [gap for gap in gaps if gap.behaviour == "wrong"],
+        always=("make_explicit_states", "make_explicit_values", "turn_forward"),
+        once_pinned=(
+            *ONE_DIRECTION,
+            "unroll_scans",
+            "gather_backward_slices",
+            "drop_default_direction",
+        ),
+        last=("name_outputs",),
+    )
+
+
+def all_gaps() -> dict[str, tuple[Gap, ...]]:
+    """Runtime -> what a layer may have and it does not compute, of those that judge."""
+    every = {name: plugins.load("runtimes", name).RUNTIME for name in plugins.names("runtimes")}
+    return {name: runtime.gaps for name, runtime in every.items() if runtime.gaps and runtime.judge}
 
 
 def profiles() -> dict[str, Profile]:
     """Name -> profile: `portable`, then that of each engine that has one, sorted."""
-    found = {"portable": PORTABLE}
-    for name in plugins.names("runtimes"):
-        own: Profile | None = plugins.load("runtimes", name).RUNTIME.profile
-        found |= {name: own} if own is not None else {}
-    return found
+    engines = {name: plugins.load("runtimes", name).RUNTIME for name in plugins.names("runtimes")}
+    own = {name: engine.profile for name, engine in engines.items() if engine.profile is not None}
+    return {"portable": _portable(gap for profile in own.values() for gap in profile.gaps), **own}
 
 
 def rewrite(
@@ -140,9 +148,35 @@ def pin(model: ir.Model, sizes: Mapping[str, int]) -> None:
     elif sizes:
         _fold(model)
     _apply(profile.last, model)
+    _refuse(model, profile)
     forget_shapes(model)  # those from before something was computed say less
     if not _dims(model):
         _infer_shapes(model)
+
+
+def _refuse(model: ir.Model, profile: Profile) -> None:
+    """Stops at what an engine does not compute, and no rewrite did without.
+
+    Raises:
+        RnnbenchError: there is such a layer; the message names it, and who computes it.
+    """
+    fixed = not _dims(model)
+    for node, gap in find_gaps(model, profile.gaps):
+        waits = gap.rewrite in (*profile.once_pinned, *profile.last)
+        if (fixed and gap.sizes == "dynamic") or (waits and not fixed):
+            continue
+        raise RnnbenchError(f"{gap.about(node)}: run it in {' or '.join(able(gap))}")
+
+
+def able(gap: Gap) -> list[str]:
+    """The runtimes of ONNX that compute what a gap is about, as a sentence lists them."""
+    known = all_gaps()
+    without = [
+        name
+        for name, gaps in known.items()
+        if not any(g.op == gap.op and g.attribute in ("", gap.attribute) for g in gaps)
+    ]
+    return sorted(without, key=lambda name: name != "onnxruntime") or ["another engine"]
 
 
 def _apply(names: Iterable[str], model: ir.Model) -> None:

@@ -15,7 +15,8 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
-from rnnbench.formats.onnx.profile import ONE_DIRECTION, Profile
+from rnnbench.formats.onnx.gaps import seen
+from rnnbench.formats.onnx.profile import ONE_DIRECTION, filling
 from rnnbench.runtimes.adapters._by_shape import by_shape
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
@@ -163,6 +164,26 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
     return TimedCall(run, read)
 
 
+_SEEN = "emx-onnx-cgen 1.4.0"
+GAPS = (
+    *seen(_SEEN, "direction=forward", refused=("RNN", "GRU"), rewrite="drop_default_direction"),
+    *seen(
+        _SEEN,
+        "direction=reverse",
+        wrong=("LSTM",),
+        refused=("RNN", "GRU"),
+        rewrite="turn_forward",
+    ),
+    *seen(
+        _SEEN,
+        "direction=bidirectional",
+        wrong=("LSTM",),
+        refused=("RNN", "GRU"),
+        rewrite="split_directions",
+    ),
+    *seen(_SEEN, "activation_alpha", refused=("GRU", "LSTM")),
+)
+
 RUNTIME = Runtime(
     title="emx-onnx-cgen",
     formats=("onnx", "portable"),
@@ -173,7 +194,9 @@ RUNTIME = Runtime(
     shapes="pinned",
     engine=True,
     packages=("emx-onnx-cgen",),
-    profile=Profile(
+    gaps=GAPS,
+    profile=filling(
+        GAPS,
         always=("make_explicit_values",),
         once_pinned=(*ONE_DIRECTION, "gather_backward_slices", "drop_default_direction"),
     ),

@@ -9,7 +9,8 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
-from rnnbench.formats.onnx.profile import ONE_DIRECTION, Profile
+from rnnbench.formats.onnx.gaps import LAYERS, seen
+from rnnbench.formats.onnx.profile import ONE_DIRECTION, filling
 from rnnbench.runtimes.adapters._by_shape import by_shape
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
@@ -130,6 +131,17 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
     return TimedCall(run, compiled.read)
 
 
+_SEEN = "IREE 3.13.0"
+GAPS = (
+    *seen(_SEEN, "direction=reverse", refused=LAYERS, rewrite="turn_forward"),
+    *seen(_SEEN, "direction=bidirectional", refused=("RNN", "GRU"), rewrite="split_directions"),
+    *seen(_SEEN, "activation_alpha", wrong=LAYERS),
+    *seen(_SEEN, "clip", wrong=("RNN",), refused=("GRU", "LSTM")),
+    *seen(_SEEN, "sequence_lens", wrong=LAYERS, rewrite="drop_lengths"),
+    *seen(_SEEN, "input_forget", refused=("LSTM",)),
+    *seen(_SEEN, "P", wrong=("LSTM",)),
+)
+
 RUNTIME = Runtime(
     title="IREE",
     formats=("onnx", "portable"),
@@ -139,6 +151,7 @@ RUNTIME = Runtime(
     shapes="pinned",
     engine=True,
     packages=("iree-base-compiler", "iree-base-runtime"),
-    profile=Profile(("drop_lengths", "make_explicit_values"), ONE_DIRECTION),
+    gaps=GAPS,
+    profile=filling(GAPS, always=("make_explicit_values",), once_pinned=ONE_DIRECTION),
     timing=Timing("onnx", prepare, rewritten=True),
 )

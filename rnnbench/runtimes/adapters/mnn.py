@@ -21,7 +21,8 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
-from rnnbench.formats.onnx.profile import EXPLICIT, ONE_DIRECTION, Profile
+from rnnbench.formats.onnx.gaps import LAYERS, seen
+from rnnbench.formats.onnx.profile import filling
 from rnnbench.runtimes.adapters._by_shape import by_shape, load_pinned
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
@@ -200,6 +201,27 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
     return TimedCall(run, net.read)
 
 
+_SEEN = "MNN 3.6.1"
+GAPS = (
+    *seen(_SEEN, "no Y", wrong=LAYERS, rewrite="name_outputs"),
+    *seen(_SEEN, "direction=reverse", wrong=LAYERS, rewrite="turn_forward"),
+    *seen(_SEEN, "direction=bidirectional", wrong=("GRU",), rewrite="split_directions"),
+    *seen(_SEEN, "activations", wrong=("RNN",), rewrite="turn_into_scan"),
+    *seen(_SEEN, "activations", wrong=("GRU", "LSTM")),
+    *seen(_SEEN, "activation_alpha", wrong=("RNN", "GRU"), refused=("LSTM",)),
+    *seen(_SEEN, "clip", wrong=LAYERS),
+    *seen(_SEEN, "layout", refused=LAYERS),
+    *seen(
+        _SEEN,
+        "sequence_lens",
+        wrong=("RNN", "LSTM"),
+        refused=("GRU",),
+        rewrite="drop_lengths",
+    ),
+    *seen(_SEEN, "input_forget", wrong=("LSTM",)),
+    *seen(_SEEN, "P", refused=("LSTM",)),
+)
+
 RUNTIME = Runtime(
     title="MNN",
     formats=("onnx", "portable"),
@@ -209,8 +231,10 @@ RUNTIME = Runtime(
     cost="extra",
     engine=True,
     packages=("MNN",),
-    profile=Profile(
-        always=(*EXPLICIT, "refuse_ignored", *ONE_DIRECTION),
+    gaps=GAPS,
+    profile=filling(
+        GAPS,
+        always=("make_explicit_states", "make_explicit_values"),
         once_pinned=("unroll_scans",),
         last=("name_outputs",),
     ),

@@ -21,7 +21,8 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
-from rnnbench.formats.onnx.profile import EXPLICIT, Profile
+from rnnbench.formats.onnx.gaps import LAYERS, seen
+from rnnbench.formats.onnx.profile import filling
 from rnnbench.runtimes.adapters._by_shape import by_shape
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
@@ -266,6 +267,22 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
     return TimedCall(lambda: network.run(inputs), network.take)
 
 
+_SEEN = "ncnn 1.0.20261020 with pnnx 20261020"
+GAPS = (
+    *seen(_SEEN, "no initial state", refused=LAYERS, rewrite="make_explicit_states"),
+    *seen(_SEEN, "no Y", refused=LAYERS, rewrite="read_last_step"),
+    *seen(_SEEN, "direction=reverse", refused=LAYERS, rewrite="turn_forward"),
+    *seen(_SEEN, "activations", wrong=("RNN",), rewrite="turn_into_scan"),
+    *seen(_SEEN, "activations", refused=("GRU", "LSTM")),
+    *seen(_SEEN, "activation_alpha", refused=LAYERS),
+    *seen(_SEEN, "clip", wrong=LAYERS),
+    *seen(_SEEN, "layout", refused=LAYERS),
+    *seen(_SEEN, "sequence_lens", refused=LAYERS),
+    *seen(_SEEN, "linear_before_reset=0", wrong=("GRU",)),
+    *seen(_SEEN, "input_forget", wrong=("LSTM",)),
+    *seen(_SEEN, "P", refused=("LSTM",)),
+)
+
 RUNTIME = Runtime(
     title="ncnn",
     formats=("onnx", "portable"),
@@ -275,8 +292,10 @@ RUNTIME = Runtime(
     shapes="one row",
     engine=True,
     packages=("ncnn", "pnnx"),
-    profile=Profile(
-        always=(*EXPLICIT, "turn_forward"),
+    gaps=GAPS,
+    profile=filling(
+        GAPS,
+        always=("make_explicit_values",),
         once_pinned=("unroll_scans", "reverse_rows", "slice_picks", "drop_default_axis"),
     ),
     timing=Timing("onnx", prepare),  # which writes the form of the profile itself

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Arrays, Run
 from rnnbench.core.signature import Port, Signature
+from rnnbench.formats.onnx.gaps import LAYERS, seen
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
@@ -210,6 +211,9 @@ def _bound(session: Any, feeds: Arrays, names: list[str], device: str) -> TimedC
     return TimedCall(run_on_cpu if kind == "cpu" else run, read)
 
 
+_SEEN = "onnxruntime 1.32.0"
+GAPS = (*seen(_SEEN, "layout", refused=LAYERS),)
+
 RUNTIME = Runtime(
     title="ONNX Runtime",
     formats=("onnx", "portable"),
@@ -219,6 +223,7 @@ RUNTIME = Runtime(
     devices=devices,
     cuda="onnxruntime-gpu",
     signature=signature,
+    gaps=GAPS,
     timing=Timing(
         "onnx",
         prepare,

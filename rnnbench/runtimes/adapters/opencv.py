@@ -12,7 +12,8 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
-from rnnbench.formats.onnx.profile import EXPLICIT, ONE_DIRECTION, Profile
+from rnnbench.formats.onnx.gaps import seen
+from rnnbench.formats.onnx.profile import filling
 from rnnbench.runtimes.adapters._by_shape import by_shape
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
@@ -136,6 +137,21 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
     return TimedCall(run, read)
 
 
+_SEEN = "OpenCV 5.0.0"
+GAPS = (
+    *seen(_SEEN, "", refused=("RNN",), rewrite="turn_into_gru"),
+    *seen(_SEEN, "no B", refused=("LSTM",), rewrite="make_explicit_biases"),
+    *seen(_SEEN, "direction=reverse", wrong=("GRU", "LSTM"), rewrite="turn_forward"),
+    *seen(_SEEN, "activations", refused=("RNN",), rewrite="turn_into_scan"),
+    *seen(_SEEN, "activations", refused=("GRU", "LSTM")),
+    *seen(_SEEN, "activation_alpha", refused=("GRU", "LSTM")),
+    *seen(_SEEN, "clip", wrong=("GRU", "LSTM")),
+    *seen(_SEEN, "layout", refused=("GRU", "LSTM")),
+    *seen(_SEEN, "sequence_lens", wrong=("GRU", "LSTM"), rewrite="drop_lengths"),
+    *seen(_SEEN, "input_forget", wrong=("LSTM",)),
+    *seen(_SEEN, "P", wrong=("LSTM",)),
+)
+
 RUNTIME = Runtime(
     title="OpenCV",
     formats=("onnx", "portable"),
@@ -145,8 +161,10 @@ RUNTIME = Runtime(
     cost="extra",
     engine=True,
     packages=("opencv-python-headless",),
-    profile=Profile(
-        always=(*EXPLICIT, "refuse_ignored", "turn_into_gru", *ONE_DIRECTION),
+    gaps=GAPS,
+    profile=filling(
+        GAPS,
+        always=("make_explicit_states", "make_explicit_values", "split_directions"),
         once_pinned=("unroll_scans",),
         last=("name_outputs",),
     ),

@@ -1,7 +1,6 @@
 """ONNX in its own reference evaluator, which shows and never judges.
 
-It ignores `sequence_lens`, `clip`, and the activations of GRU and LSTM, so that it is wrong on
-sound files; and it is slow.
+It is wrong on sound files (`GAPS` says on which), and it is slow.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
+from rnnbench.formats.onnx.gaps import LAYERS, seen
 from rnnbench.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def load(
     threads: int | None = None,
     mode: str = "",
 ) -> Run:
-    """The evaluator of the graph; a result that it cannot be trusted in says what it ignores.
+    """The evaluator of the graph.
 
     Raises:
         RnnbenchError: the file is damaged, or the evaluator does not have an operator.
@@ -41,7 +41,6 @@ def load(
             f"{path} is not ONNX that the evaluator of onnx {onnx.__version__} loads "
             f"({one_line(error)}): export it again"
         ) from None
-    ignored = _ignored(proto)
     names = [output.name for output in proto.graph.output]
     wanted = [value.name for value in proto.graph.input]
 
@@ -49,31 +48,20 @@ def load(
         try:
             results = evaluator.run(None, {n: arrays[n] for n in wanted if n in arrays})
         except Exception as error:
-            said = f"; it ignores {', '.join(ignored)}" if ignored else ""
-            raise RnnbenchError(f"{one_line(error)}{said}") from None
+            raise RnnbenchError(one_line(error)) from None
         return dict(zip(names, results, strict=True))
 
     return run
 
 
-def caveats(path: Path) -> tuple[str, ...]:
-    """What of a graph the evaluator ignores."""
-    import onnx
-
-    return _ignored(onnx.load(str(path), load_external_data=False))
-
-
-def _ignored(proto: Any) -> tuple[str, ...]:
-    found: set[str] = set()
-    for node in proto.graph.node:
-        if node.op_type not in ("RNN", "GRU", "LSTM"):
-            continue
-        if len(node.input) > 4 and node.input[4]:
-            found.add("sequence_lens")
-        given = {attribute.name for attribute in node.attribute}
-        found |= given & ({"clip"} if node.op_type == "RNN" else {"clip", "activations"})
-    return tuple(sorted(found))
-
+_SEEN = "the evaluator of onnx 1.23.2"
+GAPS = (
+    *seen(_SEEN, "activations", refused=("RNN",), wrong=("GRU", "LSTM")),
+    *seen(_SEEN, "activation_alpha", refused=("RNN",), wrong=("GRU", "LSTM")),
+    *seen(_SEEN, "clip", wrong=LAYERS),
+    *seen(_SEEN, "sequence_lens", wrong=LAYERS),
+    *seen(_SEEN, "input_forget", wrong=("LSTM",)),
+)
 
 RUNTIME = Runtime(
     title="ONNX reference evaluator",
@@ -82,5 +70,5 @@ RUNTIME = Runtime(
     load=load,
     cost="slow",
     judge=False,
-    caveats=caveats,
+    gaps=GAPS,
 )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
-from rnnbench.formats.onnx.profile import EXPLICIT, ONE_DIRECTION, Profile
+from rnnbench.formats.onnx.gaps import LAYERS, seen
+from rnnbench.formats.onnx.profile import ONE_DIRECTION, filling
 from rnnbench.runtimes.adapters._by_shape import by_shape, load_pinned
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
@@ -110,6 +111,25 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
     return TimedCall(run, read)
 
 
+_SEEN = "tract 0.23.9"
+GAPS = (
+    *seen(_SEEN, "no initial state", refused=("LSTM",), rewrite="make_explicit_states"),
+    *seen(
+        _SEEN,
+        "no initial state",
+        refused=("RNN", "GRU"),
+        sizes="dynamic",
+        rewrite="make_explicit_states",
+    ),
+    *seen(_SEEN, "direction=reverse", wrong=LAYERS, rewrite="turn_forward"),
+    *seen(_SEEN, "activations", wrong=("RNN",), rewrite="turn_into_scan"),
+    *seen(_SEEN, "activations", wrong=("GRU", "LSTM")),
+    *seen(_SEEN, "activation_alpha", wrong=LAYERS),
+    *seen(_SEEN, "clip", wrong=LAYERS),
+    *seen(_SEEN, "input_forget", wrong=("LSTM",)),
+    *seen(_SEEN, "sequence_lens", refused=LAYERS, rewrite="drop_lengths"),
+)
+
 RUNTIME = Runtime(
     title="tract",
     formats=("onnx", "portable"),
@@ -120,8 +140,10 @@ RUNTIME = Runtime(
     engine=True,
     packages=("tract",),
     accuracy=4e-6,  # its tanh and sigmoid are rational approximations: up to 2.6e-6 was seen
-    profile=Profile(
-        always=(*EXPLICIT, "turn_forward"),
+    gaps=GAPS,
+    profile=filling(
+        GAPS,
+        always=("make_explicit_values", "turn_forward"),
         once_pinned=(*ONE_DIRECTION, "gather_backward_slices"),
     ),
     timing=Timing("onnx", prepare, rewritten=True),

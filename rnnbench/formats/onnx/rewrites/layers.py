@@ -1,4 +1,4 @@
-"""RNN, GRU and LSTM nodes as engines want them: states, directions, outputs, activations.
+"""RNN, GRU and LSTM nodes as engines want them: states, biases, directions, outputs.
 
 Shapes are ONNX's: x [time, batch, input], y [time, directions, batch, hidden], h and c
 [directions, batch, hidden].
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from rnnbench.core.errors import RnnbenchError
 from rnnbench.formats.onnx.editing import (
     Adder,
     constant_of,
@@ -20,12 +19,12 @@ from rnnbench.formats.onnx.editing import (
     recurrent_nodes,
     replace,
 )
+from rnnbench.formats.onnx.gaps import activations, usual_activations
 from rnnbench.formats.onnx.rewrites._pass import rewrite
 
 _STATES = {"RNN": (5,), "GRU": (5,), "LSTM": (5, 6)}
 """Which inputs are initial states."""
 
-_ACTIVATIONS = {"RNN": ["tanh"], "GRU": ["sigmoid", "tanh"], "LSTM": ["sigmoid", "tanh", "tanh"]}
 _OUTPUTS = {"RNN": 2, "GRU": 2, "LSTM": 3}
 
 _SATURATED = 100.0
@@ -44,22 +43,45 @@ def make_explicit_states(model: ir.Model) -> int:
     """
     places = 0
     for node in recurrent_nodes(model):
-        hidden = node.attributes["hidden_size"].as_int()
-        directions = 2 if direction_of(node) == "bidirectional" else 1
         absent = [i for i in _STATES[node.op_type] if i >= len(node.inputs) or not node.inputs[i]]
         if not absent:
             continue
-        add = Adder(node)
-        rows = add("Shape", [node.inputs[0]], start=1, end=2)
-        ends = [add.constant(np.array([size])) for size in (directions, hidden)]
-        shape = add("Concat", [ends[0], rows, ends[1]], axis=0)
-        dtype = node.inputs[0].dtype if node.inputs[0] is not None else None
-        zero = np.zeros((1, 1, 1), (dtype or ir.DataType.FLOAT).numpy())
-        zeros = add("Expand", [add.constant(zero), shape])
+        zeros = zero_state(Adder(node), node)
         if max(absent) >= len(node.inputs):
             node.resize_inputs(max(absent) + 1)
         for i in absent:
             node.replace_input_with(i, zeros)
+        places += 1
+    return places
+
+
+def zero_state(add: Adder, node: ir.Node) -> ir.Value:
+    """[directions, batch, hidden] of zeros for a layer."""
+    hidden = node.attributes["hidden_size"].as_int()
+    directions = 2 if direction_of(node) == "bidirectional" else 1
+    rows = add("Shape", [node.inputs[0]], start=1, end=2)
+    ends = [add.constant(np.array([size])) for size in (directions, hidden)]
+    shape = add("Concat", [ends[0], rows, ends[1]], axis=0)
+    dtype = node.inputs[0].dtype if node.inputs[0] is not None else None
+    zero = np.zeros((1, 1, 1), (dtype or ir.DataType.FLOAT).numpy())
+    return add("Expand", [add.constant(zero), shape])
+
+
+@rewrite()
+def make_explicit_biases(model: ir.Model) -> int:
+    """Zeros where an LSTM has no biases: OpenCV takes them for granted.
+
+    LSTM(x, W, R)  ->  LSTM(x, W, R, zeros)
+    """
+    places = 0
+    for node in recurrent_nodes(model):
+        w = constant_of(node.inputs[1])
+        if node.op_type != "LSTM" or w is None or (len(node.inputs) > 3 and node.inputs[3]):
+            continue
+        if len(node.inputs) < 4:
+            node.resize_inputs(4)
+        biases = np.zeros((w.shape[0], 2 * w.shape[1]), w.dtype)
+        node.replace_input_with(3, Adder(node).constant(biases))
         places += 1
     return places
 
@@ -82,31 +104,6 @@ def name_outputs(model: ir.Model) -> int:
     return places
 
 
-@rewrite(refuses="lengths and activations of one's own, which MNN and OpenCV ignore silently")
-def refuse_ignored(model: ir.Model) -> int:
-    """Stops at what MNN and OpenCV read over, silently: lengths, and functions of one's own.
-
-    GRU(x, W, R, B, lengths)        ->  refused
-    RNN(..., activations=["Relu"])  ->  refused
-    """
-    for node in recurrent_nodes(model):
-        lengths = node.inputs[4] if len(node.inputs) > 4 else None
-        given = node.attributes.get("activations")
-        kinds = [kind.lower() for kind in given.as_strings()] if given is not None else []
-        usual = _ACTIVATIONS[node.op_type] * (2 if direction_of(node) == "bidirectional" else 1)
-        said = ""
-        if lengths is not None:
-            said = f"lengths ({lengths.name})"
-        elif kinds and kinds != usual:
-            said = f"activations of its own ({', '.join(kinds)})"
-        if said:
-            raise RnnbenchError(
-                f"the {node.op_type} {node.name!r} has {said}, which this engine ignores silently: "
-                "run it in another (onnxruntime, openvino, tract)"
-            )
-    return 0
-
-
 @rewrite()
 def turn_into_gru(model: ir.Model) -> int:
     """An RNN of tanh becomes a GRU whose gates are shut and open: OpenCV has no RNN.
@@ -120,6 +117,8 @@ def turn_into_gru(model: ir.Model) -> int:
     places = 0
     for node in recurrent_nodes(model):
         if node.op_type != "RNN" or "clip" in node.attributes:
+            continue
+        if activations(node) != usual_activations(node):
             continue
         w, r, b = (constant_of(value) for value in [*node.inputs[1:4], None, None][:3])
         if w is None or r is None or (b is None and len(node.inputs) > 3 and node.inputs[3]):
