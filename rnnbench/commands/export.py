@@ -10,7 +10,7 @@ import click
 
 from rnnbench.commands._console import Progress, note
 from rnnbench.commands._options import as_json, finish, training_options
-from rnnbench.core.errors import RnnbenchError, choices
+from rnnbench.core.errors import RnnbenchError
 
 if TYPE_CHECKING:
     from rnnbench.checking.report import CheckReport
@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 @click.option("--allow-frozen", is_flag=True, help="Export what works at one shape only.")
 @click.option("--lift-state", is_flag=True, help="What the module keeps: an input, an output.")
 @click.option("--profile", metavar="NAME", help="portable: also ONNX that other engines run right.")
-@click.option("--for", "engine", metavar="RUNTIME", help="The same for one: tract, iree, emx ...")
+@click.option(
+    "--for",
+    "engine",
+    metavar="RUNTIME",
+    help="The same for one: tract, iree, onnxruntime==1.17 ...",
+)
 @click.option("--pin", "pins", metavar="DIM=N,...", help="Sizes fixed in it: batch=1,time=10.")
 @click.option("--explain", is_flag=True, help="Where it fails: the line, why, what to change.")
 @as_json
@@ -80,13 +85,13 @@ def command(
 
 def _portable(profile: str | None, engine: str | None, pins: str | None) -> dict[str, Any]:
     """What --profile, --for and --pin ask `rnnbench.export` for."""
-    from rnnbench.formats.onnx.profiles import profiles
+    from rnnbench.formats.onnx.profiles import check_profile
 
     if profile is not None and engine is not None:
         raise RnnbenchError(f"--profile {profile} and --for {engine}: give one of them")
     wanted = profile or engine
-    if wanted is not None and wanted not in profiles():
-        raise choices("profile" if profile else "runtime for --for", wanted, profiles())
+    if wanted is not None:
+        check_profile(wanted, "profile" if profile else "runtime for --for")
     sizes: dict[str, int] = {}
     for part in filter(None, (p.strip() for p in (pins or "").split(","))):
         dim, _, size = part.partition("=")

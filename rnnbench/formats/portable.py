@@ -44,11 +44,10 @@ def refuse(model: Model, options: WriteOptions) -> None:
     Raises:
         RnnbenchError: one of them.
     """
-    from rnnbench.formats.onnx.profiles import profiles
+    from rnnbench.formats.onnx.profiles import check_profile
 
     onnx.check_opset(options.opset)
-    if options.profile not in profiles():
-        raise choices("profile", options.profile, profiles())
+    check_profile(options.profile, opset=options.opset or onnx.DEFAULT_OPSET)
     for dim, size in options.pin.items():
         if dim not in model.dims:
             raise choices("dimension", dim, model.dims)

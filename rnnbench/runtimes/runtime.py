@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rnnbench.core.signature import Signature
     from rnnbench.formats.onnx.gaps import Gap
     from rnnbench.formats.onnx.profile import Profile
+    from rnnbench.formats.onnx.releases import Release
     from rnnbench.runtimes.timed import Source, TimedCall
 
 Cost = Literal["usual", "extra", "slow"]
@@ -108,6 +109,7 @@ class Runtime:
         judge: False where its results are shown and decide nothing.
         gaps: what a layer may have and it does not compute; with version and source.
         signature: the inputs and outputs that a file declares; None where files do not say.
+        releases: which opset and IR version each of its releases loads, the oldest first.
         profile: the rewrites of ONNX that it needs; None where it needs none.
         timing: how it is timed; None where it is not.
     """
@@ -129,6 +131,7 @@ class Runtime:
     judge: bool = True
     gaps: tuple[Gap, ...] = ()
     signature: Callable[[Path], Signature] | None = None
+    releases: tuple[Release, ...] = ()
     profile: Profile | None = None
     timing: Timing | None = None
 

@@ -23,6 +23,8 @@ OPSETS = range(17, 22)
 # The CUDA kernels of RNN, GRU and LSTM stop at opset 21 (onnxruntime#27729), and torch's operator
 # library is written for 18, so 18 needs no conversion.
 DEFAULT_OPSET = 18
+IR_VERSION = 10
+"""Of ONNX's file format: the first in which nodes have metadata, which `check --bisect` reads."""
 _ONE_FILE_BYTES = 2**31 - 2**20  # protobuf's limit, less room for the graph
 _FOLD_BYTES = 2**28
 
@@ -53,6 +55,7 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
     if opset < 18:
         model = _convert_down(model, opset)
     finish(model, captured, options.metadata)
+    model.ir_version = IR_VERSION
     size = sum(i.const_value.nbytes for i in model.graph.initializers.values() if i.const_value)
     external = path.name + ".data" if size > _ONE_FILE_BYTES else None
     ir.save(model, path, external_data=external)

@@ -17,6 +17,7 @@ from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.formats.onnx.editing import all_nodes
 from rnnbench.formats.onnx.gaps import Gap, find_gaps
 from rnnbench.formats.onnx.profile import ONE_DIRECTION, Profile, filling
+from rnnbench.formats.onnx.releases import check_release, fit_release, release_of, releases
 from rnnbench.formats.onnx.rewrites import every
 from rnnbench.formats.onnx.rewrites.values import forget_shapes
 
@@ -57,6 +58,24 @@ def profiles() -> dict[str, Profile]:
     return {"portable": _portable(gap for profile in own.values() for gap in profile.gaps), **own}
 
 
+def check_profile(profile: str, what: str = "profile", opset: int | None = None) -> None:
+    """Stops at a profile that there is not, or that cannot have an opset.
+
+    Args:
+        profile: `portable`, an engine, or a runtime's release as `onnxruntime==1.17`.
+        what: it is called in the message.
+        opset: that the file is to have.
+
+    Raises:
+        RnnbenchError: there is no such profile, or the release does not load the opset.
+    """
+    if profile not in profiles() and release_of(profile) is None:
+        versioned = (f"{name}=={known[0].version}" for name, known in releases().items())
+        raise choices(what, profile, (*profiles(), *versioned))
+    if opset is not None:
+        check_release(profile, opset)
+
+
 def rewrite(
     source: Path, target: Path, profile: str = "portable", sizes: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
@@ -65,17 +84,16 @@ def rewrite(
     Args:
         source: the file.
         target: where the other goes; its weights are inside it.
-        profile: `portable`, or the engine.
+        profile: `portable`, the engine, or a release as `onnxruntime==1.17`.
         sizes: dimensions that become fixed, by name.
 
     Returns:
-        What the manifest says of it: `profile`, `pinned`, `nodes`.
+        What the manifest says of it: `profile`, `pinned`, `nodes`, `ir_version`.
 
     Raises:
         RnnbenchError: there is no such profile or dimension, or the file has no such form.
     """
-    if profile not in profiles():
-        raise choices("profile", profile, profiles())
+    check_profile(profile)
     model = _load(source)
     for key, size in (sizes or {}).items():
         if key not in _dims(model):
@@ -84,9 +102,11 @@ def rewrite(
             raise RnnbenchError(f"dimension {key}={size}: give 1 or more")
     model.metadata_props[PROFILE] = profile
     pin(model, sizes or {})
+    fit_release(model, profile)
     _check_and_save(model, target)
     nodes = sum(1 for _ in all_nodes(model))
-    return {"profile": profile, "pinned": dict(sizes or {}), "nodes": nodes}
+    said = {"profile": profile, "pinned": dict(sizes or {}), "nodes": nodes}
+    return said | {"ir_version": model.ir_version}
 
 
 def pinned(path: Path, shapes: Mapping[str, tuple[int, ...]], profile: str = "") -> onnx.ModelProto:

@@ -13,6 +13,7 @@ from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Arrays, Run
 from rnnbench.core.signature import Port, Signature
 from rnnbench.formats.onnx.gaps import LAYERS, seen
+from rnnbench.formats.onnx.releases import Release
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
@@ -214,6 +215,28 @@ def _bound(session: Any, feeds: Arrays, names: list[str], device: str) -> TimedC
 _SEEN = "onnxruntime 1.32.0"
 GAPS = (*seen(_SEEN, "layout", refused=LAYERS),)
 
+RELEASES = (
+    Release("1.17", 20, 9, "1.17.3"),
+    Release("1.18", 21, 10, "1.18.1"),
+    Release("1.19", 21, 10, "1.19.2"),
+    Release("1.20", 21, 10, "1.20.1"),
+    Release("1.21", 22, 10, "1.21.1"),
+    Release("1.22", 22, 10, "1.22.1"),
+    Release("1.23", 23, 11, "1.23.2"),
+    Release("1.24", 25, 13, "1.24.4"),
+    Release("1.25", 26, 13, "1.25.1"),
+    Release("1.26", 26, 13, "1.26.0"),
+    Release("1.27", 26, 13, "1.27.0"),
+    Release("1.28", 26, 13, "1.28.0"),
+    Release("1.29", 26, 13, "1.29.0"),
+    Release("1.30", 26, 13, "1.30.0"),
+    Release("1.31", 26, 13, "1.31.1"),
+    Release("1.32", 28, 14, "1.32.0"),
+)
+"""Each was given files of rising opset and IR version, and loaded up to these; 1.17 to 1.20 are the
+same in the vendor's own table (onnxruntime.ai/docs/reference/compatibility.html).
+"""
+
 RUNTIME = Runtime(
     title="ONNX Runtime",
     formats=("onnx", "portable"),
@@ -224,6 +247,7 @@ RUNTIME = Runtime(
     cuda="onnxruntime-gpu",
     signature=signature,
     gaps=GAPS,
+    releases=RELEASES,
     timing=Timing(
         "onnx",
         prepare,
