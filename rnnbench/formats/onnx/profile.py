@@ -37,6 +37,7 @@ _ORDER = (
     "turn_into_gru",
     "split_directions",
     "turn_forward",
+    "gather_backward_slices",
     "read_last_step",
 )
 """Of the rewrites that need no sizes: lengths first, directions behind what knows both."""

@@ -16,7 +16,7 @@ from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.formats.onnx.editing import all_nodes
 from rnnbench.formats.onnx.gaps import Gap, find_gaps
-from rnnbench.formats.onnx.profile import ONE_DIRECTION, Profile, filling
+from rnnbench.formats.onnx.profile import Profile, filling
 from rnnbench.formats.onnx.releases import check_release, fit_release, release_of, releases
 from rnnbench.formats.onnx.rewrites import every
 from rnnbench.formats.onnx.rewrites.values import forget_shapes
@@ -34,13 +34,8 @@ def _portable(gaps: Iterable[Gap]) -> Profile:
     """What all engines run (but OpenCV, which has no RNN), and none computes wrong."""
     return filling(
         [gap for gap in gaps if gap.behaviour == "wrong"],
-        always=("make_explicit_states", "make_explicit_values", "turn_forward"),
-        once_pinned=(
-            *ONE_DIRECTION,
-            "unroll_scans",
-            "gather_backward_slices",
-            "drop_default_direction",
-        ),
+        always=("make_explicit_states", "make_explicit_values", "gather_backward_slices"),
+        once_pinned=("unroll_scans", "gather_backward_slices", "drop_default_direction"),
         last=("name_outputs",),
     )
 

@@ -1,4 +1,4 @@
-"""Batch first inside of the operator: refused by ONNX Runtime, silently wrong elsewhere."""
+"""Batch first inside of the operator: most engines refuse it, or compute something else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An ONNX layer without an explicit initial state: tract panics."""
+"""An ONNX layer without an explicit initial state: some engines refuse it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX in OpenCV's dnn module: its new engine takes any shape, and knows no RNN and no Scan."""
+"""ONNX in OpenCV's dnn module: its new engine takes any shape, and knows no Scan."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
 from rnnbench.formats.onnx.gaps import LAYERS, seen
-from rnnbench.formats.onnx.profile import ONE_DIRECTION, filling
+from rnnbench.formats.onnx.profile import filling
 from rnnbench.runtimes.adapters._by_shape import by_shape, load_pinned
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
@@ -143,8 +143,8 @@ RUNTIME = Runtime(
     gaps=GAPS,
     profile=filling(
         GAPS,
-        always=("make_explicit_values", "turn_forward"),
-        once_pinned=(*ONE_DIRECTION, "gather_backward_slices"),
+        always=("make_explicit_values", "split_directions", "gather_backward_slices"),
+        once_pinned=("gather_backward_slices",),
     ),
     timing=Timing("onnx", prepare, rewritten=True),
 )

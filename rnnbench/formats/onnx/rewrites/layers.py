@@ -1,5 +1,7 @@
 """RNN, GRU and LSTM nodes as engines want them: states, biases, directions, outputs.
 
+Which engine needs what stands in its adapter (`GAPS`).
+
 Shapes are ONNX's: x [time, batch, input], y [time, directions, batch, hidden], h and c
 [directions, batch, hidden].
 """
@@ -21,6 +23,7 @@ from rnnbench.formats.onnx.editing import (
 )
 from rnnbench.formats.onnx.gaps import activations, usual_activations
 from rnnbench.formats.onnx.rewrites._pass import rewrite
+from rnnbench.formats.onnx.rewrites.values import backwards
 
 _STATES = {"RNN": (5,), "GRU": (5,), "LSTM": (5, 6)}
 """Which inputs are initial states."""
@@ -30,13 +33,10 @@ _OUTPUTS = {"RNN": 2, "GRU": 2, "LSTM": 3}
 _SATURATED = 100.0
 """Where a sigmoid in float32 is 1, and 0 at its negative."""
 
-_BACKWARDS = -(2**63)
-"""The end of a slice that goes backwards to the first element."""
-
 
 @rewrite()
 def make_explicit_states(model: ir.Model) -> int:
-    """Zeros where a layer has no initial state: tract panics without.
+    """Zeros where a layer has no initial state.
 
     LSTM(x, W, R, B)  ->  zeros = Expand(0, Concat([1], Shape(x)[1:2], [hidden]))
                           LSTM(x, W, R, B, , zeros, zeros)
@@ -69,7 +69,7 @@ def zero_state(add: Adder, node: ir.Node) -> ir.Value:
 
 @rewrite()
 def make_explicit_biases(model: ir.Model) -> int:
-    """Zeros where an LSTM has no biases: OpenCV takes them for granted.
+    """Zeros where an LSTM has no biases.
 
     LSTM(x, W, R)  ->  LSTM(x, W, R, zeros)
     """
@@ -92,7 +92,7 @@ def name_outputs(model: ir.Model) -> int:
 
         GRU(...) -> , hn  ->  GRU(...) -> gru_unread_0, hn
 
-    Where the sequence is left out, MNN returns it as the last state, silently; OpenCV counts them.
+    An engine that counts them takes the sequence for the last state.
     """
     places = 0
     for node in recurrent_nodes(model):
@@ -106,7 +106,7 @@ def name_outputs(model: ir.Model) -> int:
 
 @rewrite()
 def turn_into_gru(model: ir.Model) -> int:
-    """An RNN of tanh becomes a GRU whose gates are shut and open: OpenCV has no RNN.
+    """An RNN of tanh becomes a GRU whose gates are shut and open, where there is no RNN.
 
         RNN(x, W, R, B, , h0)  ->  GRU(x, [0, 0, W], [0, 0, R], [-100, 100, Wb, 0, 0, Rb], , h0,
                                        linear_before_reset=1)
@@ -142,7 +142,7 @@ def turn_into_gru(model: ir.Model) -> int:
 
 @rewrite()
 def split_directions(model: ir.Model) -> int:
-    """A bidirectional layer becomes two: emx-onnx-cgen gets the second half wrong, silently.
+    """A bidirectional layer becomes two.
 
     y, hn = GRU(x, W, R, direction=bidirectional)
         ->  ya, ha = GRU(x, W[0:1], R[0:1], direction=forward)
@@ -176,8 +176,7 @@ def turn_forward(model: ir.Model) -> int:
             ->  yr, hn = GRU(x[::-1], ..., direction=forward)
                 y = yr[::-1]
 
-    With lengths each row is reversed within its own. tract and emx-onnx-cgen return the output of a
-    backward layer in the wrong order, silently.
+    With lengths each row is reversed within its own.
     """
     return turn(model)
 
@@ -208,7 +207,7 @@ def turn(model: ir.Model, which: Callable[[ir.Node], bool] = lambda _: True) -> 
 
 @rewrite()
 def drop_default_direction(model: ir.Model) -> int:
-    """`forward` is not written down: emx-onnx-cgen refuses an RNN or GRU that says it.
+    """`forward` is not written down.
 
     GRU(x, ..., direction=forward)  ->  GRU(x, ...)
     """
@@ -238,14 +237,13 @@ def _half(node: ir.Node, add: Adder, index: int) -> ir.Node:
 def _reversed(add: Adder, value: ir.Value | None, lengths: ir.Value | None, steps: Any) -> ir.Value:
     """A sequence (time first) from its end to its beginning; each row's own end with `lengths`.
 
-    Not a slice that goes backwards, where the length is known: emx-onnx-cgen has none.
+    Not a slice that goes backwards: some engines have none.
     """
     if lengths is not None:
         return _reversed_rows(add, value, lengths)
     if isinstance(steps, int):
         return add("Gather", [value, add.constant(np.arange(steps)[::-1].copy())], axis=0)
-    slices = [add.constant(np.array([n])) for n in (-1, _BACKWARDS, 0, -1)]
-    return add("Slice", [value, *slices])
+    return backwards(add, value)
 
 
 def _reversed_rows(add: Adder, value: ir.Value | None, lengths: ir.Value) -> ir.Value:

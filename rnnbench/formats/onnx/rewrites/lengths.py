@@ -1,8 +1,7 @@
 """Layers over rows of unequal length, without the input that says how long each row is.
 
-Some engines read over `sequence_lens`, silently: OpenVINO and IREE return another last state, MNN
-and OpenCV's dnn compute every row to the end. Others refuse it (tract). What a layer makes of it
-can be said in operators that all of them have:
+Some engines read over `sequence_lens`, silently, and others refuse it: their adapters say which.
+What a layer makes of it can be said in operators that all of them have:
 
 * the outputs of the steps behind the end of a row are 0;
 * the last state of a row is its output at its last step;
