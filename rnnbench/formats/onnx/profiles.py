@@ -104,6 +104,17 @@ def rewrite(
     return said | {"ir_version": model.ir_version}
 
 
+def written_for(path: Path) -> str:
+    """The profile that a file was written for; empty for any other file."""
+    import onnx
+
+    try:
+        said = onnx.load(str(path), load_external_data=False).metadata_props
+    except Exception:  # damaged
+        return ""
+    return next((entry.value for entry in said if entry.key == PROFILE), "")
+
+
 def pinned(path: Path, shapes: Mapping[str, tuple[int, ...]], profile: str = "") -> onnx.ModelProto:
     """A file with the shapes of its inputs fixed, for an engine that takes no others.
 

@@ -62,7 +62,7 @@ class Loaded:
         except Exception as error:
             raise RnnbenchError(
                 f"{path} is not ONNX that tract {tract.version()} runs ({_cause(error)}): "
-                "export with --for tract"
+                f"{_way(path)}"
             ) from None
 
     def __call__(self, arrays: Arrays) -> Arrays:
@@ -72,6 +72,15 @@ class Loaded:
         except Exception as error:
             raise RnnbenchError(_cause(error)) from None
         return {n: r.to_numpy() for n, r in zip(self.outputs, results, strict=True)}
+
+
+def _way(path: Path) -> str:
+    """What to do with a file that tract does not run as it is."""
+    from rnnbench.formats.onnx.profiles import written_for
+
+    if written_for(path) in ("tract", "portable"):
+        return "run it as tract:pinned, or export with --pin"
+    return "export with --for tract"
 
 
 def _output_names(path: Path) -> list[str]:
