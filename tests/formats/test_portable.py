@@ -111,6 +111,27 @@ def test_a_last_state_is_read_from_the_sequence(kind, direction, outputs):
         np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
 
 
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+@pytest.mark.parametrize("sizes", [{}, {"time": STEPS, "batch": ROWS}])
+def test_equal_zeros_of_an_lstm_are_told_apart(tmp_path, direction, sizes):
+    proto = layer("LSTM", direction)
+    onnx.save(proto, tmp_path / "plain.onnx")
+    portable.rewrite(tmp_path / "plain.onnx", tmp_path / "tract.onnx", "tract", sizes)
+    changed = onnx.load(tmp_path / "tract.onnx")
+    states = [tuple(n.input[5:7]) for n in changed.graph.node if n.op_type == "LSTM"]
+    assert states
+    assert all(h != c for h, c in states)
+    same(proto, changed, feeds(proto))
+
+
+def test_a_reversal_of_any_length_is_a_gather():
+    proto = layer("GRU", "reverse")
+    model = ir.from_proto(proto)
+    onnx_rewrites.turn_forward(model)
+    assert "Slice" not in kinds(ir.to_proto(model))
+    same(proto, ir.to_proto(model), feeds(proto))
+
+
 def test_an_lstm_without_biases_gets_zeros():
     proto = layer("LSTM", "bidirectional")
     proto.graph.node[0].input[3] = ""

@@ -31,6 +31,7 @@ class Profile:
 _ORDER = (
     "drop_lengths",
     "make_explicit_states",
+    "tell_states_apart",
     "turn_into_scan",
     "make_explicit_biases",
     "make_explicit_values",

@@ -152,7 +152,12 @@ RUNTIME = Runtime(
     gaps=GAPS,
     profile=filling(
         GAPS,
-        always=("make_explicit_values", "split_directions", "gather_backward_slices"),
+        always=(
+            "tell_states_apart",
+            "make_explicit_values",
+            "split_directions",
+            "gather_backward_slices",
+        ),
         once_pinned=("gather_backward_slices",),
     ),
     timing=Timing("onnx", prepare, rewritten=True),
