@@ -12,7 +12,7 @@ from pathlib import Path
 from rnnbench import runtimes
 from rnnbench.core.markdown import table
 from rnnbench.formats.onnx import DEFAULT_OPSET, IR_VERSION
-from rnnbench.formats.onnx.gaps import LAYERS, PRESENT, Gap
+from rnnbench.formats.onnx.gaps import LAYERS, WORDS, Gap
 
 PAGE = Path(__file__).with_name("engines.md")
 ONLY = {"P": ("LSTM",), "input_forget": ("LSTM",), "linear_before_reset=0": ("GRU",), "": ("RNN",)}
@@ -26,7 +26,7 @@ def gap_table() -> str:
     head = ["a layer with", *(_version(engines[name].gaps) for name in order)]
     rows = [
         [_shown(attribute), *(_cell(attribute, engines[name].gaps) for name in order)]
-        for attribute in PRESENT
+        for attribute in WORDS
     ]
     return table(head, [row for row in rows if any(row[1:])])
 
@@ -37,7 +37,7 @@ def _version(gaps: Iterable[Gap]) -> str:
 
 
 def _shown(attribute: str) -> str:
-    return PRESENT[attribute][0] if attribute else "(RNN itself)"
+    return WORDS[attribute] if attribute else "(RNN itself)"
 
 
 def _cell(attribute: str, gaps: Iterable[Gap]) -> str:

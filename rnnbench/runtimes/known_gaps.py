@@ -19,7 +19,7 @@ def known_gaps(runtime: str, path: Path | None) -> list[str]:
         return []
     import onnx_ir as ir
 
-    from rnnbench.formats.onnx.gaps import find_gaps
+    from rnnbench.formats.onnx.present import find_gaps
     from rnnbench.formats.onnx.profiles import PROFILE, able
 
     try:

@@ -15,7 +15,8 @@ import onnx_ir as ir
 from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.formats.onnx.editing import all_nodes
-from rnnbench.formats.onnx.gaps import Gap, find_gaps
+from rnnbench.formats.onnx.gaps import Gap
+from rnnbench.formats.onnx.present import find_gaps
 from rnnbench.formats.onnx.profile import Profile, filling
 from rnnbench.formats.onnx.releases import check_release, fit_release, release_of, releases
 from rnnbench.formats.onnx.rewrites import every

@@ -6,11 +6,13 @@ The records stand in the runtime's adapter (`RUNTIME.releases`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import onnx_ir as ir
+from typing import TYPE_CHECKING
 
 from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 _MARK = "=="
 _NODE_METADATA = 10
@@ -90,11 +92,13 @@ def fit_release(model: ir.Model, profile: str) -> None:
     Raises:
         RnnbenchError: the file needs a later opset.
     """
+    from rnnbench.formats.onnx.editing import all_nodes
+
     release = release_of(profile)
     if release is None:
         return
     check_release(profile, model.opset_imports[""])
     model.ir_version = min(model.ir_version, release.ir_version)
     if model.ir_version < _NODE_METADATA:
-        for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for node in all_nodes(model):
             node.metadata_props.clear()

@@ -21,7 +21,7 @@ from rnnbench.formats.onnx.editing import (
     recurrent_nodes,
     replace,
 )
-from rnnbench.formats.onnx.gaps import activations, usual_activations
+from rnnbench.formats.onnx.present import activations, usual_activations
 from rnnbench.formats.onnx.rewrites._pass import rewrite
 from rnnbench.formats.onnx.rewrites.values import backwards
 

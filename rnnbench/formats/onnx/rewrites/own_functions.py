@@ -16,7 +16,7 @@ from rnnbench.formats.onnx.editing import (
     recurrent_nodes,
     replace,
 )
-from rnnbench.formats.onnx.gaps import activations, has_number, usual_activations
+from rnnbench.formats.onnx.present import activations, has_number, usual_activations
 from rnnbench.formats.onnx.rewrites._pass import rewrite
 from rnnbench.formats.onnx.rewrites.layers import split, turn, zero_state
 
