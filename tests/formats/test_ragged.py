@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import onnx_ir
 import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -11,6 +12,7 @@ from rnnbench import Model, TensorSpec
 from rnnbench.checking.conformance.engines import find_engine_jobs, run_engines
 from rnnbench.formats.onnx import profiles as portable
 from rnnbench.formats.onnx.editing import recurrent_nodes
+from rnnbench.formats.onnx.rewrites.lengths import drop_lengths
 from rnnbench.runtimes.adapters import onnxruntime
 
 pytestmark = pytest.mark.xdist_group("ragged")  # no process waits for another's export
@@ -121,24 +123,34 @@ def lstm(path, *, bias=0.0, **attributes):
     return {"x": x, "lengths": np.array([30, 7, 1], np.int32)}
 
 
-@pytest.mark.parametrize(
-    ("bias", "attributes", "without"),
-    [
-        (95.0, {}, True),
-        (0.0, {"clip": 0.5}, False),
-        (0.0, {"activations": ["Softsign", "Tanh", "Tanh"]}, False),
-    ],
-)
-def test_a_cell_is_kept_whatever_the_weights_or_not_touched(bias, attributes, without, tmp_path):
-    import onnx_ir
-
+def test_a_cell_is_kept_whatever_the_weights(tmp_path):
     plain, form = tmp_path / "plain.onnx", tmp_path / "form.onnx"
-    inputs = lstm(plain, bias=bias, **attributes)
+    inputs = lstm(plain, bias=95.0)
     portable.rewrite(plain, form, "openvino")
     (layer,) = recurrent_nodes(onnx_ir.load(form))
-    assert (len(layer.inputs) < 5 or layer.inputs[4] is None) == without
+    assert len(layer.inputs) < 5 or layer.inputs[4] is None
     given, kept = (onnxruntime.load(None, path, threads=1)(inputs)["c"] for path in (plain, form))
     np.testing.assert_allclose(kept, given, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"clip": 0.5}, {"activations": ["Softsign", "Tanh", "Tanh"]}], ids=list
+)
+def test_a_cell_that_no_gate_keeps_is_not_touched_and_refused(attributes, tmp_path):
+    plain = tmp_path / "plain.onnx"
+    inputs = lstm(plain, bias=0.0, **attributes)
+    model = onnx_ir.load(plain)
+    assert not drop_lengths(model)
+    onnx_ir.save(model, tmp_path / "same.onnx")
+    given, kept = (
+        onnxruntime.load(None, path, threads=1)(inputs)["c"]
+        for path in (plain, tmp_path / "same.onnx")
+    )
+    np.testing.assert_allclose(kept, given, rtol=0, atol=1e-5)
+    with pytest.raises(
+        rnnbench.RnnbenchError, match=r"has lengths \(sequence_lens\), which openvino"
+    ):
+        portable.rewrite(plain, tmp_path / "form.onnx", "openvino")
 
 
 def test_a_damaged_file_is_one_line(tmp_path):
