@@ -114,8 +114,8 @@ def _frames(error: BaseException) -> list[_Frame]:
         traceback = link.__traceback__
         while traceback is not None:
             code, names = traceback.tb_frame.f_code, traceback.tb_frame.f_locals
-            module = names.get("self") or names.get("mod")
-            known = module if isinstance(module, nn.Module) else None
+            named = (names.get("self"), names.get("mod"))
+            known = next((value for value in named if isinstance(value, nn.Module)), None)
             own = not is_library(code.co_filename)
             # Code that holds no module and is called by none is whoever asked for the export.
             inside = known is not None or any(f.module is not None for f in found)

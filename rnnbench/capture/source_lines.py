@@ -15,14 +15,14 @@ _MODELS = "models/variants"  # what is in there is a model, though it is rnnbenc
 
 
 def is_library(path: str) -> bool:
-    """Whether a file belongs to PyTorch, to Python or to rnnbench's own machinery.
+    """Whether a file belongs to PyTorch, to NumPy, to Python or to rnnbench's own machinery.
 
     Where those lie is asked of the import system: a user's folder may be called `torch`, too.
     """
     if path.startswith("<") or path == contextlib.__file__:
         return True
     file = Path(path)
-    return _inside(file, _folder("torch")) or (
+    return any(_inside(file, _folder(name)) for name in ("torch", "numpy")) or (
         _inside(file, _folder("rnnbench")) and not _inside(file, _folder("rnnbench") / _MODELS)
     )
 

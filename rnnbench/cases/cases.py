@@ -22,6 +22,12 @@ from rnnbench.models.calls import call, call_float64, device_of, undisturbed
 __all__ = ["Case", "CaseSet", "layout_of", "make_cases", "plan_cases", "read_cases", "write_cases"]
 
 
+_VMAP = (
+    "torch.vmap has no rule for a layer in it, so that PyTorch cannot run the module either: call "
+    "the layer on the whole batch, without vmap"
+)
+
+
 @dataclass(frozen=True)
 class Case:
     """Inputs by name, and the outputs that belong to them.
@@ -102,12 +108,20 @@ def check_declaration(model: Model, plan: Plan) -> None:
     """
     outputs, failed = _run_all(_eager(model), {plan.name: make_inputs(model, plan)})
     if failed:
+        why = failed[plan.name]
         raise RnnbenchError(
-            f"model {model.name!r} fails on inputs of its own declaration "
-            f"({failed[plan.name]}): correct the shapes, dtypes and order of the inputs, "
+            f"model {model.name!r}: {_VMAP}"
+            if "Batching rule not implemented" in why
+            else f"model {model.name!r} fails on inputs of its own declaration "
+            f"({why}): correct the shapes, dtypes and order of the inputs, "
             "or the model"
         )
     for name, array in outputs[plan.name].items():
+        if array.dtype.kind == "c":
+            raise RnnbenchError(
+                f"model {model.name!r} gives complex numbers as {name!r}, which no runtime takes: "
+                "return their real and imaginary parts (torch.view_as_real)"
+            )
         if array.dtype.kind == "f" and array.size and np.isnan(array).all():
             raise RnnbenchError(
                 f"model {model.name!r} gives nothing but NaN as {name!r} for ordinary inputs: "

@@ -80,9 +80,9 @@ class Uneven(nn.Module):
         for t in range(x.size(1)):
             h = self.cell(x[:, t], h)
             if t % 3 == 0:
-                h = h * 0.5
+                h = h * 0.5  # here
             steps.append(h)
-        return torch.stack(steps, 1)  # here
+        return torch.stack(steps, 1)
 
 
 def here(cls):

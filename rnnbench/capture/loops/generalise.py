@@ -112,7 +112,8 @@ def _same_constant(*read: tuple[fx.GraphModule, fx.Node]) -> bool:
 
 
 def _unlike(node: fx.Node) -> RnnbenchError:
-    line = source_line(node)
+    joined: Any = node.args[0] if node.target in (aten.stack.default, aten.cat.default) else None
+    line = source_line(joined[0] if joined else node)  # where a step was made, not where all ended
     return RnnbenchError(
         f"what the module does depends on the length in a way that is no loop over its steps"
         f"{' at ' + line if line else ''}: write it as tensor operations, or as a plain `for` over "

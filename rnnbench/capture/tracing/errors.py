@@ -57,6 +57,8 @@ def in_one_line(model: Model, error: Exception) -> str:
             "what the module does next depends on the values of a tensor "
             "(an `if` or a loop on data): make that step a tensor operation such as torch.where"
         )
+    elif raised_by_the_model(error):
+        text = f"the module raises {type(error).__name__}: {text}"
     return f"model {model.name!r} cannot be captured{place}: {text}"
 
 

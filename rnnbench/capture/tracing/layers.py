@@ -33,12 +33,15 @@ from rnnbench.capture.tracing.packing import Packing, padded_again
 from rnnbench.capture.tracing.python_numbers import symbolic_numbers
 from rnnbench.capture.tracing.run_layers import run_layers
 from rnnbench.capture.tracing.scripted import scripts_standing_in
-from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.recurrence import KINDS
 
 _FUSED: dict[Any, str] = {getattr(torch, kind): kind for kind in KINDS}
 _DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 _LAYERS: tuple[type[nn.RNNBase], ...] = (nn.RNN, nn.GRU, nn.LSTM)
+
+
+class AsksForNumbers(Exception):  # noqa: N818  (what a model does; it becomes the error of its line)
+    """A model that asks for the numbers in a tensor."""
 
 
 class Listed:
@@ -51,7 +54,7 @@ class Listed:
         self.tensor = tensor
 
     def _refuse(self, *_: Any) -> Any:
-        raise RnnbenchError(
+        raise AsksForNumbers(
             "what the module does next depends on the values of a tensor (its numbers as a list "
             "or numpy array): keep it a tensor, without .tolist() or .numpy()"
         )
@@ -110,7 +113,7 @@ class _Intercept(TorchFunctionMode):
             padded = not kwargs and len(args) == 9 and isinstance(args[3], bool)
             return partial(_padded_call, _FUSED[func]) if padded else None
         if func is torch.Tensor.numpy:
-            return None if args[0].is_floating_point() else _listed
+            return _listed
         if func in (torch.as_tensor, torch.tensor):
             return _unlisted if _is_listed(args[0]) else None
         return self._instead.get(func)

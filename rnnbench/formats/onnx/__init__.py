@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,10 +105,27 @@ def translate(captured: Captured, opset: int = DEFAULT_OPSET) -> torch.onnx.ONNX
     except Exception as error:
         cause = error.__cause__ or error
         raise RnnbenchError(
-            f"model {captured.model.name!r} has no ONNX form: {one_line(cause)[:300]}"
+            f"model {captured.model.name!r} has no ONNX form: {_what_has_none(cause, source)}"
         ) from error
     assert program is not None
     return program
+
+
+def _what_has_none(cause: BaseException, program: ExportedProgram) -> str:
+    """The operation that could not be translated, where that is known, by its line in the model."""
+    from rnnbench.capture.source_lines import source_line
+
+    at = re.search(r"node %(\w+) :.*target=torch\.ops\.(\w+)\.(\w+)", one_line(cause))
+    if at is None:
+        return one_line(cause)[:300]
+    modules = (g for g in program.graph_module.modules() if hasattr(g, "graph"))
+    nodes = (n for module in modules for n in module.graph.nodes if n.name == at[1])
+    place = next((line for node in nodes if (line := source_line(node))), "")
+    name = f"torch.{at[3]}" if at[2] == "aten" else f"{at[2]}::{at[3]}"
+    return (
+        f"{name}{' at ' + place if place else ''} is not known to PyTorch's ONNX library, or not "
+        "with these arguments: write it in other operations, or export torchscript or pt2"
+    )
 
 
 def _forget_pending(program: ExportedProgram) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torch.export import ExportedProgram
 
 from rnnbench.capture.operators.rolled import run_scan
@@ -22,17 +22,34 @@ def spell_out(captured: Captured) -> ExportedProgram:
     """The captured program without those operators.
 
         logcumsumexp(x, 0)  ->  scan(step, [-inf], [x])
+        amax(x)             ->  amax(x, [0, 1, 2])
 
     A step takes the largest value out before it sums exponentials.
     """
     graph: Any = captured.program.module()
-    found = [n for n in graph.graph.nodes if n.target in _SPELLINGS]
+    parts = [part for part in graph.modules() if isinstance(part, fx.GraphModule)]
+    found = [(part, n) for part in parts for n in part.graph.nodes if _is_to_be_spelled(n)]
     if not found:
         return captured.program
-    for node in found:
+    for part, node in found:
         node.target = _SPELLINGS[node.target]
-    graph.recompile()
+        part.recompile()
     return retrace(graph, captured.model, captured.dims, captured.frozen)
+
+
+def _is_to_be_spelled(node: fx.Node) -> bool:
+    of_all = node.target in _OF_ALL and len(node.args) > 1 and node.args[1]
+    return node.target in _SPELLINGS and not of_all
+
+
+def largest(x: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+    """`torch.amax` of all dimensions, by name: the library has no form without."""
+    return torch.amax(x, list(dim) or list(range(x.dim())), keepdim)
+
+
+def least(x: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+    """`torch.amin` of all dimensions."""
+    return torch.amin(x, list(dim) or list(range(x.dim())), keepdim)
 
 
 def log_cumulative_sum(x: Tensor, dim: int) -> Tensor:
@@ -51,4 +68,5 @@ def log_cumulative_sum(x: Tensor, dim: int) -> Tensor:
     return run_scan(step, [nothing], [steps], [])[1].movedim(0, dim)
 
 
-_SPELLINGS: dict[Any, Callable[..., Any]] = {aten.logcumsumexp.default: log_cumulative_sum}
+_OF_ALL: dict[Any, Callable[..., Any]] = {aten.amax.default: largest, aten.amin.default: least}
+_SPELLINGS = {aten.logcumsumexp.default: log_cumulative_sum, **_OF_ALL}
