@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rnnbench import TensorSpec
+from rnnbench import Dim, TensorSpec
 from tests.zoo import TOKENS, XB, entry
 
 H = 4
@@ -227,3 +227,67 @@ class LanguageModel(nn.Module):
 
     def forward(self, tokens):
         return self.out(self.rnn(self.embed(tokens))[0])
+
+
+@entry(
+    XB,
+    TensorSpec("words", ("batch", "tokens"), dtype="int64", high=9),
+    outputs="logits",
+    expect="fused fused scan",
+    dims={"time": Dim(min=4, multiple_of=4)},
+)
+class ListenAttendSpell(nn.Module):
+    """A pyramid that cuts to even lengths and halves them, https://arxiv.org/abs/1508.01211."""
+
+    def __init__(self):
+        super().__init__()
+        self.pyramid = nn.ModuleList(
+            [
+                nn.LSTM(6, H, bidirectional=True, batch_first=True),
+                nn.LSTM(4 * H, H, bidirectional=True, batch_first=True),
+            ]
+        )
+        self.embed, self.query = nn.Embedding(9, 5), nn.Linear(2 * H, 2 * H)
+        self.speller, self.out = nn.LSTM(5 + 2 * H, 2 * H, batch_first=True), nn.Linear(4 * H, 9)
+
+    def forward(self, x, words):
+        for layer in self.pyramid:
+            if x.size(1) % 2:
+                x = x[:, :-1]
+            x = layer(x.reshape(x.size(0), x.size(1) // 2, 2 * x.size(2)))[0]
+        context, state, seen = x[:, :1], None, []  # a view, which the next ones are not
+        for t in range(words.size(1)):
+            y, state = self.speller(
+                torch.cat([self.embed(words[:, t : t + 1]), context], -1), state
+            )
+            context = torch.softmax(self.query(y) @ x.transpose(1, 2), -1) @ x
+            seen.append(self.out(torch.cat([y, context], -1)))
+        return torch.cat(seen, 1)
+
+
+@entry(
+    TensorSpec("x", ("time*envs", 3)),
+    TensorSpec("h0", ("envs", H), role="state"),
+    TensorSpec("masks", ("time*envs", 1)),
+    outputs="actions values hn",
+    states={"h0": "hn"},
+    batch_dim="envs",
+    expect="scan",
+)
+class RecurrentPolicy(nn.Module):
+    """Resets the state where an episode began; its distribution checks what it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.pi, self.value = nn.GRU(3, H), nn.Linear(H, 2), nn.Linear(H, 1)
+
+    def forward(self, x, h0, masks):
+        envs = h0.size(0)
+        x, masks = x.view(-1, envs, 3), masks.view(-1, envs, 1)
+        h, seen = h0.unsqueeze(0), []
+        for t in range(x.size(0)):
+            y, h = self.rnn(x[t : t + 1], h * masks[t])
+            seen.append(y)
+        y = torch.cat(seen).flatten(0, 1)
+        chosen = torch.distributions.Categorical(logits=self.pi(y))
+        return chosen.probs, self.value(y), h.squeeze(0)

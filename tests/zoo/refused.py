@@ -234,3 +234,21 @@ class Spectrum(nn.Module):
 
     def forward(self, x):
         return x * self.weight
+
+
+class MeanOfPairs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(6, H, batch_first=True)
+
+    def forward(self, x):
+        x = x[:, : x.size(1) // 2 * 2]
+        return self.rnn(x.reshape(x.size(0), -1, 6))[0].sum(1)
+
+
+@refused(words="Dim(multiple_of=2)", line="if x.size(1) % 2", way=MeanOfPairs)
+class CutsToPairs(MeanOfPairs):
+    def forward(self, x):
+        if x.size(1) % 2:
+            x = x[:, :-1]
+        return self.rnn(x.reshape(x.size(0), x.size(1) // 2, 6))[0].sum(1)

@@ -42,12 +42,17 @@ def run_scan(
     def step(carry: tuple[Tensor, ...], x: tuple[Tensor, ...]) -> Any:
         after, values = body(*carry, *x, *extras)  # x_t has lost the time of xs: [batch, ...]
         # A scan's results may be neither its arguments nor one another.
-        return tuple(a.clone() for a in after), tuple(v.clone() for v in values)
+        return tuple(map(_own, after)), tuple(map(_own, values))
 
     # Fake and functional tensors are a trace's own classes; plain ones are there to be computed.
     run = _python_loop if type(xs[0]) in (Tensor, torch.nn.Parameter) else scan
-    final, stacked = run(step, tuple(f.clone() for f in first), tuple(xs))
+    final, stacked = run(step, tuple(map(_own, first)), tuple(xs))
     return (*final, *stacked)
+
+
+def _own(x: Tensor) -> Tensor:
+    """A copy, laid out in order: what a scan hands on is to be laid out as what it was given."""
+    return x.clone(memory_format=torch.contiguous_format)
 
 
 def run_scan_or_nothing(

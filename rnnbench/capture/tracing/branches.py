@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from rnnbench.capture.source_lines import is_library
 from rnnbench.capture.tracing.prove import Unproved, holds
 from rnnbench.capture.tracing.sizes import traced_sizes
 from rnnbench.capture.tracing.trace import trace_module
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model
+
+_SIGNS = {"Eq": "==", "Ne": "!="}
 
 
 def explain_unproved(model: Model, error: Unproved) -> RnnbenchError:
@@ -30,13 +34,29 @@ def explain_unproved(model: Model, error: Unproved) -> RnnbenchError:
     if broken:
         expression, place = (own or broken)[0]
         where = f" at {place}" if place and not is_library(place) else ""
+        text, multiple = (
+            _in_python(str(expression)),
+            re.search(r"Mod\((\w+), (\d+)\)", str(expression)),
+        )
+        or_declare = (
+            f", or declare the sizes that it takes: dims={{{multiple[1]!r}: "
+            f"Dim(multiple_of={multiple[2]})}}"
+            if multiple
+            else ", or export one model for each"
+        )
         return RnnbenchError(
-            f"model {model.name!r} computes in another way{where} where not ({expression}), and an "
+            f"model {model.name!r} computes in another way{where} where not ({text}), and an "
             "artifact holds one way alone: use tensor operations that are right for both "
-            "(torch.where), or export one model for each"
+            f"(torch.where){or_declare}"
         )
     return RnnbenchError(
         f"{error}: a module that does something else at some sizes (an `if` on a length, a step of "
         "its own) has no one form; use tensor operations that are right for any size, or report "
         "the model where it does not"
     )
+
+
+def _in_python(expression: str) -> str:
+    """`Ne(Mod(time, 2), 0)` as `time % 2 != 0`."""
+    text = re.sub(r"Mod\((\w+), (\d+)\)", r"\1 % \2", expression)
+    return re.sub(r"^(Eq|Ne)\((.+), (.+)\)$", lambda m: f"{m[2]} {_SIGNS[m[1]]} {m[3]}", text)

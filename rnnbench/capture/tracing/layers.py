@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensor
+from torch.distributions import Distribution
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torch.overrides import TorchFunctionMode
 
@@ -216,6 +217,7 @@ def standing_in(root: nn.Module, told: Answers) -> Iterator[None]:
     originals = {layer: layer.forward for layer in _LAYERS}
     tolist = FakeTensor.tolist
     unpacking = pad_packed_sequence.__code__
+    validating = Distribution._validate_args
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         def forward(module: nn.RNNBase, input: Any, hx: Any = None) -> Any:
@@ -236,6 +238,8 @@ def standing_in(root: nn.Module, told: Answers) -> Iterator[None]:
         FakeTensor.tolist = listed  # type: ignore[method-assign, assignment]
         FakeTensor.__iter__ = lambda x: _each_row(x, packing)  # type: ignore[method-assign]
         FakeTensor.__len__ = lambda x: _rows(x, packing)  # type: ignore[method-assign]
+        # It asks whether parameters are valid, and raises: what is not would raise in eager mode.
+        Distribution.set_default_validate_args(False)
         # The name may have been imported anywhere: the function stays, what it does is exchanged.
         pad_packed_sequence.__code__ = padded_again.__code__
         with (
@@ -246,6 +250,7 @@ def standing_in(root: nn.Module, told: Answers) -> Iterator[None]:
             yield
     finally:
         pad_packed_sequence.__code__ = unpacking
+        Distribution.set_default_validate_args(validating)
         FakeTensor.tolist = tolist  # type: ignore[method-assign]
         del FakeTensor.__iter__, FakeTensor.__len__  # those of Tensor are there again
         for layer, original in originals.items():

@@ -140,7 +140,8 @@ def holds(expression: Any, sizes: Mapping[str, int]) -> bool:
     values = {symbol: sizes[symbol.name] for symbol in expression.free_symbols}
     try:
         return bool(expression.subs(values))
-    except ZeroDivisionError:  # a size that the module itself cannot have (`12 // (width - 1)`)
+    except (ZeroDivisionError, AssertionError):
+        # A size that the module cannot have: `12 // (width - 1)`, the rest of a negative one.
         return True
 
 
