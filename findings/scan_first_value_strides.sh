@@ -33,7 +33,8 @@ for name, first in (("slice:", x[:, 0]), ("copy: ", x[:, 0].clone())):
         print(name, list(scan(step, first, x.movedim(1, 0).clone())[1].shape))
     except Exception as error:
         text = str(error)
-        print(name, text.partition(" but")[0], f"({re.search('stride: .* vs [^)]*[)]', text)[0]})")
+        strides = re.search(r"stride: \(\d+, \d+\) vs \(\d+, \d+\)", text)
+        print(name, text.partition(" but")[0], f"({strides[0]})")
 P
 cd "$folder"
 seen=$("$folder/venv/bin/python" -W ignore first.py 2>/dev/null)
