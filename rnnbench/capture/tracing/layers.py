@@ -72,13 +72,13 @@ class _Intercept(TorchFunctionMode):
 
     def __init__(self, packing: Packing, constants: Constants, told: Answers) -> None:
         super().__init__()
+        self._packing = packing
         self._constants = constants
         self._told = told
         self._instead: dict[Any, Callable[..., Any]] = {
             _DATA: torch.Tensor.detach,  # `x.data` leaves the trace; what is written must not
             torch._pack_padded_sequence: packing.pack,
             torch._pad_packed_sequence: packing.unpack,
-            torch.Tensor.__getitem__: packing.row_count,
             torch.max_pool1d: _max_pool1d,
             nn.functional.max_pool1d: _max_pool1d,
         }
@@ -115,6 +115,8 @@ class _Intercept(TorchFunctionMode):
             return partial(_padded_call, _FUSED[func]) if padded else None
         if func is torch.Tensor.numpy:
             return _listed
+        if func is torch.Tensor.__getitem__ and type(args[1]) is int:
+            return self._packing.rows_of_a_step(args[0])
         if func in (torch.as_tensor, torch.tensor):
             return _unlisted if _is_listed(args[0]) else None
         return self._instead.get(func)

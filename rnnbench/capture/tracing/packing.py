@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -67,11 +68,10 @@ class Packing:
         steps, rows = self._rows[id(batch_sizes)]
         return [rows] * int(steps)
 
-    def row_count(self, batch_sizes: Any, index: Any) -> Any:
-        """Stands in for `Tensor.__getitem__`: the rows of one step; of another tensor, its part."""
-        if id(batch_sizes) in self._rows and type(index) is int:
-            return self._rows[id(batch_sizes)][1]
-        return batch_sizes[index]
+    def rows_of_a_step(self, batch_sizes: Any) -> Callable[..., Any] | None:
+        """Stands in for `batch_sizes[t]`; None of another tensor."""
+        known = self._rows.get(id(batch_sizes))
+        return None if known is None else lambda *_: known[1]
 
     def unpack(
         self, data: Tensor, batch_sizes: Tensor, batch_first: bool, padding: float, total: int
