@@ -3,14 +3,17 @@
 from dataclasses import replace
 
 import pytest
+import sympy
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._sympy import functions
 
 from rnnbench import Model, RnnbenchError, TensorSpec
 from rnnbench.capture import capture
 from rnnbench.capture.rolling import emitter
+from rnnbench.capture.tracing.prove import holds
 from rnnbench.capture.tracing.trace import trace_module
 from rnnbench.core.model import sample_inputs
 from tests.helpers.tiers import examples
@@ -209,3 +212,20 @@ def test_a_rewrite_that_is_not_proved_is_not_made(monkeypatch):
     assert (loop.kind, loop.representation) == ("loop", "scan")
     assert loop.note == "its fused form could not be proved to compute the same"
     assert agrees(model, captured, {"time": 9, "batch": 2}, 0)
+
+
+@given(time=st.integers(1, 60), batch=st.integers(1, 9))
+def test_a_condition_on_sizes_is_what_sympy_says(time, batch):
+    """It is compiled, since SymPy takes 10 ms for one of many terms."""
+    t, b = (sympy.Symbol(name, integer=True, positive=True) for name in ("time", "batch"))
+    conditions = (
+        sympy.Eq(functions.Mod(t, 2), 0),
+        sympy.Ne(functions.FloorDiv(t, 4) * 4 + functions.Mod(t + 1, 3), b),
+        sympy.Or(t > 3, sympy.And(b < 2, functions.PythonMod(t, 5) < 3)),
+        sympy.Eq(sympy.Max(t, b * 2), sympy.Min(9, t)),
+        functions.TruncToInt(functions.IntTrueDiv(t, b)) > 2,
+        sympy.Not(sympy.Eq(functions.CleanDiv(t * b, b), functions.ModularIndexing(t, 2, 3) + 1)),
+    )
+    for condition in conditions:
+        wanted = bool(condition.subs({t: time, b: batch}))
+        assert holds(condition, {"time": time, "batch": batch}) == wanted, condition

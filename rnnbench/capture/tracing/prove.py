@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +23,30 @@ _SMALLEST = (
 )
 _LONG = 311  # steps: longer than what modules have tables and limits for, short enough to wait for
 _PROBES = (*range(1, 40), *(round(40 * 1.1**k) for k in range(52)))  # up to 5,000
+
+
+# What torch's expressions of sizes are made of, beside SymPy's own operators.
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "FloorDiv": operator.floordiv,
+    "CleanDiv": operator.floordiv,
+    "CeilDiv": lambda a, b: -(-a // b),
+    "Mod": operator.mod,
+    "PythonMod": operator.mod,
+    "ModularIndexing": lambda base, by, of: base // by % of,
+    "IntTrueDiv": operator.truediv,
+    "FloatTrueDiv": operator.truediv,
+    "FloatPow": operator.pow,
+    "PowByNatural": operator.pow,
+    "ToFloat": float,
+    "TruncToInt": int,
+    "TruncToFloat": lambda x: float(int(x)),
+    "FloorToInt": math.floor,
+    "CeilToInt": math.ceil,
+    "RoundToInt": round,
+    "Max": max,
+    "Min": min,
+    "Identity": lambda x: x,
+}
 
 
 class Unproved(RnnbenchError):  # noqa: N818
@@ -137,12 +164,29 @@ def _sizes_that_break(
 
 def holds(expression: Any, sizes: Mapping[str, int]) -> bool:
     """Whether a condition on the names of dimensions is so at some sizes."""
-    values = {symbol: sizes[symbol.name] for symbol in expression.free_symbols}
+    names, compiled = _compiled(expression)
     try:
-        return bool(expression.subs(values))
+        return bool(compiled(*(sizes[name] for name in names)))
     except (ZeroDivisionError, AssertionError):
         # A size that the module cannot have: `12 // (width - 1)`, the rest of a negative one.
         return True
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(expression: Any) -> tuple[tuple[str, ...], Callable[..., Any]]:
+    """A condition as a function of sizes, and their names: SymPy would take 10 ms for each."""
+    import sympy
+
+    symbols = sorted(expression.free_symbols, key=str)
+    names = tuple(symbol.name for symbol in symbols)
+    used = {f.func for f in expression.atoms(sympy.Function)}
+    if not {f.__name__ for f in used} <= _FUNCTIONS.keys():  # one of torch's that is not known here
+        return names, lambda *values: expression.subs(dict(zip(symbols, values, strict=True)))
+    # Under names that SymPy's printer does not know: torch's Mod(t - 1, 3) it writes `t - 1 % 3`.
+    own = {f"of_torch_{name}": function for name, function in _FUNCTIONS.items()}
+    for f in used - {sympy.Max, sympy.Min}:
+        expression = expression.replace(f, sympy.Function(f"of_torch_{f.__name__}"))
+    return names, sympy.lambdify(symbols, expression, modules=[own, "math"])
 
 
 def _difference(a: torch.Tensor, b: torch.Tensor) -> str:
