@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
-_KINDS = (Tensor, list, tuple, dict, int, float, type(None))
+_KINDS = (Tensor, list, tuple, dict, deque, int, float, type(None))
 _ABSENT = object()
 
 

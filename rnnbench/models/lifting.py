@@ -9,8 +9,9 @@ kept to be looked at (attention weights, say) is none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MethodType
 from typing import Any
 
 import torch
@@ -25,6 +26,10 @@ from rnnbench.models.kept import Kept, Key, changed, copied, holding, read_attri
 
 _SIZES = (3, 5, 7, 11, 13, 17, 19)  # of the batch, and of the other dimensions in their order
 _SCALES = (1, 8, 64, 512)  # a front-end may need more samples
+_PROBES = ((1, 1.0), (2, 0.0), (3, 10.0), (4, 1.0), (5, 0.1))  # seeds, and the size of inputs
+_COUNTS = (1, 2, 3, 5, 10, 100, 1000)
+_ELSEWHERE = "it keeps something in an object of its own: keep tensors in attributes"
+_CHUNKS = 12  # of a stream in which the lifted module is compared
 _CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5, "equal_nan": True}
 
 
@@ -52,9 +57,8 @@ def lifted(model: Model) -> Model:
         here, there = _two_sizes(model, kept)
         found, idle = _states(model, kept, here)
         slots = _slots(model, kept, found, here, there)
-        left = {key: kept.start.get(key) for key in idle}
-        initial = _initial(model, kept, slots, left, (here, there))
-        forward = _Forward(model, slots, initial, left)
+        initial = _initial(model, kept, slots, idle, (here, there))
+        forward = _Forward(model, slots, initial, idle)
     vars(forward.module)["forward"] = forward
     specs = [spec for slot in slots for spec in slot.specs]
     result = replace(
@@ -106,7 +110,12 @@ class _Forward:
     ) -> None:
         self.module = object.__new__(type(model.module))
         vars(self.module).update(vars(model.module))
-        own = vars(model.module).get("forward")
+        for name, value in vars(model.module).items():  # methods that were bound to it
+            if isinstance(value, MethodType) and value.__self__ is model.module:
+                vars(self.module)[name] = MethodType(value.__func__, self.module)
+        own = vars(self.module).get("forward")
+        if own is not None and getattr(own, "__self__", None) is not self.module:
+            raise _error(model, "its forward was replaced on the object: make it a method")
         self.forward = own or type(model.module).forward.__get__(self.module)
         self.inputs, self.outputs = model.inputs, model.outputs
         self.slots, self.initial, self.idle = slots, initial, idle
@@ -160,42 +169,77 @@ def _two_sizes(model: Model, kept: Kept) -> tuple[dict[str, int], dict[str, int]
     raise _error(model, f"it does not run: {why}")
 
 
-def _run(model: Model, dims: Mapping[str, int], seed: int = 0) -> list[Tensor]:
+def _run(model: Model, dims: Mapping[str, int], seed: int = 0, scale: float = 1.0) -> list[Tensor]:
     """The outputs of a call; what the module keeps is what the call leaves."""
-    given = _inputs(model, dims, seed)
+    given = _inputs(model, dims, seed, scale)
     args, named = bind(model.module, model.inputs, given)
     returned = ordered(model.module(*args, **named), model.outputs)
     return [t.clone() for t in tensors_in(returned)]
 
 
-def _inputs(model: Model, dims: Mapping[str, int], seed: int) -> list[Tensor]:
-    arrays = sample_inputs(model, dims, seed)
+def _inputs(model: Model, dims: Mapping[str, int], seed: int, scale: float = 1.0) -> list[Tensor]:
+    arrays = sample_inputs(model, dims, seed, scale=scale)
     device = device_of(model.module)
     return [torch.from_numpy(arrays[spec.name]).to(device) for spec in model.inputs]
 
 
-def _states(model: Model, kept: Kept, dims: Mapping[str, int]) -> tuple[list[Key], list[Key]]:
-    """The attributes that a call changes: those on which the next one's outputs depend, others."""
+def _states(model: Model, kept: Kept, dims: Mapping[str, int]) -> tuple[list[Key], dict[Key, Any]]:
+    """The attributes that a call changes: those that a later call reads, and what the others are.
+
+    What is read in none of several probes is only kept to be looked at. A number in Python is to
+    change nothing; it is left as it is after the first call, as `self.started = True` is.
+    """
     kept.restore()
-    _run(model, dims)
+    first = _run(model, dims)
     after = kept.snapshot()
-    candidates = [k for k in changed(kept.start, after) if tensors_in(after[k])]
+    kept.restore()
+    if not _same(_run(model, dims), first):
+        raise _error(
+            model, "it keeps something in an object of its own: keep tensors in attributes"
+        )
+    found = changed(kept.start, after)
+    candidates = [k for k in found if tensors_in(after[k])]
+    numbers = [k for k in found if k not in candidates]
     if not candidates:
         raise _error(model, "it keeps no tensor from one call to the next: leave lift_state out")
-    plain = _next(model, kept, after, candidates, dims)
-    moved = {
-        key: _next(model, kept, after | {key: _perturbed(after[key])}, candidates, dims)
+    for key in numbers:
+        values = (_moved(after[key], by) for by in _COUNTS)
+        if _is_read(model, kept, after, key, values, [*candidates, key], dims):
+            raise _error(
+                model,
+                f"{key} is a number that calls count, and is read: make it a tensor, or compute it "
+                "from the inputs",
+            )
+    states = [
+        key
         for key in candidates
-    }
+        if _is_read(model, kept, after, key, _perturbed(after[key]), candidates, dims)
+    ]
+    idle = {key: kept.start.get(key) for key in candidates if key not in states}
+    return states, idle | {key: after[key] for key in numbers}
 
-    def reaches(key: Key, target: Key | None) -> bool:
-        found = moved[key]
-        return found is None or plain is None or not _same(found[target], plain[target])
 
-    wanted: list[Key | None] = [None]  # the outputs
-    for target in wanted:
-        wanted += [k for k in candidates if k not in wanted and reaches(k, target)]
-    return [k for k in candidates if k in wanted], [k for k in candidates if k not in wanted]
+def _is_read(
+    model: Model,
+    kept: Kept,
+    after: Mapping[Key, Any],
+    key: Key,
+    values: Iterable[Any],
+    watched: Sequence[Key],
+    dims: Mapping[str, int],
+) -> bool:
+    """Whether an output, or what is kept, is another where an attribute has other values."""
+    tried = list(values)
+    for seed, scale in _PROBES:
+        plain = _next(model, kept, after, watched, dims, seed, scale)
+        for value in tried:
+            other = _next(model, kept, {**after, key: value}, watched, dims, seed, scale)
+            if plain is None or other is None:
+                return True
+            left = {k: v for k, v in other.items() if k != key or tensors_in(value)}
+            if any(not _same(left[k], plain[k]) for k in left):
+                return True
+    return False
 
 
 def _next(
@@ -204,26 +248,42 @@ def _next(
     state: Mapping[Key, Any],
     keys: Sequence[Key],
     dims: Mapping[str, int],
+    seed: int,
+    scale: float,
 ) -> dict[Key | None, list[Tensor]] | None:
     """The outputs, under None, and the attributes after a call in a state; None where it raises."""
     kept.restore(state)
     try:
-        outputs = _run(model, dims, seed=1)
+        outputs = _run(model, dims, seed, scale)
     except Exception:  # a state that was moved may be none that it can have
         return None
     after = kept.snapshot()
     return {None: outputs} | {k: tensors_in(after[k]) for k in keys}
 
 
-def _perturbed(value: Any) -> Any:
-    def other(leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor):
-            return leaf
-        if leaf.dtype == torch.bool:
-            return ~leaf
-        return leaf + (0.25 if leaf.is_floating_point() else 1)
+def _perturbed(value: Any) -> Iterator[Any]:
+    """A state with other numbers in its tensors: a little more, much more, of the other sign, 0."""
+    changes: tuple[Callable[[Tensor], Tensor], ...] = (
+        lambda t: t + (0.25 if t.is_floating_point() else 1),
+        lambda t: t * 100 + (100.0 if t.is_floating_point() else 100),
+        lambda t: -t - 1,
+        torch.zeros_like,
+    )
+    for change in changes:
 
-    return _pytree.tree_map(other, value)
+        def other(leaf: Any, change: Callable[[Tensor], Tensor] = change) -> Any:
+            if not isinstance(leaf, Tensor):
+                return leaf
+            return ~leaf if leaf.dtype == torch.bool else change(leaf)
+
+        yield _pytree.tree_map(other, value)
+
+
+def _moved(value: Any, by: int) -> Any:
+    """Numbers in something nested, each so much more."""
+    return _pytree.tree_map(
+        lambda v: v + by if isinstance(v, int | float) and not isinstance(v, bool) else v, value
+    )
 
 
 def _slots(
@@ -322,7 +382,9 @@ def _initial(
     own = [v for slot in slots for v in _first_values(kept.start.get(slot.key), slot, sizes)]
     for initial in (own, [None] * len(own)):
         kept.restore()
-        states = _zeros([spec for slot in slots for spec in slot.specs], dims)
+        states = _zeros(
+            [spec for slot in slots for spec in slot.specs], dims, device_of(model.module)
+        )
         found = _Forward(model, slots, initial, idle)(*_inputs(model, dims, 0), *states)
         if _same(list(found[: len(expected)]), expected):
             return list(initial)
@@ -355,14 +417,14 @@ def _first_values(
 
 
 def _compare(model: Model, result: Model, kept: Kept, dims: Mapping[str, int]) -> None:
-    """Streams two chunks through the module that keeps its state, and through the one it is fed.
+    """Streams chunks through the module that keeps its state, and through the one it is fed.
 
     Raises:
         RnnbenchError: they differ.
     """
-    states = _zeros(result.inputs[len(model.inputs) :], dims)
+    states = _zeros(result.inputs[len(model.inputs) :], dims, device_of(model.module))
     kept.restore()
-    expected = [_run(model, dims, seed) for seed in (0, 1)]
+    expected = [_run(model, dims, seed) for seed in range(_CHUNKS)]
     kept.restore()
     for seed, outputs in enumerate(expected):
         found = list(result.module(*_inputs(model, dims, seed), *states))
@@ -370,13 +432,15 @@ def _compare(model: Model, result: Model, kept: Kept, dims: Mapping[str, int]) -
         if not _same(found[: len(outputs)], outputs):
             raise _error(
                 model,
-                "it keeps something that is no tensor, and another call does something else then: "
-                "a number that is counted has to be a tensor, or to be computed from the inputs",
+                f"call {seed + 1} of a stream gives something else, since the module keeps more "
+                "than tensors in its attributes: keep all in them",
             )
 
 
-def _zeros(specs: Sequence[TensorSpec], dims: Mapping[str, int]) -> list[Tensor]:
-    return [torch.zeros(s.resolve(dims), dtype=getattr(torch, s.dtype)) for s in specs]
+def _zeros(specs: Sequence[TensorSpec], dims: Mapping[str, int], device: str) -> list[Tensor]:
+    return [
+        torch.zeros(s.resolve(dims), dtype=getattr(torch, s.dtype), device=device) for s in specs
+    ]
 
 
 def _same(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:

@@ -1,6 +1,8 @@
 """State that a module keeps becomes inputs and outputs: fed back, they give what it gives."""
 
 import json
+from collections import deque
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -51,7 +53,8 @@ def test_what_is_lifted_and_under_which_names():
         "hidden_0": (2, "batch", 4),
         "hidden_1": (2, "batch", 4),
     }
-    assert found(stateful.LeakyNeurons) == {"mem": ("batch", 4)}
+    # What each call adds to is a state, whoever reads it.
+    assert found(stateful.LeakyNeurons) == {"mem": ("batch", 4), "count": (4,)}
     assert found(stateful.StreamingFilters) == {
         "states_0": (1, "batch", 4),
         "states_1": (1, "batch", 4),
@@ -127,6 +130,24 @@ class Counts(_Cell):
         return y * self.calls
 
 
+class CountsToEight(_Cell):
+    def forward(self, x):
+        self.calls += 1
+        y, self.h = self.rnn(x, self.h)
+        return y if self.calls <= 8 else y * 0.5
+
+
+class KeepsInAnObject(_Cell):
+    def __init__(self):
+        super().__init__()
+        self.memory = SimpleNamespace(h=None)
+
+    def forward(self, x):
+        before = 0.0 if self.memory.h is None else self.memory.h
+        self.h = self.memory.h = x.mean() + before
+        return self.rnn(x)[0] + before
+
+
 class Grows(_Cell):
     def forward(self, x):
         self.h = x if self.h is None else torch.cat([self.h, x], 1)
@@ -169,7 +190,9 @@ class KeepsNone(_Cell):
 @pytest.mark.parametrize(
     ("cls", "text"),
     [
-        (Counts, "a number that is counted has to be a tensor"),
+        (Counts, "self.calls is a number that calls count, and is read: make it a tensor"),
+        (CountsToEight, "self.calls is a number that calls count, and is read"),
+        (KeepsInAnObject, "it keeps something in an object of its own"),
         (
             MidStream,
             "the first call does not begin with zeros in self.mem: give them a first",
@@ -197,20 +220,60 @@ def test_a_scripted_module_is_refused():
         lifted(Model(scripted, (XB,), ("y", "h"), lift_state=True))
 
 
-class OnlyCounts(_Cell):
-    """A buffer that each call changes, and no output depends on."""
-
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("steps", torch.zeros(()))
+class OnlyLooksAt(_Cell):
+    """Each call sets what no call reads."""
 
     def forward(self, x):
-        self.steps += x.size(1)
-        return self.rnn(x)[0]
+        y, self.h = self.rnn(x)
+        return y
 
 
-def test_what_no_output_depends_on_is_left_out(tmp_path):
-    model = Model(OnlyCounts(), (XB,), ("y",), lift_state=True)
+def test_what_is_only_looked_at_is_left_out(tmp_path):
+    model = Model(OnlyLooksAt(), (XB,), ("y",), lift_state=True)
     bundle = rnnbench.export(model, formats=("onnx",), out=tmp_path)
     assert bundle.states == {}
     assert rnnbench.check(bundle).ok
+
+
+class Hangover(_Cell):
+    """Whole numbers, which ordinary inputs set anew, and which only silence reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("left", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x):
+        loud = x.abs().amax() > 0.5
+        self.left = torch.where(loud, torch.full_like(self.left, 3), (self.left - 1).clamp(min=0))
+        return x * (self.left > 0)
+
+
+class Started(_Cell):
+    """A flag says that the state is there; a queue has the last two of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.started, self.queue = False, deque(maxlen=2)
+
+    def forward(self, x):
+        if not self.started:
+            self.started, self.h = True, x.new_zeros(1, x.size(0), 4)
+            self.queue.extend([self.h, self.h])
+        y, self.h = self.rnn(x, self.queue[0])
+        self.queue.append(self.h)
+        return y
+
+
+@pytest.mark.parametrize("cls", [Hangover, Started])
+def test_states_that_are_seldom_read(cls):
+    module = cls().eval()
+    model = lifted(Model(module, (XB,), ("y",), lift_state=True))
+    states = [
+        torch.zeros(spec.resolve({"batch": 2}), dtype=getattr(torch, spec.dtype))
+        for spec in model.inputs[1:]
+    ]
+    assert states
+    for scale in (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0):
+        x = scale * torch.randn(2, 3, 3)
+        y, *states = model.module(x, *states)
+        torch.testing.assert_close(y, module(x))
