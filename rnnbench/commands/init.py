@@ -2,23 +2,77 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from rnnbench.commands._console import note
+from rnnbench.core.errors import RnnbenchError
+
+_QUIET = 3.0  # seconds without a word on progress
+_BETWEEN = 5.0
 
 
 @click.command(short_help="Draft the declaration of a module.")
 @click.argument("file", metavar="FILE.py")
 @click.option("--from", "source", required=True, metavar="package.module:Class", help="The model.")
+@click.option(
+    "--arg",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of the constructor, as Python writes it: hidden_size=64; repeat.",
+)
+@click.option("--weights", metavar="FILE.pt", help="A checkpoint: loaded, and sizes taken of it.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.py.")
-def command(file: str, source: str, force: bool) -> None:
-    """Write FILE.py, a first draft of a declaration, from the class of a module."""
+def command(
+    file: str, source: str, given: tuple[str, ...], weights: str | None, force: bool
+) -> None:
+    """Write FILE.py, a first draft of a declaration, from the class of a module.
+
+    The module is run to find out what it takes, and which sizes are the batch and time. Arguments
+    of its constructor that have no default and are not given are chosen, and marked # CHOSEN.
+    """
     from rnnbench.models.declaration.draft import draft, write
 
-    drafted = draft(source, Path(file).parent)
+    drafted = draft(
+        source,
+        Path(file).parent,
+        arguments=_literals(given),
+        weights=weights,
+        on_run=_progress(source),
+    )
     path = write(drafted, file, force=force)
     for line in drafted.notes:
         note(line)
     click.echo(f"{path}: look it over, then: rnnbench export {path}")
+
+
+def _literals(given: Sequence[str]) -> dict[str, Any]:
+    """`hidden_size=64` by name; what is no Python literal is a str."""
+    found: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise RnnbenchError(f"--arg {text!r}: give NAME=VALUE, such as hidden_size=64")
+        try:
+            found[name.strip()] = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError):
+            found[name.strip()] = value
+    return found
+
+
+def _progress(source: str) -> Callable[[int, float], None]:
+    """Says now and then how far it is, where it takes its time."""
+    said = _QUIET - _BETWEEN
+
+    def tell(runs: int, seconds: float) -> None:
+        nonlocal said
+        if seconds >= said + _BETWEEN:
+            said = seconds
+            note(f"{source}  {runs} trial runs, {seconds:.0f} s")
+
+    return tell

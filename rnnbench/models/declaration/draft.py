@@ -1,25 +1,26 @@
-"""`rnnbench init`: the first draft of a declaration, from a module's signature."""
+"""`rnnbench init`: the first draft of a declaration, from a class, its weights, and trial runs."""
 
 from __future__ import annotations
 
-import inspect
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import TensorSpec
-from rnnbench.models.declaration.ragged_dims import TIME
 from rnnbench.models.sources import import_module, importing_from
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from rnnbench.models.declaration.checkpoint import Checkpoint
+    from rnnbench.models.declaration.construct import Built
     from rnnbench.models.declaration.infer import Guess
 
-_WIDTH = 88
+_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -37,36 +38,80 @@ class Draft:
     complete: bool
 
 
-def draft(spec: str, folder: Path | None = None) -> Draft:
+def draft(
+    spec: str,
+    folder: Path | None = None,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    weights: str | Path | None = None,
+    on_run: Callable[[int, float], None] = lambda runs, seconds: None,
+) -> Draft:
     """Drafts the declaration of `package.module:Class`.
 
     Args:
         spec: where the class is.
         folder: where the file will be; its neighbours can be imported.
+        arguments: of the constructor, by name.
+        weights: a checkpoint: the draft loads it, and its shapes say other arguments.
+        on_run: called before each trial run, with their number and the seconds since the start.
 
     Raises:
-        RnnbenchError: there is no such class, or it is no `torch.nn.Module`.
+        RnnbenchError: there is no such class, or it is no `torch.nn.Module`; the constructor has no
+            such argument; the checkpoint cannot be read.
     """
     import torch
 
-    from rnnbench.models.declaration.infer import guess, require_forward
+    from rnnbench.models.declaration.text import file_of
 
-    with importing_from(folder or Path(), Path()):
+    folder = folder or Path()
+    with importing_from(folder, Path()), torch.random.fork_rng(devices=[]):
         cls = _find_class(spec)
-        require_forward(cls, spec)
-        blanks = _required(cls)
-        module: nn.Module | None = None
-        why = ""
-        if not blanks:
-            with torch.random.fork_rng(devices=[]):
-                try:
-                    module = cls()
-                except Exception as error:  # somebody's constructor may raise anything
-                    why = f"{cls.__name__}() raises {type(error).__name__}: {one_line(error)}"
-        found = guess(cls, module)
-    notes = tuple(_notes(cls, blanks, why, found))
-    text = _text(spec, cls, blanks, why, found, _is_local(cls, folder or Path()))
-    return Draft(text, notes, found.ran)
+        _require_forward(cls, spec)
+        built, found, checkpoint = _tried(cls, arguments or {}, weights, on_run)
+        text = file_of(spec, built, found, checkpoint, folder, _is_local(cls, folder))
+    return Draft(text, tuple(_notes(cls, built, found, checkpoint)), found.ran)
+
+
+def _tried(
+    cls: type[nn.Module],
+    given: Mapping[str, Any],
+    weights: str | Path | None,
+    on_run: Callable[[int, float], None],
+) -> tuple[Built, Guess, Checkpoint | None]:
+    """An object and a call of it that runs; the last that were tried where there is none."""
+    from rnnbench.models.declaration.checkpoint import build_for, read
+    from rnnbench.models.declaration.construct import builds
+    from rnnbench.models.declaration.infer import Guess, guess
+
+    start, count = time.monotonic(), 0
+
+    def counted() -> None:
+        nonlocal count
+        count += 1
+        on_run(count, time.monotonic() - start)
+
+    checkpoint: Checkpoint | None = None
+    if weights is not None:
+        built, checkpoint = build_for(
+            cls, given, read(weights), lambda: time.monotonic() - start > _SECONDS / 2
+        )
+        ways: Iterator[Built] = iter([built])
+        if built.module is not None and checkpoint.strict:
+            built.module.load_state_dict(checkpoint.weights())
+    else:
+        ways = builds(cls, given)
+    tried: list[tuple[Built, Guess]] = []
+    for n, way in enumerate(ways):
+        if way.module is None:
+            found = Guess((TensorSpec("x", ("batch", "time", "features")),))
+        else:
+            found = guess(way.module, start + _SECONDS * (1 if n else 2 / 3), counted)
+        tried.append((way, found))
+        if found.ran:
+            return way, found, checkpoint
+    built, found = next(((b, f) for b, f in tried if b.module is not None), tried[0])
+    blank = {name: "unknown" for name, origin in built.origin.items() if origin == "chosen"}
+    return replace(built, origin={**built.origin, **blank}), found, checkpoint
 
 
 def write(drafted: Draft, path: str | Path, *, force: bool = False) -> Path:
@@ -107,119 +152,48 @@ def _find_class(spec: str) -> type[nn.Module]:
     )
 
 
-def _required(cls: type[nn.Module]) -> tuple[str, ...]:
-    """The constructor's arguments without default."""
-    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return tuple(p.name for p in parameters if p.default is p.empty and p.kind in named)
+def _require_forward(cls: type[nn.Module], where: str) -> None:
+    """Raises where a class has no `forward` with an argument."""
+    import inspect
+
+    from torch import nn
+
+    own = getattr(cls, "forward", None)
+    if own is None or own is nn.Module.forward:
+        raise RnnbenchError(f"{where} has no forward method: give the class of the whole network")
+    parameters = list(inspect.signature(own).parameters.values())[1:]
+    if not [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]:
+        raise RnnbenchError(
+            f"{where}.forward takes no tensor by its place: wrap it in a module that does"
+        )
 
 
-def _notes(cls: type[nn.Module], blanks: tuple[str, ...], why: str, found: Guess) -> Iterator[str]:
+def _notes(
+    cls: type[nn.Module], built: Built, found: Guess, checkpoint: Checkpoint | None
+) -> Iterator[str]:
+    blanks = [name for name, origin in built.origin.items() if origin == "unknown"]
+    chosen = [
+        f"{name}={built.arguments[name].text}"
+        for name, origin in built.origin.items()
+        if origin == "chosen"
+    ]
     if blanks:
-        yield f"fill in {', '.join(blanks)}: the constructor has no defaults for them"
-    if why:
-        yield f"fill in the constructor's arguments: {why}"
+        yield f"fill in {', '.join(blanks)}: the constructor has no defaults for them (--arg)"
+    if built.why:
+        yield f"fill in the constructor's arguments: {built.why}"
+    if chosen:
+        yield f"chosen, as the constructor has no defaults: {', '.join(chosen)} (--arg gives others)"
+    if checkpoint is not None and not checkpoint.strict:
+        yield f"the shapes of {checkpoint.file} differ from the module's: give its arguments (--arg)"
     if found.why:
         yield f"correct the inputs: {cls.__name__} did not run with them ({found.why})"
     elif not found.ran:
         yield "check the inputs' sizes and name the outputs: the module could not be run"
-    if len(lengths := _lengths(found)) > 1:
-        yield f"it ran with unequal {' and '.join(lengths)}: give them one name where they agree"
+    yield from found.doubts
     if found.left_out:
         yield f"these arguments of forward keep their defaults: {', '.join(found.left_out)}"
-
-
-def _text(
-    spec: str, cls: type[nn.Module], blanks: tuple[str, ...], why: str, found: Guess, local: bool
-) -> str:
-    where, name = spec.rsplit(":", 1)
-    imports = [f"from {where} import {name}", "from rnnbench import Model, TensorSpec"]
-    between = "\n\n" if local else "\n"
-    head = between.join(reversed(imports) if local else sorted(imports))
-    doubtful = "" if found.ran else "  # FILL IN: the module was not run; name each of its tensors"
-    body = [
-        *_construction(name, blanks, why),
-        "    return Model(",
-        "        module=module,",
-        *_inputs(found),
-        f"        outputs={_tuple(found.outputs)},{doubtful}",
-    ]
-    if found.states:
-        pairs = ", ".join(f'"{k}": "{v}"' for k, v in found.states.items())
-        body.append(f"        states={{{pairs}}},")
-    return "\n".join(
-        [
-            f'"""The declaration of {name}, drafted by rnnbench: look every line over.',
-            "",
-            "A size that is a str is dynamic, an int is fixed.",
-            '"""',
-            "",
-            head,
-            "",
-            "",
-            "def build() -> Model:",
-            f'    """{name}, its inputs and its outputs."""',
-            *body,
-            "    )",
-            "",
-        ]
-    )
-
-
-def _construction(name: str, blanks: tuple[str, ...], why: str) -> list[str]:
-    weights = "    # Load your weights here: module.load_state_dict(...)"
-    if blanks:
-        given = [f"        {b}=...,  # FILL IN: it has no default" for b in blanks]
-        return [f"    module = {name}(", *given, "    )", weights]
-    doubt = ["    # FILL IN the arguments: the constructor fails without."] if why else []
-    return [*doubt, f"    module = {name}()", weights]
-
-
-def _inputs(found: Guess) -> list[str]:
-    doubt = [] if found.ran else ["            # FILL IN: sizes and dtypes were not tried out."]
-    if len(lengths := _lengths(found)) > 1:
-        doubt = [f"            # Give {' and '.join(lengths)} one name where they always agree."]
-    specs = [_spec(spec) for spec in found.inputs]
-    one = f"        inputs=({specs[0]},),"
-    if len(specs) == 1 and not doubt and len(one) <= _WIDTH:
-        return [one]
-    return [
-        "        inputs=(",
-        *doubt,
-        *(line for text in specs for line in _wrapped(text)),
-        "        ),",
-    ]
-
-
-def _lengths(found: Guess) -> list[str]:
-    """The dimensions along which sequences have lengths of their own."""
-    dims = dict.fromkeys(d for spec in found.inputs for d in spec.shape if isinstance(d, str))
-    return [d for d in dims if d == TIME or d.endswith(f"_{TIME}")]
-
-
-def _wrapped(text: str) -> list[str]:
-    """A spec as an element of a tuple, split as `ruff format` splits it."""
-    line = f"            {text},"
-    if len(line) <= _WIDTH:
-        return [line]
-    inner = text.removeprefix("TensorSpec(").removesuffix(")")
-    return ["            TensorSpec(", f"                {inner}", "            ),"]
-
-
-def _spec(spec: TensorSpec) -> str:
-    arguments = [f'"{spec.name}"', _tuple(spec.shape)]
-    if spec.dtype != "float32":
-        arguments.append(f'dtype="{spec.dtype}"')
-    if spec.role != "data":
-        arguments.append(f'role="{spec.role}"')
-    if spec.high is not None:
-        arguments.append(f"high={spec.high}")
-    return f"TensorSpec({', '.join(arguments)})"
-
-
-def _tuple(values: tuple[Any, ...]) -> str:
-    inner = ", ".join(f'"{v}"' if isinstance(v, str) else str(v) for v in values)
-    return f"({inner},)" if len(values) == 1 else f"({inner})"
+    if found.lift_state:
+        yield "the module keeps a state between calls: the draft has lift_state=True"
 
 
 def _is_local(cls: type[nn.Module], folder: Path) -> bool:

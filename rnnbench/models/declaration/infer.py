@@ -1,29 +1,40 @@
-"""What a module's inputs and outputs may be: from its signature and layers, tried out by a run."""
+"""What a module's inputs and outputs are: a call that runs, and what its axes are, found by runs."""
 
 from __future__ import annotations
 
-import inspect
-import itertools
-import re
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import nn
 
 from rnnbench.core.errors import RnnbenchError, one_line
-from rnnbench.core.model import Model, Role, TensorSpec
-from rnnbench.models.declaration.ragged_dims import untie
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
-_LENGTHS = re.compile(r"(.*_)?(len|lens|length|lengths|seq_?lens?)", re.IGNORECASE)
-_STATE = re.compile(
-    r"(.*_)?([hc]_?[0nx]?|hidden|cell|state|states|memory_state|hiddens)(_in|_prev)?", re.IGNORECASE
+from rnnbench.core.model import Model, TensorSpec
+from rnnbench.core.threads import torch_threads
+from rnnbench.models.calls import undisturbed
+from rnnbench.models.declaration.caller import Caller, Part, parts_of
+from rnnbench.models.declaration.calling import Values, ports_in
+from rnnbench.models.declaration.feeding import next_states, with_states
+from rnnbench.models.declaration.ports import (
+    DEFAULT,
+    Argument,
+    Port,
+    arguments_of,
+    mapped,
+    sizes_for,
 )
-_IDS = re.compile(r"(.*_)?(ids?|idx|tokens?|indices|words|chars|symbols|text)", re.IGNORECASE)
-_BATCH_FIRST = re.compile(r"unbind\(1\)|unbind\(dim=1\)|size\(1\)|shape\[1\]|\[:, *\w+(\]|, )")
-_TRIES = 200
+from rnnbench.models.declaration.search import Found, Search
+from rnnbench.models.example.axes import Axis
+from rnnbench.models.example.call import ExampleCall, identifier, take_call, unique
+from rnnbench.models.example.declare import declare
+from rnnbench.models.example.draws import Draws, draws_of
+from rnnbench.models.example.ties import batch_and_time, influences, tie
+from rnnbench.models.kept import Kept, changed, tensors_in
+from rnnbench.models.lifting import lifted
+
+_MORE = 80  # runs after the first that runs, for one that has both a batch and time
 
 
 @dataclass(frozen=True)
@@ -31,12 +42,17 @@ class Guess:
     """A declaration, and how sure one can be of it.
 
     Attributes:
-        inputs: one for each argument of `forward` that is taken.
+        inputs: one for each tensor that is given.
         outputs: their names.
         states: input -> output.
         ran: whether the module ran with these inputs.
         left_out: arguments of `forward` that keep their defaults.
         why: why it did not run.
+        caller: how the module is called, where the declaration alone does not say it.
+        returns: which parts of what the module returns are outputs, where it returns more.
+        falling: whether numbers of steps have to be in falling order.
+        lift_state: whether the module keeps a state.
+        doubts: what its author has to look at, a line each.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -45,224 +61,260 @@ class Guess:
     ran: bool = False
     left_out: tuple[str, ...] = ()
     why: str = ""
+    caller: Caller | None = None
+    returns: tuple[str, ...] = ()
+    falling: bool = False
+    lift_state: bool = False
+    doubts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Argument:
-    name: str
-    role: Role
-    ids: bool
-    optional: bool
-
-
-def guess(cls: type[nn.Module], module: nn.Module | None) -> Guess:
-    """Guesses the declaration of a module.
+def guess(module: nn.Module, deadline: float, on_run: Callable[[], None] = lambda: None) -> Guess:
+    """Searches a call that runs, and declares it.
 
     Args:
-        cls: its class.
-        module: an object of it, to look at the layers of and to run; None where it is not to be
-            had: then the inputs have no sizes but their names.
+        module: an object of the class, which stays as it was.
+        deadline: until when, of `time.monotonic()`.
+        on_run: called before each run.
     """
-    arguments, left_out = _arguments(cls)
-    if module is None:
-        specs = tuple(_specs(a, None, batch_first=_batch_first(cls, None))[0] for a in arguments)
-        return Guess(specs, left_out=left_out)
-    while True:
-        found = _try(cls, module, arguments)
-        if found.ran or not arguments[-1].optional or len(arguments) == 1:
-            return replace(found, left_out=left_out)
-        left_out = (arguments[-1].name, *left_out)  # an LSTM's tuple of states, say
-        arguments = arguments[:-1]
+    sizes = sizes_for(module)
+    arguments = arguments_of(module, sizes)
+    search = Search(module, arguments, sizes, deadline, on_run)
+    best: tuple[int, Guess] | None = None
+    last = 0
+    with torch_threads(1):
+        for found in search.calls():
+            try:
+                known, declared = _declared(module, arguments, found)
+            except RnnbenchError:  # it runs at no other sizes: no recurrent network's inputs
+                continue
+            if best is None or known > best[0]:
+                best, last = (known, declared), search.runs
+            if known == 2 or search.runs > last + _MORE or time.monotonic() > deadline:
+                break
+    if best is None:
+        return unknown(module, arguments, search.why)
+    return best[1]
 
 
-def _arguments(cls: type[nn.Module]) -> tuple[list[_Argument], tuple[str, ...]]:
-    """The arguments of `forward` that are tensors, up to the first that keeps its default."""
-    parameters = list(inspect.signature(cls.forward).parameters.values())[1:]
-    taken: list[_Argument] = []
-    for i, p in enumerate(parameters):
-        by_place = p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        optional = p.default is not p.empty
-        role: Role = "data"
-        if _LENGTHS.fullmatch(p.name):
-            role = "lengths"
-        elif _STATE.fullmatch(p.name):
-            role = "state"
-        unknown = p.default is not None or role == "data"
-        if not by_place or (optional and unknown):
-            return taken, tuple(rest.name for rest in parameters[i:])
-        taken.append(_Argument(p.name, role, bool(_IDS.fullmatch(p.name)), optional))
-    return taken, ()
+def unknown(module: nn.Module, arguments: Sequence[Argument], why: str) -> Guess:
+    """What is left where no call was found: the likeliest."""
+    values = tuple(a.candidates[0] for a in arguments)
+    names = {port.name: port for port in ports_in(values)}
+    specs = tuple(_as_it_looks(name, port) for name, port in names.items())
+    return Guess(specs or (TensorSpec("x", ("batch", "time", "features")),), why=why)
 
 
-def _try(cls: type[nn.Module], module: nn.Module, arguments: Sequence[_Argument]) -> Guess:
-    """The first combination of candidates that the module runs with; else the first of all."""
-    batch_first = _batch_first(cls, module)
-    candidates = [_specs(a, module, batch_first=batch_first) for a in arguments]
-    why = ""
-    for specs in itertools.islice(itertools.product(*candidates), _TRIES):
-        try:
-            returned = _run(module, specs)
-        except Exception as error:  # a user's module may raise anything
-            why = why or one_line(error)
+def _as_it_looks(name: str, port: Port) -> TensorSpec:
+    dims: tuple[int | str, ...] = ("batch", "time", "features", "more", "last")
+    high = port.high if port.dtype.startswith("int") and port.role == "data" else None
+    return TensorSpec(
+        identifier(name), dims[: len(port.shape)], port.dtype, port.role, high=high
+    )
+
+
+def _declared(
+    module: nn.Module, arguments: Sequence[Argument], found: Found
+) -> tuple[int, Guess]:
+    """The declaration of a call, and whether it has a batch and time: 2 for both.
+
+    Raises:
+        RnnbenchError: the module runs with these sizes alone.
+    """
+    found = with_states(module, arguments, found)
+    values = _named(found.values)
+    caller = Caller(module, arguments, values)
+    call = take_call(caller, caller.example(), {})
+    kept = _kept_axes(call, module)
+    outputs = [f"output_{i}" for i in range(sum(call.kept))]
+    declared = declare(call, kept, call.names, outputs).model
+    specs = _specs(declared, ports_in(values))
+    dims = {d for spec in specs for d in spec.dims}
+    if not dims:
+        raise RnnbenchError(f"{type(module).__name__} runs at no other sizes")
+    draws = Draws(call, (), {})
+    sizes = {d: n for d, n in _example_sizes(specs, call).items()}
+    back = next_states(draws.give, specs, sizes)
+    parts = list(parts_of(found.returned))
+    names, states = _outputs([p for p in parts if p is not None], specs, back)
+    odd = None in parts or any(p is not None and not p.plain for p in parts)
+    falling = declared.sample is not None and any(s.role == "lengths" for s in specs)
+    doubts = _doubts(specs, falling=falling, drawn=declared.sample is not None)
+    left_out = tuple(
+        a.name for a, v in zip(arguments, values, strict=True) if isinstance(v, str) and v == DEFAULT
+    )
+    wrapped = odd or not caller.binds(specs)
+    result = Guess(
+        specs, names, states,
+        ran=True,
+        left_out=left_out,
+        caller=caller if wrapped else None,
+        returns=tuple(p.path for p in parts if p is not None) if odd else (),
+        falling=falling,
+        doubts=doubts,
+    )  # fmt: skip
+    known = sum(d in dims for d in ("batch", "time"))
+    return known, _with_lifted_state(result, module)
+
+
+def _named(values: Values) -> Values:
+    """The ports with names that are Python's, no two alike."""
+    taken: set[str] = set()
+
+    def named(leaf: Any) -> Any:
+        return replace(leaf, name=unique(identifier(leaf.name), taken)) if isinstance(
+            leaf, Port
+        ) else leaf  # fmt: skip
+
+    return tuple(mapped(value, named) for value in values)
+
+
+def _kept_axes(call: ExampleCall, module: nn.Module) -> list[Axis]:
+    """The axes that are dynamic: those that can be, of a float input the batch and one other.
+
+    What else could be of another size, as the height of an image, is no sequence.
+    """
+    sizes = sizes_for(module)
+    axes = [
+        Axis((number, axis), size, f"{number}#{axis}", optional=True)
+        for number, tensor in enumerate(call.tensors)
+        for axis, size in enumerate(tensor.shape)
+        if size > 1 and (size in sizes.free or size not in sizes.layers)
+    ]
+    if not axes:
+        raise RnnbenchError(f"{type(module).__name__} runs with sizes of its own alone")
+    draws = draws_of(call, axes)
+    groups = tie(draws)
+    axes = [axis for axis in axes if any(axis.dim in group for group in groups)]
+    batch, _ = batch_and_time(draws, groups)
+    changes = influences(draws, groups)
+    dropped: set[int] = set()
+    for number, tensor in enumerate(call.tensors):
+        if not tensor.is_floating_point():
             continue
-        if returned is not None:
-            outputs, states = _outputs(returned, specs)
-            specs = untie(specs, lambda tried, dims: _shapes(module, tried, dims))
-            return Guess(specs, outputs, states, ran=True)
-    return Guess(tuple(c[0] for c in candidates), why=why)
+        here = [
+            i for i, group in enumerate(groups)
+            if i != batch and any(a.place[0] == number and a.dim in group for a in axes)
+        ]  # fmt: skip
+        if len(here) > 1:
+            _, kept = batch_and_time(draws, [groups[i] for i in here])
+            rank = {"steps": 0, "all": 1}
+            best = min(here, key=lambda i: (rank.get(changes[i] or "", 2), i != kept))
+            dropped |= {i for i in here if i != best}
+    gone = {dim for i in dropped for dim in groups[i]}
+    return [axis for axis in axes if axis.dim not in gone]
 
 
-def _run(module: nn.Module, specs: tuple[TensorSpec, ...]) -> Any:
-    """What it returns at two sizes of batch and time; None where that is no tensor."""
-    import torch
-
-    returned = None
-    for dims in ({"batch": 2, "time": 9}, {"batch": 3, "time": 12}):
-        returned = _call(module, specs, dims)
-    leaves = _leaves(returned)
-    return returned if leaves and all(isinstance(v, torch.Tensor) for v in leaves) else None
-
-
-def _call(module: nn.Module, specs: tuple[TensorSpec, ...], dims: Mapping[str, int]) -> Any:
-    """What it returns at some sizes, 16 where none is given."""
-    import torch
-
-    from rnnbench.core.model import sample_inputs
-    from rnnbench.models.calls import undisturbed
-
-    model = Model(module, specs, ("_",), name="draft")
-    arrays = sample_inputs(model, {d: dims.get(d, 16) for d in model.dims}, 0)
-    with undisturbed(module), torch.no_grad():
-        return module(*(torch.from_numpy(arrays[s.name]) for s in specs))
+def _specs(declared: Model, ports: Sequence[Port]) -> tuple[TensorSpec, ...]:
+    """The inputs with the role of states; other lengths named after the input that has them."""
+    others: dict[str, str] = {declared.batch_dim: "batch", declared.time_dim: "time"}
+    for spec in declared.inputs:
+        for dim in spec.dims:
+            others.setdefault(dim, f"{spec.name}_time" if spec.role == "data" else dim)
+    taken: set[str] = set()
+    names = {dim: unique(name, taken) for dim, name in others.items()}
+    found = []
+    for spec, port in zip(declared.inputs, ports, strict=True):
+        shape = tuple(names.get(d, d) if isinstance(d, str) else d for d in spec.shape)
+        role = port.role if port.role in ("state", "lengths") else spec.role
+        high = None if role == "lengths" else spec.high
+        found.append(replace(spec, shape=shape, role=role, high=high))
+    return tuple(found)
 
 
-def _shapes(
-    module: nn.Module, specs: tuple[TensorSpec, ...], dims: Mapping[str, int]
-) -> list[tuple[int, ...]]:
-    return [tuple(leaf.shape) for leaf in _leaves(_call(module, specs, dims))]
+def _example_sizes(specs: Sequence[TensorSpec], call: ExampleCall) -> dict[str, int]:
+    return {
+        dim: size
+        for spec, tensor in zip(specs, call.tensors, strict=True)
+        for dim, size in zip(spec.shape, tensor.shape, strict=True)
+        if isinstance(dim, str)
+    }
 
 
-def _leaves(returned: Any) -> list[Any]:
-    from torch.utils import _pytree
-
-    return [leaf for leaf in _pytree.tree_leaves(returned) if leaf is not None]
-
-
-def _outputs(returned: Any, specs: Sequence[TensorSpec]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Names of the outputs; one that has the shape of a state is what the state becomes."""
-    leaves = _leaves(returned)
+def _outputs(
+    parts: Sequence[Part], specs: Sequence[TensorSpec], back: Mapping[str, int]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Names of the outputs: keys and fields; `hn` for what the state `h0` becomes; `y`, `y2`."""
     taken = {spec.name for spec in specs}
-    if isinstance(returned, dict) and len(returned) == len(leaves):
-        keys = tuple(map(str, returned))
-        if all(k.isidentifier() and k not in taken for k in keys):
-            return keys, {}
-    waiting = [s for s in specs if s.role == "state"]
+    becomes = {number: state for state, number in back.items()}
+    given = [part.name for part in parts]
+    keyed = len(set(given)) == len(given) and all(k.isidentifier() for k in given)
+    keyed = keyed and not taken & set(given)
     names: list[str] = []
     states: dict[str, str] = {}
-    for i, leaf in enumerate(leaves):
-        left = len(leaves) - i
-        if waiting and left <= len(waiting) and _fits(leaf, waiting[0]):
-            state = waiting.pop(0).name
-            name = re.sub(r"_?0$|(?<=^[hc])x$", "", state) + "n"
-            states[state] = name = _fresh(name, taken)
+    for i, part in enumerate(parts):
+        if keyed:
+            name = part.name
+        elif i in becomes:
+            state = becomes[i]
+            stem = state[:-1].rstrip("_") if state in ("h0", "c0", "h_0", "c_0", "hx", "cx") else state
+            name = unique(f"{stem}n" if len(stem) < 2 else f"{stem}_next", taken)
         else:
-            name = _fresh("y" if not names else f"y{len(names) + 1}", taken)
+            name = unique("y" if not names else f"y{len(names) + 1}", taken)
+        if i in becomes:
+            states[becomes[i]] = name
         names.append(name)
         taken.add(name)
     return tuple(names), states
 
 
-def _fits(leaf: torch.Tensor, spec: TensorSpec) -> bool:
-    return len(leaf.shape) == len(spec.shape) and all(
-        isinstance(declared, str) or declared == size
-        for size, declared in zip(leaf.shape, spec.shape, strict=True)
-    )
+def _doubts(specs: Sequence[TensorSpec], *, falling: bool, drawn: bool) -> tuple[str, ...]:
+    dims = list(dict.fromkeys(d for spec in specs for d in spec.dims))
+    found = []
+    if "batch" not in dims:
+        found.append("no batch was found that keeps its rows apart: the module is declared without")
+    if "time" not in dims:
+        found.append("no time dimension was found: it is declared as a model of one step")
+    lengths = [d for d in dims if d == "time" or d.endswith("_time")]
+    if len(lengths) > 1:
+        said = " and ".join(lengths)
+        found.append(f"it ran with unequal {said}: give them one name where they agree")
+    if drawn and not falling:
+        found.append("it fails with random inputs: write a function sample (docs/own-model.md)")
+    return tuple(found)
 
 
-def _fresh(name: str, taken: set[str]) -> str:
-    return name if name not in taken else _fresh(f"{name}_out", taken)
-
-
-def _batch_first(cls: type[nn.Module], module: nn.Module | None) -> bool:
-    """As the first recurrent layer says, else as the code looks."""
-    if module is not None:
-        for part in module.modules():
-            if isinstance(getattr(part, "batch_first", None), bool):
-                return bool(part.batch_first)
+def _with_lifted_state(found: Guess, module: nn.Module) -> Guess:
+    """With `lift_state` where the module keeps a state that can be lifted."""
+    target = module if found.caller is None else found.caller
+    with undisturbed(module):
+        kept = Kept(target)
+        model = model_of(found, module)
+        try:
+            with torch.no_grad():
+                target_call(model)
+            after = kept.snapshot()
+        except Exception:  # a user's module may raise anything
+            return found
+        finally:
+            kept.restore()
+    if not any(tensors_in(after[key]) for key in changed(kept.start, after)):
+        return found
     try:
-        source = inspect.getsource(cls.forward)
-    except (OSError, TypeError):
-        return False
-    return bool(_BATCH_FIRST.search(source)) or "batch_first=True" in source
+        result = lifted(replace(model, lift_state=True))
+    except RnnbenchError as error:
+        return replace(found, doubts=(*found.doubts, f"it keeps a state: {one_line(error)}"))
+    if len(result.inputs) == len(found.inputs):
+        return found  # what is only kept to be looked at
+    return replace(found, lift_state=True)
 
 
-def _specs(argument: _Argument, module: nn.Module | None, *, batch_first: bool) -> list[TensorSpec]:
-    """What an argument may be, the likeliest first; without a module its features are unknown."""
-    name, rows = argument.name, ("batch", "time") if batch_first else ("time", "batch")
-    if argument.role == "lengths":
-        return [TensorSpec(name, ("batch",), dtype="int64", role="lengths")]
-    parts = [] if module is None else list(module.modules())
-    dtype = _dtype(module)
-    if argument.role == "state":
-        shapes = dict.fromkeys(s for part in parts for s in _state_shapes(part, name))
-        shapes = shapes or {(1, "batch", "hidden"): None}
-        return [TensorSpec(name, s, dtype, "state") for s in shapes]
-    floats = dict.fromkeys(s for part in parts for s in _data_shapes(part, rows))
-    floats[(*rows, "features")] = None
-    data = [TensorSpec(name, shape, dtype) for shape in floats]
-    highs = dict.fromkeys(h for part in parts if (h := getattr(part, "num_embeddings", None)))
-    ids = [TensorSpec(name, rows, "int64", high=high) for high in highs]
-    if argument.ids:
-        return [*(ids or [TensorSpec(name, rows, "int64", high=2)]), *data]
-    return [*data, *ids]
+def target_call(model: Model) -> Any:
+    """One call with what is declared, at small sizes."""
+    from rnnbench.core.model import sample_inputs
+    from rnnbench.models.calls import invoke
+
+    sizes = {d: 3 if d == model.batch_dim else 23 for d in model.dims}
+    arrays = sample_inputs(model, sizes, 0)
+    tensors = [torch.from_numpy(arrays[s.name]) for s in model.inputs]
+    return invoke(model.module, model.inputs, model.outputs, tensors)
 
 
-def _state_shapes(part: nn.Module, name: str) -> Iterator[tuple[int | str, ...]]:
-    """The states of one layer; an LSTM with projections has an h of its own size."""
-    from torch import nn
-
-    if isinstance(part, nn.RNNBase):
-        directions = 2 if part.bidirectional else 1
-        size = part.hidden_size if name.startswith("c") else part.proj_size or part.hidden_size
-        yield (part.num_layers * directions, "batch", size)
-    elif isinstance(part, nn.RNNCellBase):
-        yield ("batch", part.hidden_size)
-        yield (1, "batch", part.hidden_size)
-
-
-def _data_shapes(part: nn.Module, rows: tuple[str, str]) -> Iterator[tuple[int | str, ...]]:
-    """What one layer takes."""
-    from torch import nn
-
-    if isinstance(part, nn.RNNBase | nn.RNNCellBase):
-        yield (*rows, part.input_size)
-    elif isinstance(part, nn.Linear):
-        yield (*rows, part.in_features)
-    elif isinstance(part, nn.LayerNorm) and len(part.normalized_shape) == 1:
-        yield (*rows, part.normalized_shape[0])
-    elif isinstance(part, nn.Conv1d):
-        yield ("batch", part.in_channels, "time")
-        yield ("batch", "time", part.in_channels)
-    elif isinstance(part, nn.Conv2d):
-        for height in (80, 64, 40, 32, 28, 16):
-            yield ("batch", part.in_channels, height, "time")
-            yield ("batch", part.in_channels, "time", height)
-
-
-def _dtype(module: nn.Module | None) -> str:
-    parameter = None if module is None else next(module.parameters(), None)
-    name = "float32" if parameter is None else str(parameter.dtype).removeprefix("torch.")
-    return name if name in ("float16", "float32", "float64") else "float32"
-
-
-def require_forward(cls: type[nn.Module], where: str) -> None:
-    """Raises where a class has no `forward` with an argument."""
-    from torch import nn
-
-    own = getattr(cls, "forward", None)
-    if own is None or own is nn.Module.forward:
-        raise RnnbenchError(f"{where} has no forward method: give the class of the whole network")
-    if not _arguments(cls)[0]:
-        raise RnnbenchError(
-            f"{where}.forward takes no tensor by its place: wrap it in a module that does"
-        )
+def model_of(found: Guess, module: nn.Module) -> Model:
+    """The declaration as the draft makes it."""
+    return Model(
+        module if found.caller is None else found.caller,
+        found.inputs,
+        found.outputs,
+        found.states,
+        name="draft",
+    )

@@ -5,19 +5,15 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-import numpy as np
-import torch
 
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.models.example.axes import Axis
 from rnnbench.models.example.draws import Draws
+from rnnbench.models.example.influence import Influence, influence
 
 Groups = list[list[str]]
 
 _MOST = 8  # dimensions of one size of which all subsets are tried: 256
-_DRAWS = 3  # of random numbers: by chance a row may change nothing
 _BATCH = re.compile(r"(.*_)?(batch(_?size)?|bs|bsz|b|n|rows)", re.IGNORECASE)
 _TIME = re.compile(
     r"(.*_)?(time|times|seq(uence)?(_?len(gth)?)?|len(gth)?|steps|frames|t|l)", re.IGNORECASE
@@ -66,8 +62,9 @@ def tie(draws: Draws) -> Groups:
 def batch_and_time(draws: Draws, groups: Groups) -> tuple[int | None, int | None]:
     """Which of the groups is the batch and which the time; None where there is none.
 
-    By their names; else the batch is a dimension whose first row changes nothing but the first row
-    of each output, and time the first other one.
+    By their names; else the batch is what numbers of steps are given for, or a dimension a row of
+    which changes nothing but that row of each output, and time is another of the first input that has one: there that along which a step
+    changes some steps of an output, else one that an output has too.
     """
     named = {axis.dim: axis.name for axis in draws.axes}
     numbers = range(len(groups))
@@ -80,12 +77,55 @@ def batch_and_time(draws: Draws, groups: Groups) -> tuple[int | None, int | None
     steps = set(draws.counted.values())
     if time is None:
         time = next((i for i in numbers if i != batch and steps & set(groups[i])), None)
+    if batch is not None and time is not None:
+        return batch, time
+    changes = influences(draws, groups)
     if batch is None:
-        others = [i for i in numbers if i != time]
-        batch = next((i for i in others if _rows_apart(draws, groups, i)), None)
+        counted = {axis.dim for axis in draws.axes if axis.place[0] in draws.counted}
+        ways = [[bool(counted & set(group)) for group in groups]]
+        ways += [[change == what for change in changes] for what in ("rows", "none")]
+        batch = next((i for way in ways for i in numbers if i != time and way[i]), None)
     if time is None:
-        time = next((i for i in numbers if i != batch), None)
+        time = _time(draws, groups, changes, batch)
     return batch, time
+
+
+def influences(draws: Draws, groups: Groups) -> list[Influence | None]:
+    """What an index along each of the groups changes in the outputs."""
+    first = {axis.dim: axis for axis in reversed(draws.axes)}
+    found: list[Influence | None] = []
+    for group in groups:
+        tried = (influence(draws, sizes, group) for sizes in _sizes(first, groups))
+        found.append(next((change for change in tried if change is not None), None))
+    return found
+
+
+def _time(
+    draws: Draws, groups: Groups, changes: Sequence[Influence | None], batch: int | None
+) -> int | None:
+    """The dimension of the first input that has another than the batch; the likeliest of several."""
+    data = [axis for axis in draws.axes if axis.place[0] not in draws.counted]
+    inputs = [
+        min((axis.place[0] for axis in data if axis.dim in group), default=len(draws.call.names))
+        for group in groups
+    ]
+    others = [i for i in range(len(groups)) if i != batch]
+    here = [i for i in others if inputs[i] == min(inputs[k] for k in others)]
+    if len(here) < 2:
+        return next(iter(here), None)
+    rank = {"steps": 0, "all": 1}
+    return min(here, key=lambda i: (rank.get(changes[i] or "", 2), not _followed(draws, groups, i)))
+
+
+def _followed(draws: Draws, groups: Groups, number: int) -> bool:
+    """Whether an output becomes longer where a dimension does."""
+    first = {axis.dim: axis for axis in reversed(draws.axes)}
+    for sizes in _sizes(first, groups):
+        longer = sizes | {dim: 2 * sizes[dim] for dim in groups[number]}
+        before, after = draws.run(sizes), draws.run(longer)
+        if before is not None and after is not None:
+            return [t.shape for t in before] != [t.shape for t in after]
+    return False
 
 
 def _by_size(first: Mapping[str, Axis], dims: Sequence[str]) -> Groups:
@@ -182,51 +222,4 @@ def _fixed(draws: Draws, first: Mapping[str, Axis], groups: Groups) -> RnnbenchE
         f"{type(call.own).__name__} does not run where {', '.join(said)} and all else is as in "
         f"the example ({draws.why_not(sizes)}): make every axis dynamic that has to have the same "
         "size, or leave these fixed"
-    )
-
-
-def _rows_apart(draws: Draws, groups: Groups, number: int) -> bool:
-    """Whether the first row along a dimension changes the first rows of the outputs alone."""
-    first = {axis.dim: axis for axis in reversed(draws.axes)}
-    for sizes in _sizes(first, groups):
-        found = [_row_apart(draws, sizes, groups[number], seed) for seed in range(_DRAWS)]
-        if None not in found:
-            return all(found)
-    return False
-
-
-def _row_apart(
-    draws: Draws, sizes: Mapping[str, int], group: Sequence[str], seed: int
-) -> bool | None:
-    """That for one draw; None where the module does not run."""
-    arrays = draws.draw(sizes, np.random.default_rng(seed))
-    before, after = draws.give(arrays), draws.give(_changed(draws, arrays, group))
-    if before is None or after is None:
-        return None
-    pairs = zip(before, after, strict=True)
-    return all(_first_row_alone(a, b, sizes[group[0]]) for a, b in pairs)
-
-
-def _changed(draws: Draws, arrays: Sequence[Any], group: Sequence[str]) -> list[Any]:
-    """The arrays with other numbers in the first row along a dimension."""
-    rng = np.random.default_rng(1)
-    changed = [array.copy() for array in arrays]
-    for axis in draws.axes:
-        array = changed[axis.place[0]]
-        if axis.dim in group and array.dtype.kind == "f":
-            row = array.take([0], axis.place[1])
-            at = tuple(slice(1) if i == axis.place[1] else slice(None) for i in range(array.ndim))
-            array[at] = row + rng.standard_normal(row.shape)
-    return changed
-
-
-def _first_row_alone(before: torch.Tensor, after: torch.Tensor, size: int) -> bool:
-    if before.shape != after.shape:
-        return False
-    if torch.equal(before, after):
-        return True
-    return any(
-        torch.equal(before.narrow(axis, 1, size - 1), after.narrow(axis, 1, size - 1))
-        for axis in range(before.ndim)
-        if before.shape[axis] == size and size > 1
     )

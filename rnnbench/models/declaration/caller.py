@@ -1,0 +1,116 @@
+"""A module that takes the tensors of a call one by one, and gives tensors one by one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from rnnbench.models.binding import bind
+from rnnbench.models.declaration.calling import Values, placed, ports_in
+from rnnbench.models.declaration.ports import Argument, Port, mapped
+from rnnbench.models.declaration.values import quoted
+
+
+@dataclass(frozen=True)
+class Part:
+    """A tensor in what a module returns.
+
+    Attributes:
+        path: the Python text after the variable that holds it: `[1][0]`, `.logits`.
+        tensor: it.
+        name: the key or field that it has.
+        plain: whether it is there as a tensor, in tuples, lists, dicts and dataclasses.
+    """
+
+    path: str
+    tensor: torch.Tensor
+    name: str = ""
+    plain: bool = True
+
+
+def parts_of(returned: Any, path: str = "", name: str = "") -> Iterator[Part | None]:
+    """The tensors in what was returned, those of distributions too; None for what is none."""
+    if isinstance(returned, torch.Tensor):
+        yield Part(path, returned, name)
+    elif isinstance(returned, torch.distributions.Distribution):
+        given = ("logits",) if hasattr(returned, "logits") else ("mean", "stddev")
+        for what in given:
+            yield Part(f"{path}.{what}", getattr(returned, what), what, plain=False)
+    elif isinstance(returned, dict):
+        for key, value in returned.items():
+            yield from parts_of(value, f"{path}[{quoted(key)}]", str(key))
+    elif hasattr(returned, "__dataclass_fields__"):
+        for key in returned.__dataclass_fields__:
+            yield from parts_of(getattr(returned, key), f"{path}.{key}", key)
+    elif isinstance(returned, list | tuple):
+        fields = getattr(returned, "_fields", ())
+        for i, value in enumerate(returned):
+            yield from parts_of(value, f"{path}[{i}]", fields[i] if fields else "")
+    elif returned is not None:
+        yield None
+
+
+class Caller(nn.Module):
+    """Calls a module with tensors in the places of the ports."""
+
+    def __init__(self, net: nn.Module, arguments: Sequence[Argument], values: Values) -> None:
+        super().__init__()
+        self.net = net
+        self.arguments = arguments
+        self.values = values
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        parameters = [inspect.Parameter(port.name, kind) for port in ports_in(values)]
+
+        def forward(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            torch.manual_seed(0)
+            args, kwargs = self.given(tensors)
+            return tuple(p.tensor for p in parts_of(self.net(*args, **kwargs)) if p is not None)
+
+        forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        self.forward = forward
+
+    def given(self, tensors: Sequence[Any], *, lists: bool = True) -> tuple[Any, dict[str, Any]]:
+        """The arguments with tensors, or anything else, in the places of the ports."""
+        rest = iter(tensors)
+
+        def filled(leaf: Any) -> Any:
+            if not isinstance(leaf, Port):
+                return leaf
+            tensor = next(rest)
+            return tensor.tolist() if leaf.as_list and lists else tensor
+
+        return placed(self.arguments, [mapped(value, filled) for value in self.values])
+
+    def example(self) -> tuple[torch.Tensor, ...]:
+        """A tensor for each port."""
+        generator = np.random.default_rng(0)
+        return tuple(port.tensor(generator) for port in ports_in(self.values))
+
+    def binds(self, specs: Sequence[Any]) -> bool:
+        """Whether a declaration alone says how the module is called."""
+        if any(port.as_list for port in ports_in(self.values)):
+            return False
+        tensors = self.example()
+        try:
+            found = bind(self.net, specs, tensors)
+        except Exception:  # a signature may be anything
+            return False
+        return _same(found, self.given(tensors))
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor):
+        return a is b
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return bool(a == b)

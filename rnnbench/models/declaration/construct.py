@@ -1,0 +1,187 @@
+"""An object of a class: its constructor called with what was given, chosen and found in weights."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import nn
+
+from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.models.declaration.values import Chosen, candidates, literal, named_values
+
+_TRIES = 60
+_SIZES = 6  # all sizes alike, where the likeliest do not go together
+_MISSING = re.compile(r"(?P<what>'\w+'|types\.SimpleNamespace|\w+) object has no attribute '(?P<name>\w+)'")
+_NOT_A_LIST = re.compile(r"not iterable|not subscriptable|has no len|unpack|must be an iterable")
+
+
+@dataclass(frozen=True)
+class Built:
+    """An object, and how it was made.
+
+    Attributes:
+        module: it; None where the constructor raises whatever was tried.
+        arguments: name -> the value that was given.
+        origin: name -> `given`, `chosen`, `weights` or `unknown`.
+        why: what the constructor raised.
+    """
+
+    module: nn.Module | None
+    arguments: Mapping[str, Chosen] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)
+    why: str = ""
+
+
+def parameters_of(cls: type[nn.Module]) -> list[inspect.Parameter]:
+    """What the constructor takes by name."""
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p for p in list(inspect.signature(cls.__init__).parameters.values())[1:]
+            if p.kind in kinds]  # fmt: skip
+
+
+def builds(cls: type[nn.Module], given: Mapping[str, Any]) -> Iterator[Built]:
+    """Objects of a class: with the likeliest arguments, then with others that go together.
+
+    Raises:
+        RnnbenchError: an argument was given that the constructor does not have.
+    """
+    parameters = parameters_of(cls)
+    names = [p.name for p in parameters]
+    takes_all = any(
+        p.kind is p.VAR_KEYWORD for p in inspect.signature(cls.__init__).parameters.values()
+    )
+    for name in given:
+        if name not in names and not takes_all:
+            raise RnnbenchError(
+                f"--arg {name}: {cls.__name__} takes {', '.join(names) or 'no arguments'}"
+            )
+    blanks = [p for p in parameters if p.default is p.empty and p.name not in given]
+    own = {name: literal(value) for name, value in given.items()}
+    origin = dict.fromkeys(given, "given") | {p.name: "chosen" for p in blanks}
+    if not blanks:
+        module, error = _made(cls, own)
+        yield Built(module, own, origin, _why(cls, error))
+        return
+    ways = {p.name: list(itertools.islice(candidates(p, cls), 12)) for p in blanks}
+    first = _mended(cls, own, ways, origin)
+    yield first
+    alike = {name: [_alike(way[0]), *way] for name, way in ways.items()}
+    if any(way[0].text != ways[name][0].text for name, way in alike.items()):
+        yield _mended(cls, own, alike, origin)
+
+
+def _alike(chosen: Chosen) -> Chosen:
+    """A size as all others; numbers that are no sizes stay."""
+    sizes = type(chosen.value) is int and chosen.value in (5, 8)
+    return literal(16) if sizes else chosen
+
+
+def _mended(
+    cls: type[nn.Module],
+    own: Mapping[str, Chosen],
+    ways: Mapping[str, Sequence[Chosen]],
+    origin: Mapping[str, str],
+) -> Built:
+    """With the first value for each argument, and what errors say put right."""
+    chosen = {name: way[0] if way else literal(16) for name, way in ways.items()}
+    first = dict(chosen)
+    waiting = [chosen]
+    seen: set[str] = set()
+    why = ""
+    for _ in range(_TRIES):
+        while waiting and _key(waiting[0]) in seen:
+            waiting.pop(0)
+        if not waiting:
+            break
+        chosen = waiting.pop(0)
+        seen.add(_key(chosen))
+        module, error = _made(cls, dict(own) | chosen)
+        if error is None:
+            return Built(module, _in_order(cls, dict(own) | chosen), origin)
+        why = why or _why(cls, error)
+        said = list(_said(chosen, error))
+        others = [
+            chosen | {name: other}
+            for rank in range(1, 12)
+            for name, way in ways.items()
+            for other in way[rank : rank + 1]
+        ]
+        waiting = [*said, *waiting, *others] if said else [*waiting, *others]
+    return Built(None, _in_order(cls, dict(own) | first), origin, why)
+
+
+def _key(chosen: Mapping[str, Chosen]) -> str:
+    return repr([(name, c.text) for name, c in chosen.items()])
+
+
+def _in_order(cls: type[nn.Module], given: Mapping[str, Chosen]) -> dict[str, Chosen]:
+    names = [p.name for p in parameters_of(cls)]
+    return dict(sorted(given.items(), key=lambda kv: names.index(kv[0]) if kv[0] in names else 99))
+
+
+def _said(chosen: Mapping[str, Chosen], error: BaseException) -> Iterator[dict[str, Chosen]]:
+    """Other values, as an error asks for them."""
+    text = str(error)
+    if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
+        for name, old in chosen.items():
+            if isinstance(old.value, dict):
+                yield {**chosen, name: literal({**old.value, error.args[0]: _value(error.args[0])})}
+    found = _MISSING.search(text)
+    if isinstance(error, AttributeError) and found:
+        for name, old in chosen.items():
+            if isinstance(old.value, SimpleNamespace):
+                more = {**vars(old.value), found["name"]: _value(found["name"])}
+                yield {**chosen, name: literal(SimpleNamespace(**more))}
+            elif type(old.value).__name__ == found["what"].strip("'"):
+                yield {**chosen, name: literal(
+                    SimpleNamespace(**{found["name"]: _value(found["name"])}))}  # fmt: skip
+    if _NOT_A_LIST.search(text):
+        for name, old in chosen.items():
+            if type(old.value) is int:
+                yield {**chosen, name: literal([old.value, old.value])}
+
+
+def _value(name: str) -> Any:
+    """The likeliest value of this name, 16 where the name says nothing."""
+    found = named_values(name)
+    value = found[0] if found else 16
+    return SimpleNamespace() if value == "<namespace>" else value
+
+
+def _made(
+    cls: type[nn.Module], given: Mapping[str, Chosen]
+) -> tuple[nn.Module | None, BaseException | None]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return cls(**{name: chosen.value for name, chosen in given.items()}), None
+    except Exception as error:  # somebody's constructor may raise anything
+        return None, error
+
+
+def _why(cls: type[nn.Module], error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    return f"{cls.__name__}() raises {type(error).__name__}: {one_line(error)}"
+
+
+def shapes_of(cls: type[nn.Module], given: Mapping[str, Chosen]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the state dict of an object; empty where the constructor raises."""
+    try:
+        with torch.device("meta"):
+            module, _ = _made(cls, given)
+    except Exception:  # not every constructor can do without numbers
+        module = None
+    if module is None:
+        module, _ = _made(cls, given)
+    if module is None:
+        return {}
+    return {k: tuple(v.shape) for k, v in module.state_dict().items() if hasattr(v, "shape")}

@@ -1,0 +1,236 @@
+"""What an error says of the sizes, dtypes and nesting of the arguments: changes to be tried.
+
+"mat1 and mat2 shapes cannot be multiplied (69x23 and 40x8)"   ->   the axis of 23 is 40
+"not enough values to unpack (expected 4, got 3)"              ->   a tensor of 3 axes has 4
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from rnnbench.models.declaration.calling import Values, ports_in
+from rnnbench.models.declaration.ports import Argument, Port, Sizes, mapped, ports_named, walk
+
+Edit = tuple[float, Values]
+
+# `got` is what an argument has, `want` what a layer needs.
+_MISMATCHES = [
+    re.compile(text)
+    for text in (
+        r"\(\d+x(?P<got>\d+) and (?P<want>\d+)x\d+\)",
+        r"[Ee]xpected:? (?P<want>\d+),? (?:but )?got:? (?P<got>\d+)",
+        r"got:? (?P<got>\d+),? (?:but )?expected:? (?P<want>\d+)",
+        r"to have (?P<want>\d+) channels, but got (?P<got>\d+) channels",
+        r"should contain (?P<got>\d+) elements not (?P<want>\d+)",
+        r"shape \[\*, (?P<want>\d+)\].*size\[.*?(?P<got>\d+)\]",
+        r"num_features \((?P<want>\d+)\), but got: (?P<got>\d+)",
+        r"dimension of (?P<want>\d+), but got (?P<got>\d+)",
+        r"parameter numbers = (?P<want>\d+) and channel size = (?P<got>\d+)",
+        r"shape of \[(?P<want>\d+)\] and input of shape \[\d+, (?P<got>\d+)",
+        r"tensor a \((?P<got>\d+)\) must match the size of tensor b \((?P<want>\d+)\)",
+        r"tensor a \((?P<want>\d+)\) must match the size of tensor b \((?P<got>\d+)\)",
+        r"Expected size (?P<want>\d+) but got size (?P<got>\d+)",
+        r"Expected size (?P<got>\d+) but got size (?P<want>\d+)",
+        r"to be: \[\d+, (?P<want>\d+)\] but got: \[\d+, (?P<got>\d+)\]",
+        r"batch size (?P<want>\d+) doesn't match hidden\d? batch size (?P<got>\d+)",
+        r"but got (?P<got>\d+) \(batch_size=(?P<want>\d+)\)",
+        r"has size (?P<got>\d+) for operand \d+ .* previously seen size (?P<want>\d+)",
+        r"equal:? (?P<got>\d+) (?:vs|and|!=) (?P<want>\d+)",
+        r"sum exactly to (?P<got>\d+) .*split_sizes=\[(?P<sum>[\d, ]+)\]",
+    )
+]
+_WHOLE_SHAPE = re.compile(
+    r"[Ee]xpected hidden(?:\[(?P<which>\d)\])? size \((?P<want>[\d, ]+)\), got \[(?P<got>[\d, ]+)\]"
+)
+_RANK = re.compile(
+    r"(?:expected|Expected) (?P<want>\d)(?:, got (?P<got>\d))?\)|got (?P<had>\d)-?D|"
+    r"input of size: \[(?P<shape>[\d, ]+)\]|values to unpack"
+)
+_RANKS = re.compile(r"dim|unpack|\d-?D\b|too many indices|permute|index \d+ is out of", re.I)
+_DTYPES = re.compile(r"dtype|scalar type|Long|Input type|index tensor|integer|bool", re.IGNORECASE)
+_SHORT = re.compile(
+    r"kernel|too small|greater than|padding|empty|output size|invalid for input of size|divisib|"
+    r"out of range|maximum size|must be at least|negative|n_fft|window|short|multiple|unfold",
+    re.IGNORECASE,
+)
+_VALUES = re.compile(r"out of range|[Cc]lass values|out of bounds|device-side|negative")
+_LARGER = (4, 21, 70, 700)  # times the size; multiples of 480 and of 512 beside
+_NICE = (40, 80, 64, 128, 256, 32, 16, 48, 96, 257, 129, 161, 201, 513, 28, 24, 20, 12, 8)
+
+
+def edits(
+    arguments: Sequence[Argument], values: Values, error: BaseException, module: nn.Module, s: Sizes
+) -> Iterator[Edit]:
+    """Other arguments, each with what it costs: the more, the less the error speaks for it."""
+    text = " ".join(str(error).split())
+    yield from _shapes_said(values, text)
+    yield from _sizes_said(values, text, s)
+    yield from _keys_said(values, error, text, module, s)
+    if _DTYPES.search(text):
+        yield from ((1.0, v) for v in _other_dtypes(values, module))
+    if _VALUES.search(text):
+        yield from ((1.0, v) for v in _smaller_numbers(values, module))
+    if _RANKS.search(text):
+        yield from _other_ranks(values, text, s)
+    if _SHORT.search(text):
+        yield from _larger(values, s)
+
+
+def _shapes_said(values: Values, text: str) -> Iterator[Edit]:
+    """A state's whole shape."""
+    found = _WHOLE_SHAPE.search(text)
+    if not found:
+        return
+    got, want = (tuple(map(int, found[k].split(", "))) for k in ("got", "want"))
+    states = [p for p in ports_in(values) if p.shape == got and p.role != "lengths"]
+    for port in states[int(found["which"] or 0) :] or states:
+        yield 0.3, _with(values, port, replace(port, shape=want))
+        both = replace(port, shape=want)
+        yield 0.4, _all_alike(values, port, both.shape)
+
+
+def _sizes_said(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
+    pairs: list[tuple[float, int, int]] = []
+    for pattern in _MISMATCHES:
+        for found in pattern.finditer(text):
+            named = found.groupdict()
+            want = sum(map(int, named["sum"].split(","))) if named.get("sum") else 0
+            pairs.append((0.5, int(found["got"]), want or int(found["want"])))
+    numbers = [int(n) for n in re.findall(r"\d+", text)]
+    pairs += [(2.0, a, b) for a, b in itertools.permutations(dict.fromkeys(numbers), 2)]
+    seen = set()
+    for cost, got, want in pairs[:60]:
+        if (got, want) in seen or not 0 < want < 100_000:
+            continue
+        seen.add((got, want))
+        for port in ports_in(values):
+            for axis, size in reversed(list(enumerate(port.shape))):
+                if size == got and got != want:
+                    yield cost + (0.5 if got == s.batch else 0), _sized(values, port, axis, want)
+                elif cost < 1 and size in s.free[1:] and got != size:
+                    yield from _through_layers(values, port, axis, got, want)
+
+
+def _through_layers(
+    values: Values, port: Port, axis: int, got: int, want: int
+) -> Iterator[Edit]:
+    """A size from which layers make `want`, as they made `got` of what it is: channels times bins.
+
+    Strides round it: sizes near to the ratio are tried, those first that people have.
+    """
+    size = port.shape[axis]
+    exact = size * want / got
+    near = range(max(int(exact * 0.7), 1), int(exact * 1.4) + 2)
+    nice = [n for n in _NICE if n in near]
+    others = [n for n in sorted(near, key=lambda n: abs(n - exact)) if n not in nice]
+    if got % size == 0 and exact == int(exact):
+        yield 0.6, _sized(values, port, axis, int(exact))
+    for i, n in enumerate([*nice, *others][:14]):
+        yield 1.0 + 0.1 * i, _sized(values, port, axis, n)
+
+
+def _keys_said(
+    values: Values, error: BaseException, text: str, module: nn.Module, s: Sizes
+) -> Iterator[Edit]:
+    """An argument that is indexed by a str is a dict, and what is not in it is put into it."""
+    if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
+        key = error.args[0]
+        for i, value in enumerate(values):
+            if isinstance(value, dict) and key not in value:
+                for n, port in enumerate(itertools.islice(ports_named(key, module, s), 6)):
+                    yield 0.2 + n, (*values[:i], {**value, key: port}, *values[i + 1 :])
+    if "got str" in text or "data type 'str'" in text or "'str'" in text:
+        for i, value in enumerate(values):
+            if isinstance(value, Port):
+                yield 0.5, (*values[:i], {}, *values[i + 1 :])
+
+
+def _other_dtypes(values: Values, module: nn.Module) -> Iterator[Values]:
+    highs = [p.num_embeddings for p in module.modules() if isinstance(p, nn.Embedding)]
+    for port in ports_in(values):
+        if port.role == "data":
+            kinds = ["int64", "bool"] if port.dtype.startswith("float") else ["float32", "bool"]
+            for kind in kinds:
+                high = min(highs, default=2) if kind == "int64" else 2
+                yield _with(values, port, replace(port, dtype=kind, high=high))
+        elif port.role == "lengths":
+            yield _with(values, port, replace(port, as_list=not port.as_list))
+
+
+def _smaller_numbers(values: Values, module: nn.Module) -> Iterator[Values]:
+    highs = {p.num_embeddings for p in module.modules() if isinstance(p, nn.Embedding)} | {2, 1}
+    for port in ports_in(values):
+        if port.dtype.startswith("int") and port.role == "data":
+            for high in sorted((n for n in highs if n < port.high), reverse=True):
+                yield _with(values, port, replace(port, high=high))
+
+
+def _other_ranks(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
+    """An axis more or less."""
+    ranks = [int(n) for n in re.findall(r"(?<![\d.])([1-6])-?D?\b", text)]
+    for port in ports_in(values):
+        if port.role == "lengths":
+            continue
+        shape = port.shape
+        likely = 0.5 if len(shape) in ranks else 1.5
+        spare = next(n for n in (*s.free, s.last) if n not in shape or n == s.last)
+        if len(shape) < 5:
+            more = [(*shape, spare), (*shape[:1], 1, *shape[1:]), (1, *shape), (*shape, 1)]
+            yield from ((likely + 0.2 * i, _shaped(values, port, m)) for i, m in enumerate(more))
+        if len(shape) > 1:
+            yield likely + 0.1, _shaped(values, port, shape[:-1])
+            if len(shape) > 2:
+                yield likely + 0.3, _shaped(values, port, (shape[0], *shape[2:]))
+
+
+def _larger(values: Values, s: Sizes) -> Iterator[Edit]:
+    """Longer sequences: those that are as long as each other together."""
+    sizes = {n for p in ports_in(values) for n in p.shape if n in s.free[1:]}
+    for size in sorted(sizes, key=s.free.index):
+        for i, larger in enumerate([*(size * k for k in _LARGER), 480, 512, 4800, 16000]):
+            yield 1.0 + 0.2 * i, grown(values, size, larger)
+
+
+def grown(values: Values, size: int, larger: int) -> Values:
+    """All axes of one size, and lengths along them, with another."""
+
+    def change(leaf: Any) -> Any:
+        if not isinstance(leaf, Port):
+            return leaf
+        high = larger if leaf.role == "lengths" and leaf.high == size else leaf.high
+        shape = tuple(larger if n == size else n for n in leaf.shape)
+        return replace(leaf, shape=shape, high=high)
+
+    return tuple(mapped(value, change) for value in values)
+
+
+def _sized(values: Values, port: Port, axis: int, size: int) -> Values:
+    shape = tuple(size if i == axis else n for i, n in enumerate(port.shape))
+    return _shaped(values, port, shape)
+
+
+def _shaped(values: Values, port: Port, shape: tuple[int, ...]) -> Values:
+    return _with(values, port, replace(port, shape=shape))
+
+
+def _all_alike(values: Values, port: Port, shape: tuple[int, ...]) -> Values:
+    def change(leaf: Any) -> Any:
+        alike = isinstance(leaf, Port) and leaf.role == port.role and leaf.shape == port.shape
+        return replace(leaf, shape=shape) if alike else leaf
+
+    return tuple(mapped(value, change) for value in values)
+
+
+def _with(values: Values, before: Port, after: Port) -> Values:
+    return tuple(mapped(value, lambda v: after if v is before else v) for value in values)
+
+
+def nothing_given(values: Values) -> bool:
+    """Whether there is no tensor in a call."""
+    return not any(isinstance(leaf, Port) for value in values for _, leaf in walk(value))

@@ -1,0 +1,320 @@
+"""What an argument of `forward` may be: tensors, nested as it takes them, by its name and default.
+
+forward(x, lengths, state=None)   ->   x: a float sequence, else ids, else rows of samples ...
+                                       lengths: whole numbers, one for each row; or a list of them
+                                       state: None, else what the layers keep, (h, c) for an LSTM
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils import _pytree
+
+from rnnbench.core.model import Role
+
+_LENGTHS = re.compile(r"(.*_)?(i?lens?|x_?lens?|lengths?|seq_?lens?|n_?frames)", re.IGNORECASE)
+_STATE = re.compile(
+    r"(.*_)?([hc]_?[0nxt]?|hc|hidden|cell|state|states|memory_state|hiddens|carry|mems?|memory|"
+    r"rnn_hxs|rnn_states?|hidden_states?|cell_states?)(_in|_prev|_0|0)?",
+    re.IGNORECASE,
+)
+_IDS = re.compile(
+    r"(.*_)?(ids?|idx|tokens?|indices|words|chars|symbols|text|sentences?|src|trg|tgt|ys?(_in)?|"
+    r"captions?|labels?|targets?|sents?|docs?|prev_\w+|phonemes?|sequences?)",
+    re.IGNORECASE,
+)
+_SURELY_IDS = re.compile(
+    r"(.*_)?(ids?|idx|tokens?|indices|words|chars|text|sentences?|captions?)", re.IGNORECASE
+)
+_MASK = re.compile(r"(.*_)?(masks?|dones?|resets?|valid|is_?first|episode_starts?)", re.IGNORECASE)
+_WAVES = re.compile(r"(.*_)?(wavs?|waves?|waveforms?|audio|signals?|mix|mixture|samples)", re.I)
+_IMAGES = re.compile(r"(.*_)?(im|imgs?|images?|video|frames|clips?)", re.IGNORECASE)
+_VECTOR = re.compile(
+    r"(.*_)?(speakers?|spk|spkr?_emb\w*|cond(ition(ing)?)?|style|global_\w+|statics?|context|ctx|z|"
+    r"speaker_\w+|goal|action|obs|observation)",
+    re.IGNORECASE,
+)
+_DICT = re.compile(r"dict|mapping", re.IGNORECASE)
+_RATIO = re.compile(r".*teacher.*|.*sampling_(prob|rate|ratio)|tf_ratio", re.IGNORECASE)
+_PRIMES = (23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107)
+
+
+@dataclass(frozen=True)
+class Port:
+    """A tensor in a call.
+
+    Attributes:
+        name: of the input that it becomes.
+        shape: its sizes.
+        dtype: a numpy dtype's name.
+        role: as in `TensorSpec`; `mask` beside.
+        high: whole numbers are below it; of lengths the largest.
+        as_list: whether the module takes a list of numbers.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    role: Role = "data"
+    high: int = 2
+    as_list: bool = False
+
+    def tensor(self, generator: np.random.Generator) -> torch.Tensor:
+        """Random values; lengths fall from the largest, as most that take them demand."""
+        array: np.ndarray[Any, Any]
+        if self.role == "lengths":
+            array = np.linspace(self.high, max(self.high // 2, 1), self.shape[0]).astype("int64")
+            return torch.from_numpy(array)
+        if self.role == "state":
+            return torch.zeros(self.shape, dtype=getattr(torch, self.dtype))
+        if self.dtype == "bool":
+            array = generator.random(self.shape) < 0.5
+        elif self.dtype.startswith("int"):
+            array = generator.integers(0, self.high, self.shape)
+        else:
+            array = generator.standard_normal(self.shape)
+        return torch.from_numpy(np.asarray(array).astype(self.dtype))
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes that no layer of a module has, so that an error that names one says which axis it is.
+
+    Attributes:
+        batch: of the first axis.
+        time: of the second.
+        other: of the third.
+        last: of the fourth.
+        layers: numbers that the module's parameters and attributes have.
+    """
+
+    batch: int
+    time: int
+    other: int
+    last: int
+    layers: frozenset[int] = frozenset()
+
+    @property
+    def free(self) -> tuple[int, ...]:
+        """All of them."""
+        return (self.batch, self.time, self.other, self.last)
+
+
+def sizes_for(module: nn.Module) -> Sizes:
+    """Sizes that differ from all that a module is made of."""
+    layers = {n for p in (*module.parameters(), *module.buffers()) for n in p.shape}
+    for part in module.modules():
+        layers |= {v for v in vars(part).values() if type(v) is int}
+    small = [n for n in (3, 5, 7, 11) if n not in layers]
+    batch = small[0] if small else 3
+    left = [n for n in _PRIMES if n not in layers]
+    time, other, last = (left or list(_PRIMES))[:3] if len(left) > 2 else _PRIMES[:3]
+    return Sizes(batch, time, other, last, frozenset(layers))
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A parameter of `forward`, and what it may be.
+
+    Attributes:
+        name: of the parameter.
+        candidates: values, the likeliest first: ports, nested, and constants.
+        by_name: whether it has to be given by its name.
+        optional: whether it has a default.
+        state: whether it may be a state, by its name.
+    """
+
+    name: str
+    candidates: tuple[Any, ...] = field(repr=False)
+    by_name: bool = False
+    optional: bool = False
+    state: bool = False
+
+
+DEFAULT = "<the default>"
+"""Stands for an argument that is not given."""
+
+
+def arguments_of(module: nn.Module, sizes: Sizes) -> list[Argument]:
+    """The parameters of a module's `forward`, with what each may be."""
+    found = []
+    for p in inspect.signature(type(module).forward).parameters.values():
+        if p.name == "self" or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            continue
+        optional = p.default is not p.empty
+        found.append(
+            Argument(
+                p.name,
+                tuple(_candidates(p, module, sizes)),
+                by_name=p.kind is p.KEYWORD_ONLY,
+                optional=optional,
+                state=bool(_STATE.fullmatch(p.name)),
+            )
+        )
+    return found
+
+
+def _candidates(p: inspect.Parameter, module: nn.Module, sizes: Sizes) -> Iterator[Any]:
+    """What one parameter may be, the likeliest first."""
+    said = p.annotation if isinstance(p.annotation, str) else str(p.annotation)
+    if p.default is not p.empty:
+        yield 0.0 if _RATIO.fullmatch(p.name) and isinstance(p.default, float) else DEFAULT
+        if p.default is not None:
+            return
+    elif p.annotation in (bool, int, float, str) or said in ("bool", "int", "float", "str"):
+        kind = said.removeprefix("<class '").removesuffix("'>")
+        yield from {"bool": [False, True], "int": [8, 1, 0], "float": [0.0, 1.0]}.get(kind, [""])
+        return
+    if _RATIO.fullmatch(p.name):
+        yield 0.0
+    if _DICT.search(said):
+        yield {}
+    yield from ports_named(p.name, module, sizes)
+
+
+def ports_named(name: str, module: nn.Module, sizes: Sizes) -> Iterator[Any]:
+    """What a value of this name may be; the likeliest first."""
+    b, t, f, last = sizes.free
+    if _LENGTHS.fullmatch(name):
+        yield Port(name, (b,), "int64", "lengths", t)
+        yield Port(name, (b,), "int64", "lengths", t, as_list=True)
+        yield Port(name, (b,), "int64", "lengths", f)
+    if _STATE.fullmatch(name):
+        yield None
+        yield from _states(name, module, sizes)
+    if _MASK.fullmatch(name):
+        for shape in ((b, t), (b, 1, t), (b, t, 1), (b,), (b, 1), (b, t, t)):
+            yield Port(name, shape, "bool")
+        for shape in ((b, t), (b, t, 1), (b,), (b, 1)):
+            yield Port(name, shape)
+    high = min((p.num_embeddings for p in _embeddings(module)), default=2)
+    ids = [Port(name, s, "int64", high=high) for s in ((b, t), (b,), (b, 1), (b, t, f))]
+    shapes: list[tuple[int, ...]] = [(b, t, f), (b, t), (b, t, f, last), (b,), (b, 1, t)]
+    if _WAVES.fullmatch(name):
+        shapes = [(b, t), (b, 1, t), (b, t, f), (t,), (b, t, f, last)]
+    elif _IMAGES.fullmatch(name):
+        shapes = [(b, t, f, last), (b, t, f), (b, t, f, last, last)]
+    elif _VECTOR.fullmatch(name):
+        shapes = [(b, f), (b, t, f), (b, t), (b,)]
+    floats = [Port(name, shape, _float(module)) for shape in shapes]
+    if _embeddings(module) and _IDS.fullmatch(name) or _SURELY_IDS.fullmatch(name):
+        yield from ids
+        yield from floats
+    else:
+        yield from floats
+        yield from ids
+
+
+def _embeddings(module: nn.Module) -> list[Any]:
+    return [p for p in module.modules() if isinstance(p, nn.Embedding | nn.EmbeddingBag)]
+
+
+def _states(name: str, module: nn.Module, sizes: Sizes) -> Iterator[Any]:
+    """What the layers of a module keep, in the forms in which it is handed on."""
+    made = _made_by_module(name, module, sizes)
+    if made is not None:
+        yield made
+    for part in module.modules():
+        if isinstance(part, nn.RNNBase):
+            rows = part.num_layers * (2 if part.bidirectional else 1)
+            size = part.proj_size or part.hidden_size
+            h = (rows, sizes.batch, part.hidden_size if name.startswith("c") else size)
+            pair = _pair(name, h, (rows, sizes.batch, part.hidden_size))
+            one = _port(name, h)
+            yield from (pair, one) if isinstance(part, nn.LSTM) else (one, pair)
+            yield _port(name, (sizes.batch, part.hidden_size))
+        elif isinstance(part, nn.RNNCellBase):
+            one = _port(name, (sizes.batch, part.hidden_size))
+            pair = _pair(name, one.shape, one.shape)
+            yield from (pair, one) if isinstance(part, nn.LSTMCell) else (one, pair)
+            yield _port(name, (1, sizes.batch, part.hidden_size))
+    cells = [p for p in module.modules() if isinstance(p, nn.RNNCellBase)]
+    if len(cells) > 1:
+        shapes = [(sizes.batch, cell.hidden_size) for cell in cells]
+        yield [_port(f"{name}_{i}", shape) for i, shape in enumerate(shapes)]
+        yield [_pair(f"{name}_{i}", shape, shape) for i, shape in enumerate(shapes)]
+        yield _port(name, (len(cells), *shapes[0]))
+    for size in sorted({p.shape[-1] for p in module.parameters() if p.ndim}):
+        yield _port(name, (sizes.batch, size))
+        yield _pair(name, (sizes.batch, size), (sizes.batch, size))
+
+
+def _made_by_module(name: str, module: nn.Module, sizes: Sizes) -> Any:
+    """What the module's own `init_hidden(batch)` gives, if it has such a method."""
+    for method in ("init_hidden", "init_state", "initial_state", "get_initial_state", "init_states",
+                   "zero_state", "initial_hidden", "init_hidden_state"):  # fmt: skip
+        make = getattr(module, method, None)
+        if make is None:
+            continue
+        for given in ((sizes.batch,), (), (sizes.batch, torch.device("cpu"))):
+            try:
+                made = make(*given)
+            except Exception:  # a user's module may raise anything
+                continue
+            leaves, structure = _pytree.tree_flatten(made)
+            if leaves and all(isinstance(v, torch.Tensor) for v in leaves):
+                return as_ports(name, leaves, structure)
+    return None
+
+
+def as_ports(name: str, leaves: Sequence[torch.Tensor], structure: Any) -> Any:
+    """Ports like some tensors that are a state, nested as these are."""
+    ports = [
+        Port(label, tuple(v.shape), str(v.dtype).removeprefix("torch."), "state")
+        for label, v in zip(state_names(name, len(leaves)), leaves, strict=True)
+    ]
+    return _pytree.tree_unflatten(ports, structure)
+
+
+def state_names(name: str, count: int) -> list[str]:
+    """A name for each tensor of a state: `h0` and `c0` where there are two."""
+    if count == 1:
+        return [name]
+    if count == 2 and not name[-1].isdigit():
+        return ["h0", "c0"]
+    return [f"{name}_{i}" for i in range(count)]
+
+
+def _port(name: str, shape: tuple[int, ...]) -> Port:
+    return Port(name, shape, role="state")
+
+
+def _pair(name: str, h: tuple[int, ...], c: tuple[int, ...]) -> tuple[Port, Port]:
+    first, second = state_names(name, 2)
+    return _port(first, h), _port(second, c)
+
+
+def _float(module: nn.Module) -> str:
+    parameter = next(module.parameters(), None)
+    name = "float32" if parameter is None else str(parameter.dtype).removeprefix("torch.")
+    return name if name in ("float16", "float32", "float64") else "float32"
+
+
+def walk(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """The ports and constants in a value, with where they are."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from walk(part, (*path, key))
+    elif isinstance(value, list | tuple):
+        for i, part in enumerate(value):
+            yield from walk(part, (*path, i))
+    else:
+        yield path, value
+
+
+def mapped(value: Any, change: Any) -> Any:
+    """The same, with `change(leaf)` in the place of each leaf."""
+    if isinstance(value, Mapping):
+        return {key: mapped(part, change) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        parts = [mapped(part, change) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return change(value)

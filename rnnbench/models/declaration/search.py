@@ -1,0 +1,103 @@
+"""A call that a module runs with, searched by running it: the errors say what to change."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from rnnbench.models.declaration.calling import Outcome, Values, attempt
+from rnnbench.models.declaration.hints import edits, nothing_given
+from rnnbench.models.declaration.ports import Argument, Sizes
+
+_RUNS = 700
+_SOME = 8  # candidates of each argument that are tried without an error that asks for them
+
+
+@dataclass(frozen=True)
+class Found:
+    """A call that runs.
+
+    Attributes:
+        values: what each argument is given.
+        returned: what the module returned.
+    """
+
+    values: Values
+    returned: object
+
+
+@dataclass
+class Search:
+    """What was tried; `calls()` goes on where it stopped.
+
+    Attributes:
+        module: that is called.
+        arguments: of its `forward`.
+        sizes: that its layers do not have.
+        deadline: until when, of `time.monotonic()`.
+        on_run: called before each run.
+        runs: how many there were.
+        why: what the module said at the call that came furthest.
+    """
+
+    module: nn.Module
+    arguments: Sequence[Argument]
+    sizes: Sizes
+    deadline: float
+    on_run: Callable[[], None] = lambda: None
+    runs: int = 0
+    why: str = ""
+
+    def calls(self) -> Iterator[Found]:
+        """The calls that run, the likeliest first.
+
+        Of what is waiting, the cheapest and what came of the run that reached the latest line take
+        turns.
+        """
+        order = itertools.count()
+        start = tuple(argument.candidates[0] for argument in self.arguments)
+        cheap: list[tuple[float, int, Values]] = [(0.0, next(order), start)]
+        far: list[tuple[tuple[int, ...], float, int, Values]] = []
+        seen: set[str] = set()
+        furthest: tuple[int, ...] = ()
+        while (cheap or far) and self.runs < _RUNS and time.monotonic() < self.deadline:
+            if far and (self.runs % 3 or not cheap):
+                _, cost, _, values = heapq.heappop(far)
+            else:
+                cost, _, values = heapq.heappop(cheap)
+            if repr(values) in seen:
+                continue
+            seen.add(repr(values))
+            outcome = self._run(values)
+            if outcome.error is None:
+                yield Found(values, outcome.returned)
+                continue
+            if not self.why or outcome.reached > furthest:
+                furthest, self.why = outcome.reached, outcome.why
+            later = tuple(-line for line in outcome.reached)
+            for more, edited in self._changes(values, outcome):
+                heapq.heappush(cheap, (cost + more, next(order), edited))
+                heapq.heappush(far, (later, cost + more, next(order), edited))
+
+    def _run(self, values: Values) -> Outcome:
+        if nothing_given(values):
+            return Outcome(error=TypeError("no tensor is given"))
+        self.on_run()
+        self.runs += 1
+        return attempt(self.module, self.arguments, values)
+
+    def _changes(self, values: Values, outcome: Outcome) -> Iterator[tuple[float, Values]]:
+        assert outcome.error is not None
+        yield from edits(self.arguments, values, outcome.error, self.module, self.sizes)
+        for i, argument in enumerate(self.arguments):
+            for rank, other in enumerate(argument.candidates[:_SOME]):
+                if repr(other) != repr(values[i]):
+                    named = f"'{argument.name}'" in outcome.why
+                    none = values[i] is None or isinstance(values[i], str)
+                    about = named or (none and "NoneType" in outcome.why)
+                    yield (0.5 if about else 2.0) + 0.7 * rank, (*values[:i], other, *values[i + 1 :])

@@ -1,0 +1,330 @@
+"""The Python file of a draft."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rnnbench.core.model import TensorSpec
+from rnnbench.models.declaration.caller import Caller
+from rnnbench.models.declaration.checkpoint import Checkpoint
+from rnnbench.models.declaration.construct import Built
+from rnnbench.models.declaration.infer import Guess
+from rnnbench.models.declaration.values import quoted
+
+_WIDTH = 88
+_ORIGIN = {
+    "given": "",
+    "chosen": "  # CHOSEN: it has no default",
+    "weights": "  # from the shapes of the weights",
+    "unknown": "  # FILL IN: it has no default",
+}
+
+
+def file_of(
+    spec: str, built: Built, found: Guess, checkpoint: Checkpoint | None, folder: Path, local: bool
+) -> str:
+    """The whole file.
+
+    Args:
+        spec: `package.module:Class`.
+        built: how the object is made.
+        found: how it is called.
+        checkpoint: its weights.
+        folder: where the file will be.
+        local: whether the class is code of that folder, which import sorters put last.
+    """
+    name = spec.rsplit(":", 1)[1]
+    body = [
+        *_construction(name, built),
+        *_loading(checkpoint, folder),
+        *_model(name, found),
+    ]
+    head = [f'"""The declaration of {name}, drafted by rnnbench: look every line over.', ""]
+    head += ["A size that is a str is dynamic, an int is fixed.", '"""', ""]
+    blocks = [
+        *([_wrapper(name, found, found.caller)] if found.caller else []),
+        *([_sample(found)] if found.falling else []),
+        "\n".join([
+            "def build() -> Model:",
+            f'    """{name}, its inputs and its outputs."""',
+            *body,
+            "    )",
+        ]),
+    ]  # fmt: skip
+    imports = _imports(spec, built, found, checkpoint, folder, local)
+    return "\n".join([*head, imports, "", "", "\n\n\n".join(blocks), ""])
+
+
+def _imports(
+    spec: str, built: Built, found: Guess, checkpoint: Checkpoint | None, folder: Path, local: bool
+) -> str:
+    where, name = spec.rsplit(":", 1)
+    lines = [line for chosen in built.arguments.values() for line in chosen.imports]
+    if checkpoint is not None and _is_below(checkpoint.file, folder):
+        lines.append("from pathlib import Path")
+    if found.falling:
+        lines.append("import numpy as np")
+    if found.caller is not None or checkpoint is not None:
+        lines.append("import torch")
+    lines += _named_tuples(found)
+    standard = ("from pathlib", "from types")
+    first = sorted({line for line in lines if line.startswith(standard)})
+    own = {f"from {where} import {name}"} if local else set()
+    own |= {line for line in lines if local and line.startswith(f"from {where} ")}
+    rest = {line for line in lines if line not in first and line not in own}
+    rest |= {"from rnnbench import Model, TensorSpec"}
+    rest |= set() if local else {f"from {where} import {name}"}
+    ordered = sorted(_joined(rest), key=lambda line: (line.startswith("from"), line))
+    groups = [first, ordered, _joined(own)]
+    return "\n\n".join("\n".join(group) for group in groups if group)
+
+
+def _joined(lines: set[str]) -> list[str]:
+    """One line for each module that something is imported from."""
+    plain = sorted(line for line in lines if not line.startswith("from "))
+    by_module: dict[str, set[str]] = {}
+    for line in lines - set(plain):
+        module, _, names = line.removeprefix("from ").partition(" import ")
+        by_module.setdefault(module, set()).update(names.split(", "))
+    return plain + [f"from {m} import {', '.join(sorted(n))}" for m, n in sorted(by_module.items())]
+
+
+def _construction(name: str, built: Built) -> list[str]:
+    if built.module is None and not built.arguments:
+        return [
+            "    # FILL IN the arguments: the constructor fails without.",
+            f"    module = {name}()",
+        ]
+    if not built.arguments:
+        return [f"    module = {name}()"]
+    given = []
+    for key, chosen in built.arguments.items():
+        origin = built.origin.get(key, "chosen")
+        text = "..." if origin == "unknown" else chosen.text
+        given.append(f"        {key}={text},{_ORIGIN[origin]}")
+    return [f"    module = {name}(", *given, "    )"]
+
+
+def _loading(checkpoint: Checkpoint | None, folder: Path) -> list[str]:
+    if checkpoint is None:
+        return ["    # Load your weights here: module.load_state_dict(...)"]
+    where = f'"{checkpoint.file.resolve().as_posix()}"'
+    if _is_below(checkpoint.file, folder):
+        relative = Path(os.path.relpath(checkpoint.file.resolve(), folder.resolve())).as_posix()
+        where = f'Path(__file__).parent / "{relative}"'
+    keys = "".join(f"[{quoted(key)}]" for key in checkpoint.keys)
+    lines = [
+        f"    file = {where}",
+        f'    weights = torch.load(file, map_location="cpu", weights_only=True){keys}',
+    ]
+    prefix = checkpoint.prefix
+    if prefix:
+        others = any(not key.startswith(prefix) for key in checkpoint.state)
+        only = f' if k.startswith("{prefix}")' if others else ""
+        lines.append(
+            f'    weights = {{k.removeprefix("{prefix}"): v for k, v in weights.items(){only}}}'
+        )
+    if checkpoint.strict:
+        return [*lines, "    module.load_state_dict(weights)"]
+    return [
+        *lines,
+        "    # FILL IN: these weights and the module differ; see what load_state_dict returns.",
+        "    module.load_state_dict(weights, strict=False)",
+    ]
+
+
+def _is_below(file: Path, folder: Path) -> bool:
+    return file.resolve().is_relative_to(folder.resolve())
+
+
+def _model(name: str, found: Guess) -> list[str]:
+    doubtful = "" if found.ran else "  # FILL IN: the module was not run; name each of its tensors"
+    lines = ["    return Model("]
+    lines.append(f"        module={'Call(module)' if found.caller else 'module'},")
+    lines += _inputs(found)
+    outputs = f"        outputs={_tuple(found.outputs)},{doubtful}"
+    if len(outputs) > _WIDTH and not doubtful:
+        inner = [f'            "{output}",' for output in found.outputs]
+        lines += ["        outputs=(", *inner, "        ),"]
+    else:
+        lines.append(outputs)
+    if found.states:
+        pairs = [f'"{k}": "{v}"' for k, v in found.states.items()]
+        one = f"        states={{{', '.join(pairs)}}},"
+        if len(one) > _WIDTH:
+            one = "\n".join(["        states={", *(f"            {p}," for p in pairs), "        },"])
+        lines.append(one)
+    if found.caller:
+        lines.append(f'        name="{name}",')
+    if found.falling:
+        lines.append("        sample=sample,")
+    if found.lift_state:
+        lines.append("        # What the module keeps between calls becomes inputs and outputs.")
+        lines.append("        lift_state=True,")
+    return lines
+
+
+def _inputs(found: Guess) -> list[str]:
+    doubt = [] if found.ran else ["            # FILL IN: sizes and dtypes were not tried out."]
+    if len(times := lengths_of(found)) > 1:
+        doubt = [f"            # Give {' and '.join(times)} one name where they always agree."]
+    specs = [_spec(spec) for spec in found.inputs]
+    one = f"        inputs=({specs[0]},),"
+    if len(specs) == 1 and not doubt and len(one) <= _WIDTH:
+        return [one]
+    return [
+        "        inputs=(",
+        *doubt,
+        *(line for text in specs for line in _wrapped(text)),
+        "        ),",
+    ]
+
+
+def lengths_of(found: Guess) -> list[str]:
+    """The dimensions along which sequences have lengths of their own."""
+    dims = dict.fromkeys(d for spec in found.inputs for d in spec.shape if isinstance(d, str))
+    return [d for d in dims if d == "time" or d.endswith("_time")]
+
+
+def _wrapped(text: str) -> list[str]:
+    """A spec as an element of a tuple, split as `ruff format` splits it."""
+    line = f"            {text},"
+    if len(line) <= _WIDTH:
+        return [line]
+    inner = text.removeprefix("TensorSpec(").removesuffix(")")
+    return ["            TensorSpec(", f"                {inner}", "            ),"]
+
+
+def _spec(spec: TensorSpec) -> str:
+    arguments = [f'"{spec.name}"', _tuple(spec.shape)]
+    if spec.dtype != "float32":
+        arguments.append(f'dtype="{spec.dtype}"')
+    if spec.role != "data":
+        arguments.append(f'role="{spec.role}"')
+    if spec.high is not None:
+        arguments.append(f"high={spec.high}")
+    return f"TensorSpec({', '.join(arguments)})"
+
+
+def _tuple(values: Sequence[Any]) -> str:
+    inner = ", ".join(f'"{v}"' if isinstance(v, str) else str(v) for v in values)
+    return f"({inner},)" if len(values) == 1 else f"({inner})"
+
+
+class _Name:
+    """What stands for a tensor in a printed call."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def _wrapper(name: str, found: Guess, caller: Caller) -> str:
+    """A module that calls the one of the class, where the declaration alone cannot say how."""
+    from rnnbench.models.declaration.calling import ports_in
+
+    ports = ports_in(caller.values)
+    names = [port.name for port in ports]
+    texts = [f"{p.name}.tolist()" if p.as_list else p.name for p in ports]
+    args, kwargs = caller.given([_Name(text) for text in texts], lists=False)
+    given = [*(_expression(a) for a in args), *(f"{k}={_expression(v)}" for k, v in kwargs.items())]
+    lines = [
+        "class Call(torch.nn.Module):",
+        f'    """Takes the inputs one by one, and calls {name} as it wants to be called."""',
+        "",
+        "    def __init__(self, net):",
+        "        super().__init__()",
+        "        self.net = net",
+        "",
+        *_call("    def forward(", ["self", *names], "):", indent="    "),
+        '        """Returns what the network returns."""',
+    ]
+    if not found.returns:
+        return "\n".join([*lines, *_call("        return self.net(", given, ")", indent="        ")])
+    lines += _call("        returned = self.net(", given, ")", indent="        ")
+    parts = [f"returned{path}" for path in found.returns]
+    if len(parts) == 1:
+        return "\n".join([*lines, f"        return {parts[0]}"])
+    return "\n".join([*lines, *_returned(parts)])
+
+
+def _returned(parts: Sequence[str]) -> list[str]:
+    one = f"        return {', '.join(parts)}"
+    if len(one) <= _WIDTH:
+        return [one]
+    return ["        return (", *(f"            {part}," for part in parts), "        )"]
+
+
+def _call(head: str, given: Sequence[str], tail: str, *, indent: str) -> list[str]:
+    """A call on one line, else with its arguments on the next, else on one each."""
+    one = f"{head}{', '.join(given)}{tail}"
+    if len(one) <= _WIDTH:
+        return [one]
+    inner = f"{indent}    {', '.join(given)}"
+    if len(inner) <= _WIDTH:
+        return [head, inner, f"{indent}{tail}"]
+    return [head, *(f"{indent}    {part}," for part in given), f"{indent}{tail}"]
+
+
+def _expression(value: Any) -> str:
+    if isinstance(value, _Name):
+        return value.text
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{quoted(k)}: {_expression(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        inner = ", ".join(map(_expression, value))
+        if hasattr(value, "_fields"):
+            return f"{type(value).__name__}({inner})"
+        if isinstance(value, list):
+            return f"[{inner}]"
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    return quoted(value)
+
+
+def _named_tuples(found: Guess) -> list[str]:
+    """Imports of the named tuples that a call is made of."""
+    if found.caller is None:
+        return []
+    waiting, lines = list(found.caller.values), []
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list | tuple):
+            waiting.extend(value)
+            if hasattr(value, "_fields"):
+                lines.append(f"from {type(value).__module__} import {type(value).__name__}")
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
+    return lines
+
+
+def _sample(found: Guess) -> str:
+    """A function that makes inputs, their lengths in falling order."""
+    rows = []
+    for spec in found.inputs:
+        sizes = [f'dims["{d}"]' if isinstance(d, str) else str(d) for d in spec.shape]
+        shape = f"({', '.join(sizes)},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
+        if spec.role == "lengths":
+            made = "lengths"
+        elif spec.role == "state":
+            made = f"np.zeros({shape}, dtype={quoted(spec.dtype)})"
+        elif spec.dtype == "bool":
+            made = f"generator.random({shape}) < 0.5"
+        elif spec.dtype.startswith("int"):
+            made = f"generator.integers(0, {spec.high or 2}, {shape}, dtype={quoted(spec.dtype)})"
+        else:
+            made = f"generator.standard_normal({shape}).astype({quoted(spec.dtype)})"
+        rows.append(f'        "{spec.name}": {made},')
+    batch = next(s.shape[0] for s in found.inputs if s.role == "lengths")
+    size = f'dims["{batch}"]' if isinstance(batch, str) else str(batch)
+    return "\n".join([
+        "def sample(dims, generator):",
+        '    """Random inputs, the numbers of steps in falling order, as the module wants them."""',
+        f'    lengths = generator.integers(1, dims["time"] + 1, {size})',
+        "    lengths = -np.sort(-lengths)",
+        '    lengths[:1] = dims["time"]',
+        "    return {",
+        *rows,
+        "    }",
+    ])  # fmt: skip

@@ -1,0 +1,215 @@
+"""Values for arguments of a constructor that have no default: by their names and annotations."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import nn
+
+_RULES: list[tuple[str, tuple[Any, ...]]] = [
+    (r"(.*_)?(device|dev)", (torch.device("cpu"),)),
+    (r"dtype", (torch.float32,)),
+    (r"(.*_)?(rnn_?type|cell_?type|rnn|cell|unit|unit_type|typ|etype|rnn_cell|mode)",
+     ("LSTM", "lstm", "GRU", "gru", "RNN", "blstm", "RNN_TANH")),
+    (r"(.*_)?(act(ivation)?|nonlinearity|act_fn|activation_fn)\w*", ("tanh", "relu", "Tanh")),
+    (r"(.*_)?(pad(ding)?(_?(idx|id|index|token))?|blank(_?(id|idx))?|ignore_id|unk(_?idx)?)", (0,)),
+    (r"(.*_)?(sos|bos|go|start|sos_eos)(_?(id|idx|token|index))?", (1,)),
+    (r"(.*_)?(eos|end|stop)(_?(id|idx|token|index))?", (2,)),
+    (r"(.*_)?(drop\w*|dropout\w*|zoneout\w*|\w*drop(out)?(_?(rate|p|prob))?)", (0.0,)),
+    (r"(bi|bidir(ectional)?|is_bi\w*|.*_bidirectional|causal|use_\w+|is_\w+|with_\w+|return_\w+|"
+     r"residual|skip|debug|verbose|pretrained|tie_weights|tied|attention)", (False, True)),
+    (r"(bias|batch_first|.*_bias)", (True, False)),
+    (r"(.*_)?(n_?layers?|num_?layers|nb_layers?|layers|depth|n_?blocks|num_?blocks|repeats?|"
+     r"elayers|dlayers|num_stacks?|stacks?|\w*_layers|nlayers)", (2, 1)),
+    (r"(.*_)?(n_?heads?|num_?heads|heads|groups|nheads?)", (2, 1, 4)),
+    (r"(.*_)?(kernels?(_?size)?|kernel_width|filter_size|ksize)", (3,)),
+    (r"(.*_)?(strides?|dilations?|subsample|factor|expansion\w*)", (1, 2)),
+    (r"(.*_)?(vocab\w*|n_?vocab|num_embeddings|n_?tokens?|num_tokens|n_?words|n_?chars|num_chars|"
+     r"alphabet\w*|n_?symbols|n_?items|odim|word_size|dict(ionary)?_size|\w+_vocab(_size)?)", (32,)),
+    (r"(.*_)?(n_?class(es)?|num_?class(es)?|nb_class(es)?|n_?out\w*|n_?labels?|num_labels|"
+     r"tagset_size|n_?tags|num_tags|n_?actions?|num_actions|action_(dim|size)|act_dim|"
+     r"output(_?(size|dim|dims|features|channels))?|out(_?(dim|size|features|channels|ch))?|"
+     r"n_targets|c_out|num_outputs|target_(dim|size))", (5, 16)),
+    (r"(.*_)?(in(put)?(_?(size|dim|dims|features|channels|ch|nc))?|idim|n_?mels?|num_mels|feat\w*|"
+     r"n_?feat\w*|num_feat\w*|n_?features|obs(ervation)?_(dim|size)|state_(dim|size)|enc_in|dec_in|"
+     r"n_?in\w*|n_?bins|n_?freqs?|num_inputs|dim_in|c_in|nc|n_?channels|num_channels|n_vars|"
+     r"nb_bins|freq_bins|\w*_feats?)", (8, 16, 1)),
+    (r"(obs|observation|state|input|in)_shape", ((8,),)),
+    (r"(.*_)?(n_?fft|fft_len|fft_size|win\w*|frame_(len|length|size)|window_(len|size|length))", (64,)),
+    (r"(.*_)?(hop\w*|win_inc|frame_shift|shift)", (16,)),
+    (r"(.*_)?(sample_?rate|sr|fs|sampling_rate|samplerate)", (16000,)),
+    (r"(.*_)?(img_?h|height|img_height|n_?rows)", (32,)),
+    (r"(.*_)?(img_?w|width|img_width)", (64,)),
+    (r"(.*_)?(seq_?len\w*|max_?len\w*|window|horizon|lookback|context_length|prediction_length|"
+     r"pred_?len\w*|n_?steps|num_steps|time_steps|steps|max_steps|out_len|label_len|h|t)", (12,)),
+    (r"(.*_)?(alpha|beta|tau\w*|decay|gamma|momentum|rho|leak\w*|p|rate|teacher\w*)", (0.9,)),
+    (r"(.*_)?(thresh\w*|v_th|temperature|scale|dt|sigma|std)", (1.0,)),
+    (r"(.*_)?(lr|eps|epsilon)", (1e-3,)),
+    (r"(.*_)?(hidden_?(sizes|dims|units)|channels|dims|sizes|units|filters|hiddens|layer_sizes|"
+     r"num_units|num_filters|out_channels_list)", ([16, 16], 16)),
+    (r"(.*_)?kernel_sizes|.*dilations|.*strides", ([3, 3],)),
+    (r"(.*_)?(embed\w*_(matrix|weights?)|pretrained\w*|weights?)", (None,)),
+    (r"(.*_)?(config|cfg|conf|args|opts?|options|hparams|hps|params|hyper\w*|opt)", ("<namespace>",)),
+]  # fmt: skip
+_COMPILED = [(re.compile(pattern, re.IGNORECASE), values) for pattern, values in _RULES]
+_BY_TYPE: dict[str, tuple[Any, ...]] = {
+    "bool": (False, True),
+    "float": (0.0, 0.5),
+    "str": ("LSTM", "GRU", "lstm", "relu"),
+    "int": (16, 8, 32, 4, 2, 1),
+}
+_WHAT_ELSE = (16, 32, 8, [16, 16], None, "<namespace>", {})
+
+
+@dataclass
+class Chosen:
+    """A value and the Python text that makes it.
+
+    Attributes:
+        value: what the constructor is given.
+        text: makes it in the draft.
+        imports: lines that the text needs.
+    """
+
+    value: Any
+    text: str
+    imports: tuple[str, ...] = ()
+
+
+def literal(value: Any) -> Chosen:
+    """A value that is written as Python writes it; of devices and dtypes, as PyTorch does."""
+    if isinstance(value, torch.device):
+        return Chosen(value, f'torch.device("{value}")', ("import torch",))
+    if isinstance(value, torch.dtype):
+        return Chosen(value, str(value), ("import torch",))
+    if isinstance(value, SimpleNamespace):
+        parts = {key: literal(part) for key, part in vars(value).items()}
+        inner = ", ".join(f"{key}={part.text}" for key, part in parts.items())
+        more = (line for part in parts.values() for line in part.imports)
+        return Chosen(
+            value, f"SimpleNamespace({inner})", ("from types import SimpleNamespace", *more)
+        )
+    if isinstance(value, Mapping):
+        parts = {key: literal(part) for key, part in value.items()}
+        inner = ", ".join(f"{quoted(key)}: {part.text}" for key, part in parts.items())
+        return Chosen(value, f"{{{inner}}}", tuple(i for p in parts.values() for i in p.imports))
+    return Chosen(value, quoted(value))
+
+
+def quoted(value: Any) -> str:
+    """`repr`, a str in double quotes as formatters write it."""
+    if isinstance(value, str) and '"' not in value and "\\" not in value and value.isprintable():
+        return f'"{value}"'
+    if isinstance(value, list):
+        return f"[{', '.join(map(quoted, value))}]"
+    return repr(value)
+
+
+def candidates(p: inspect.Parameter, cls: type) -> Iterator[Chosen]:
+    """Values that an argument may have, the likeliest first."""
+    hint = _hint(p, cls)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        made = _of_dataclass(hint)
+        if made is not None:
+            yield made
+    yield from _modules(p, hint, cls)
+    kind = getattr(hint, "__name__", "") if isinstance(hint, type) else ""
+    typed = _BY_TYPE.get(kind)
+    named = tuple(named_values(p.name))
+    if typed is not None:
+        fitting = [v for v in named if type(v).__name__ == kind]
+        named = tuple(fitting) + tuple(v for v in typed if v not in fitting)
+        named += ((),) if not named else ()
+    elif re.search(r"list|tuple|sequence", str(hint), re.IGNORECASE):
+        named = tuple(v for v in named if isinstance(v, list | tuple))
+        of = 3 if re.search(r"kernel|stride|dilat", p.name) else 16
+        named += ([of, of], [of, of, of], [of], (of, of))
+    elif re.search(r"dict|mapping", str(hint), re.IGNORECASE):
+        named = ({}, *(() if kind else named))
+    for value in named if typed is not None or named else _WHAT_ELSE:
+        yield literal(SimpleNamespace() if value == "<namespace>" else _copied(value))
+        if value == "<namespace>":
+            yield literal({})
+    if typed is None:
+        yield from (literal(SimpleNamespace() if v == "<namespace>" else _copied(v))
+                    for v in _WHAT_ELSE if v not in named)  # fmt: skip
+
+
+def named_values(name: str) -> tuple[Any, ...]:
+    """What an argument of this name may be; 16 where the name says nothing but that it is a size."""
+    for pattern, values in _COMPILED:
+        if pattern.fullmatch(name):
+            return values
+    if re.fullmatch(r".*(size|dim|units|hid\w*|width|channels|d_model|ninp|n_?embd?|embed\w*|num_?\w*|"
+                    r"n_?\w*|rnn_?\w*)", name, re.IGNORECASE):  # fmt: skip
+        return (16, 32, 8, 5)
+    return ()
+
+
+def _copied(value: Any) -> Any:
+    return list(value) if isinstance(value, list) else dict(value) if value == {} else value
+
+
+def _hint(p: inspect.Parameter, cls: type) -> Any:
+    """An annotation, also one that is written as text."""
+    if isinstance(p.annotation, str):
+        names = vars(sys.modules.get(cls.__module__, object()))
+        try:
+            return eval(p.annotation, dict(names))  # noqa: S307  (code that was imported already)
+        except Exception:  # it may be anything
+            return p.annotation
+    return p.annotation
+
+
+def _of_dataclass(hint: type) -> Chosen | None:
+    """An object of a config class, its fields by their names where they have no default."""
+    given: dict[str, Chosen] = {}
+    for field in dataclasses.fields(hint):
+        none = dataclasses.MISSING
+        if field.init and field.default is none and field.default_factory is none:
+            annotation = inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, annotation=field.type
+            )
+            given[field.name] = next(candidates(annotation, hint))
+    return _constructed(hint, given)
+
+
+def _constructed(cls: type, given: Mapping[str, Chosen]) -> Chosen | None:
+    try:
+        value = cls(**{key: chosen.value for key, chosen in given.items()})
+    except Exception:  # a user's class may raise anything
+        return None
+    inner = ", ".join(f"{key}={chosen.text}" for key, chosen in given.items())
+    imports = [line for chosen in given.values() for line in chosen.imports]
+    own = f"from {cls.__module__} import {cls.__name__}"
+    return Chosen(value, f"{cls.__name__}({inner})", (own, *imports))
+
+
+def _modules(p: inspect.Parameter, hint: Any, cls: type) -> Iterator[Chosen]:
+    """A module that the class is made of: of the annotated class, or of one with such a name."""
+    found = []
+    if isinstance(hint, type) and issubclass(hint, nn.Module) and hint is not nn.Module:
+        found.append(hint)
+    elif hint in (p.empty, nn.Module):
+        plain = p.name.replace("_", "").lower()
+        for name, other in vars(sys.modules[cls.__module__]).items():
+            own = isinstance(other, type) and issubclass(other, nn.Module) and other is not cls
+            alike = name.lower().startswith(plain) or name.lower().endswith(plain)
+            if own and other.__module__ == cls.__module__ and alike and len(plain) > 3:
+                found.append(other)
+    for other in found:
+        parameters = list(inspect.signature(other.__init__).parameters.values())[1:]
+        needed = [q for q in parameters if q.default is q.empty and q.kind not in (
+            q.VAR_POSITIONAL, q.VAR_KEYWORD)]  # fmt: skip
+        given = {q.name: c for q in needed if (c := next(candidates(q, other), None)) is not None}
+        made = _constructed(other, given)
+        if made is not None:
+            yield made
