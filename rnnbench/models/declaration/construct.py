@@ -173,6 +173,24 @@ def _why(cls: type[nn.Module], error: BaseException | None) -> str:
     return f"{cls.__name__}() raises {type(error).__name__}: {one_line(error)}"
 
 
+def numbers_of(cls: type[nn.Module], built: Built) -> set[int]:
+    """The whole numbers that the constructor was given, or has as defaults."""
+    values = [p.default for p in parameters_of(cls)]
+    values += [chosen.value for chosen in built.arguments.values()]
+    found: set[int] = set()
+    while values:
+        value = values.pop()
+        if type(value) is int and 0 < value:
+            found.add(value)
+        elif isinstance(value, list | tuple):
+            values.extend(value)
+        elif isinstance(value, dict):
+            values.extend(value.values())
+        elif isinstance(value, SimpleNamespace) or hasattr(value, "__dataclass_fields__"):
+            values.extend(vars(value).values())
+    return found
+
+
 def shapes_of(cls: type[nn.Module], given: Mapping[str, Chosen]) -> dict[str, tuple[int, ...]]:
     """The shapes of the state dict of an object; empty where the constructor raises."""
     try:

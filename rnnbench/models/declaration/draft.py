@@ -80,7 +80,7 @@ def _tried(
 ) -> tuple[Built, Guess, Checkpoint | None]:
     """An object and a call of it that runs; the last that were tried where there is none."""
     from rnnbench.models.declaration.checkpoint import build_for, read
-    from rnnbench.models.declaration.construct import builds
+    from rnnbench.models.declaration.construct import builds, numbers_of
     from rnnbench.models.declaration.infer import Guess, guess
 
     start, count = time.monotonic(), 0
@@ -105,7 +105,8 @@ def _tried(
         if way.module is None:
             found = Guess((TensorSpec("x", ("batch", "time", "features")),))
         else:
-            found = guess(way.module, start + _SECONDS * (1 if n else 2 / 3), counted)
+            until = start + _SECONDS * (1 if n else 2 / 3)
+            found = guess(way.module, until, numbers_of(cls, way), counted)
         tried.append((way, found))
         if found.ran:
             return way, found, checkpoint

@@ -28,8 +28,9 @@ _CLOSE = {"rtol": 1e-3, "atol": 1e-4}
 def with_states(module: Any, arguments: Sequence[Argument], found: Found) -> Found:
     """The call with a state for each argument that may have one and is None as yet."""
     for i, argument in enumerate(arguments):
-        empty = found.values[i] is None or found.values[i] is DEFAULT
-        if not (argument.state and empty):
+        own = found.values[i]
+        empty = own is None or own is DEFAULT
+        if not argument.state or not (empty or not _comes_back(own, found.returned)):
             continue
         own = [c for c in argument.candidates if c is not None and not isinstance(c, str)]
         for state in (*_returned_states(argument.name, found.returned), *own[:6]):

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from rnnbench.models.declaration.calling import Values, ports_in
-from rnnbench.models.declaration.ports import Argument, Port, Sizes, mapped, ports_named, walk
+from rnnbench.models.declaration.ports import Argument, Port, Sizes, mapped, ports_named
 
 Edit = tuple[float, Values]
 
@@ -70,6 +70,8 @@ def edits(
     """Other arguments, each with what it costs: the more, the less the error speaks for it."""
     text = " ".join(str(error).split())
     yield from _shapes_said(values, text)
+    yield from _turned(values, text, s)
+    yield from _one_channel(values, text)
     yield from _sizes_said(values, text, s)
     yield from _keys_said(values, error, text, module, s)
     if _DTYPES.search(text):
@@ -95,6 +97,25 @@ def _shapes_said(values: Values, text: str) -> Iterator[Edit]:
         yield 0.4, _all_alike(values, port, both.shape)
 
 
+def _one_channel(values: Values, text: str) -> Iterator[Edit]:
+    """An axis of one channel after the batch."""
+    if re.search(r"to have 1 channels", text):
+        for port in ports_in(values):
+            if port.role == "data" and len(port.shape) in (2, 3):
+                yield 0.4, _shaped(values, port, (port.shape[0], 1, *port.shape[1:]))
+
+
+def _turned(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
+    """Batch and time in the other order, where an error has both."""
+    numbers = set(map(int, re.findall(r"\d+", text)))
+    if not {s.batch, s.time} <= numbers:
+        return
+    other = {s.batch: s.time, s.time: s.batch}
+    for port in ports_in(values):
+        if {s.batch, s.time} <= set(port.shape):
+            yield 0.4, _shaped(values, port, tuple(other.get(n, n) for n in port.shape))
+
+
 def _sizes_said(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
     pairs: list[tuple[float, int, int]] = []
     for pattern in _MISMATCHES:
@@ -112,9 +133,32 @@ def _sizes_said(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
         for port in ports_in(values):
             for axis, size in reversed(list(enumerate(port.shape))):
                 if size == got and got != want:
-                    yield cost + (0.5 if got == s.batch else 0), _sized(values, port, axis, want)
+                    rows = 0.0 if got != s.batch else 3.0 if want == 1 else 0.5
+                    yield cost + rows, _sized(values, port, axis, want)
                 elif cost < 1 and size in s.free[1:] and got != size:
+                    if 0 < size + want - got:  # beside others, as `cat` puts them
+                        yield 0.8, _sized(values, port, axis, size + want - got)
                     yield from _through_layers(values, port, axis, got, want)
+        if cost < 1:
+            yield from _side_by_side(values, got, want, s)
+
+
+def _side_by_side(values: Values, got: int, want: int, s: Sizes) -> Iterator[Edit]:
+    """Sizes of several inputs that stand beside each other: those that the constructor was given."""
+    last = [p for p in ports_in(values) if p.role == "data" and len(p.shape) > 1
+            and p.shape[-1] in s.free]  # fmt: skip
+    pool = sorted(s.given)
+    for count in (2, 3):
+        for ports in itertools.combinations(last, count):
+            rest = got - sum(p.shape[-1] for p in ports)
+            if rest < 0:
+                continue
+            fits = (c for c in itertools.product(pool, repeat=count) if sum(c) + rest == want)
+            for n, sizes in enumerate(itertools.islice(fits, 6)):
+                tried = values
+                for port, size in zip(ports, sizes, strict=True):
+                    tried = _sized(tried, port, len(port.shape) - 1, size)
+                yield 0.6 + 0.1 * n, tried
 
 
 def _through_layers(
@@ -145,10 +189,10 @@ def _keys_said(
             if isinstance(value, dict) and key not in value:
                 for n, port in enumerate(itertools.islice(ports_named(key, module, s), 6)):
                     yield 0.2 + n, (*values[:i], {**value, key: port}, *values[i + 1 :])
-    if "got str" in text or "data type 'str'" in text or "'str'" in text:
+    if re.search(r"got str|data type 'str'|'str'|too many indices", text):
         for i, value in enumerate(values):
-            if isinstance(value, Port):
-                yield 0.5, (*values[:i], {}, *values[i + 1 :])
+            if isinstance(value, Port) and value.role == "data":
+                yield 0.7, (*values[:i], {}, *values[i + 1 :])
 
 
 def _other_dtypes(values: Values, module: nn.Module) -> Iterator[Values]:
@@ -172,7 +216,7 @@ def _smaller_numbers(values: Values, module: nn.Module) -> Iterator[Values]:
 
 
 def _other_ranks(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
-    """An axis more or less."""
+    """An axis more or less; an axis of channels where there is to be one."""
     ranks = [int(n) for n in re.findall(r"(?<![\d.])([1-6])-?D?\b", text)]
     for port in ports_in(values):
         if port.role == "lengths":
@@ -231,6 +275,13 @@ def _with(values: Values, before: Port, after: Port) -> Values:
     return tuple(mapped(value, lambda v: after if v is before else v) for value in values)
 
 
-def nothing_given(values: Values) -> bool:
-    """Whether there is no tensor in a call."""
-    return not any(isinstance(leaf, Port) for value in values for _, leaf in walk(value))
+def turned(values: Values, s: Sizes) -> Values:
+    """The same with batch and time in the other order."""
+    other = {s.batch: s.time, s.time: s.batch}
+
+    def change(leaf: Any) -> Any:
+        if not isinstance(leaf, Port) or not {s.batch, s.time} <= set(leaf.shape):
+            return leaf
+        return replace(leaf, shape=tuple(other.get(n, n) for n in leaf.shape))
+
+    return tuple(mapped(value, change) for value in values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from rnnbench.models.declaration.ports import (
     DEFAULT,
     Argument,
     Port,
+    Sizes,
     arguments_of,
     mapped,
     sizes_for,
@@ -35,6 +36,7 @@ from rnnbench.models.kept import Kept, changed, tensors_in
 from rnnbench.models.lifting import lifted
 
 _MORE = 80  # runs after the first that runs, for one that has both a batch and time
+_LONGER = 8.0  # seconds for the same
 
 
 @dataclass(frozen=True)
@@ -68,28 +70,35 @@ class Guess:
     doubts: tuple[str, ...] = ()
 
 
-def guess(module: nn.Module, deadline: float, on_run: Callable[[], None] = lambda: None) -> Guess:
+def guess(
+    module: nn.Module,
+    deadline: float,
+    given: Collection[int] = (),
+    on_run: Callable[[], None] = lambda: None,
+) -> Guess:
     """Searches a call that runs, and declares it.
 
     Args:
         module: an object of the class, which stays as it was.
         deadline: until when, of `time.monotonic()`.
+        given: numbers that the constructor was given: sizes of inputs may be among them.
         on_run: called before each run.
     """
-    sizes = sizes_for(module)
+    sizes = sizes_for(module, given)
     arguments = arguments_of(module, sizes)
     search = Search(module, arguments, sizes, deadline, on_run)
     best: tuple[int, Guess] | None = None
-    last = 0
     with torch_threads(1):
         for found in search.calls():
             try:
-                known, declared = _declared(module, arguments, found)
+                known, declared = _declared(module, arguments, found, sizes)
             except RnnbenchError:  # it runs at no other sizes: no recurrent network's inputs
                 continue
             if best is None or known > best[0]:
-                best, last = (known, declared), search.runs
-            if known == 2 or search.runs > last + _MORE or time.monotonic() > deadline:
+                best = (known, declared)
+                search.deadline = min(search.deadline, time.monotonic() + _LONGER)
+                search.most = search.runs + _MORE
+            if known == 2:
                 break
     if best is None:
         return unknown(module, arguments, search.why)
@@ -113,7 +122,7 @@ def _as_it_looks(name: str, port: Port) -> TensorSpec:
 
 
 def _declared(
-    module: nn.Module, arguments: Sequence[Argument], found: Found
+    module: nn.Module, arguments: Sequence[Argument], found: Found, sizes: Sizes
 ) -> tuple[int, Guess]:
     """The declaration of a call, and whether it has a batch and time: 2 for both.
 
@@ -124,7 +133,7 @@ def _declared(
     values = _named(found.values)
     caller = Caller(module, arguments, values)
     call = take_call(caller, caller.example(), {})
-    kept = _kept_axes(call, module)
+    kept = _kept_axes(call, ports_in(values), sizes)
     outputs = [f"output_{i}" for i in range(sum(call.kept))]
     declared = declare(call, kept, call.names, outputs).model
     specs = _specs(declared, ports_in(values))
@@ -132,8 +141,7 @@ def _declared(
     if not dims:
         raise RnnbenchError(f"{type(module).__name__} runs at no other sizes")
     draws = Draws(call, (), {})
-    sizes = {d: n for d, n in _example_sizes(specs, call).items()}
-    back = next_states(draws.give, specs, sizes)
+    back = next_states(draws.give, specs, _example_sizes(specs, call))
     parts = list(parts_of(found.returned))
     names, states = _outputs([p for p in parts if p is not None], specs, back)
     odd = None in parts or any(p is not None and not p.plain for p in parts)
@@ -168,12 +176,12 @@ def _named(values: Values) -> Values:
     return tuple(mapped(value, named) for value in values)
 
 
-def _kept_axes(call: ExampleCall, module: nn.Module) -> list[Axis]:
+def _kept_axes(call: ExampleCall, ports: Sequence[Port], sizes: Sizes) -> list[Axis]:
     """The axes that are dynamic: those that can be, of a float input the batch and one other.
 
-    What else could be of another size, as the height of an image, is no sequence.
+    What else could be of another size, as the height of an image, is no sequence; of a state only
+    the batch follows the inputs.
     """
-    sizes = sizes_for(module)
     axes = [
         Axis((number, axis), size, f"{number}#{axis}", optional=True)
         for number, tensor in enumerate(call.tensors)
@@ -181,7 +189,7 @@ def _kept_axes(call: ExampleCall, module: nn.Module) -> list[Axis]:
         if size > 1 and (size in sizes.free or size not in sizes.layers)
     ]
     if not axes:
-        raise RnnbenchError(f"{type(module).__name__} runs with sizes of its own alone")
+        raise RnnbenchError("it runs with sizes of its own alone")
     draws = draws_of(call, axes)
     groups = tie(draws)
     axes = [axis for axis in axes if any(axis.dim in group for group in groups)]
@@ -190,6 +198,12 @@ def _kept_axes(call: ExampleCall, module: nn.Module) -> list[Axis]:
     dropped: set[int] = set()
     for number, tensor in enumerate(call.tensors):
         if not tensor.is_floating_point():
+            continue
+        if ports[number].role == "state":
+            dropped |= {
+                i for i, group in enumerate(groups)
+                if i != batch and all(a.place[0] == number for a in axes if a.dim in group)
+            }  # fmt: skip
             continue
         here = [
             i for i, group in enumerate(groups)

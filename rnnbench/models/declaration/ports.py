@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,6 +94,7 @@ class Sizes:
         other: of the third.
         last: of the fourth.
         layers: numbers that the module's parameters and attributes have.
+        given: numbers that its constructor was given.
     """
 
     batch: int
@@ -101,6 +102,7 @@ class Sizes:
     other: int
     last: int
     layers: frozenset[int] = frozenset()
+    given: frozenset[int] = frozenset()
 
     @property
     def free(self) -> tuple[int, ...]:
@@ -108,16 +110,16 @@ class Sizes:
         return (self.batch, self.time, self.other, self.last)
 
 
-def sizes_for(module: nn.Module) -> Sizes:
-    """Sizes that differ from all that a module is made of."""
-    layers = {n for p in (*module.parameters(), *module.buffers()) for n in p.shape}
+def sizes_for(module: nn.Module, given: Collection[int] = ()) -> Sizes:
+    """Sizes that differ from all that a module is made of, and from those that are given."""
+    layers = set(given) | {n for p in (*module.parameters(), *module.buffers()) for n in p.shape}
     for part in module.modules():
         layers |= {v for v in vars(part).values() if type(v) is int}
     small = [n for n in (3, 5, 7, 11) if n not in layers]
     batch = small[0] if small else 3
     left = [n for n in _PRIMES if n not in layers]
     time, other, last = (left or list(_PRIMES))[:3] if len(left) > 2 else _PRIMES[:3]
-    return Sizes(batch, time, other, last, frozenset(layers))
+    return Sizes(batch, time, other, last, frozenset(layers), frozenset(given))
 
 
 @dataclass(frozen=True)
@@ -231,6 +233,7 @@ def _states(name: str, module: nn.Module, sizes: Sizes) -> Iterator[Any]:
             one = _port(name, h)
             yield from (pair, one) if isinstance(part, nn.LSTM) else (one, pair)
             yield _port(name, (sizes.batch, part.hidden_size))
+            yield _port(name, (2 * rows, sizes.batch, size))  # h and c in one
         elif isinstance(part, nn.RNNCellBase):
             one = _port(name, (sizes.batch, part.hidden_size))
             pair = _pair(name, one.shape, one.shape)

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from rnnbench.models.declaration.calling import Outcome, Values, attempt
-from rnnbench.models.declaration.hints import edits, nothing_given
+from rnnbench.models.declaration.calling import Outcome, Values, attempt, ports_in
+from rnnbench.models.declaration.hints import edits, turned
 from rnnbench.models.declaration.ports import Argument, Sizes
 
-_RUNS = 700
 _SOME = 8  # candidates of each argument that are tried without an error that asks for them
 
 
@@ -41,6 +40,7 @@ class Search:
         sizes: that its layers do not have.
         deadline: until when, of `time.monotonic()`.
         on_run: called before each run.
+        most: runs that are made.
         runs: how many there were.
         why: what the module said at the call that came furthest.
     """
@@ -50,6 +50,7 @@ class Search:
     sizes: Sizes
     deadline: float
     on_run: Callable[[], None] = lambda: None
+    most: int = 700
     runs: int = 0
     why: str = ""
 
@@ -61,11 +62,13 @@ class Search:
         """
         order = itertools.count()
         start = tuple(argument.candidates[0] for argument in self.arguments)
-        cheap: list[tuple[float, int, Values]] = [(0.0, next(order), start)]
+        cheap: list[tuple[float, int, Values]] = [
+            (cost, next(order), values) for cost, values in self._starts(start)
+        ]
         far: list[tuple[tuple[int, ...], float, int, Values]] = []
         seen: set[str] = set()
         furthest: tuple[int, ...] = ()
-        while (cheap or far) and self.runs < _RUNS and time.monotonic() < self.deadline:
+        while (cheap or far) and self.runs < self.most and time.monotonic() < self.deadline:
             if far and (self.runs % 3 or not cheap):
                 _, cost, _, values = heapq.heappop(far)
             else:
@@ -84,8 +87,16 @@ class Search:
                 heapq.heappush(cheap, (cost + more, next(order), edited))
                 heapq.heappush(far, (later, cost + more, next(order), edited))
 
+    def _starts(self, start: Values) -> Iterator[tuple[float, Values]]:
+        """The likeliest call, and the one with time first, where that is not the same."""
+        layers = [p for p in self.module.modules() if isinstance(p, nn.RNNBase)]
+        time_first = bool(layers) and not any(layer.batch_first for layer in layers)
+        yield (0.3 if time_first else 0.0), start
+        if any(port.role == "lengths" for port in ports_in(start)):
+            yield (0.0 if time_first else 0.3), turned(start, self.sizes)
+
     def _run(self, values: Values) -> Outcome:
-        if nothing_given(values):
+        if not ports_in(values):
             return Outcome(error=TypeError("no tensor is given"))
         self.on_run()
         self.runs += 1

@@ -173,6 +173,7 @@ def _apart(
     of the only input are no such sequences.
     """
     smaller: list[set[tuple[int, int]]] = []
+    usual = [tuple(output.shape) for output in draws.run({}) or ()]
     for one, other in (parts, parts[::-1]):
         for sizes in _sizes(first, [one, other, *rest]):
             outputs = draws.run(sizes)
@@ -183,7 +184,12 @@ def _apart(
         least = min(sizes[one[0]], sizes[other[0]])
         shapes = [tuple(output.shape) for output in outputs]
         smaller.append(
-            {(k, i) for k, shape in enumerate(shapes) for i, n in enumerate(shape) if n == least}
+            {
+                (k, i)
+                for k, (shape, before) in enumerate(zip(shapes, usual, strict=False))
+                for i, (n, own) in enumerate(zip(shape, before, strict=False))
+                if n == least != own  # else it is of that size by itself
+            }
         )
     named = all(any(first[dim].name for dim in part) for part in parts)
     inputs = {first[dim].place[0] for part in parts for dim in part}
