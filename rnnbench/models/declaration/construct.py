@@ -19,7 +19,7 @@ from rnnbench.models.declaration.values import Chosen, candidates, literal, name
 
 _TRIES = 60
 _SIZES = 6  # all sizes alike, where the likeliest do not go together
-_MISSING = re.compile(r"(?P<what>'\w+'|types\.SimpleNamespace|\w+) object has no attribute '(?P<name>\w+)'")
+_MISSING = re.compile(r"(?P<what>'?[\w.]+'?) object has no attribute '(?P<name>\w+)'")
 _NOT_A_LIST = re.compile(r"not iterable|not subscriptable|has no len|unpack|must be an iterable")
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -60,6 +61,7 @@ _SHORT = re.compile(
     re.IGNORECASE,
 )
 _VALUES = re.compile(r"out of range|[Cc]lass values|out of bounds|device-side|negative")
+_MOST = 2_000_000  # numbers in a tensor
 _LARGER = (4, 21, 70, 700)  # times the size; multiples of 480 and of 512 beside
 _NICE = (40, 80, 64, 128, 256, 32, 16, 48, 96, 257, 129, 161, 201, 513, 28, 24, 20, 12, 8)
 
@@ -72,6 +74,8 @@ def edits(
     yield from _shapes_said(values, text)
     yield from _turned(values, text, s)
     yield from _one_channel(values, text)
+    if re.search(r"non-singleton|same number of dim|must match|batch2|expand", text):
+        yield from _like_another(values)
     yield from _sizes_said(values, text, s)
     yield from _keys_said(values, error, text, module, s)
     if _DTYPES.search(text):
@@ -80,8 +84,10 @@ def edits(
         yield from ((1.0, v) for v in _smaller_numbers(values, module))
     if _RANKS.search(text):
         yield from _other_ranks(values, text, s)
+    yield from _viewed(values, text)
     if _SHORT.search(text):
         yield from _larger(values, s)
+    yield from _usual_sizes(values, s)
 
 
 def _shapes_said(values: Values, text: str) -> Iterator[Edit]:
@@ -95,6 +101,14 @@ def _shapes_said(values: Values, text: str) -> Iterator[Edit]:
         yield 0.3, _with(values, port, replace(port, shape=want))
         both = replace(port, shape=want)
         yield 0.4, _all_alike(values, port, both.shape)
+
+
+def _like_another(values: Values) -> Iterator[Edit]:
+    """A tensor of the shape of another one."""
+    ports = [port for port in ports_in(values) if port.role == "data"]
+    for a, b in itertools.permutations(ports, 2):
+        if a.shape != b.shape:
+            yield 0.9, _shaped(values, a, b.shape)
 
 
 def _one_channel(values: Values, text: str) -> Iterator[Edit]:
@@ -130,6 +144,8 @@ def _sizes_said(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
         if (got, want) in seen or not 0 < want < 100_000:
             continue
         seen.add((got, want))
+        if cost < 1 and got in s.free[1:]:
+            yield cost - 0.05, grown(values, got, want)  # the features of all inputs
         for port in ports_in(values):
             for axis, size in reversed(list(enumerate(port.shape))):
                 if size == got and got != want:
@@ -225,12 +241,34 @@ def _other_ranks(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
         likely = 0.5 if len(shape) in ranks else 1.5
         spare = next(n for n in (*s.free, s.last) if n not in shape or n == s.last)
         if len(shape) < 5:
-            more = [(*shape, spare), (*shape[:1], 1, *shape[1:]), (1, *shape), (*shape, 1)]
-            yield from ((likely + 0.2 * i, _shaped(values, port, m)) for i, m in enumerate(more))
+            more = [(*shape, spare), (*shape[:1], 1, *shape[1:]), (*shape, 1), (1, *shape)]
+            yield from ((likely + 0.3 * i, _shaped(values, port, m)) for i, m in enumerate(more))
         if len(shape) > 1:
             yield likely + 0.1, _shaped(values, port, shape[:-1])
             if len(shape) > 2:
                 yield likely + 0.3, _shaped(values, port, (shape[0], *shape[2:]))
+
+
+def _viewed(values: Values, text: str) -> Iterator[Edit]:
+    """The last number of a `view` as the last size."""
+    found = re.search(r"shape '\[([-\d, ]+)\]' is invalid", text)
+    sizes = [int(n) for n in found[1].split(", ")] if found else []
+    if sizes and sizes[-1] > 0:
+        for port in ports_in(values):
+            if port.role == "data" and len(port.shape) > 1:
+                yield 0.5, _sized(values, port, len(port.shape) - 1, sizes[-1])
+
+
+def _usual_sizes(values: Values, s: Sizes) -> Iterator[Edit]:
+    """Sizes that the constructor was given, and that images have, where an error names none."""
+    for port in ports_in(values):
+        if port.role != "data":
+            continue
+        for axis, size in enumerate(port.shape):
+            if size in s.free[1:]:
+                usual = sorted(s.given) + ([32, 64] if len(port.shape) > 3 else [])
+                for i, n in enumerate(dict.fromkeys(usual)):
+                    yield 2.0 + 0.1 * i, _sized(values, port, axis, n)
 
 
 def _larger(values: Values, s: Sizes) -> Iterator[Edit]:
@@ -238,7 +276,9 @@ def _larger(values: Values, s: Sizes) -> Iterator[Edit]:
     sizes = {n for p in ports_in(values) for n in p.shape if n in s.free[1:]}
     for size in sorted(sizes, key=s.free.index):
         for i, larger in enumerate([*(size * k for k in _LARGER), 480, 512, 4800, 16000]):
-            yield 1.0 + 0.2 * i, grown(values, size, larger)
+            tried = grown(values, size, larger)
+            if max(math.prod(port.shape) for port in ports_in(tried)) < _MOST:
+                yield 1.0 + 0.2 * i, tried
 
 
 def grown(values: Values, size: int, larger: int) -> Values:
@@ -273,6 +313,17 @@ def _all_alike(values: Values, port: Port, shape: tuple[int, ...]) -> Values:
 
 def _with(values: Values, before: Port, after: Port) -> Values:
     return tuple(mapped(value, lambda v: after if v is before else v) for value in values)
+
+
+def without(values: Values, size: int) -> Values:
+    """The same without the axes of one size."""
+
+    def change(leaf: Any) -> Any:
+        if not isinstance(leaf, Port) or len(leaf.shape) < 2:
+            return leaf
+        return replace(leaf, shape=tuple(n for n in leaf.shape if n != size) or leaf.shape)
+
+    return tuple(mapped(value, change) for value in values)
 
 
 def turned(values: Values, s: Sizes) -> Values:

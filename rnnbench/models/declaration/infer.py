@@ -36,6 +36,7 @@ from rnnbench.models.kept import Kept, changed, tensors_in
 from rnnbench.models.lifting import lifted
 
 _MORE = 80  # runs after the first that runs, for one that has both a batch and time
+_ENOUGH = 2.0
 _LONGER = 8.0  # seconds for the same
 
 
@@ -87,7 +88,7 @@ def guess(
     sizes = sizes_for(module, given)
     arguments = arguments_of(module, sizes)
     search = Search(module, arguments, sizes, deadline, on_run)
-    best: tuple[int, Guess] | None = None
+    best: tuple[float, Guess] | None = None
     with torch_threads(1):
         for found in search.calls():
             try:
@@ -98,7 +99,7 @@ def guess(
                 best = (known, declared)
                 search.deadline = min(search.deadline, time.monotonic() + _LONGER)
                 search.most = search.runs + _MORE
-            if known == 2:
+            if known >= _ENOUGH:
                 break
     if best is None:
         return unknown(module, arguments, search.why)
@@ -123,8 +124,8 @@ def _as_it_looks(name: str, port: Port) -> TensorSpec:
 
 def _declared(
     module: nn.Module, arguments: Sequence[Argument], found: Found, sizes: Sizes
-) -> tuple[int, Guess]:
-    """The declaration of a call, and whether it has a batch and time: 2 for both.
+) -> tuple[float, Guess]:
+    """The declaration of a call, and how good it is: 2 for a batch, and time that is walked along.
 
     Raises:
         RnnbenchError: the module runs with these sizes alone.
@@ -133,7 +134,7 @@ def _declared(
     values = _named(found.values)
     caller = Caller(module, arguments, values)
     call = take_call(caller, caller.example(), {})
-    kept = _kept_axes(call, ports_in(values), sizes)
+    kept, found_walks = _kept_axes(call, ports_in(values), sizes)
     outputs = [f"output_{i}" for i in range(sum(call.kept))]
     declared = declare(call, kept, call.names, outputs).model
     specs = _specs(declared, ports_in(values))
@@ -160,8 +161,12 @@ def _declared(
         falling=falling,
         doubts=doubts,
     )  # fmt: skip
-    known = sum(d in dims for d in ("batch", "time"))
-    return known, _with_lifted_state(result, module)
+    result = _with_lifted_state(result, module)
+    known = sum(d in dims for d in ("batch", "time")) + 2.0 * result.lift_state
+    # What it does to each step alone is the work of one step, and a state that does not fit neither.
+    apart = "time" in dims and not found_walks
+    known -= 0.8 * apart + 0.8 * (len(result.doubts) > len(doubts))
+    return known, result
 
 
 def _named(values: Values) -> Values:
@@ -176,11 +181,14 @@ def _named(values: Values) -> Values:
     return tuple(mapped(value, named) for value in values)
 
 
-def _kept_axes(call: ExampleCall, ports: Sequence[Port], sizes: Sizes) -> list[Axis]:
+def _kept_axes(call: ExampleCall, ports: Sequence[Port], sizes: Sizes) -> tuple[list[Axis], bool]:
     """The axes that are dynamic: those that can be, of a float input the batch and one other.
 
     What else could be of another size, as the height of an image, is no sequence; of a state only
     the batch follows the inputs.
+
+    Returns:
+        The axes, and whether what one index changes is not all at that index, along one of them.
     """
     axes = [
         Axis((number, axis), size, f"{number}#{axis}", optional=True)
@@ -215,7 +223,9 @@ def _kept_axes(call: ExampleCall, ports: Sequence[Port], sizes: Sizes) -> list[A
             best = min(here, key=lambda i: (rank.get(changes[i] or "", 2), i != kept))
             dropped |= {i for i in here if i != best}
     gone = {dim for i in dropped for dim in groups[i]}
-    return [axis for axis in axes if axis.dim not in gone]
+    left = [i for i, group in enumerate(groups) if not gone & set(group)]
+    walked = any(changes[i] != "rows" for i in left if i != batch)
+    return [axis for axis in axes if axis.dim not in gone], walked
 
 
 def _specs(declared: Model, ports: Sequence[Port]) -> tuple[TensorSpec, ...]:
@@ -230,6 +240,8 @@ def _specs(declared: Model, ports: Sequence[Port]) -> tuple[TensorSpec, ...]:
     for spec, port in zip(declared.inputs, ports, strict=True):
         shape = tuple(names.get(d, d) if isinstance(d, str) else d for d in spec.shape)
         role = port.role if port.role in ("state", "lengths") else spec.role
+        if role == "state" and "time" in shape:
+            role = "data"
         high = None if role == "lengths" else spec.high
         found.append(replace(spec, shape=shape, role=role, high=high))
     return tuple(found)
@@ -263,7 +275,8 @@ def _outputs(
             stem = state[:-1].rstrip("_") if state in ("h0", "c0", "h_0", "c_0", "hx", "cx") else state
             name = unique(f"{stem}n" if len(stem) < 2 else f"{stem}_next", taken)
         else:
-            name = unique("y" if not names else f"y{len(names) + 1}", taken)
+            stem = "y" if "y" not in {spec.name for spec in specs} else "out"
+            name = unique(stem if not names else f"{stem}{len(names) + 1}", taken)
         if i in becomes:
             states[becomes[i]] = name
         names.append(name)

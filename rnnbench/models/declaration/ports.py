@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -155,7 +155,7 @@ def arguments_of(module: nn.Module, sizes: Sizes) -> list[Argument]:
         found.append(
             Argument(
                 p.name,
-                tuple(_candidates(p, module, sizes)),
+                tuple(_candidates(p, module, sizes, first=not found)),
                 by_name=p.kind is p.KEYWORD_ONLY,
                 optional=optional,
                 state=bool(_STATE.fullmatch(p.name)),
@@ -164,7 +164,9 @@ def arguments_of(module: nn.Module, sizes: Sizes) -> list[Argument]:
     return found
 
 
-def _candidates(p: inspect.Parameter, module: nn.Module, sizes: Sizes) -> Iterator[Any]:
+def _candidates(
+    p: inspect.Parameter, module: nn.Module, sizes: Sizes, *, first: bool
+) -> Iterator[Any]:
     """What one parameter may be, the likeliest first."""
     said = p.annotation if isinstance(p.annotation, str) else str(p.annotation)
     if p.default is not p.empty:
@@ -179,11 +181,20 @@ def _candidates(p: inspect.Parameter, module: nn.Module, sizes: Sizes) -> Iterat
         yield 0.0
     if _DICT.search(said):
         yield {}
+    if first and p.default is p.empty and _STATE.fullmatch(p.name):
+        yield from ports_named("x", module, sizes, as_name=p.name)  # observed states, say
     yield from ports_named(p.name, module, sizes)
 
 
-def ports_named(name: str, module: nn.Module, sizes: Sizes) -> Iterator[Any]:
-    """What a value of this name may be; the likeliest first."""
+def ports_named(
+    name: str, module: nn.Module, sizes: Sizes, *, as_name: str = ""
+) -> Iterator[Any]:
+    """What a value of this name may be, the likeliest first; it can be called otherwise."""
+    for found in _by_name(name, module, sizes):
+        yield replace(found, name=as_name) if as_name and isinstance(found, Port) else found
+
+
+def _by_name(name: str, module: nn.Module, sizes: Sizes) -> Iterator[Any]:
     b, t, f, last = sizes.free
     if _LENGTHS.fullmatch(name):
         yield Port(name, (b,), "int64", "lengths", t)
@@ -191,18 +202,19 @@ def ports_named(name: str, module: nn.Module, sizes: Sizes) -> Iterator[Any]:
         yield Port(name, (b,), "int64", "lengths", f)
     if _STATE.fullmatch(name):
         yield None
-        yield from _states(name, module, sizes)
+        yield from _states(name, module, sizes, alone=_states_of(module) < 2)
     if _MASK.fullmatch(name):
-        for shape in ((b, t), (b, 1, t), (b, t, 1), (b,), (b, 1), (b, t, t)):
-            yield Port(name, shape, "bool")
-        for shape in ((b, t), (b, t, 1), (b,), (b, 1)):
-            yield Port(name, shape)
+        yield from (Port(name, shape, "bool") for shape in ((b, t), (b, 1, t)))
+        yield Port(name, (b, t, f))
+        yield from (Port(name, shape, "bool") for shape in ((b,), (b, t, 1)))
+        yield from (Port(name, shape) for shape in ((b, t), (b,), (b, 1), (b, t, 1)))
+        yield from (Port(name, shape, "bool") for shape in ((b, 1), (b, t, f), (b, t, t)))
     high = min((p.num_embeddings for p in _embeddings(module)), default=2)
     ids = [Port(name, s, "int64", high=high) for s in ((b, t), (b,), (b, 1), (b, t, f))]
     shapes: list[tuple[int, ...]] = [(b, t, f), (b, t), (b, t, f, last), (b,), (b, 1, t)]
     if _WAVES.fullmatch(name):
         shapes = [(b, t), (b, 1, t), (b, t, f), (t,), (b, t, f, last)]
-    elif _IMAGES.fullmatch(name):
+    elif _IMAGES.fullmatch(name) or _first_layer(module) is nn.Conv2d:
         shapes = [(b, t, f, last), (b, t, f), (b, t, f, last, last)]
     elif _VECTOR.fullmatch(name):
         shapes = [(b, f), (b, t, f), (b, t), (b,)]
@@ -215,39 +227,64 @@ def ports_named(name: str, module: nn.Module, sizes: Sizes) -> Iterator[Any]:
         yield from ids
 
 
+def _first_layer(module: nn.Module) -> type:
+    """The kind of the first layer that says what it takes."""
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Linear, nn.RNNBase, nn.RNNCellBase, nn.Embedding)
+    return next((type(p) for p in module.modules() if isinstance(p, kinds)), nn.Module)
+
+
+def _states_of(module: nn.Module) -> int:
+    """How many arguments may be states, by their names."""
+    return sum(bool(_STATE.fullmatch(name)) for name in inspect.signature(module.forward).parameters)
+
+
 def _embeddings(module: nn.Module) -> list[Any]:
     return [p for p in module.modules() if isinstance(p, nn.Embedding | nn.EmbeddingBag)]
 
 
-def _states(name: str, module: nn.Module, sizes: Sizes) -> Iterator[Any]:
-    """What the layers of a module keep, in the forms in which it is handed on."""
+def _states(name: str, module: nn.Module, sizes: Sizes, *, alone: bool) -> Iterator[Any]:
+    """What the layers of a module keep, in the forms in which it is handed on.
+
+    Args:
+        name: of the argument.
+        module: whose layers are looked at.
+        sizes: of the batch.
+        alone: whether there is no other state, as `c` beside `h`.
+    """
+    found: list[Any] = []
     made = _made_by_module(name, module, sizes)
-    if made is not None:
-        yield made
-    for part in module.modules():
-        if isinstance(part, nn.RNNBase):
-            rows = part.num_layers * (2 if part.bidirectional else 1)
-            size = part.proj_size or part.hidden_size
-            h = (rows, sizes.batch, part.hidden_size if name.startswith("c") else size)
-            pair = _pair(name, h, (rows, sizes.batch, part.hidden_size))
-            one = _port(name, h)
-            yield from (pair, one) if isinstance(part, nn.LSTM) else (one, pair)
-            yield _port(name, (sizes.batch, part.hidden_size))
-            yield _port(name, (2 * rows, sizes.batch, size))  # h and c in one
-        elif isinstance(part, nn.RNNCellBase):
-            one = _port(name, (sizes.batch, part.hidden_size))
-            pair = _pair(name, one.shape, one.shape)
-            yield from (pair, one) if isinstance(part, nn.LSTMCell) else (one, pair)
-            yield _port(name, (1, sizes.batch, part.hidden_size))
+    found += [] if made is None else [made]
     cells = [p for p in module.modules() if isinstance(p, nn.RNNCellBase)]
     if len(cells) > 1:
         shapes = [(sizes.batch, cell.hidden_size) for cell in cells]
-        yield [_port(f"{name}_{i}", shape) for i, shape in enumerate(shapes)]
-        yield [_pair(f"{name}_{i}", shape, shape) for i, shape in enumerate(shapes)]
-        yield _port(name, (len(cells), *shapes[0]))
+        pairs = [_pair(f"{name}_{i}", shape, shape) for i, shape in enumerate(shapes)]
+        ones = [_port(f"{name}_{i}", shape) for i, shape in enumerate(shapes)]
+        lists: list[Any] = [pairs, ones] if isinstance(cells[0], nn.LSTMCell) else [ones, pairs]
+        found += [*lists, _port(name, (len(cells), *shapes[0]))]
+    for part in module.modules():
+        if isinstance(part, nn.RNNBase):
+            found += _of_layer(name, part, sizes, alone=alone)
+        elif isinstance(part, nn.RNNCellBase):
+            shape = (sizes.batch, part.hidden_size)
+            one, pair = _port(name, shape), _pair(name, shape, shape)
+            paired = alone and isinstance(part, nn.LSTMCell)
+            found += [pair, one] if paired else [one, pair]
+            found.append(_port(name, (1, *shape)))
     for size in sorted({p.shape[-1] for p in module.parameters() if p.ndim}):
-        yield _port(name, (sizes.batch, size))
-        yield _pair(name, (sizes.batch, size), (sizes.batch, size))
+        found.append(_port(name, (sizes.batch, size)))
+        found.append(_pair(name, (sizes.batch, size), (sizes.batch, size)))
+    yield from {repr(state): state for state in found}.values()
+
+
+def _of_layer(name: str, part: nn.RNNBase, sizes: Sizes, *, alone: bool) -> list[Any]:
+    """The states of one layer; an LSTM with projections has an h of its own size."""
+    rows = part.num_layers * (2 if part.bidirectional else 1)
+    size = part.proj_size or part.hidden_size
+    h = (rows, sizes.batch, part.hidden_size if name.startswith("c") else size)
+    one, pair = _port(name, h), _pair(name, h, (rows, sizes.batch, part.hidden_size))
+    paired = alone and isinstance(part, nn.LSTM)
+    both = _port(name, (2 * rows, sizes.batch, size))  # h and c in one
+    return [*((pair, one) if paired else (one, pair)), _port(name, (sizes.batch, size)), both]
 
 
 def _made_by_module(name: str, module: nn.Module, sizes: Sizes) -> Any:

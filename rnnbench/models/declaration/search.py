@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from rnnbench.models.declaration.calling import Outcome, Values, attempt, ports_in
-from rnnbench.models.declaration.hints import edits, turned
+from rnnbench.models.declaration.hints import edits, turned, without
 from rnnbench.models.declaration.ports import Argument, Sizes
 
 _SOME = 8  # candidates of each argument that are tried without an error that asks for them
@@ -79,6 +79,8 @@ class Search:
             outcome = self._run(values)
             if outcome.error is None:
                 yield Found(values, outcome.returned)
+                for more, edited in self._after_success(values, cost):
+                    heapq.heappush(cheap, (cost + more, next(order), edited))
                 continue
             if not self.why or outcome.reached > furthest:
                 furthest, self.why = outcome.reached, outcome.why
@@ -92,11 +94,10 @@ class Search:
         layers = [p for p in self.module.modules() if isinstance(p, nn.RNNBase)]
         time_first = bool(layers) and not any(layer.batch_first for layer in layers)
         yield (0.3 if time_first else 0.0), start
-        if any(port.role == "lengths" for port in ports_in(start)):
-            yield (0.0 if time_first else 0.3), turned(start, self.sizes)
+        yield (0.0 if time_first else 0.3), turned(start, self.sizes)
 
     def _run(self, values: Values) -> Outcome:
-        if not ports_in(values):
+        if not ports_in(values) and {} not in values:
             return Outcome(error=TypeError("no tensor is given"))
         self.on_run()
         self.runs += 1
@@ -105,10 +106,35 @@ class Search:
     def _changes(self, values: Values, outcome: Outcome) -> Iterator[tuple[float, Values]]:
         assert outcome.error is not None
         yield from edits(self.arguments, values, outcome.error, self.module, self.sizes)
+        if "NoneType" in outcome.why:
+            yield from self._states_together(values)
+        yield from self._others(values, outcome.why)
+
+    def _after_success(self, values: Values, cost: float) -> Iterator[tuple[float, Values]]:
+        """Without an axis of time first: what is for one step may run with more axes too."""
+        for size in self.sizes.free[1:]:
+            less = without(values, size)
+            if less != values:
+                yield -cost, less
+        yield from self._others(values, "")
+
+    def _states_together(self, values: Values) -> Iterator[tuple[float, Values]]:
+        """What is None, and may be a state, as a state: all of them."""
+        for rank in range(1, 6):
+            yield (
+                0.4 + 0.2 * rank,
+                tuple(
+                    a.candidates[min(rank, len(a.candidates) - 1)] if a.state and v is None else v
+                    for a, v in zip(self.arguments, values, strict=True)
+                ),
+            )
+
+    def _others(self, values: Values, why: str) -> Iterator[tuple[float, Values]]:
+        """Another candidate for one argument; cheaper where an error is about it."""
         for i, argument in enumerate(self.arguments):
             for rank, other in enumerate(argument.candidates[:_SOME]):
                 if repr(other) != repr(values[i]):
-                    named = f"'{argument.name}'" in outcome.why
+                    named = f"'{argument.name}'" in why
                     none = values[i] is None or isinstance(values[i], str)
-                    about = named or (none and "NoneType" in outcome.why)
+                    about = named or (none and "NoneType" in why)
                     yield (0.5 if about else 2.0) + 0.7 * rank, (*values[:i], other, *values[i + 1 :])

@@ -38,9 +38,10 @@ _RULES: list[tuple[str, tuple[Any, ...]]] = [
      r"tagset_size|n_?tags|num_tags|n_?actions?|num_actions|action_(dim|size)|act_dim|"
      r"output(_?(size|dim|dims|features|channels))?|out(_?(dim|size|features|channels|ch))?|"
      r"n_targets|c_out|num_outputs|target_(dim|size))", (5, 16)),
+    (r"nc|img_channels?|image_channels?|channels_in", (1, 3)),
     (r"(.*_)?(in(put)?(_?(size|dim|dims|features|channels|ch|nc))?|idim|n_?mels?|num_mels|feat\w*|"
      r"n_?feat\w*|num_feat\w*|n_?features|obs(ervation)?_(dim|size)|state_(dim|size)|enc_in|dec_in|"
-     r"n_?in\w*|n_?bins|n_?freqs?|num_inputs|dim_in|c_in|nc|n_?channels|num_channels|n_vars|"
+     r"n_?in\w*|n_?bins|n_?freqs?|num_inputs|dim_in|c_in|n_?channels|num_channels|n_vars|"
      r"nb_bins|freq_bins|\w*_feats?)", (8, 16, 1)),
     (r"(obs|observation|state|input|in)_shape", ((8,),)),
     (r"(.*_)?(n_?fft|fft_len|fft_size|win\w*|frame_(len|length|size)|window_(len|size|length))", (64,)),

@@ -176,12 +176,14 @@ def _apart(
     usual = [tuple(output.shape) for output in draws.run({}) or ()]
     for one, other in (parts, parts[::-1]):
         for sizes in _sizes(first, [one, other, *rest]):
+            small, large = sorted((sizes[one[0]], sizes[other[0]]))
+            sizes |= dict.fromkeys(one, small) | dict.fromkeys(other, large)
             outputs = draws.run(sizes)
             if outputs is not None:
                 break
         else:
             return False
-        least = min(sizes[one[0]], sizes[other[0]])
+        least = sizes[one[0]]
         shapes = [tuple(output.shape) for output in outputs]
         smaller.append(
             {
