@@ -122,7 +122,7 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
     parts = [m for m in module.modules() if not isinstance(m, scripted)]
     modes = [(m, m.training) for m in module.modules() if isinstance(m, scripted)]
     saved = [(m, dict(vars(m)), dict(m._parameters), dict(m._buffers)) for m in parts]
-    lists = [(v, list(v)) for _, names, *_ in saved for v in names.values() if _of_tensors(v)]
+    lists = [(v, list(v)) for _, names, *_ in saved for v in names.values() if type(v) is list]
     data = {id(t): (t, t.data) for t in _every_tensor(module)}
     try:
         module.eval()

@@ -87,6 +87,16 @@ class Sized(nn.Module):
     def forward(self, x, state):
         return self.rnn(x, state)
 
+class Riddle(nn.Module):
+    def __init__(self, input_size, secret):
+        super().__init__()
+        if secret != "sesame":
+            raise ValueError("the secret is wrong")
+        self.rnn = nn.GRU(input_size, 4)
+
+    def forward(self, x):
+        return self.rnn(x)
+
 class Broken(nn.Module):
     def __init__(self):
         super().__init__()
@@ -163,12 +173,13 @@ def test_integers_and_lengths_are_known_by_their_names(folder):
 
 
 def test_what_is_not_known_is_marked(folder):
-    drafted = draft("drafted_nets:Sized")
+    drafted = draft("drafted_nets:Riddle")
     assert not drafted.complete
     assert "input_size=...,  # FILL IN" in drafted.text
-    assert "hidden_size=...,  # FILL IN" in drafted.text
-    assert drafted.notes[0] == (
-        "fill in input_size, hidden_size: the constructor has no defaults for them"
+    assert "secret=...,  # FILL IN" in drafted.text
+    assert drafted.notes[:2] == (
+        "fill in input_size, secret: the constructor has no defaults for them (--arg)",
+        "fill in the constructor's arguments: Riddle() raises ValueError: the secret is wrong",
     )
     compile(drafted.text, "my_model.py", "exec")
     broken = draft("drafted_nets:Broken")
@@ -178,7 +189,7 @@ def test_what_is_not_known_is_marked(folder):
 
 @pytest.mark.skipif(not importlib.util.find_spec("ruff"), reason="ruff is not installed")
 def test_ruff_has_nothing_to_say(folder):
-    for name in (*SHAPES, "Sized", "Broken"):
+    for name in (*SHAPES, "Sized", "Riddle", "Broken"):
         write(draft(f"drafted_nets:{name}", folder), folder / f"{name.lower()}.py")
     (folder / "drafted_nets.py").rename(folder / "elsewhere.txt")
     for command in (["check", "--select", "E,F,W,UP,B,D4", "--isolated"], ["format", "--check"]):
@@ -218,7 +229,10 @@ def test_on_the_command_line(folder, capsys):
     code, out, err = run("init", "my_model.py", "--from", "drafted_nets:Sized")
     assert code == 0
     assert out == "my_model.py: look it over, then: rnnbench export my_model.py\n"
-    assert err.splitlines()[0].startswith("fill in input_size, hidden_size")
+    assert err == (
+        "chosen, as the constructor has no defaults: input_size=8, hidden_size=16 "
+        "(--arg gives others)\n"
+    )
     code, out, err = run("init", "my_model.py", "--from", "drafted_nets:Tagger")
     assert (code, out) == (2, "")
     assert err == "error: my_model.py exists: choose another name, or --force\n"

@@ -80,7 +80,9 @@ def read(file: str | Path) -> Checkpoint:
         ) from None
     found = max(_state_dicts(held, ()), key=lambda kv: len(kv[1]), default=None)
     if found is None:
-        raise RnnbenchError(f"{path} holds no state dict: save torch.save(module.state_dict(), ...)")
+        raise RnnbenchError(
+            f"{path} holds no state dict: save torch.save(module.state_dict(), ...)"
+        )
     return Checkpoint(path, *found)
 
 
@@ -155,9 +157,7 @@ def build_for(
     changed = {n for n, v in best.items() if n not in arguments or v.text != arguments[n].text}
     found = next(builds(cls, {n: v.value for n, v in best.items()}))
     from_weights = changed | {n for n in best if n not in given and score == 1.0}
-    origin = {
-        n: "weights" if n in from_weights else first.origin.get(n, "chosen") for n in best
-    }
+    origin = {n: "weights" if n in from_weights else first.origin.get(n, "chosen") for n in best}
     built = replace(found, arguments=_ordered(cls, best), origin=origin)
     return built, fitted(checkpoint, shapes_of(cls, best))
 

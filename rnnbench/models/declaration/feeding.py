@@ -77,9 +77,7 @@ def _matters(
 Run = Callable[[Sequence[np.ndarray[Any, Any]]], list[torch.Tensor] | None]
 
 
-def next_states(
-    run: Run, specs: Sequence[TensorSpec], sizes: Mapping[str, int]
-) -> dict[str, int]:
+def next_states(run: Run, specs: Sequence[TensorSpec], sizes: Mapping[str, int]) -> dict[str, int]:
     """Which output each state becomes: state -> the number of the output.
 
     With time among the sizes the module is streamed: two chunks, the state handed on, have to give

@@ -108,7 +108,7 @@ def _like_another(values: Values) -> Iterator[Edit]:
     ports = [port for port in ports_in(values) if port.role == "data"]
     for a, b in itertools.permutations(ports, 2):
         if a.shape != b.shape:
-            yield 0.9, _shaped(values, a, b.shape)
+            yield 0.9, shaped(values, a, b.shape)
 
 
 def _one_channel(values: Values, text: str) -> Iterator[Edit]:
@@ -116,7 +116,7 @@ def _one_channel(values: Values, text: str) -> Iterator[Edit]:
     if re.search(r"to have 1 channels", text):
         for port in ports_in(values):
             if port.role == "data" and len(port.shape) in (2, 3):
-                yield 0.4, _shaped(values, port, (port.shape[0], 1, *port.shape[1:]))
+                yield 0.4, shaped(values, port, (port.shape[0], 1, *port.shape[1:]))
 
 
 def _turned(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
@@ -127,7 +127,7 @@ def _turned(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
     other = {s.batch: s.time, s.time: s.batch}
     for port in ports_in(values):
         if {s.batch, s.time} <= set(port.shape):
-            yield 0.4, _shaped(values, port, tuple(other.get(n, n) for n in port.shape))
+            yield 0.4, shaped(values, port, tuple(other.get(n, n) for n in port.shape))
 
 
 def _sizes_said(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
@@ -177,9 +177,7 @@ def _side_by_side(values: Values, got: int, want: int, s: Sizes) -> Iterator[Edi
                 yield 0.6 + 0.1 * n, tried
 
 
-def _through_layers(
-    values: Values, port: Port, axis: int, got: int, want: int
-) -> Iterator[Edit]:
+def _through_layers(values: Values, port: Port, axis: int, got: int, want: int) -> Iterator[Edit]:
     """A size from which layers make `want`, as they made `got` of what it is: channels times bins.
 
     Strides round it: sizes near to the ratio are tried, those first that people have.
@@ -242,11 +240,11 @@ def _other_ranks(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
         spare = next(n for n in (*s.free, s.last) if n not in shape or n == s.last)
         if len(shape) < 5:
             more = [(*shape, spare), (*shape[:1], 1, *shape[1:]), (*shape, 1), (1, *shape)]
-            yield from ((likely + 0.3 * i, _shaped(values, port, m)) for i, m in enumerate(more))
+            yield from ((likely + 0.3 * i, shaped(values, port, m)) for i, m in enumerate(more))
         if len(shape) > 1:
-            yield likely + 0.1, _shaped(values, port, shape[:-1])
+            yield likely + 0.1, shaped(values, port, shape[:-1])
             if len(shape) > 2:
-                yield likely + 0.3, _shaped(values, port, (shape[0], *shape[2:]))
+                yield likely + 0.3, shaped(values, port, (shape[0], *shape[2:]))
 
 
 def _viewed(values: Values, text: str) -> Iterator[Edit]:
@@ -296,10 +294,11 @@ def grown(values: Values, size: int, larger: int) -> Values:
 
 def _sized(values: Values, port: Port, axis: int, size: int) -> Values:
     shape = tuple(size if i == axis else n for i, n in enumerate(port.shape))
-    return _shaped(values, port, shape)
+    return shaped(values, port, shape)
 
 
-def _shaped(values: Values, port: Port, shape: tuple[int, ...]) -> Values:
+def shaped(values: Values, port: Port, shape: tuple[int, ...]) -> Values:
+    """The same with another shape of one tensor."""
     return _with(values, port, replace(port, shape=shape))
 
 

@@ -117,9 +117,7 @@ def unknown(module: nn.Module, arguments: Sequence[Argument], why: str) -> Guess
 def _as_it_looks(name: str, port: Port) -> TensorSpec:
     dims: tuple[int | str, ...] = ("batch", "time", "features", "more", "last")
     high = port.high if port.dtype.startswith("int") and port.role == "data" else None
-    return TensorSpec(
-        identifier(name), dims[: len(port.shape)], port.dtype, port.role, high=high
-    )
+    return TensorSpec(identifier(name), dims[: len(port.shape)], port.dtype, port.role, high=high)
 
 
 def _declared(
@@ -149,7 +147,9 @@ def _declared(
     falling = declared.sample is not None and any(s.role == "lengths" for s in specs)
     doubts = _doubts(specs, falling=falling, drawn=declared.sample is not None)
     left_out = tuple(
-        a.name for a, v in zip(arguments, values, strict=True) if isinstance(v, str) and v == DEFAULT
+        a.name
+        for a, v in zip(arguments, values, strict=True)
+        if isinstance(v, str) and v == DEFAULT
     )
     wrapped = odd or not caller.binds(specs)
     result = Guess(
@@ -162,11 +162,24 @@ def _declared(
         doubts=doubts,
     )  # fmt: skip
     result = _with_lifted_state(result, module)
-    known = sum(d in dims for d in ("batch", "time")) + 2.0 * result.lift_state
+    known = sum(d in dims for d in ("batch", "time")) + 1.0 * result.lift_state
     # What it does to each step alone is the work of one step, and a state that does not fit neither.
     apart = "time" in dims and not found_walks
     known -= 0.8 * apart + 0.8 * (len(result.doubts) > len(doubts))
-    return known, result
+    return known - 0.3 * _oddities(specs, sizes), result
+
+
+def _oddities(specs: Sequence[TensorSpec], sizes: Sizes) -> int:
+    """How many inputs look as if they ran by chance, as what is broadcast does.
+
+    They have no batch, where others have one, or are fixed to a size that no layer has.
+    """
+    batched = any("batch" in spec.shape for spec in specs)
+    return sum(
+        (batched and len(spec.shape) > 1 and "batch" not in spec.shape)
+        or (len(spec.shape) < 4 and any(size in sizes.free for size in spec.shape))
+        for spec in specs
+    )
 
 
 def _named(values: Values) -> Values:
@@ -272,7 +285,9 @@ def _outputs(
             name = part.name
         elif i in becomes:
             state = becomes[i]
-            stem = state[:-1].rstrip("_") if state in ("h0", "c0", "h_0", "c_0", "hx", "cx") else state
+            stem = (
+                state[:-1].rstrip("_") if state in ("h0", "c0", "h_0", "c_0", "hx", "cx") else state
+            )
             name = unique(f"{stem}n" if len(stem) < 2 else f"{stem}_next", taken)
         else:
             stem = "y" if "y" not in {spec.name for spec in specs} else "out"

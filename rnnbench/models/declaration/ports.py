@@ -186,9 +186,7 @@ def _candidates(
     yield from ports_named(p.name, module, sizes)
 
 
-def ports_named(
-    name: str, module: nn.Module, sizes: Sizes, *, as_name: str = ""
-) -> Iterator[Any]:
+def ports_named(name: str, module: nn.Module, sizes: Sizes, *, as_name: str = "") -> Iterator[Any]:
     """What a value of this name may be, the likeliest first; it can be called otherwise."""
     for found in _by_name(name, module, sizes):
         yield replace(found, name=as_name) if as_name and isinstance(found, Port) else found
@@ -235,7 +233,9 @@ def _first_layer(module: nn.Module) -> type:
 
 def _states_of(module: nn.Module) -> int:
     """How many arguments may be states, by their names."""
-    return sum(bool(_STATE.fullmatch(name)) for name in inspect.signature(module.forward).parameters)
+    return sum(
+        bool(_STATE.fullmatch(name)) for name in inspect.signature(module.forward).parameters
+    )
 
 
 def _embeddings(module: nn.Module) -> list[Any]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from rnnbench.models.declaration.calling import Outcome, Values, attempt, ports_in
-from rnnbench.models.declaration.hints import edits, turned, without
-from rnnbench.models.declaration.ports import Argument, Sizes
+from rnnbench.models.declaration.hints import edits, shaped, turned, without
+from rnnbench.models.declaration.ports import Argument, Port, Sizes
 
+_URGENT = -100.0  # what is tried next
 _SOME = 8  # candidates of each argument that are tried without an error that asks for them
 
 
@@ -69,7 +70,8 @@ class Search:
         seen: set[str] = set()
         furthest: tuple[int, ...] = ()
         while (cheap or far) and self.runs < self.most and time.monotonic() < self.deadline:
-            if far and (self.runs % 3 or not cheap):
+            urgent = bool(cheap) and cheap[0][0] <= _URGENT
+            if far and not urgent and (self.runs % 3 or not cheap):
                 _, cost, _, values = heapq.heappop(far)
             else:
                 cost, _, values = heapq.heappop(cheap)
@@ -115,8 +117,16 @@ class Search:
         for size in self.sizes.free[1:]:
             less = without(values, size)
             if less != values:
-                yield -cost, less
+                yield _URGENT - cost, less
         yield from self._others(values, "")
+        for port in [p for p in ports_in(values) if p.role == "data"][1:]:
+            for i, shape in enumerate(self._plain_shapes(port)):
+                yield 0.5 + 0.1 * i, shaped(values, port, shape)
+
+    def _plain_shapes(self, port: Port) -> list[tuple[int, ...]]:
+        """Shapes with a batch, for what ran by chance as it was broadcast."""
+        b, t, last = self.sizes.batch, self.sizes.time, port.shape[-1]
+        return [(b,), (b, last), (b, t, last), (b, t)]
 
     def _states_together(self, values: Values) -> Iterator[tuple[float, Values]]:
         """What is None, and may be a state, as a state: all of them."""
@@ -137,4 +147,7 @@ class Search:
                     named = f"'{argument.name}'" in why
                     none = values[i] is None or isinstance(values[i], str)
                     about = named or (none and "NoneType" in why)
-                    yield (0.5 if about else 2.0) + 0.7 * rank, (*values[:i], other, *values[i + 1 :])
+                    yield (
+                        (0.5 if about else 2.0) + 0.7 * rank,
+                        (*values[:i], other, *values[i + 1 :]),
+                    )

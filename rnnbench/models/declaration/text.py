@@ -155,7 +155,9 @@ def _model(name: str, found: Guess) -> list[str]:
         pairs = [f'"{k}": "{v}"' for k, v in found.states.items()]
         one = f"        states={{{', '.join(pairs)}}},"
         if len(one) > _WIDTH:
-            one = "\n".join(["        states={", *(f"            {p}," for p in pairs), "        },"])
+            one = "\n".join(
+                ["        states={", *(f"            {p}," for p in pairs), "        },"]
+            )
         lines.append(one)
     if found.caller:
         lines.append(f'        name="{name}",')
@@ -237,17 +239,27 @@ def _wrapper(name: str, found: Guess, caller: Caller) -> str:
         "    def __init__(self, net):",
         "        super().__init__()",
         "        self.net = net",
+        *_without_checks(found),
         "",
         *_call("    def forward(", ["self", *names], "):", indent="    "),
         '        """Returns what the network returns."""',
     ]
     if not found.returns:
-        return "\n".join([*lines, *_call("        return self.net(", given, ")", indent="        ")])
+        return "\n".join(
+            [*lines, *_call("        return self.net(", given, ")", indent="        ")]
+        )
     lines += _call("        returned = self.net(", given, ")", indent="        ")
     parts = [f"returned{path}" for path in found.returns]
     if len(parts) == 1:
         return "\n".join([*lines, f"        return {parts[0]}"])
     return "\n".join([*lines, *_returned(parts)])
+
+
+def _without_checks(found: Guess) -> list[str]:
+    """What is given out of a distribution is traced without its checks, which look at the data."""
+    if not any(path.endswith((".logits", ".mean", ".stddev")) for path in found.returns):
+        return []
+    return ["        torch.distributions.Distribution.set_default_validate_args(False)"]
 
 
 def _returned(parts: Sequence[str]) -> list[str]:

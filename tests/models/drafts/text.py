@@ -1,5 +1,7 @@
 """Text: taggers, language models, translation, classification."""
 
+import random
+
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -89,7 +91,7 @@ class Seq2Seq(nn.Module):
         for t in range(1, trg.shape[0]):
             scores, hidden = self.decoder(token, hidden)
             steps.append(scores)
-            forced = float(torch.rand(())) < teacher_forcing_ratio
+            forced = random.random() < teacher_forcing_ratio
             token = trg[t] if forced else scores.argmax(1)
         return torch.stack(steps)
 
