@@ -180,7 +180,7 @@ def numbers_of(cls: type[nn.Module], built: Built) -> set[int]:
     found: set[int] = set()
     while values:
         value = values.pop()
-        if type(value) is int and 0 < value:
+        if type(value) is int and value > 0:
             found.add(value)
         elif isinstance(value, list | tuple):
             values.extend(value)

@@ -65,6 +65,7 @@ def draft(
 
     folder = folder or Path()
     with importing_from(folder, Path()), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the same draft each time
         cls = _find_class(spec)
         _require_forward(cls, spec)
         built, found, checkpoint = _tried(cls, arguments or {}, weights, on_run)
@@ -183,9 +184,11 @@ def _notes(
     if built.why:
         yield f"fill in the constructor's arguments: {built.why}"
     if chosen:
-        yield f"chosen, as the constructor has no defaults: {', '.join(chosen)} (--arg gives others)"
+        said = ", ".join(chosen)
+        yield f"chosen, as the constructor has no defaults: {said} (--arg gives others)"
     if checkpoint is not None and not checkpoint.strict:
-        yield f"the shapes of {checkpoint.file} differ from the module's: give its arguments (--arg)"
+        file = checkpoint.file
+        yield f"the shapes of {file} differ from the module's: give its arguments (--arg)"
     if found.why:
         yield f"correct the inputs: {cls.__name__} did not run with them ({found.why})"
     elif not found.ran:

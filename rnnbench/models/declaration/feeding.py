@@ -22,7 +22,7 @@ from rnnbench.models.declaration.ports import DEFAULT, Argument, Port, as_ports,
 from rnnbench.models.declaration.search import Found
 
 _WAYS = 60  # of matching states with outputs
-_CLOSE = {"rtol": 1e-3, "atol": 1e-4}
+_RELATIVE, _ABSOLUTE = 1e-3, 1e-4
 
 
 def with_states(module: Any, arguments: Sequence[Argument], found: Found) -> Found:
@@ -36,10 +36,10 @@ def with_states(module: Any, arguments: Sequence[Argument], found: Found) -> Fou
         for state in (*_returned_states(argument.name, found.returned), *own[:6]):
             values = (*found.values[:i], state, *found.values[i + 1 :])
             outcome = attempt(module, arguments, values)
-            if outcome.error is None and _comes_back(state, outcome.returned):
-                if _matters(module, arguments, values, i, outcome.returned):
-                    found = Found(values, outcome.returned)
-                    break
+            runs = outcome.error is None and _comes_back(state, outcome.returned)
+            if runs and _matters(module, arguments, values, i, outcome.returned):
+                found = Found(values, outcome.returned)
+                break
     return found
 
 
@@ -163,4 +163,6 @@ def _ends_alike(whole: torch.Tensor, end: torch.Tensor) -> bool:
     for axis, (a, b) in enumerate(zip(whole.shape, end.shape, strict=True)):
         if a > b:
             whole = whole.narrow(axis, a - b, b)
-    return whole.shape == end.shape and torch.allclose(whole.double(), end.double(), **_CLOSE)
+    if whole.shape != end.shape:
+        return False
+    return torch.allclose(whole.double(), end.double(), _RELATIVE, _ABSOLUTE)

@@ -152,7 +152,7 @@ def _sizes_said(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
                     rows = 0.0 if got != s.batch else 3.0 if want == 1 else 0.5
                     yield cost + rows, _sized(values, port, axis, want)
                 elif cost < 1 and size in s.free[1:] and got != size:
-                    if 0 < size + want - got:  # beside others, as `cat` puts them
+                    if size + want - got > 0:  # beside others, as `cat` puts them
                         yield 0.8, _sized(values, port, axis, size + want - got)
                     yield from _through_layers(values, port, axis, got, want)
         if cost < 1:
@@ -160,7 +160,7 @@ def _sizes_said(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
 
 
 def _side_by_side(values: Values, got: int, want: int, s: Sizes) -> Iterator[Edit]:
-    """Sizes of several inputs that stand beside each other: those that the constructor was given."""
+    """Sizes of inputs that stand beside each other: those that the constructor was given."""
     last = [p for p in ports_in(values) if p.role == "data" and len(p.shape) > 1
             and p.shape[-1] in s.free]  # fmt: skip
     pool = sorted(s.given)

@@ -1,8 +1,9 @@
-"""What a module's inputs and outputs are: a call that runs, and what its axes are, found by runs."""
+"""What a module's inputs and outputs are: a call that runs, and its axes, found by running."""
 
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -89,7 +90,8 @@ def guess(
     arguments = arguments_of(module, sizes)
     search = Search(module, arguments, sizes, deadline, on_run)
     best: tuple[float, Guess] | None = None
-    with torch_threads(1):
+    with torch_threads(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what its author has to know is said by his own runs
         for found in search.calls():
             try:
                 known, declared = _declared(module, arguments, found, sizes)
@@ -163,7 +165,7 @@ def _declared(
     )  # fmt: skip
     result = _with_lifted_state(result, module)
     known = sum(d in dims for d in ("batch", "time")) + 1.0 * result.lift_state
-    # What it does to each step alone is the work of one step, and a state that does not fit neither.
+    # What it does to each step alone is one step's work, and a state that does not fit is wrong.
     apart = "time" in dims and not found_walks
     known -= 0.8 * apart + 0.8 * (len(result.doubts) > len(doubts))
     return known - 0.3 * _oddities(specs, sizes), result

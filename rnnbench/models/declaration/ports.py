@@ -147,7 +147,7 @@ DEFAULT = "<the default>"
 
 def arguments_of(module: nn.Module, sizes: Sizes) -> list[Argument]:
     """The parameters of a module's `forward`, with what each may be."""
-    found = []
+    found: list[Argument] = []
     for p in inspect.signature(type(module).forward).parameters.values():
         if p.name == "self" or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             continue
@@ -217,7 +217,7 @@ def _by_name(name: str, module: nn.Module, sizes: Sizes) -> Iterator[Any]:
     elif _VECTOR.fullmatch(name):
         shapes = [(b, f), (b, t, f), (b, t), (b,)]
     floats = [Port(name, shape, _float(module)) for shape in shapes]
-    if _embeddings(module) and _IDS.fullmatch(name) or _SURELY_IDS.fullmatch(name):
+    if (_embeddings(module) and _IDS.fullmatch(name)) or _SURELY_IDS.fullmatch(name):
         yield from ids
         yield from floats
     else:

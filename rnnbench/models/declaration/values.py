@@ -67,7 +67,7 @@ _BY_TYPE: dict[str, tuple[Any, ...]] = {
     "str": ("LSTM", "GRU", "lstm", "relu"),
     "int": (16, 8, 32, 4, 2, 1),
 }
-_WHAT_ELSE = (16, 32, 8, [16, 16], None, "<namespace>", {})
+_WHAT_ELSE: tuple[Any, ...] = (16, 32, 8, [16, 16], None, "<namespace>", {})
 
 
 @dataclass
@@ -164,7 +164,7 @@ def _hint(p: inspect.Parameter, cls: type) -> Any:
     if isinstance(p.annotation, str):
         names = vars(sys.modules.get(cls.__module__, object()))
         try:
-            return eval(p.annotation, dict(names))  # noqa: S307  (code that was imported already)
+            return eval(p.annotation, dict(names))  # code that was imported already
         except Exception:  # it may be anything
             return p.annotation
     return p.annotation

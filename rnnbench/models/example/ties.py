@@ -63,8 +63,8 @@ def batch_and_time(draws: Draws, groups: Groups) -> tuple[int | None, int | None
     """Which of the groups is the batch and which the time; None where there is none.
 
     By their names; else the batch is what numbers of steps are given for, or a dimension a row of
-    which changes nothing but that row of each output, and time is another of the first input that has one: there that along which a step
-    changes some steps of an output, else one that an output has too.
+    which changes nothing but that row of each output. Time is another of the first input that has
+    one: there that along which a step changes some steps of an output, else one that an output has.
     """
     named = {axis.dim: axis.name for axis in draws.axes}
     numbers = range(len(groups))
@@ -103,7 +103,7 @@ def influences(draws: Draws, groups: Groups) -> list[Influence | None]:
 def _time(
     draws: Draws, groups: Groups, changes: Sequence[Influence | None], batch: int | None
 ) -> int | None:
-    """The dimension of the first input that has another than the batch; the likeliest of several."""
+    """The dimension of the first input that has another than the batch; of several the likeliest."""
     data = [axis for axis in draws.axes if axis.place[0] not in draws.counted]
     inputs = [
         min((axis.place[0] for axis in data if axis.dim in group), default=len(draws.call.names))

@@ -1,1 +1,1 @@
-"""Classes in the style of published packages, for `rnnbench init`: none is told how it is called."""
+"""Classes in the style of published packages, for `rnnbench init`: none says how it is called."""

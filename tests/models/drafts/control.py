@@ -40,19 +40,19 @@ class SequenceCritic(nn.Module):
 class TextInImage(nn.Module):
     """Columns of an image [batch, 1, 32, width] as a sequence."""
 
-    def __init__(self, imgH, nc, nclass, nh):
+    def __init__(self, img_h, nc, nclass, nh):
         super().__init__()
         self.cnn = nn.Sequential(
             nn.Conv2d(nc, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(4, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d((imgH // 2, 1)),
+            nn.Conv2d(4, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d((img_h // 2, 1)),
         )  # fmt: skip
         self.rnn = nn.LSTM(8, nh, bidirectional=True)
         self.embedding = nn.Linear(2 * nh, nclass)
 
     def forward(self, input):
         conv = self.cnn(input)
-        b, c, h, w = conv.size()
-        assert h == 1, "the height of conv must be 1"
+        _, _, height, _ = conv.size()
+        assert height == 1, "the height of conv must be 1"
         return self.embedding(self.rnn(conv.squeeze(2).permute(2, 0, 1))[0])
 
 

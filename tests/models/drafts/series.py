@@ -1,5 +1,6 @@
 """Time series, trajectories, and cells of unusual algebra."""
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -117,7 +118,7 @@ class StackedCells(nn.Module):
         super().__init__()
         sizes = [input_dim, *hidden_dims]
         self.cells = nn.ModuleList(
-            nn.LSTMCell(a, b) for a, b in zip(sizes, sizes[1:], strict=False)
+            nn.LSTMCell(a, b) for a, b in itertools.pairwise(sizes)
         )
 
     def forward(self, x, states):
