@@ -20,6 +20,7 @@ from rnnbench.models.declaration.values import Chosen, candidates, literal, name
 _TRIES = 60
 _SIZES = 6  # all sizes alike, where the likeliest do not go together
 _MISSING = re.compile(r"(?P<what>'?[\w.]+'?) object has no attribute '(?P<name>\w+)'")
+_KERNELS = re.compile(r"kernel|stride|padding|dilation|shape", re.IGNORECASE)
 _NOT_A_LIST = re.compile(r"not iterable|not subscriptable|has no len|unpack|must be an iterable")
 
 
@@ -143,10 +144,18 @@ def _said(chosen: Mapping[str, Chosen], error: BaseException) -> Iterator[dict[s
             elif type(old.value).__name__ == found["what"].strip("'"):
                 yield {**chosen, name: literal(
                     SimpleNamespace(**{found["name"]: _value(found["name"])}))}  # fmt: skip
-    if _NOT_A_LIST.search(text):
-        for name, old in chosen.items():
-            if type(old.value) is int:
-                yield {**chosen, name: literal([old.value, old.value])}
+    yield from _sequences(chosen, text)
+
+
+def _sequences(chosen: Mapping[str, Chosen], text: str) -> Iterator[dict[str, Chosen]]:
+    """A list or a tuple in the place of a number, where an error asks for one."""
+    for name, old in chosen.items():
+        if type(old.value) is int and (_NOT_A_LIST.search(text) or "tuple" in text):
+            two = (old.value, old.value)
+            tuples = bool(_KERNELS.search(name)) or "tuple" in text
+            yield {**chosen, name: literal(two if tuples else list(two))}
+        elif isinstance(old.value, list) and "tuple" in text:
+            yield {**chosen, name: literal(tuple(old.value))}
 
 
 def _value(name: str) -> Any:

@@ -88,6 +88,7 @@ def edits(
     if _SHORT.search(text):
         yield from _larger(values, s)
     yield from _usual_sizes(values, s)
+    yield from _other_lengths(values, s)
 
 
 def _shapes_said(values: Values, text: str) -> Iterator[Edit]:
@@ -161,19 +162,29 @@ def _sizes_said(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
 
 def _side_by_side(values: Values, got: int, want: int, s: Sizes) -> Iterator[Edit]:
     """Sizes of inputs that stand beside each other: those that the constructor was given."""
-    last = [p for p in ports_in(values) if p.role == "data" and len(p.shape) > 1
-            and p.shape[-1] in s.free]  # fmt: skip
-    pool = sorted(s.given)
+    for axis in (-1, 1):
+        ports = [
+            p for p in ports_in(values)
+            if p.role != "lengths" and len(p.shape) > (1 if axis < 0 else 3)
+            and p.shape[axis] in s.free
+        ]  # fmt: skip
+        yield from _sums(values, ports, axis, got, want, sorted(s.given))
+
+
+def _sums(
+    values: Values, beside: Sequence[Port], axis: int, got: int, want: int, pool: Sequence[int]
+) -> Iterator[Edit]:
+    """The sizes of two or three inputs along an axis, from a pool, that make `want`."""
     for count in (2, 3):
-        for ports in itertools.combinations(last, count):
-            rest = got - sum(p.shape[-1] for p in ports)
+        for ports in itertools.combinations(beside, count):
+            rest = got - sum(p.shape[axis] for p in ports)
             if rest < 0:
                 continue
             fits = (c for c in itertools.product(pool, repeat=count) if sum(c) + rest == want)
             for n, sizes in enumerate(itertools.islice(fits, 6)):
                 tried = values
                 for port, size in zip(ports, sizes, strict=True):
-                    tried = _sized(tried, port, len(port.shape) - 1, size)
+                    tried = _sized(tried, port, axis % len(port.shape), size)
                 yield 0.6 + 0.1 * n, tried
 
 
@@ -265,8 +276,11 @@ def _usual_sizes(values: Values, s: Sizes) -> Iterator[Edit]:
         for axis, size in enumerate(port.shape):
             if size in s.free[1:]:
                 usual = sorted(s.given) + ([32, 64] if len(port.shape) > 3 else [])
+                alike = port.shape.count(size) > 1  # height and width
                 for i, n in enumerate(dict.fromkeys(usual)):
                     yield 2.0 + 0.1 * i, _sized(values, port, axis, n)
+                    if alike:
+                        yield 1.0 + 0.1 * i, grown(values, size, n)
 
 
 def _larger(values: Values, s: Sizes) -> Iterator[Edit]:
@@ -312,6 +326,27 @@ def _all_alike(values: Values, port: Port, shape: tuple[int, ...]) -> Values:
 
 def _with(values: Values, before: Port, after: Port) -> Values:
     return tuple(mapped(value, lambda v: after if v is before else v) for value in values)
+
+
+def consistent(values: Values, s: Sizes) -> Values:
+    """Numbers of steps that are as large as an axis still is."""
+    left = [n for p in ports_in(values) if p.role == "data" for n in p.shape if n != s.batch]
+    free = [n for n in left if n in s.free or n not in s.layers]
+
+    def change(leaf: Any) -> Any:
+        lost = isinstance(leaf, Port) and leaf.role == "lengths" and leaf.high not in left
+        return replace(leaf, high=free[-1]) if lost and free else leaf
+
+    return tuple(mapped(value, change) for value in values)
+
+
+def _other_lengths(values: Values, s: Sizes) -> Iterator[Edit]:
+    """Numbers of steps along another axis."""
+    sizes = {n for p in ports_in(values) if p.role == "data" for n in p.shape if n in s.free[1:]}
+    for port in ports_in(values):
+        if port.role == "lengths":
+            for size in sorted(sizes - {port.high}):
+                yield 1.2, _with(values, port, replace(port, high=size))
 
 
 def without(values: Values, size: int) -> Values:

@@ -37,7 +37,7 @@ from rnnbench.models.kept import Kept, changed, tensors_in
 from rnnbench.models.lifting import lifted
 
 _MORE = 80  # runs after the first that runs, for one that has both a batch and time
-_ENOUGH = 2.0
+_ENOUGH = 1.9
 _LONGER = 8.0  # seconds for the same
 
 
@@ -168,6 +168,7 @@ def _declared(
     # What it does to each step alone is one step's work, and a state that does not fit is wrong.
     apart = "time" in dims and not found_walks
     known -= 0.8 * apart + 0.8 * (len(result.doubts) > len(doubts))
+    known -= 0.01 * sum(max(len(spec.shape) - 3, 0) for spec in specs)
     return known - 0.3 * _oddities(specs, sizes), result
 
 
@@ -217,6 +218,10 @@ def _kept_axes(call: ExampleCall, ports: Sequence[Port], sizes: Sizes) -> tuple[
     groups = tie(draws)
     axes = [axis for axis in axes if any(axis.dim in group for group in groups)]
     batch, _ = batch_and_time(draws, groups)
+    if batch is None:  # a row may be several in the outputs; in a state it is one
+        states = {i for i, port in enumerate(ports) if port.role == "state"}
+        of_states = {axis.dim for axis in axes if axis.place[0] in states}
+        batch = next((i for i, group in enumerate(groups) if of_states & set(group)), None)
     changes = influences(draws, groups)
     dropped: set[int] = set()
     for number, tensor in enumerate(call.tensors):
@@ -225,7 +230,8 @@ def _kept_axes(call: ExampleCall, ports: Sequence[Port], sizes: Sizes) -> tuple[
         if ports[number].role == "state":
             dropped |= {
                 i for i, group in enumerate(groups)
-                if i != batch and all(a.place[0] == number for a in axes if a.dim in group)
+                if i != batch and any(a.place[0] == number for a in axes if a.dim in group)
+                and not any(_of_sequence(a, call, ports) for a in axes if a.dim in group)
             }  # fmt: skip
             continue
         here = [
@@ -240,7 +246,17 @@ def _kept_axes(call: ExampleCall, ports: Sequence[Port], sizes: Sizes) -> tuple[
     gone = {dim for i in dropped for dim in groups[i]}
     left = [i for i, group in enumerate(groups) if not gone & set(group)]
     walked = any(changes[i] != "rows" for i in left if i != batch)
-    return [axis for axis in axes if axis.dim not in gone], walked
+    axes = [axis for axis in axes if axis.dim not in gone]
+    if batch is not None:  # as one dimension, of that name
+        rows = groups[batch]
+        axes = [replace(a, dim="=batch", name="batch") if a.dim in rows else a for a in axes]
+    return axes, walked
+
+
+def _of_sequence(axis: Axis, call: ExampleCall, ports: Sequence[Port]) -> bool:
+    """Whether an axis is one of an input that has features beside, and is no state."""
+    number = axis.place[0]
+    return ports[number].role == "data" and call.tensors[number].ndim == 3
 
 
 def _specs(declared: Model, ports: Sequence[Port]) -> tuple[TensorSpec, ...]:

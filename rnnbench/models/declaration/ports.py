@@ -270,6 +270,8 @@ def _states(name: str, module: nn.Module, sizes: Sizes, *, alone: bool) -> Itera
             paired = alone and isinstance(part, nn.LSTMCell)
             found += [pair, one] if paired else [one, pair]
             found.append(_port(name, (1, *shape)))
+    if any(isinstance(part, nn.Conv2d) for part in module.modules()):
+        found += [_pair(name, sizes.free, sizes.free), _port(name, sizes.free)]  # of a ConvLSTM
     for size in sorted({p.shape[-1] for p in module.parameters() if p.ndim}):
         found.append(_port(name, (sizes.batch, size)))
         found.append(_pair(name, (sizes.batch, size), (sizes.batch, size)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from rnnbench.models.declaration.calling import Outcome, Values, attempt, ports_in
-from rnnbench.models.declaration.hints import edits, shaped, turned, without
+from rnnbench.models.declaration.hints import consistent, edits, shaped, turned, without
 from rnnbench.models.declaration.ports import Argument, Port, Sizes
 
 _URGENT = -100.0  # what is tried next
@@ -107,7 +107,8 @@ class Search:
 
     def _changes(self, values: Values, outcome: Outcome) -> Iterator[tuple[float, Values]]:
         assert outcome.error is not None
-        yield from edits(self.arguments, values, outcome.error, self.module, self.sizes)
+        found = edits(self.arguments, values, outcome.error, self.module, self.sizes)
+        yield from ((more, consistent(edited, self.sizes)) for more, edited in found)
         if "NoneType" in outcome.why:
             yield from self._states_together(values)
         yield from self._others(values, outcome.why)
@@ -119,9 +120,10 @@ class Search:
             if less != values:
                 yield _URGENT - cost, less
         yield from self._others(values, "")
-        for port in [p for p in ports_in(values) if p.role == "data"][1:]:
+        for n, port in enumerate(p for p in ports_in(values) if p.role == "data"):
             for i, shape in enumerate(self._plain_shapes(port)):
-                yield 0.5 + 0.1 * i, shaped(values, port, shape)
+                if n or len(shape) > len(port.shape):
+                    yield 0.5 + 0.1 * i - cost, shaped(values, port, shape)
 
     def _plain_shapes(self, port: Port) -> list[tuple[int, ...]]:
         """Shapes with a batch, for what ran by chance as it was broadcast."""

@@ -43,7 +43,8 @@ _RULES: list[tuple[str, tuple[Any, ...]]] = [
      r"n_?feat\w*|num_feat\w*|n_?features|obs(ervation)?_(dim|size)|state_(dim|size)|enc_in|dec_in|"
      r"n_?in\w*|n_?bins|n_?freqs?|num_inputs|dim_in|c_in|n_?channels|num_channels|n_vars|"
      r"nb_bins|freq_bins|\w*_feats?)", (8, 16, 1)),
-    (r"(obs|observation|state|input|in)_shape", ((8,),)),
+    (r"(obs|observation|state|input|in|image|img)_(shape|size)", ((8,), (1, 32, 32), (3, 64, 64))),
+    (r"(.*_)?(n|num)_?(conv\w*|stages?|levels?|highways?\w*|iter\w*)", (2,)),
     (r"(.*_)?(n_?fft|fft_len|fft_size|win\w*|frame_(len|length|size)|window_(len|size|length))", (64,)),
     (r"(.*_)?(hop\w*|win_inc|frame_shift|shift)", (16,)),
     (r"(.*_)?(sample_?rate|sr|fs|sampling_rate|samplerate)", (16000,)),
