@@ -76,9 +76,8 @@ STATES = {
     "control:RecurrentPolicy": {"rnn_hxs": "rnn_hxs_next"},
 }
 EXPORTED = (
-    "speech:WaveDenoiser",  # a least length
+    "control:KeywordSpotter",  # a least length
     "speech:Encoder",  # lengths in falling order
-    "series:StackedCells",  # states nested in a list
     "series:LeakyLayer",  # a state that the module keeps
     "control:RecurrentPolicy",  # a distribution
 )

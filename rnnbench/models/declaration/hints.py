@@ -113,11 +113,16 @@ def _like_another(values: Values) -> Iterator[Edit]:
 
 
 def _one_channel(values: Values, text: str) -> Iterator[Edit]:
-    """An axis of one channel after the batch."""
-    if re.search(r"to have 1 channels", text):
-        for port in ports_in(values):
-            if port.role == "data" and len(port.shape) in (2, 3):
-                yield 0.4, shaped(values, port, (port.shape[0], 1, *port.shape[1:]))
+    """An axis of one channel after the batch; an axis of channels after batch and time."""
+    found = re.search(r"to have (\d+) channels", text)
+    for port in ports_in(values) if found else ():
+        assert found is not None
+        channels = int(found[1])
+        if port.role == "data" and len(port.shape) in (2, 3) and channels == 1:
+            yield 0.4, shaped(values, port, (port.shape[0], 1, *port.shape[1:]))
+        elif port.role == "data" and len(port.shape) == 4:
+            batch, time, *_, last = port.shape
+            yield 0.6, shaped(values, port, (batch, time, channels, last, last))
 
 
 def _turned(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
@@ -330,7 +335,8 @@ def _with(values: Values, before: Port, after: Port) -> Values:
 
 def consistent(values: Values, s: Sizes) -> Values:
     """Numbers of steps that are as large as an axis still is."""
-    left = [n for p in ports_in(values) if p.role == "data" for n in p.shape if n != s.batch]
+    left = [n for p in ports_in(values) if p.role == "data" for n in p.shape]
+    left = [n for n in left if n not in (1, s.batch)]
     free = [n for n in left if n in s.free or n not in s.layers]
 
     def change(leaf: Any) -> Any:

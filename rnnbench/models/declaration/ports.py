@@ -213,7 +213,7 @@ def _by_name(name: str, module: nn.Module, sizes: Sizes) -> Iterator[Any]:
     if _WAVES.fullmatch(name):
         shapes = [(b, t), (b, 1, t), (b, t, f), (t,), (b, t, f, last)]
     elif _IMAGES.fullmatch(name) or _first_layer(module) is nn.Conv2d:
-        shapes = [(b, t, f, last), (b, t, f), (b, t, f, last, last)]
+        shapes = [(b, t, f, last), (b, t, f, last, last), (b, t, f)]
     elif _VECTOR.fullmatch(name):
         shapes = [(b, f), (b, t, f), (b, t), (b,)]
     floats = [Port(name, shape, _float(module)) for shape in shapes]
