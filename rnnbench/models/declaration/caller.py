@@ -42,18 +42,23 @@ def parts_of(returned: Any, path: str = "", name: str = "") -> Iterator[Part | N
         given = ("logits",) if hasattr(returned, "logits") else ("mean", "stddev")
         for what in given:
             yield Part(f"{path}.{what}", getattr(returned, what), what, plain=False)
-    elif isinstance(returned, dict):
-        for key, value in returned.items():
-            yield from parts_of(value, f"{path}[{quoted(key)}]", str(key))
-    elif hasattr(returned, "__dataclass_fields__"):
-        for key in returned.__dataclass_fields__:
-            yield from parts_of(getattr(returned, key), f"{path}.{key}", key)
-    elif isinstance(returned, list | tuple):
-        fields = getattr(returned, "_fields", ())
-        for i, value in enumerate(returned):
-            yield from parts_of(value, f"{path}[{i}]", fields[i] if fields else "")
+    elif (inner := _inside(returned)) is not None:
+        for text, key, value in inner:
+            yield from parts_of(value, path + text, key)
     elif returned is not None:
         yield None
+
+
+def _inside(value: Any) -> list[tuple[str, str, Any]] | None:
+    """What something nested holds: the text that leads there, a name, and the part."""
+    if isinstance(value, dict):
+        return [(f"[{quoted(key)}]", str(key), part) for key, part in value.items()]
+    if hasattr(value, "__dataclass_fields__"):
+        return [(f".{key}", key, getattr(value, key)) for key in value.__dataclass_fields__]
+    if isinstance(value, list | tuple):
+        names = getattr(value, "_fields", None) or [""] * len(value)
+        return [(f"[{i}]", names[i], part) for i, part in enumerate(value)]
+    return None
 
 
 class Caller(nn.Module):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rnnbench.models.declaration.checkpoint import Checkpoint
     from rnnbench.models.declaration.construct import Built
-    from rnnbench.models.declaration.infer import Guess
+    from rnnbench.models.declaration.guesses import Guess
 
 _SECONDS = 60.0
 
@@ -82,7 +82,8 @@ def _tried(
     """An object and a call of it that runs; the last that were tried where there is none."""
     from rnnbench.models.declaration.checkpoint import build_for, read
     from rnnbench.models.declaration.construct import builds, numbers_of
-    from rnnbench.models.declaration.infer import Guess, guess
+    from rnnbench.models.declaration.guesses import Guess
+    from rnnbench.models.declaration.infer import guess
 
     start, count = time.monotonic(), 0
 

@@ -11,12 +11,13 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
 
 from rnnbench.models.declaration.calling import Values, ports_in
-from rnnbench.models.declaration.ports import Argument, Port, Sizes, mapped, ports_named
+from rnnbench.models.declaration.candidates import ports_named
+from rnnbench.models.declaration.changes import all_alike, grown, shaped, sized, with_
+from rnnbench.models.declaration.ports import Argument, Port, Sizes
 
 Edit = tuple[float, Values]
 
@@ -99,9 +100,9 @@ def _shapes_said(values: Values, text: str) -> Iterator[Edit]:
     got, want = (tuple(map(int, found[k].split(", "))) for k in ("got", "want"))
     states = [p for p in ports_in(values) if p.shape == got and p.role != "lengths"]
     for port in states[int(found["which"] or 0) :] or states:
-        yield 0.3, _with(values, port, replace(port, shape=want))
+        yield 0.3, with_(values, port, replace(port, shape=want))
         both = replace(port, shape=want)
-        yield 0.4, _all_alike(values, port, both.shape)
+        yield 0.4, all_alike(values, port, both.shape)
 
 
 def _like_another(values: Values) -> Iterator[Edit]:
@@ -136,30 +137,33 @@ def _turned(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
             yield 0.4, shaped(values, port, tuple(other.get(n, n) for n in port.shape))
 
 
-def _sizes_said(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
-    pairs: list[tuple[float, int, int]] = []
+def _pairs_said(text: str) -> dict[tuple[int, int], float]:
+    """What an error says that there is, and what has to be there, with what to try it costs."""
+    pairs: dict[tuple[int, int], float] = {}
     for pattern in _MISMATCHES:
         for found in pattern.finditer(text):
             named = found.groupdict()
             want = sum(map(int, named["sum"].split(","))) if named.get("sum") else 0
-            pairs.append((0.5, int(found["got"]), want or int(found["want"])))
-    numbers = [int(n) for n in re.findall(r"\d+", text)]
-    pairs += [(2.0, a, b) for a, b in itertools.permutations(dict.fromkeys(numbers), 2)]
-    seen = set()
-    for cost, got, want in pairs[:60]:
-        if (got, want) in seen or not 0 < want < 100_000:
-            continue
-        seen.add((got, want))
+            pairs.setdefault((int(found["got"]), want or int(found["want"])), 0.5)
+    numbers = dict.fromkeys(int(n) for n in re.findall(r"\d+", text))
+    for pair in itertools.islice(itertools.permutations(numbers, 2), 60):
+        pairs.setdefault(pair, 2.0)
+    return {(got, want): cost for (got, want), cost in pairs.items() if 0 < want < 100_000}
+
+
+def _sizes_said(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
+    """Sizes of single axes, of all alike, and of what layers make something else of."""
+    for (got, want), cost in _pairs_said(text).items():
         if cost < 1 and got in s.free[1:]:
             yield cost - 0.05, grown(values, got, want)  # the features of all inputs
         for port in ports_in(values):
             for axis, size in reversed(list(enumerate(port.shape))):
                 if size == got and got != want:
                     rows = 0.0 if got != s.batch else 3.0 if want == 1 else 0.5
-                    yield cost + rows, _sized(values, port, axis, want)
+                    yield cost + rows, sized(values, port, axis, want)
                 elif cost < 1 and size in s.free[1:] and got != size:
                     if size + want - got > 0:  # beside others, as `cat` puts them
-                        yield 0.8, _sized(values, port, axis, size + want - got)
+                        yield 0.8, sized(values, port, axis, size + want - got)
                     yield from _through_layers(values, port, axis, got, want)
         if cost < 1:
             yield from _side_by_side(values, got, want, s)
@@ -189,7 +193,7 @@ def _sums(
             for n, sizes in enumerate(itertools.islice(fits, 6)):
                 tried = values
                 for port, size in zip(ports, sizes, strict=True):
-                    tried = _sized(tried, port, axis % len(port.shape), size)
+                    tried = sized(tried, port, axis % len(port.shape), size)
                 yield 0.6 + 0.1 * n, tried
 
 
@@ -204,9 +208,9 @@ def _through_layers(values: Values, port: Port, axis: int, got: int, want: int) 
     nice = [n for n in _NICE if n in near]
     others = [n for n in sorted(near, key=lambda n: abs(n - exact)) if n not in nice]
     if got % size == 0 and exact == int(exact):
-        yield 0.6, _sized(values, port, axis, int(exact))
+        yield 0.6, sized(values, port, axis, int(exact))
     for i, n in enumerate([*nice, *others][:14]):
-        yield 1.0 + 0.1 * i, _sized(values, port, axis, n)
+        yield 1.0 + 0.1 * i, sized(values, port, axis, n)
 
 
 def _keys_said(
@@ -232,9 +236,9 @@ def _other_dtypes(values: Values, module: nn.Module) -> Iterator[Values]:
             kinds = ["int64", "bool"] if port.dtype.startswith("float") else ["float32", "bool"]
             for kind in kinds:
                 high = min(highs, default=2) if kind == "int64" else 2
-                yield _with(values, port, replace(port, dtype=kind, high=high))
+                yield with_(values, port, replace(port, dtype=kind, high=high))
         elif port.role == "lengths":
-            yield _with(values, port, replace(port, as_list=not port.as_list))
+            yield with_(values, port, replace(port, as_list=not port.as_list))
 
 
 def _smaller_numbers(values: Values, module: nn.Module) -> Iterator[Values]:
@@ -242,7 +246,7 @@ def _smaller_numbers(values: Values, module: nn.Module) -> Iterator[Values]:
     for port in ports_in(values):
         if port.dtype.startswith("int") and port.role == "data":
             for high in sorted((n for n in highs if n < port.high), reverse=True):
-                yield _with(values, port, replace(port, high=high))
+                yield with_(values, port, replace(port, high=high))
 
 
 def _other_ranks(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
@@ -270,7 +274,7 @@ def _viewed(values: Values, text: str) -> Iterator[Edit]:
     if sizes and sizes[-1] > 0:
         for port in ports_in(values):
             if port.role == "data" and len(port.shape) > 1:
-                yield 0.5, _sized(values, port, len(port.shape) - 1, sizes[-1])
+                yield 0.5, sized(values, port, len(port.shape) - 1, sizes[-1])
 
 
 def _usual_sizes(values: Values, s: Sizes) -> Iterator[Edit]:
@@ -283,7 +287,7 @@ def _usual_sizes(values: Values, s: Sizes) -> Iterator[Edit]:
                 usual = sorted(s.given) + ([32, 64] if len(port.shape) > 3 else [])
                 alike = port.shape.count(size) > 1  # height and width
                 for i, n in enumerate(dict.fromkeys(usual)):
-                    yield 2.0 + 0.1 * i, _sized(values, port, axis, n)
+                    yield 2.0 + 0.1 * i, sized(values, port, axis, n)
                     if alike:
                         yield 1.0 + 0.1 * i, grown(values, size, n)
 
@@ -298,81 +302,10 @@ def _larger(values: Values, s: Sizes) -> Iterator[Edit]:
                 yield 1.0 + 0.2 * i, tried
 
 
-def grown(values: Values, size: int, larger: int) -> Values:
-    """All axes of one size, and lengths along them, with another."""
-
-    def change(leaf: Any) -> Any:
-        if not isinstance(leaf, Port):
-            return leaf
-        high = larger if leaf.role == "lengths" and leaf.high == size else leaf.high
-        shape = tuple(larger if n == size else n for n in leaf.shape)
-        return replace(leaf, shape=shape, high=high)
-
-    return tuple(mapped(value, change) for value in values)
-
-
-def _sized(values: Values, port: Port, axis: int, size: int) -> Values:
-    shape = tuple(size if i == axis else n for i, n in enumerate(port.shape))
-    return shaped(values, port, shape)
-
-
-def shaped(values: Values, port: Port, shape: tuple[int, ...]) -> Values:
-    """The same with another shape of one tensor."""
-    return _with(values, port, replace(port, shape=shape))
-
-
-def _all_alike(values: Values, port: Port, shape: tuple[int, ...]) -> Values:
-    def change(leaf: Any) -> Any:
-        alike = isinstance(leaf, Port) and leaf.role == port.role and leaf.shape == port.shape
-        return replace(leaf, shape=shape) if alike else leaf
-
-    return tuple(mapped(value, change) for value in values)
-
-
-def _with(values: Values, before: Port, after: Port) -> Values:
-    return tuple(mapped(value, lambda v: after if v is before else v) for value in values)
-
-
-def consistent(values: Values, s: Sizes) -> Values:
-    """Numbers of steps that are as large as an axis still is."""
-    left = [n for p in ports_in(values) if p.role == "data" for n in p.shape]
-    left = [n for n in left if n not in (1, s.batch)]
-    free = [n for n in left if n in s.free or n not in s.layers]
-
-    def change(leaf: Any) -> Any:
-        lost = isinstance(leaf, Port) and leaf.role == "lengths" and leaf.high not in left
-        return replace(leaf, high=free[-1]) if lost and free else leaf
-
-    return tuple(mapped(value, change) for value in values)
-
-
 def _other_lengths(values: Values, s: Sizes) -> Iterator[Edit]:
     """Numbers of steps along another axis."""
     sizes = {n for p in ports_in(values) if p.role == "data" for n in p.shape if n in s.free[1:]}
     for port in ports_in(values):
         if port.role == "lengths":
             for size in sorted(sizes - {port.high}):
-                yield 1.2, _with(values, port, replace(port, high=size))
-
-
-def without(values: Values, size: int) -> Values:
-    """The same without the axes of one size."""
-
-    def change(leaf: Any) -> Any:
-        if not isinstance(leaf, Port) or len(leaf.shape) < 2:
-            return leaf
-        return replace(leaf, shape=tuple(n for n in leaf.shape if n != size) or leaf.shape)
-
-    return tuple(mapped(value, change) for value in values)
-
-
-def turned(values: Values, s: Sizes) -> Values:
-    """The same with batch and time in the other order."""
-    other = {s.batch: s.time, s.time: s.batch}
-
-    def change(leaf: Any) -> Any:
-        if not isinstance(leaf, Port) or not {s.batch, s.time} <= set(leaf.shape):
-            return leaf
-        return replace(leaf, shape=tuple(other.get(n, n) for n in leaf.shape))
-
-    return tuple(mapped(value, change) for value in values)
+                yield 1.2, with_(values, port, replace(port, high=size))

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import nn
 
-from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model, TensorSpec
 from rnnbench.core.threads import torch_threads
-from rnnbench.models.calls import undisturbed
-from rnnbench.models.declaration.caller import Caller, Part, parts_of
+from rnnbench.models.declaration.caller import Caller, parts_of
 from rnnbench.models.declaration.calling import Values, ports_in
+from rnnbench.models.declaration.candidates import arguments_of
 from rnnbench.models.declaration.feeding import next_states, with_states
+from rnnbench.models.declaration.guesses import (
+    Guess,
+    doubts_of,
+    named_outputs,
+    unknown,
+    with_lifted_state,
+)
 from rnnbench.models.declaration.ports import (
     DEFAULT,
     Argument,
     Port,
     Sizes,
-    arguments_of,
     mapped,
     sizes_for,
 )
@@ -33,43 +38,10 @@ from rnnbench.models.example.call import ExampleCall, identifier, take_call, uni
 from rnnbench.models.example.declare import declare
 from rnnbench.models.example.draws import Draws, draws_of
 from rnnbench.models.example.ties import batch_and_time, influences, tie
-from rnnbench.models.kept import Kept, changed, tensors_in
-from rnnbench.models.lifting import lifted
 
 _MORE = 80  # runs after the first that runs, for one that has both a batch and time
 _ENOUGH = 1.9
 _LONGER = 8.0  # seconds for the same
-
-
-@dataclass(frozen=True)
-class Guess:
-    """A declaration, and how sure one can be of it.
-
-    Attributes:
-        inputs: one for each tensor that is given.
-        outputs: their names.
-        states: input -> output.
-        ran: whether the module ran with these inputs.
-        left_out: arguments of `forward` that keep their defaults.
-        why: why it did not run.
-        caller: how the module is called, where the declaration alone does not say it.
-        returns: which parts of what the module returns are outputs, where it returns more.
-        falling: whether numbers of steps have to be in falling order.
-        lift_state: whether the module keeps a state.
-        doubts: what its author has to look at, a line each.
-    """
-
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[str, ...] = ("y",)
-    states: Mapping[str, str] = field(default_factory=dict)
-    ran: bool = False
-    left_out: tuple[str, ...] = ()
-    why: str = ""
-    caller: Caller | None = None
-    returns: tuple[str, ...] = ()
-    falling: bool = False
-    lift_state: bool = False
-    doubts: tuple[str, ...] = ()
 
 
 def guess(
@@ -108,20 +80,6 @@ def guess(
     return best[1]
 
 
-def unknown(module: nn.Module, arguments: Sequence[Argument], why: str) -> Guess:
-    """What is left where no call was found: the likeliest."""
-    values = tuple(a.candidates[0] for a in arguments)
-    names = {port.name: port for port in ports_in(values)}
-    specs = tuple(_as_it_looks(name, port) for name, port in names.items())
-    return Guess(specs or (TensorSpec("x", ("batch", "time", "features")),), why=why)
-
-
-def _as_it_looks(name: str, port: Port) -> TensorSpec:
-    dims: tuple[int | str, ...] = ("batch", "time", "features", "more", "last")
-    high = port.high if port.dtype.startswith("int") and port.role == "data" else None
-    return TensorSpec(identifier(name), dims[: len(port.shape)], port.dtype, port.role, high=high)
-
-
 def _declared(
     module: nn.Module, arguments: Sequence[Argument], found: Found, sizes: Sizes
 ) -> tuple[float, Guess]:
@@ -144,10 +102,10 @@ def _declared(
     draws = Draws(call, (), {})
     back = next_states(draws.give, specs, _example_sizes(specs, call))
     parts = list(parts_of(found.returned))
-    names, states = _outputs([p for p in parts if p is not None], specs, back)
+    names, states = named_outputs([p for p in parts if p is not None], specs, back)
     odd = None in parts or any(p is not None and not p.plain for p in parts)
     falling = declared.sample is not None and any(s.role == "lengths" for s in specs)
-    doubts = _doubts(specs, falling=falling, drawn=declared.sample is not None)
+    doubts = doubts_of(specs, falling=falling, drawn=declared.sample is not None)
     left_out = tuple(
         a.name
         for a, v in zip(arguments, values, strict=True)
@@ -163,7 +121,7 @@ def _declared(
         falling=falling,
         doubts=doubts,
     )  # fmt: skip
-    result = _with_lifted_state(result, module)
+    result = with_lifted_state(result, module)
     known = sum(d in dims for d in ("batch", "time")) + 1.0 * result.lift_state
     # What it does to each step alone is one step's work, and a state that does not fit is wrong.
     apart = "time" in dims and not found_walks
@@ -285,96 +243,3 @@ def _example_sizes(specs: Sequence[TensorSpec], call: ExampleCall) -> dict[str, 
         for dim, size in zip(spec.shape, tensor.shape, strict=True)
         if isinstance(dim, str)
     }
-
-
-def _outputs(
-    parts: Sequence[Part], specs: Sequence[TensorSpec], back: Mapping[str, int]
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Names of the outputs: keys and fields; `hn` for what the state `h0` becomes; `y`, `y2`."""
-    taken = {spec.name for spec in specs}
-    becomes = {number: state for state, number in back.items()}
-    given = [part.name for part in parts]
-    keyed = len(set(given)) == len(given) and all(k.isidentifier() for k in given)
-    keyed = keyed and not taken & set(given)
-    names: list[str] = []
-    states: dict[str, str] = {}
-    for i, part in enumerate(parts):
-        if keyed:
-            name = part.name
-        elif i in becomes:
-            state = becomes[i]
-            stem = (
-                state[:-1].rstrip("_") if state in ("h0", "c0", "h_0", "c_0", "hx", "cx") else state
-            )
-            name = unique(f"{stem}n" if len(stem) < 2 else f"{stem}_next", taken)
-        else:
-            stem = "y" if "y" not in {spec.name for spec in specs} else "out"
-            name = unique(stem if not names else f"{stem}{len(names) + 1}", taken)
-        if i in becomes:
-            states[becomes[i]] = name
-        names.append(name)
-        taken.add(name)
-    return tuple(names), states
-
-
-def _doubts(specs: Sequence[TensorSpec], *, falling: bool, drawn: bool) -> tuple[str, ...]:
-    dims = list(dict.fromkeys(d for spec in specs for d in spec.dims))
-    found = []
-    if "batch" not in dims:
-        found.append("no batch was found that keeps its rows apart: the module is declared without")
-    if "time" not in dims:
-        found.append("no time dimension was found: it is declared as a model of one step")
-    lengths = [d for d in dims if d == "time" or d.endswith("_time")]
-    if len(lengths) > 1:
-        said = " and ".join(lengths)
-        found.append(f"it ran with unequal {said}: give them one name where they agree")
-    if drawn and not falling:
-        found.append("it fails with random inputs: write a function sample (docs/own-model.md)")
-    return tuple(found)
-
-
-def _with_lifted_state(found: Guess, module: nn.Module) -> Guess:
-    """With `lift_state` where the module keeps a state that can be lifted."""
-    target = module if found.caller is None else found.caller
-    with undisturbed(module):
-        kept = Kept(target)
-        model = model_of(found, module)
-        try:
-            with torch.no_grad():
-                target_call(model)
-            after = kept.snapshot()
-        except Exception:  # a user's module may raise anything
-            return found
-        finally:
-            kept.restore()
-    if not any(tensors_in(after[key]) for key in changed(kept.start, after)):
-        return found
-    try:
-        result = lifted(replace(model, lift_state=True))
-    except RnnbenchError as error:
-        return replace(found, doubts=(*found.doubts, f"it keeps a state: {one_line(error)}"))
-    if len(result.inputs) == len(found.inputs):
-        return found  # what is only kept to be looked at
-    return replace(found, lift_state=True)
-
-
-def target_call(model: Model) -> Any:
-    """One call with what is declared, at small sizes."""
-    from rnnbench.core.model import sample_inputs
-    from rnnbench.models.calls import invoke
-
-    sizes = {d: 3 if d == model.batch_dim else 23 for d in model.dims}
-    arrays = sample_inputs(model, sizes, 0)
-    tensors = [torch.from_numpy(arrays[s.name]) for s in model.inputs]
-    return invoke(model.module, model.inputs, model.outputs, tensors)
-
-
-def model_of(found: Guess, module: nn.Module) -> Model:
-    """The declaration as the draft makes it."""
-    return Model(
-        module if found.caller is None else found.caller,
-        found.inputs,
-        found.outputs,
-        found.states,
-        name="draft",
-    )

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from rnnbench.models.declaration.calling import Outcome, Values, attempt, ports_in
-from rnnbench.models.declaration.hints import consistent, edits, shaped, turned, without
+from rnnbench.models.declaration.changes import consistent, shaped, turned, without
+from rnnbench.models.declaration.hints import edits
 from rnnbench.models.declaration.ports import Argument, Port, Sizes
 
 _URGENT = -100.0  # what is tried next

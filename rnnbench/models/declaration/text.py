@@ -11,7 +11,7 @@ from rnnbench.core.model import TensorSpec
 from rnnbench.models.declaration.caller import Caller
 from rnnbench.models.declaration.checkpoint import Checkpoint
 from rnnbench.models.declaration.construct import Built
-from rnnbench.models.declaration.infer import Guess
+from rnnbench.models.declaration.guesses import Guess
 from rnnbench.models.declaration.values import quoted
 
 _WIDTH = 88

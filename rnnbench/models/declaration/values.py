@@ -33,7 +33,7 @@ _RULES: list[tuple[str, tuple[Any, ...]]] = [
     (r"(.*_)?(kernels?(_?size)?|kernel_width|filter_size|ksize)", (3,)),
     (r"(.*_)?(strides?|dilations?|subsample|factor|expansion\w*)", (1, 2)),
     (r"(.*_)?(vocab\w*|n_?vocab|num_embeddings|n_?tokens?|num_tokens|n_?words|n_?chars|num_chars|"
-     r"alphabet\w*|n_?symbols|n_?items|odim|word_size|dict(ionary)?_size|\w+_vocab(_size)?)", (32,)),
+     r"alphabet\w*|n_?symbols|n_?items|odim|dict(ionary)?_size|\w+_vocab(_size)?)", (32,)),
     (r"(.*_)?(n_?class(es)?|num_?class(es)?|nb_class(es)?|n_?out\w*|n_?labels?|num_labels|"
      r"tagset_size|n_?tags|num_tags|n_?actions?|num_actions|action_(dim|size)|act_dim|"
      r"output(_?(size|dim|dims|features|channels))?|out(_?(dim|size|features|channels|ch))?|"
@@ -45,7 +45,7 @@ _RULES: list[tuple[str, tuple[Any, ...]]] = [
      r"nb_bins|freq_bins|\w*_feats?)", (8, 16, 1)),
     (r"(obs|observation|state|input|in|image|img)_(shape|size)", ((8,), (1, 32, 32), (3, 64, 64))),
     (r"(.*_)?(n|num)_?(conv\w*|stages?|levels?|highways?\w*|iter\w*)", (2,)),
-    (r"(.*_)?(n_?fft|fft_len|fft_size|win\w*|frame_(len|length|size)|window_(len|size|length))", (64,)),
+    (r"(.*_)?(n_?fft|fft_(len|size)|win\w*|(frame|window)_(len|size|length))", (64,)),
     (r"(.*_)?(hop\w*|win_inc|frame_shift|shift)", (16,)),
     (r"(.*_)?(sample_?rate|sr|fs|sampling_rate|samplerate)", (16000,)),
     (r"(.*_)?(img_?h|height|img_height|n_?rows)", (32,)),
@@ -59,7 +59,7 @@ _RULES: list[tuple[str, tuple[Any, ...]]] = [
      r"num_units|num_filters|out_channels_list)", ([16, 16], 16)),
     (r"(.*_)?kernel_sizes|.*dilations|.*strides", ([3, 3],)),
     (r"(.*_)?(embed\w*_(matrix|weights?)|pretrained\w*|weights?)", (None,)),
-    (r"(.*_)?(config|cfg|conf|args|opts?|options|hparams|hps|params|hyper\w*|opt)", ("<namespace>",)),
+    (r"(.*_)?(config|cfg|conf|args|opts?|options|hparams|hps|params|hyper\w*)", ("<namespace>",)),
 ]  # fmt: skip
 _COMPILED = [(re.compile(pattern, re.IGNORECASE), values) for pattern, values in _RULES]
 _BY_TYPE: dict[str, tuple[Any, ...]] = {
@@ -146,11 +146,11 @@ def candidates(p: inspect.Parameter, cls: type) -> Iterator[Chosen]:
 
 
 def named_values(name: str) -> tuple[Any, ...]:
-    """What an argument of this name may be; 16 where the name says nothing but that it is a size."""
+    """What an argument of this name may be; 16 where the name says only that it is a size."""
     for pattern, values in _COMPILED:
         if pattern.fullmatch(name):
             return values
-    if re.fullmatch(r".*(size|dim|units|hid\w*|width|channels|d_model|ninp|n_?embd?|embed\w*|num_?\w*|"
+    if re.fullmatch(r".*(size|dim|units|hid\w*|width|channels|d_model|ninp|embed\w*|num_?\w*|"
                     r"n_?\w*|rnn_?\w*)", name, re.IGNORECASE):  # fmt: skip
         return (16, 32, 8, 5)
     return ()

@@ -103,7 +103,7 @@ def influences(draws: Draws, groups: Groups) -> list[Influence | None]:
 def _time(
     draws: Draws, groups: Groups, changes: Sequence[Influence | None], batch: int | None
 ) -> int | None:
-    """The dimension of the first input that has another than the batch; of several the likeliest."""
+    """The dimension of the first input that has one beside the batch; of several the likeliest."""
     data = [axis for axis in draws.axes if axis.place[0] not in draws.counted]
     inputs = [
         min((axis.place[0] for axis in data if axis.dim in group), default=len(draws.call.names))

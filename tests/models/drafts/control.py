@@ -44,7 +44,8 @@ class TextInImage(nn.Module):
         super().__init__()
         self.cnn = nn.Sequential(
             nn.Conv2d(nc, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(4, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d((img_h // 2, 1)),
+            nn.Conv2d(4, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
+            nn.MaxPool2d((img_h // 2, 1)),
         )  # fmt: skip
         self.rnn = nn.LSTM(8, nh, bidirectional=True)
         self.embedding = nn.Linear(2 * nh, nclass)

@@ -117,9 +117,7 @@ class StackedCells(nn.Module):
     def __init__(self, input_dim, hidden_dims):
         super().__init__()
         sizes = [input_dim, *hidden_dims]
-        self.cells = nn.ModuleList(
-            nn.LSTMCell(a, b) for a, b in itertools.pairwise(sizes)
-        )
+        self.cells = nn.ModuleList(nn.LSTMCell(a, b) for a, b in itertools.pairwise(sizes))
 
     def forward(self, x, states):
         steps = []
