@@ -7,6 +7,7 @@ All other names are those of `torch.onnx`.
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 import warnings
@@ -182,7 +183,13 @@ def _refuse_training(model: Any, training: Any) -> None:
 
 def _refuse_destination(f: Any) -> None:
     """Refuses what nothing could be written to, before anything is done."""
-    if f is None or hasattr(f, "write"):
+    if f is None:
+        return
+    if hasattr(f, "write"):
+        text = isinstance(f, io.TextIOBase)
+        if text or getattr(f, "closed", False) or not getattr(f, "writable", lambda: True)():
+            what = "a text file" if text else "closed, or not open for writing"
+            raise RnnbenchError(f"f is {what}: open it as open(path, 'wb'), or give the path")
         return
     if not isinstance(f, str | os.PathLike):
         raise RnnbenchError(
@@ -214,6 +221,10 @@ def _declared(
             f"{twice[0]!r} is the name of two of the inputs ({', '.join(inputs)}) and outputs "
             f"({', '.join(outputs)}): give each a name of its own in input_names and output_names"
         )
+    if dynamic_axes is not None and not isinstance(dynamic_axes, Mapping):
+        raise RnnbenchError(
+            f"dynamic_axes={dynamic_axes!r}: give a dict, as {{'x': {{0: 'batch', 1: 'time'}}}}"
+        )
     if dynamic_shapes is None:
         axes, named = from_dynamic_axes(call, dynamic_axes or {}, inputs, outputs)
         return declare(call, axes, inputs, outputs, named)
@@ -225,6 +236,8 @@ def _declared(
 def _names(what: str, given: Sequence[str] | None, default: Sequence[str]) -> list[str]:
     """The names that were given, and the usual ones for what has none."""
     names = [given] if isinstance(given, str) else list(given or ())
+    if not all(isinstance(name, str) and name for name in names):
+        raise RnnbenchError(f"{what}={given!r}: give a list of names, as ['x', 'h0']")
     if len(names) > len(default):
         warnings.warn(
             f"{what} has {len(names)} names for {len(default)} ({', '.join(default)}): "
@@ -241,7 +254,8 @@ def _made(
     from rnnbench.checking.proved import export_proved
     from rnnbench.models.example.call import called_flat
 
-    beside = None if f is None or hasattr(f, "write") else Path(f)
+    # A link stays, and the file that it names is written, as PyTorch does.
+    beside = None if f is None or hasattr(f, "write") else Path(f).resolve()
     try:
         workplace = tempfile.TemporaryDirectory(
             prefix=".rnnbench-", dir=beside.parent if beside else None
@@ -258,12 +272,16 @@ def _made(
         made.parent.mkdir()
         program.save(made, external_data=external and beside is not None)
         _same(made, bundle)
-        if beside is not None:
-            # The weights first: the graph is what says that they are there.
-            for file in sorted(made.parent.iterdir(), key=lambda path: path == made):
-                file.replace(beside.parent / file.name)
-        elif f is not None:
-            f.write(made.read_bytes())
+        try:
+            if beside is not None:
+                # The weights first: the graph is what says that they are there.
+                for file in sorted(made.parent.iterdir(), key=lambda path: path == made):
+                    file.replace(beside.parent / file.name)
+            elif f is not None:
+                f.write(made.read_bytes())
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or one_line(error)
+            raise RnnbenchError(f"cannot write {f} ({why}): give another path") from None
     return program
 
 

@@ -9,7 +9,8 @@ forward(x, *, mask)         inputs x, mask          module(x, mask=mask)
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rnnbench.core.model import TensorSpec
@@ -73,6 +74,25 @@ def ordered(returned: Any, outputs: Sequence[str]) -> Any:
     if isinstance(items, Mapping) and set(outputs) <= items.keys():
         return tuple(items[name] for name in outputs)
     return items
+
+
+@contextmanager
+def own_forward(module: Any, own: Callable[..., Any] | None) -> Iterator[None]:
+    """A module whose `forward` was exchanged has its own again, which may call `self.forward`.
+
+    Args:
+        module: the module.
+        own: what its object had as `forward` before; None: that of its class.
+    """
+    exchanged = vars(module).pop("forward", None)
+    if own is not None:
+        vars(module)["forward"] = own
+    try:
+        yield
+    finally:
+        vars(module).pop("forward", None)
+        if exchanged is not None:
+            vars(module)["forward"] = exchanged
 
 
 def _parameters(module: Callable[..., Any]) -> list[inspect.Parameter] | None:

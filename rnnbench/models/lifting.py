@@ -20,7 +20,7 @@ from torch.utils import _pytree
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Model, TensorSpec, sample_inputs
-from rnnbench.models.binding import bind, ordered
+from rnnbench.models.binding import bind, ordered, own_forward
 from rnnbench.models.calls import device_of, undisturbed
 from rnnbench.models.kept import Kept, Key, changed, copied, holding, read_attribute, tensors_in
 
@@ -116,6 +116,7 @@ class _Forward:
         own = vars(self.module).get("forward")
         if own is not None and getattr(own, "__self__", None) is not self.module:
             raise _error(model, "its forward was replaced on the object: make it a method")
+        self.own = own
         self.forward = own or type(model.module).forward.__get__(self.module)
         self.inputs, self.outputs = model.inputs, model.outputs
         self.slots, self.initial, self.idle = slots, initial, idle
@@ -129,7 +130,7 @@ class _Forward:
         for slot in self.slots:
             own = [states.pop(0) for _ in slot.specs]
             held[slot.key] = _pytree.tree_unflatten(own, slot.structure)
-        with holding(self.module, held):
+        with holding(self.module, held), own_forward(self.module, self.own):
             args, named = bind(self.forward, self.inputs, given)
             outputs = tensors_in(ordered(self.forward(*args, **named), self.outputs))
             after = [t for s in self.slots for t in tensors_in(read_attribute(self.module, s.key))]

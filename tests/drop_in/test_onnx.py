@@ -291,3 +291,56 @@ def test_the_arguments_are_torch_s():
     enums = {"training", "operator_export_type"}  # whose values only torch has
     for name in theirs.keys() - enums:
         assert (ours[name].default, ours[name].kind) == (theirs[name].default, theirs[name].kind)
+
+
+class BothWays(nn.Module):
+    """Calls its own forward."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, 4, batch_first=True)
+
+    def forward(self, x, both=True):
+        y, _ = self.rnn(x)
+        return y + self.forward(x.flip(1), False) if both else y
+
+
+def test_a_module_that_calls_its_own_forward():
+    module = BothWays().eval()
+    axes = {"x": {0: "batch", 1: "time"}}
+    program = export(module, (torch.randn(2, 5, 3),), input_names=["x"], dynamic_axes=axes)
+    x = torch.randn(3, 7, 3)
+    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
+    given = session.run(None, {"x": x.numpy()})[0]
+    torch.testing.assert_close(torch.from_numpy(given), module(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"f": io.StringIO()}, "f is a text file: open it as open"),
+        ({"dynamic_axes": ["x"]}, "give a dict, as {'x': {0: 'batch', 1: 'time'}}"),
+        ({"input_names": [1]}, "input_names=[1]: give a list of names"),
+        ({"input_names": [""]}, "give a list of names"),
+        ({"dynamic_axes": {"x": {-2: "time", 1: "T"}}}, "axis 1 of 'x' is named twice"),
+    ],
+)
+def test_what_cannot_be_taken_is_one_line(options, words):
+    module, args = example()
+    with pytest.raises(RnnbenchError) as caught:
+        export(module, args, **options)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_link_stays_and_a_folder_in_the_way_is_said(tmp_path):
+    module, args = example()
+    (tmp_path / "target.onnx").write_bytes(b"old")
+    (tmp_path / "link.onnx").symlink_to("target.onnx")
+    export(module, args, tmp_path / "link.onnx", dynamo=False)
+    assert (tmp_path / "link.onnx").is_symlink()
+    onnx.load(tmp_path / "target.onnx")
+    (tmp_path / "new.onnx.data").mkdir()
+    with pytest.raises(RnnbenchError, match=r"cannot write .*new.onnx"):
+        export(module, args, tmp_path / "new.onnx")
+    assert not (tmp_path / "new.onnx").exists()

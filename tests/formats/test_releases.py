@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
 from rnnbench.commands.export import command as export_command
-from rnnbench.formats.onnx import DEFAULT_OPSET, IR_VERSION, OPSETS
+from rnnbench.formats.onnx import DEFAULT_OPSET, IR_VERSION, OPSETS, releases
 from tests.helpers.gap_files import probes
 
 RELEASES = runtimes.get("onnxruntime").releases
@@ -117,3 +117,14 @@ def test_the_release_that_is_installed_loads_what_its_record_says(tmp_path):
     assert loads(release.opset, release.ir_version)
     assert not loads(release.opset + 1, release.ir_version)
     assert not loads(release.opset, release.ir_version + 1)
+
+
+@pytest.mark.parametrize("profile", ["onnxruntime>=1.17", "onnxruntime=1.17", "onnxruntime~=1.17"])
+def test_one_version_is_written_for(profile):
+    with pytest.raises(RnnbenchError, match="give onnxruntime==VERSION"):
+        releases.release_of(profile)
+
+
+def test_a_version_has_three_parts_at_most():
+    with pytest.raises(RnnbenchError, match="unknown version"):
+        releases.release_of("onnxruntime==1.17.3.9")

@@ -108,6 +108,8 @@ def shifted(first: Tensor, values: Tensor) -> Tensor:
 def per_step(x: Tensor, dim: int, start: int, stop: int | None, stride: int) -> Tensor:
     """Steps `start` to `stop` of a dimension, as a first dimension, in the order of the loop."""
     x = x.movedim(dim, 0) if dim else x  # [batch, time, input] -> [time, batch, input]
+    if stride < -1:  # every other step backwards: start and stop are counted from the end
+        return x.flip(0)[start:stop:-stride]
     x = x if (start, stop, abs(stride)) == (0, None, 1) else x[start : stop : abs(stride)]
     return x.flip(0) if stride < 0 else x
 
@@ -116,6 +118,9 @@ def written(
     into: Tensor, values: Tensor, dim: int, start: int, stop: int | None, stride: int
 ) -> Tensor:
     """`into` with (time, ...) values in the steps `start` to `stop` of a dimension."""
+    if stride < -1:
+        flipped = written(into.flip(dim), values, dim, start, stop, -stride)
+        return flipped.flip(dim)
     values = values.flip(0) if stride < 0 else values  # [time, batch, ...], in the order of `into`
     values = values.movedim(0, dim) if dim else values  # [batch, time, ...] as `into` has them
     if (start, stop, abs(stride)) == (0, None, 1):  # nothing is left of `into`

@@ -81,9 +81,12 @@ class Stacks:
         The end of every other step is as far as another one could not begin:
         `range(0, T - 1, 2)` ends at T - 1 for odd and even T.
         """
+        size = size_at(step.source, step.dim)
+        if step.stride < -1 and size is not None:  # counted from the end: which is lowest depends
+            step = replace(step, first=size - 1 - step.first, stride=-step.stride)
         last = step.first + step.stride * (self.block.length - 1)
         low, high = min(step.first, last), max(step.first, last) + abs(step.stride)
-        return low, None if high >= (size_at(step.source, step.dim) or high + 1) else high
+        return low, None if size is not None and high >= size else high
 
     def _range_in(self, into: fx.Node, step: Step) -> tuple[int, int | None]:
         return self._range(replace(step, source=into))

@@ -13,7 +13,7 @@ from torch import nn
 from rnnbench.capture.tracing.data_branches import Answers
 from rnnbench.core.dims import names_of, value_of
 from rnnbench.core.model import Model
-from rnnbench.models.binding import bind, ordered
+from rnnbench.models.binding import bind, ordered, own_forward
 
 
 @contextmanager
@@ -36,7 +36,8 @@ def as_declared(
     def forward(*inputs: Any) -> Any:
         _relate(model, inputs, known)
         args, named = bind(before, model.inputs, inputs)
-        returned = ordered(before(*args, **named), model.outputs)
+        with own_forward(module, own):
+            returned = ordered(before(*args, **named), model.outputs)
         return (returned, told.predicates()) if told.asked else returned
 
     # Where the inputs are the arguments, they keep the names that these have.

@@ -5,6 +5,7 @@ The records stand in the runtime's adapter (`RUNTIME.releases`).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,9 @@ class Release:
     tried: str
 
 
+_PARTS = 3  # of a version: 1.17.3
+
+
 def releases() -> dict[str, tuple[Release, ...]]:
     """Runtime -> its releases, the oldest first; of the runtimes that have such records."""
     every = {name: plugins.load("runtimes", name).RUNTIME for name in plugins.names("runtimes")}
@@ -53,6 +57,12 @@ def release_of(profile: str) -> Release | None:
     """
     name, mark, version = (part.strip() for part in profile.partition(_MARK))
     known = releases()
+    loose = re.match(r"(\w+)\s*([<>=~!]+)", profile)
+    if loose and loose[1] in known and loose[2] != _MARK:
+        raise RnnbenchError(
+            f"{profile}: one version is written for: give {loose[1]}{_MARK}VERSION, as "
+            f"{loose[1]}{_MARK}{known[loose[1]][0].version}"
+        )
     if name not in known:
         if mark:
             having = ", ".join(f"{other}{_MARK}VERSION" for other in known)
@@ -62,7 +72,8 @@ def release_of(profile: str) -> Release | None:
         return None
     possible = {release.version: release for release in known[name]}
     found = possible.get(".".join(version.split(".")[:2]))
-    if found is None or not all(part.isdecimal() for part in version.split(".")):
+    parts = version.split(".")
+    if found is None or len(parts) > _PARTS or not all(part.isdecimal() for part in parts):
         what = f"unknown version of {name} {version!r}" if mark else f"{name} without a version"
         raise RnnbenchError(
             f"{what}: choose from {', '.join(possible)}, as {name}{_MARK}{next(iter(possible))}"

@@ -112,6 +112,9 @@ def axis_of(where: str, axis: Any, tensor: torch.Tensor) -> int:
 
 def consistent(axes: list[Axis], call: ExampleCall) -> list[Axis]:
     """The axes in the order of the inputs; those of one name have one size in the example."""
+    twice = next((a for i, a in enumerate(axes) if a.place in {b.place for b in axes[:i]}), None)
+    if twice is not None:
+        raise RnnbenchError(f"{place_of(call, twice.place)} is named twice: name it once")
     first: dict[str, Axis] = {}
     for axis in axes:
         other = first.setdefault(axis.dim, axis)

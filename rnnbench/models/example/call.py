@@ -19,6 +19,7 @@ from torch.utils import _pytree
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import DTYPES, unwrapped
+from rnnbench.models.binding import own_forward
 from rnnbench.models.calls import on_cpu, undisturbed
 
 _CONSTANTS = (type(None), bool, int, float, str, torch.dtype, torch.device)
@@ -125,7 +126,8 @@ def called_flat(call: ExampleCall) -> Iterator[None]:
 
     def forward(*tensors: Any) -> tuple[Any, ...]:
         args, kwargs = call.arguments(tensors)
-        returned = before(*args, **kwargs)
+        with own_forward(module, own):
+            returned = before(*args, **kwargs)
         return tuple(value for value in spread(returned) if value is not None)
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
