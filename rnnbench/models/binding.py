@@ -77,6 +77,19 @@ def ordered(returned: Any, outputs: Sequence[str]) -> Any:
 
 
 @contextmanager
+def exchanged_forward(module: Any, forward: Callable[..., Any]) -> Iterator[None]:
+    """A module whose object has another `forward` meanwhile."""
+    own = vars(module).get("forward")
+    module.forward = forward
+    try:
+        yield
+    finally:
+        del module.forward
+        if own is not None:
+            module.forward = own
+
+
+@contextmanager
 def own_forward(module: Any, own: Callable[..., Any] | None) -> Iterator[None]:
     """A module whose `forward` was exchanged has its own again, which may call `self.forward`.
 

@@ -13,7 +13,7 @@ from torch import nn
 from rnnbench.capture.tracing.data_branches import Answers
 from rnnbench.core.dims import names_of, value_of
 from rnnbench.core.model import Model
-from rnnbench.models.binding import bind, ordered, own_forward
+from rnnbench.models.binding import bind, exchanged_forward, ordered, own_forward
 
 
 @contextmanager
@@ -41,13 +41,8 @@ def as_declared(
         return (returned, told.predicates()) if told.asked else returned
 
     # Where the inputs are the arguments, they keep the names that these have.
-    module.forward = functools.wraps(before)(forward) if flat else forward
-    try:
+    with exchanged_forward(module, functools.wraps(before)(forward) if flat else forward):
         yield
-    finally:
-        del module.forward
-        if own is not None:
-            module.forward = own
 
 
 def _relate(model: Model, inputs: Sequence[Any], known: Mapping[str, int]) -> None:

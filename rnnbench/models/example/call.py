@@ -19,7 +19,7 @@ from torch.utils import _pytree
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import DTYPES, unwrapped
-from rnnbench.models.binding import own_forward
+from rnnbench.models.binding import exchanged_forward, own_forward
 from rnnbench.models.calls import on_cpu, undisturbed
 
 _CONSTANTS = (type(None), bool, int, float, str, torch.dtype, torch.device)
@@ -133,13 +133,8 @@ def called_flat(call: ExampleCall) -> Iterator[None]:
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(name, kind) for name in call.names]
     forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    module.forward = forward
-    try:
+    with exchanged_forward(module, forward):
         yield
-    finally:
-        del module.forward
-        if own is not None:
-            module.forward = own
 
 
 def identifier(text: str) -> str:
