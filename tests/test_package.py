@@ -1,6 +1,8 @@
 """What is published: the wheel works in a bare environment, the source archive holds its tests."""
 
+import email
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -65,6 +67,19 @@ def test_the_wheel_holds_the_package_its_templates_and_its_pages(archives):
     assert {"rnnbench/py.typed", "rnnbench/embedding/targets/web/target.toml"} <= names
     assert any(name.endswith("share/doc/rnnbench/inspect.md") for name in names)
     assert not any(name.startswith(("tests/", "benchmarks/")) for name in names)
+
+
+def test_what_an_index_shows_has_no_link_into_a_checkout(archives):
+    with zipfile.ZipFile(archives[0]) as wheel:
+        (name,) = [n for n in wheel.namelist() if n.endswith(".dist-info/METADATA")]
+        text = email.message_from_bytes(wheel.read(name)).get_payload()
+    readme = (ROOT / "README.md").read_text()
+    targets = re.findall(r"\]\(([^)\s]+)\)", readme)
+    inside = {target.partition("#")[0] for target in targets if "://" not in target}
+    assert len(inside) > 10, "the README links to the documentation"
+    assert all(target in text for target in inside), "each page is still named"
+    rest = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert all(target.startswith(("https://", "#")) for target in rest), rest
 
 
 def test_the_wheel_works_where_nothing_else_of_ours_is(archives, tmp_path):
