@@ -57,3 +57,86 @@ class ChecksItsInput(nn.Module):
             h = new if full else torch.where((t < lengths).unsqueeze(-1), new, h)
             seen.append(h)
         return torch.stack(seen, 1)
+
+
+class TwoCells(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell, self.other = nn.GRUCell(3, H), nn.GRUCell(3, H)
+
+
+@entry(XB, expect="scan")
+class GatesEachStep(TwoCells):
+    """An `if` in each step: the state changes on one way alone."""
+
+    def forward(self, x):
+        h, seen = x.new_zeros(x.size(0), H), []
+        for t in range(x.size(1)):
+            if x[:, t].abs().max() > 0.9:
+                h = self.cell(x[:, t], h)
+            seen.append(h)
+        return torch.stack(seen, 1)
+
+
+class CheckedCell(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.GRUCell(3, H)
+
+    def forward(self, x, h):
+        if x.abs().max().item() < 0.9 or not (h.abs() < 0.5).all():
+            return h
+        new = self.cell(x, h)
+        if torch.isnan(new).any():
+            raise ValueError("not a number")
+        return new
+
+
+@entry(XB, expect="scan")
+class CellThatReturnsEarly(nn.Module):
+    """A cell that asks for its numbers, and returns before its end."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = CheckedCell()
+
+    def forward(self, x):
+        h, seen = x.new_zeros(x.size(0), H), []
+        for t in range(x.size(1)):
+            h = self.cell(x[:, t], h)
+            seen.append(h)
+        return torch.stack(seen, 1)
+
+
+@entry(XB, outputs="y counted", expect="scan")
+class CountsWhatItSkips(TwoCells):
+    """`continue`, a number that grows on one way, one `if` in another, and one in an expression."""
+
+    def forward(self, x):
+        h, seen, skipped = x.new_zeros(x.size(0), H), [], 0
+        for t in range(x.size(1)):
+            if x[:, t].mean() < 0:
+                seen.append(h)
+                skipped += 1
+                continue
+            h = self.cell(x[:, t], h)
+            if bool(h.mean() > 0.1):
+                h = self.other(x[:, t], h) * (0.5 if h.mean() > 0.2 else 1.5)
+            seen.append(h)
+        return torch.stack(seen, 1), h * skipped
+
+
+@entry(XB, expect="scan")
+class ResetsInPlace(TwoCells):
+    """A way that writes to the state where it lies."""
+
+    def forward(self, x):
+        h, out = x.new_zeros(x.size(0), H), x.new_zeros(x.size(0), x.size(1), H)
+        for t in range(x.size(1)):
+            h = self.cell(x[:, t], h)
+            if h.sum() > 0.3 and t > 0:
+                h = h.clone()
+                h[:, 0] = 0.0
+                h += 0.1
+            out[:, t] = h
+        return out

@@ -52,7 +52,7 @@ def in_one_line(model: Model, error: Exception) -> str:
     """The line that is said of an error: the model, the place, the reason."""
     place = where(error)
     text = one_line(error)
-    if "data-dependent" in str(error) or "Could not guard" in str(error):
+    if on_data(error):
         text = (
             "what the module does next depends on the values of a tensor "
             "(an `if` or a loop on data): make that step a tensor operation such as torch.where"
@@ -60,6 +60,11 @@ def in_one_line(model: Model, error: Exception) -> str:
     elif raised_by_the_model(error):
         text = f"the module raises {type(error).__name__}: {text}"
     return f"model {model.name!r} cannot be captured{place}: {text}"
+
+
+def on_data(error: BaseException) -> bool:
+    """Whether torch could not go on without the values of a tensor."""
+    return "data-dependent" in str(error) or "Could not guard" in str(error)
 
 
 def where(error: BaseException) -> str:

@@ -15,9 +15,10 @@ where it would be `gru.input(x, zeros, [weight_ih_l0, ...], True, 1, ...)`, its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ from rnnbench.capture.tracing.constants import ASKED, Constants
 from rnnbench.capture.tracing.data_branches import Answers
 from rnnbench.capture.tracing.packing import Packing, padded_again
 from rnnbench.capture.tracing.python_numbers import symbolic_numbers
+from rnnbench.capture.tracing.rewriting import running_both_ways
 from rnnbench.capture.tracing.run_layers import run_layers
 from rnnbench.capture.tracing.scripted import scripts_standing_in
 from rnnbench.core.recurrence import KINDS
@@ -208,12 +210,15 @@ def _counts_rows(x: Tensor) -> bool:
 
 
 @contextmanager
-def standing_in(root: nn.Module, told: Answers) -> Iterator[None]:
+def standing_in(
+    root: nn.Module, told: Answers, functions: Sequence[FunctionType] = ()
+) -> Iterator[None]:
     """While it lasts, recurrent layers trace as `rnnbench::recurrence`; then all is as it was.
 
     Args:
         root: the module that is traced; scripted modules in it are run as if they were Python.
         told: what to answer where the truth of a tensor is asked for.
+        functions: those that run both ways of an `if` on data.
     """
     packing, constants = Packing(), Constants(root)
     originals = {layer: layer.forward for layer in _LAYERS}
@@ -228,6 +233,10 @@ def standing_in(root: nn.Module, told: Answers) -> Iterator[None]:
             return original(module, input, hx)
 
         return forward
+
+    def truth(x: Tensor) -> bool | None:
+        known, answer = constants.ask(torch.Tensor.__bool__, x)
+        return bool(answer) if known else None
 
     def listed(x: Tensor) -> Any:
         known, answer = constants.ask(torch.Tensor.tolist, x)
@@ -248,6 +257,7 @@ def standing_in(root: nn.Module, told: Answers) -> Iterator[None]:
             _Intercept(packing, constants, told),
             scripts_standing_in(root),
             symbolic_numbers(root),
+            running_both_ways(functions, truth),
         ):
             yield
     finally:

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -19,9 +20,15 @@ from torch.export import Dim, ExportedProgram
 from rnnbench.capture.graph_edit import drop_casts, number, settle_squeezes
 from rnnbench.capture.tracing.data_branches import Answers, NoWay, merge_ways, share
 from rnnbench.capture.tracing.declared import as_declared
-from rnnbench.capture.tracing.errors import in_one_line, one_line_errors, raised_by_the_model
+from rnnbench.capture.tracing.errors import (
+    in_one_line,
+    on_data,
+    one_line_errors,
+    raised_by_the_model,
+)
 from rnnbench.capture.tracing.layers import standing_in
 from rnnbench.capture.tracing.regions import inline_regions
+from rnnbench.capture.tracing.rewriting import functions_that_ask
 from rnnbench.capture.tracing.scripted import Wrapped
 from rnnbench.capture.tracing.states import hidden_state
 from rnnbench.core.dims import names_of
@@ -61,12 +68,24 @@ def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = 
     Raises:
         RnnbenchError: the module raises, or keeps a state that the declaration does not name.
     """
-    answers, first, asked = _first_way(model, dims, static)
+    functions: tuple[FunctionType, ...] = ()
+    while True:
+        try:
+            answers, first, asked = _first_way(model, dims, static, functions)
+            break
+        except RnnbenchError as error:
+            # A function that asks in each step of a loop runs both ways in each.
+            cause = error.__cause__
+            asking = cause is not None and on_data(cause)
+            found = functions_that_ask(cause, functions) if cause is not None and asking else ()
+            if not found:
+                raise
+            functions += found
     if not asked:
         return first
 
     def trace(given: tuple[bool, ...]) -> tuple[fx.GraphModule, int]:
-        found, count = _trace_once(model, dims, static, given)
+        found, count = _trace_once(model, dims, static, given, functions=functions)
         return found.graph, count
 
     merged = merge_ways((first.graph, asked), answers, trace, model.name)
@@ -78,7 +97,7 @@ def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = 
 
 
 def _first_way(
-    model: Model, dims: Mapping[str, int], static: Sequence[str]
+    model: Model, dims: Mapping[str, int], static: Sequence[str], functions: Sequence[FunctionType]
 ) -> tuple[tuple[bool, ...], Trace, int]:
     """The first way on which the module does not raise: its answers, and what `_trace_once` gives.
 
@@ -88,7 +107,7 @@ def _first_way(
     while True:
         told = Answers(answers)
         try:
-            return answers, *_trace_once(model, dims, static, answers, told)
+            return answers, *_trace_once(model, dims, static, answers, told, functions)
         except NoWay as error:
             place = len(told.asked) - 1
             if place < len(answers) or place < 0:
@@ -102,6 +121,7 @@ def _trace_once(
     static: Sequence[str],
     answers: tuple[bool, ...] = (),
     told: Answers | None = None,
+    functions: Sequence[FunctionType] = (),
 ) -> tuple[Trace, int]:
     """One way through the module, and how many questions it asked; their truths come last.
 
@@ -112,7 +132,7 @@ def _trace_once(
     module = Wrapped(module) if isinstance(module, torch.jit.ScriptModule) else module
     told = Answers(answers) if told is None else told
     declared = as_declared(model, module, {d: dims[d] for d in static}, told)
-    with evaluating(module), one_line_errors(model), standing_in(module, told), declared:
+    with evaluating(module), one_line_errors(model), standing_in(module, told, functions), declared:
         tensors, shapes = _example(model, dims, static)
         shapes = _as_called(module, shapes)
         try:
