@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,27 +13,24 @@ from torch.export import ExportedProgram
 
 from rnnbench.capture.graph_edit import number, shape_of
 from rnnbench.capture.loops.blocks import find_blocks
-from rnnbench.capture.loops.counting import numbers_of_constants
-from rnnbench.capture.loops.generalise import generalise_traces
 from rnnbench.capture.operators.lowering import lower
 from rnnbench.capture.operators.recurrence import recurrence
 from rnnbench.capture.operators.scan import SCAN, WHILE_LOOP
 from rnnbench.capture.program import Captured
-from rnnbench.capture.rolling.emitter import Rolled
-from rnnbench.capture.rolling.roll import roll_loops
 from rnnbench.capture.simplify import (
     drop_size_arguments,
     drop_zero_states,
     fold_constants,
-    per_step_reads,
 )
 from rnnbench.capture.source_lines import source_line
 from rnnbench.capture.splits import split_by_slices
 from rnnbench.capture.tracing.branches import explain_unproved
+from rnnbench.capture.tracing.errors import DependsOnData
 from rnnbench.capture.tracing.prove import Proof, Unproved, runs_at
 from rnnbench.capture.tracing.sizes import traced_sizes
 from rnnbench.capture.tracing.states import check_states
-from rnnbench.capture.tracing.trace import Trace, frozen_dims, retrace, trace_module
+from rnnbench.capture.tracing.trace import frozen_dims, retrace, trace_module
+from rnnbench.capture.two_traces import counted_loops, with_loops
 from rnnbench.core.collector import collecting_seldom
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model
@@ -107,7 +105,13 @@ def _frozen(model: Model) -> Captured:
 def _capture(
     model: Model, keep_loops: bool, dims: dict[str, int], *, any_size: bool = False
 ) -> Captured:
-    first = trace_module(model, dims)
+    try:
+        first = trace_module(model, dims)
+    except DependsOnData:
+        for graph, sizes, loops in counted_loops(model, dims, keep_loops):
+            with contextlib.suppress(RnnbenchError):
+                return _finish(model, graph, sizes, loops, any_size=any_size)
+        raise
     conditions = first.conditions
 
     def finish(graph: fx.GraphModule, dims: dict[str, int], loops: list[Recurrence]) -> Captured:
@@ -123,13 +127,13 @@ def _capture(
                 raise
             first = trace_module(model, dims, lengths)
     try:
-        return finish(*_with_loops(model, first, keep_loops))
+        return finish(*with_loops(model, first, keep_loops))
     except Unproved:
         if keep_loops:
             raise
     # No rewrite is made that cannot be proved: the loops stay loops.
     first = trace_module(model, dims, first.frozen)
-    graph, dims, loops = _with_loops(model, first, keep_loops=True)
+    graph, dims, loops = with_loops(model, first, keep_loops=True)
     note = "its fused form could not be proved to compute the same"
     return finish(graph, dims, [replace(r, note=note) for r in loops])
 
@@ -202,78 +206,6 @@ def _fixes(program: ExportedProgram, varying: Sequence[Collection[int]]) -> bool
         if any(number(shape[dim]) is not None for dim in dims if dim < len(shape)):
             return True
     return False
-
-
-def _with_loops(
-    model: Model, first: Trace, keep_loops: bool
-) -> tuple[fx.GraphModule, dict[str, int], list[Recurrence]]:
-    """Rolls the loops over the dimensions that turned into constants.
-
-    Returns:
-        A graph for any length, the sizes at which it was traced, and what the loops became.
-    """
-    error: RnnbenchError | None = None
-    for scale in _SCALES:
-        shorter, longer = _two_traces(model, first, scale)
-        graphs = shorter.graph, longer.graph
-        _fold_alike(*graphs)
-        lengths = [(shorter.dims[d], longer.dims[d]) for d in first.frozen]
-        try:
-            rolled = roll_loops(*graphs, lengths, keep_loops=keep_loops)
-            generalise_traces(*graphs)
-        except RnnbenchError as found:
-            error = error or found
-            continue
-        return shorter.graph, dict(shorter.dims), [r for loop in rolled for r in _described(loop)]
-    raise RnnbenchError(f"model {model.name!r}: {error}")
-
-
-def _two_traces(model: Model, first: Trace, scale: int) -> tuple[Trace, Trace]:
-    """Traces of few and of more steps: what differs between them grows with time."""
-    # Each input has a symbol of its own for a dimension; the loop may have fixed one of several.
-    having = [spec for spec in model.inputs if set(first.frozen) & set(spec.shape)]
-    sizes = model.fit({d: n * scale if d in first.frozen else n for d, n in first.dims.items()})
-    reused = scale == 1 and len(having) == 1
-    trace = first if reused else trace_module(model, sizes, first.frozen)
-    half = _half(model, sizes, first.frozen) if scale == 1 else None
-    if half is not None:
-        return trace_module(model, half, first.frozen), trace
-    # Where there is a least size, a step takes about as much. Of every second, third, fourth or
-    # sixth step a longer trace of 12 more has as many left over as the shorter one.
-    steps = 3 if scale == 1 else 12
-    least = {d: model.dims[d].fit(1) for d in first.frozen}
-    more = model.fit(
-        {d: sizes[d] + steps * (i + 1) * least[d] for i, d in enumerate(first.frozen)}
-        if scale > 1
-        else {d: sizes[d] + steps * least[d] + i for i, d in enumerate(first.frozen)}
-    )
-    return trace, trace_module(model, sizes | more, first.frozen)
-
-
-def _half(model: Model, sizes: dict[str, int], frozen: Sequence[str]) -> dict[str, int] | None:
-    """Half the steps, which take half as long to trace, where they are enough to tell a loop by."""
-    half = model.fit(sizes | {d: sizes[d] // 2 for d in frozen})
-    enough = all(_ENOUGH * model.dims[d].fit(1) <= half[d] < sizes[d] for d in frozen)
-    return half if enough and len(set(half.values())) == len(half) else None
-
-
-def _fold_alike(shorter: fx.GraphModule, longer: fx.GraphModule) -> None:
-    """Folds the same constants in both traces."""
-    for graph in (shorter, longer):
-        numbers_of_constants(graph)
-    # What is read of a table step by step stays as it is, or each step would be a constant.
-    read = per_step_reads(shorter, longer)
-    for graph in (shorter, longer):
-        fold_constants(graph, read)
-
-
-def _described(loop: Rolled) -> Iterator[Recurrence]:
-    """What one loop became: a layer or a scan for each piece of its body that recurs."""
-    for kind in loop.kinds:
-        if kind == "scan":
-            yield Recurrence(loop.place, "loop", "scan", loop.why)
-        else:
-            yield Recurrence(loop.place, kind, "fused", loop.why)
 
 
 def _recurrences(graph: fx.GraphModule) -> tuple[Recurrence, ...]:

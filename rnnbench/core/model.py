@@ -119,6 +119,8 @@ class Model:
             10 ms), so that `bench` can say how much of real time a step takes.
         lift_state: make what the module keeps in its attributes from one call to the next inputs
             and outputs, when it is exported (see rnnbench.models.lifting).
+        max_steps: how many steps a loop that ends on data (a stop token, patience) runs at most,
+            as it does in the module itself; outputs have the length that was run.
     """
 
     module: torch.nn.Module
@@ -132,6 +134,7 @@ class Model:
     frames_per_second: float | None = None
     dims: Mapping[str, Dim] = field(default_factory=dict)
     lift_state: bool = False
+    max_steps: int | None = None
 
     def __post_init__(self) -> None:
         for what, given in (("inputs", self.inputs), ("outputs", self.outputs)):
@@ -153,6 +156,11 @@ class Model:
             raise RnnbenchError(
                 f"model name {self.name!r}: use letters, digits, '.', '_' and '-' "
                 "(it becomes a folder inside --out)"
+            )
+        most = self.max_steps
+        if most is not None and not (type(most) is int and most > 0):
+            raise RnnbenchError(
+                f"model {self.name!r}: max_steps={most!r} must be a whole number above 0, or None"
             )
         rate = self.frames_per_second
         if rate is not None and not 0 < rate < math.inf:

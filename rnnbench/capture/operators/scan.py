@@ -6,11 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch._higher_order_ops import while_loop
 from torch._higher_order_ops.scan import scan as _scan
 
 SCAN = torch.ops.higher_order.scan
 COND = torch.ops.higher_order.cond
 WHILE_LOOP = torch.ops.higher_order.while_loop
+
+
+def repeat_while(
+    going: Callable[..., Any], step: Callable[..., Any], carried: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    """Runs `step(*carried) -> carried` while `going(*carried)` [] is true."""
+    return tuple(while_loop(going, step, carried))
 
 
 def scan(step: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any) -> tuple[Any, Any]:

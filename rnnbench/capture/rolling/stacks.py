@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import fx
 
 from rnnbench.capture.graph_edit import size_at
@@ -49,7 +50,8 @@ class Stacks:
     def count(self, count: Count) -> fx.Node:
         """(time,) the number of each step."""
         if count not in self._counts:
-            device = self.block.body[0].meta["val"].device
+            values = (node.meta.get("val") for node in self.block.body)
+            device = next(v.device for v in values if isinstance(v, torch.Tensor))
             with self.graph.inserting_before(self.end):
                 self._counts[count] = self.graph.call_function(
                     count_steps, (count.first, count.stride, self.block.length, device)

@@ -18,6 +18,7 @@ from torch import Tensor, fx
 
 from rnnbench.capture.graph_edit import shape_of
 from rnnbench.capture.source_lines import source_line
+from rnnbench.capture.tracing.steps_run import Counting
 from rnnbench.core.errors import RnnbenchError
 
 aten = torch.ops.aten
@@ -31,27 +32,55 @@ class Answers:
 
     Args:
         given: the answers, in the order of the questions; those after them are answered by True.
+        counting: how to answer a loop that runs as long as data say.
+        steps: how many steps it is to run.
 
     Attributes:
         asked: the tensors, in order.
+        ends: the truths that a loop asked for in its steps.
+        numbers: the numbers that were asked for.
     """
 
-    def __init__(self, given: Sequence[bool] = ()) -> None:
+    def __init__(
+        self, given: Sequence[bool] = (), counting: Counting | None = None, steps: int = 0
+    ) -> None:
         self.given = tuple(given)
+        self.counting = counting
+        self.steps = steps
         self.asked: list[Tensor] = []
+        self.ends: list[Tensor] = []
+        self.numbers: list[Tensor] = []
 
     def answer(self, question: Tensor) -> bool | None:
         """The answer to a question; None where there are too many, as in each step of a loop."""
+        if self.counting is not None and self.counting.ends:
+            if len(self.ends) == self.steps:
+                return None
+            self.ends.append(_truth(question))
+            return self.counting.going == (len(self.ends) < self.steps)
         if len(self.asked) == _MOST:
             return None
         self.asked.append(question)
         place = len(self.asked) - 1
         return self.given[place] if place < len(self.given) else True
 
+    def number(self, question: Tensor) -> int | None:
+        """The number of steps, where one is asked for; None where it is to be that of the data."""
+        if self.counting is None or self.counting.ends:
+            return None
+        self.numbers.append(question.reshape(()))
+        return self.steps
+
     def predicates(self) -> tuple[Tensor, ...]:
-        """The questions as truths: [] each."""
-        scalars = (t.reshape(()) for t in self.asked)
-        return tuple(t if t.dtype is torch.bool else t != 0 for t in scalars)
+        """The questions as truths: [] each; of a loop that asks, [steps], or the number []."""
+        if self.counting is None:
+            return tuple(map(_truth, self.asked))
+        return (torch.stack(self.ends),) if self.ends else tuple(self.numbers)
+
+
+def _truth(question: Tensor) -> Tensor:
+    scalar = question.reshape(())  # [1] -> []
+    return scalar if scalar.dtype is torch.bool else scalar != 0
 
 
 Way = tuple[fx.GraphModule, int]

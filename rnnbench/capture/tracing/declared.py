@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from rnnbench.capture.tracing.data_branches import Answers
+from rnnbench.capture.tracing.steps_run import STEPS
 from rnnbench.core.dims import names_of, value_of
 from rnnbench.core.model import Model
 from rnnbench.models.binding import bind, exchanged_forward, ordered, own_forward
@@ -31,14 +32,16 @@ def as_declared(
     """
     before = module.forward
     own = vars(module).get("forward")
-    flat = bind(before, model.inputs, model.inputs) == (model.inputs, {})
+    specs = tuple(spec for spec in model.inputs if spec.name != STEPS)
+    flat = bind(before, specs, specs) == (model.inputs, {})
 
     def forward(*inputs: Any) -> Any:
+        inputs = tuple(x for x, s in zip(inputs, model.inputs, strict=True) if s.name != STEPS)
         _relate(model, inputs, known)
-        args, named = bind(before, model.inputs, inputs)
+        args, named = bind(before, specs, inputs)
         with own_forward(module, own):
             returned = ordered(before(*args, **named), model.outputs)
-        return (returned, told.predicates()) if told.asked else returned
+        return (returned, told.predicates()) if told.predicates() else returned
 
     # Where the inputs are the arguments, they keep the names that these have.
     with exchanged_forward(module, functools.wraps(before)(forward) if flat else forward):

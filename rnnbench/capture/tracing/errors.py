@@ -27,7 +27,8 @@ def one_line_errors(model: Model) -> Iterator[None]:
         except (KeyboardInterrupt, RnnbenchError, NoWay):
             raise
         except Exception as error:
-            raise RnnbenchError(in_one_line(model, error)) from error
+            kind = DependsOnData if on_data(error) else RnnbenchError
+            raise kind(in_one_line(model, error)) from error
 
 
 @contextmanager
@@ -60,6 +61,10 @@ def in_one_line(model: Model, error: Exception) -> str:
     elif raised_by_the_model(error):
         text = f"the module raises {type(error).__name__}: {text}"
     return f"model {model.name!r} cannot be captured{place}: {text}"
+
+
+class DependsOnData(RnnbenchError):  # noqa: N818  (what a module does)
+    """What the module does next depends on the values of a tensor."""
 
 
 def on_data(error: BaseException) -> bool:

@@ -40,6 +40,7 @@ from rnnbench.core.recurrence import KINDS
 
 _FUSED: dict[Any, str] = {getattr(torch, kind): kind for kind in KINDS}
 _DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]
+_WHOLE = (torch.Tensor.__int__, torch.Tensor.__index__, torch.Tensor.item)
 _LAYERS: tuple[type[nn.RNNBase], ...] = (nn.RNN, nn.GRU, nn.LSTM)
 
 
@@ -99,6 +100,10 @@ class _Intercept(TorchFunctionMode):
                 return answer
             if func is torch.Tensor.__bool__ and number(args[0].numel()) == 1:
                 answer = self._told.answer(args[0])
+                if answer is not None:
+                    return answer
+            elif func in _WHOLE and number(args[0].numel()) == 1 and _whole(args[0]):
+                answer = self._told.number(args[0])
                 if answer is not None:
                     return answer
         stand_in = self._stand_in(func, args, kwargs)
@@ -202,6 +207,10 @@ def _unlisted(numbers: Any, **_: Any) -> Tensor:
 def _is_listed(numbers: Any) -> bool:
     alone = isinstance(numbers, list | tuple) and len(numbers) == 1
     return isinstance(numbers[0] if alone else numbers, Listed)
+
+
+def _whole(x: Tensor) -> bool:
+    return not (x.dtype.is_floating_point or x.dtype.is_complex or x.dtype is torch.bool)
 
 
 def _counts_rows(x: Tensor) -> bool:

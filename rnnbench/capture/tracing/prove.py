@@ -110,7 +110,7 @@ class Proof:
                     what = "raises " + one_line(error)[:80]
                     raise _differs(self.model, sizes, what) from error
             for name, a, b in zip(self.model.outputs, expected, given, strict=False):
-                wrong = _difference(a, b)
+                wrong = difference(a, b)
                 if wrong:
                     raise _differs(self.model, sizes, f"gives {name!r} {wrong}")
 
@@ -189,7 +189,8 @@ def _compiled(expression: Any) -> tuple[tuple[str, ...], Callable[..., Any]]:
     return names, sympy.lambdify(symbols, expression, modules=[own, "math"])
 
 
-def _difference(a: torch.Tensor, b: torch.Tensor) -> str:
+def difference(a: torch.Tensor, b: torch.Tensor) -> str:
+    """In what the second tensor differs from the first; empty: in nothing but rounding."""
     if a.shape != b.shape or a.dtype != b.dtype:
         return f"as {b.dtype}{list(b.shape)} for {a.dtype}{list(a.shape)}"
     if not (a.is_floating_point() or a.is_complex()):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FunctionType
 from typing import Any
 
@@ -21,8 +21,8 @@ from rnnbench.capture.graph_edit import drop_casts, number, settle_squeezes
 from rnnbench.capture.tracing.data_branches import Answers, NoWay, merge_ways, share
 from rnnbench.capture.tracing.declared import as_declared
 from rnnbench.capture.tracing.errors import (
+    DependsOnData,
     in_one_line,
-    on_data,
     one_line_errors,
     raised_by_the_model,
 )
@@ -31,6 +31,7 @@ from rnnbench.capture.tracing.regions import inline_regions
 from rnnbench.capture.tracing.rewriting import functions_that_ask
 from rnnbench.capture.tracing.scripted import Wrapped
 from rnnbench.capture.tracing.states import hidden_state
+from rnnbench.capture.tracing.steps_run import STEPS, Counting
 from rnnbench.core.dims import names_of
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model, sample_inputs
@@ -49,21 +50,32 @@ class Trace:
         frozen: the dimensions that turned into constants although they were to be dynamic.
         conditions: what the module asked of its sizes, and was so: an expression of SymPy in the
             names of the dimensions, and `file:line`.
+        counting: where a loop runs as long as data say, how it was told; the last output is then
+            what it asked.
+        functions: those of the model that ran both ways of an `if` on data.
     """
 
     graph: fx.GraphModule
     dims: Mapping[str, int]
     frozen: tuple[str, ...]
     conditions: tuple[tuple[Any, str], ...] = ()
+    counting: Counting | None = None
+    functions: tuple[FunctionType, ...] = ()
 
 
-def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = ()) -> Trace:
+def trace_module(
+    model: Model,
+    dims: Mapping[str, int],
+    static: Sequence[str] = (),
+    counting: Counting | None = None,
+) -> Trace:
     """Traces the module, once for each way that an `if` on data may take.
 
     Args:
         model: what to trace.
         dims: the size of each dynamic dimension.
         static: the dimensions that are to be constants.
+        counting: how to answer a loop that runs as long as data say.
 
     Raises:
         RnnbenchError: the module raises, or keeps a state that the declaration does not name.
@@ -71,18 +83,17 @@ def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = 
     functions: tuple[FunctionType, ...] = ()
     while True:
         try:
-            answers, first, asked = _first_way(model, dims, static, functions)
+            answers, first, asked = _first_way(model, dims, static, functions, counting)
             break
-        except RnnbenchError as error:
+        except DependsOnData as error:
             # A function that asks in each step of a loop runs both ways in each.
             cause = error.__cause__
-            asking = cause is not None and on_data(cause)
-            found = functions_that_ask(cause, functions) if cause is not None and asking else ()
+            found = () if cause is None else functions_that_ask(cause, functions)
             if not found:
                 raise
             functions += found
     if not asked:
-        return first
+        return replace(first, counting=counting, functions=functions)
 
     def trace(given: tuple[bool, ...]) -> tuple[fx.GraphModule, int]:
         found, count = _trace_once(model, dims, static, given, functions=functions)
@@ -97,7 +108,11 @@ def trace_module(model: Model, dims: Mapping[str, int], static: Sequence[str] = 
 
 
 def _first_way(
-    model: Model, dims: Mapping[str, int], static: Sequence[str], functions: Sequence[FunctionType]
+    model: Model,
+    dims: Mapping[str, int],
+    static: Sequence[str],
+    functions: Sequence[FunctionType],
+    counting: Counting | None,
 ) -> tuple[tuple[bool, ...], Trace, int]:
     """The first way on which the module does not raise: its answers, and what `_trace_once` gives.
 
@@ -105,7 +120,7 @@ def _first_way(
     """
     answers: tuple[bool, ...] = ()
     while True:
-        told = Answers(answers)
+        told = Answers(answers, counting, dims.get(STEPS, 0))
         try:
             return answers, *_trace_once(model, dims, static, answers, told, functions)
         except NoWay as error:

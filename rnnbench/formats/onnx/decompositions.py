@@ -23,6 +23,7 @@ def spell_out(captured: Captured) -> ExportedProgram:
 
         logcumsumexp(x, 0)  ->  scan(step, [-inf], [x])
         amax(x)             ->  amax(x, [0, 1, 2])
+        where(c, a, b)      ->  (c & a) | (~c & b)    (of truths)
 
     A step takes the largest value out before it sums exponentials.
     """
@@ -38,8 +39,16 @@ def spell_out(captured: Captured) -> ExportedProgram:
 
 
 def _is_to_be_spelled(node: fx.Node) -> bool:
+    if node.target is aten.where.self:
+        value = node.meta.get("val")
+        return isinstance(value, Tensor) and value.dtype is torch.bool
     of_all = node.target in _OF_ALL and len(node.args) > 1 and node.args[1]
     return node.target in _SPELLINGS and not of_all
+
+
+def chosen_truth(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """`torch.where` of truths: ONNX Runtime has no `Where` of them (seen with 1.32)."""
+    return (condition & yes) | (~condition & no)
 
 
 def largest(x: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
@@ -69,4 +78,8 @@ def log_cumulative_sum(x: Tensor, dim: int) -> Tensor:
 
 
 _OF_ALL: dict[Any, Callable[..., Any]] = {aten.amax.default: largest, aten.amin.default: least}
-_SPELLINGS = {aten.logcumsumexp.default: log_cumulative_sum, **_OF_ALL}
+_SPELLINGS = {
+    aten.logcumsumexp.default: log_cumulative_sum,
+    aten.where.self: chosen_truth,
+    **_OF_ALL,
+}

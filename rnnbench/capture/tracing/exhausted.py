@@ -1,0 +1,56 @@
+"""What a module gives where its loop never ends by what it asks: it ends at its most steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from rnnbench.capture.tracing.rewriting import running_both_ways
+from rnnbench.capture.tracing.trace import evaluating
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.model import Model, sample_inputs
+from rnnbench.models.calls import device_of, invoke
+
+
+class _GoesOn(TorchFunctionMode):
+    """Answers each question in the same way, as often as there may be steps."""
+
+    def __init__(self, model: Model, going: bool) -> None:
+        super().__init__()
+        self._model, self._going = model, going
+        self._left = 2 * (model.max_steps or 0) + 2
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.__bool__ and args[0].numel() == 1:
+            self._left -= 1
+            if not self._left:
+                raise RnnbenchError(
+                    f"model {self._model.name!r}: its loop goes on for more steps than "
+                    f"max_steps={self._model.max_steps}: declare as many as it has at most"
+                )
+            return self._going
+        return func(*args, **(kwargs or {}))
+
+
+def run_to_the_end(
+    model: Model, sizes: dict[str, int], going: bool, functions: Sequence[FunctionType]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Random inputs, and what the module gives for them where its loop never ends by itself.
+
+    Args:
+        model: the declaration.
+        sizes: of its dimensions.
+        going: the answer on which the loop goes on.
+        functions: those that run both ways of an `if` on data.
+    """
+    device = device_of(model.module)
+    tensors = [torch.from_numpy(a).to(device) for a in sample_inputs(model, sizes, 0).values()]
+    unknown: Callable[[Tensor], bool | None] = lambda _: None  # noqa: E731
+    with evaluating(model.module), running_both_ways(functions, unknown), _GoesOn(model, going):
+        returned = invoke(model.module, model.inputs, model.outputs, tensors)
+    return tensors, torch.utils._pytree.tree_leaves(returned)
