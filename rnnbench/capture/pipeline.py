@@ -107,8 +107,8 @@ def _capture(
 ) -> Captured:
     try:
         first = trace_module(model, dims)
-    except DependsOnData:
-        for graph, sizes, loops in counted_loops(model, dims, keep_loops):
+    except DependsOnData as error:
+        for graph, sizes, loops in counted_loops(model, dims, keep_loops, error):
             with contextlib.suppress(RnnbenchError):
                 return _finish(model, graph, sizes, loops, any_size=any_size)
         raise

@@ -15,10 +15,10 @@ from rnnbench.capture.rolling.conditional import make_conditional, without_end
 from rnnbench.capture.rolling.emitter import Rolled
 from rnnbench.capture.rolling.roll import roll_loops
 from rnnbench.capture.simplify import fold_constants, per_step_reads
-from rnnbench.capture.tracing.exhausted import run_to_the_end
+from rnnbench.capture.tracing.errors import DependsOnData
+from rnnbench.capture.tracing.exhausted import TooFewSteps, run_to_the_end
 from rnnbench.capture.tracing.prove import difference
 from rnnbench.capture.tracing.steps_run import (
-    FEWEST,
     STEPS,
     Counting,
     counted_sizes,
@@ -63,10 +63,14 @@ def _two_traces(model: Model, first: Trace, scale: int) -> tuple[Trace, Trace]:
     having = [spec for spec in model.inputs if set(first.frozen) & set(spec.shape)]
     sizes = model.fit({d: n * scale if d in first.frozen else n for d, n in first.dims.items()})
     reused = scale == 1 and len(having) == 1
-    trace = first if reused else trace_module(model, sizes, first.frozen, first.counting)
+    trace = (
+        first
+        if reused
+        else trace_module(model, sizes, first.frozen, first.counting, first.functions)
+    )
     half = _half(model, sizes, first.frozen) if scale == 1 else None
     if half is not None:
-        return trace_module(model, half, first.frozen, first.counting), trace
+        return trace_module(model, half, first.frozen, first.counting, first.functions), trace
     # Where there is a least size, a step takes about as much. Of every second, third, fourth or
     # sixth step a longer trace of 12 more has as many left over as the shorter one.
     steps = 3 if scale == 1 else 12
@@ -76,7 +80,7 @@ def _two_traces(model: Model, first: Trace, scale: int) -> tuple[Trace, Trace]:
         if scale > 1
         else {d: sizes[d] + steps * least[d] + i for i, d in enumerate(first.frozen)}
     )
-    return trace, trace_module(model, sizes | more, first.frozen, first.counting)
+    return trace, trace_module(model, sizes | more, first.frozen, first.counting, first.functions)
 
 
 def _half(model: Model, sizes: dict[str, int], frozen: Sequence[str]) -> dict[str, int] | None:
@@ -97,9 +101,15 @@ def _fold_alike(shorter: fx.GraphModule, longer: fx.GraphModule) -> None:
 
 
 def counted_loops(
-    model: Model, dims: dict[str, int], keep_loops: bool
+    model: Model, dims: dict[str, int], keep_loops: bool, error: DependsOnData
 ) -> Iterator[tuple[fx.GraphModule, dict[str, int], list[Recurrence]]]:
     """The model with loops that run as long as data say: one for each way in which they may ask.
+
+    Args:
+        model: the declaration.
+        dims: the size of each dynamic dimension.
+        keep_loops: leave a scan where a fused layer could stand.
+        error: why it cannot be traced as it is.
 
     Yields:
         As `with_loops`.
@@ -110,7 +120,8 @@ def counted_loops(
     counted = with_steps(model)
     for way in ways:
         try:
-            first = trace_module(counted, counted_sizes(model, dims, way), (STEPS,), way)
+            asking = counted_sizes(model, dims, way)
+            first = trace_module(counted, asking, (STEPS,), way, error.functions)
             if not _asked_as_often(first, model):
                 continue
             # What a loop asks in each step is to be a value of that step.
@@ -146,6 +157,8 @@ def _conditional(
                 given = torch.utils._pytree.tree_leaves(without_end(module).forward(*tensors))
                 if any(difference(a, b) for a, b in zip(expected, given, strict=True)):
                     continue
+        except TooFewSteps:
+            raise
         except Exception:  # a graph that is wrong may raise anything
             continue
         yield module
@@ -154,10 +167,10 @@ def _conditional(
 def _asked_as_often(first: Trace, model: Model) -> bool:
     """Whether the loop asked once a step, or for one number."""
     results: Any = first.graph.graph.output_node().args[0]
-    shape = getattr(results[-1].meta.get("val"), "shape", ())
+    asked = results[len(model.outputs) :]
     each_step = first.counting is not None and first.counting.ends
-    more = len(results) - len(model.outputs)
-    return more == 1 and tuple(shape) == ((FEWEST,) if each_step else ())
+    shapes = [tuple(getattr(node.meta.get("val"), "shape", ())) for node in asked]
+    return shapes == [(first.dims[STEPS],) if each_step else ()]
 
 
 def _described(loop: Rolled) -> Iterator[Recurrence]:

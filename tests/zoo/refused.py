@@ -25,15 +25,18 @@ class Refused:
 REFUSED: dict[str, Refused] = {}
 
 
-def refused(*inputs, words, line="", outputs="y", way=None, **options):
-    """Registers a module class that is refused."""
+def refused(*inputs, words, line="", outputs="y", way=None, declared=None, **options):
+    """Registers a module class that is refused; `declared` is what its way out declares as well."""
 
     def register(cls):
-        def build(kind=cls):
+        def build(kind=cls, **more):
             torch.manual_seed(0)
-            return Model(kind(), inputs or (XB,), tuple(outputs.split()), name="refused", **options)
+            names = tuple(outputs.split())
+            return Model(kind(), inputs or (XB,), names, name="refused", **options, **more)
 
-        out = None if way is None else lambda: build(way)
+        out = None if way is None else lambda: build(way, **declared or {})
+        if way is None and declared:
+            out = lambda: build(**declared)  # noqa: E731
         REFUSED[cls.__name__] = Refused(cls.__name__, build, words, line, out)
         return cls
 
@@ -60,7 +63,7 @@ class KeepsWhatHasEnded(Cell):
         return torch.stack(seen, 1)
 
 
-@refused(words="depends on the values", line="if h.norm()", way=KeepsWhatHasEnded)
+@refused(words="declare max_steps=", line="if h.norm()", declared={"max_steps": 1000})
 class StopsEarly(Cell):
     def forward(self, x):
         h, seen = self.zeros(x), []
@@ -72,13 +75,25 @@ class StopsEarly(Cell):
         return torch.stack(seen, 1)
 
 
-@refused(words="depends on the values", line="while h.abs()", way=KeepsWhatHasEnded)
+@refused(words="declare max_steps=", line="while h.abs()", way=KeepsWhatHasEnded)
 class WhileItGrows(Cell):
     def forward(self, x):
         h, t = self.zeros(x), 0
         while h.abs().max() < 1e-4 and t < x.size(1):
             h, t = self.cell(x[:, t], h), t + 1
         return h.unsqueeze(1)
+
+
+@refused(words="more steps than max_steps=3", declared={}, way=KeepsWhatHasEnded, max_steps=3)
+class GoesOnForLonger(Cell):
+    def forward(self, x):
+        h, seen = self.zeros(x), []
+        for _ in range(12):
+            h = self.cell(x[:, 0], h)
+            seen.append(h)
+            if h.norm() > 10.0:
+                break
+        return torch.stack(seen, 1)
 
 
 class AsManyInEachStep(Cell):
@@ -180,12 +195,6 @@ class Masks(Cell):
     def forward(self, x, lengths):
         valid = (torch.arange(x.size(1)) < lengths.unsqueeze(1)).unsqueeze(-1)
         return (x * valid).sum(1) / valid.sum(1)
-
-
-@refused(XB, LENGTHS, words="depends on the values", line="int(lengths[0])", way=Masks)
-class CutsToALength(Cell):
-    def forward(self, x, lengths):
-        return x[:, : int(lengths[0])].mean(1)
 
 
 @refused(XB, LENGTHS, words="depends on the values", line="lengths.tolist()", way=Masks)

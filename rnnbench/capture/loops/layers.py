@@ -63,7 +63,13 @@ def _as_cells(graph: fx.Graph, node: fx.Node) -> None:
         states = [new_node(graph, node, SELECT, s, 0, k) for s in (h0, c0) if s is not None]
         parameters = own[k * per_direction : (k + 1) * per_direction]
         given = states if kind == "lstm" else states[0]
-        cell = new_node(graph, node, CELLS[str(kind)], step, given, *parameters)
+        with graph.inserting_before(node):
+            cell = graph.call_function(CELLS[str(kind)], (step, given, *parameters))
+        # As large as before: run on a trace's values, a cell would make a number of the batch.
+        values = tuple(s.meta["val"] for s in states)
+        cell.meta = {"val": values if kind == "lstm" else values[0]}
+        if "stack_trace" in node.meta:
+            cell.meta["stack_trace"] = node.meta["stack_trace"]
         if kind == "lstm":
             after.append([new_node(graph, node, operator.getitem, cell, i) for i in (0, 1)])
         else:

@@ -194,7 +194,8 @@ class _Both:
         assert isinstance(made, ast.Assign)
         assert isinstance(made.value, ast.Call)
         made.value.args = [test]
-        return [made, *self._code(f"keep({_readers(self._all)}, {tuple(self._written)!r})")]
+        keep = self._code(f"keep({_readers(self._all)}, {tuple(self._written)!r})")
+        return [made, *keep, *self._assigned("before")]
 
     def way(self, which: str, statements: list[ast.stmt]) -> list[ast.stmt]:
         (branch,) = _parsed(f"if {self._name}.{which}: pass", self._place)

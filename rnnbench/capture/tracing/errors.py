@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FunctionType
 
 from rnnbench.capture.source_lines import frames, is_library
 from rnnbench.capture.tracing.data_branches import NoWay
@@ -56,15 +57,31 @@ def in_one_line(model: Model, error: Exception) -> str:
     if on_data(error):
         text = (
             "what the module does next depends on the values of a tensor "
-            "(an `if` or a loop on data): make that step a tensor operation such as torch.where"
+            f"(an `if` or a loop on data): {_ENDS if model.max_steps is None else _ASKS}"
         )
     elif raised_by_the_model(error):
         text = f"the module raises {type(error).__name__}: {text}"
     return f"model {model.name!r} cannot be captured{place}: {text}"
 
 
+_ENDS = (
+    "make that step a tensor operation such as torch.where; where a loop ends there, declare "
+    "max_steps=..., the steps that it has at most"
+)
+_ASKS = (
+    "a loop with max_steps may ask once in each step, at its beginning or its end; make all else "
+    "a tensor operation such as torch.where"
+)
+
+
 class DependsOnData(RnnbenchError):  # noqa: N818  (what a module does)
-    """What the module does next depends on the values of a tensor."""
+    """What the module does next depends on the values of a tensor.
+
+    Attributes:
+        functions: those of the model that ran both ways of an `if` on data before.
+    """
+
+    functions: tuple[FunctionType, ...] = ()
 
 
 def on_data(error: BaseException) -> bool:

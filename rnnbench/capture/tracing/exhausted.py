@@ -17,6 +17,10 @@ from rnnbench.core.model import Model, sample_inputs
 from rnnbench.models.calls import device_of, invoke
 
 
+class TooFewSteps(RnnbenchError):  # noqa: N818  (what is declared, and not so)
+    """A loop has more steps than `max_steps`."""
+
+
 class _GoesOn(TorchFunctionMode):
     """Answers each question in the same way, as often as there may be steps."""
 
@@ -29,7 +33,7 @@ class _GoesOn(TorchFunctionMode):
         if func is torch.Tensor.__bool__ and args[0].numel() == 1:
             self._left -= 1
             if not self._left:
-                raise RnnbenchError(
+                raise TooFewSteps(
                     f"model {self._model.name!r}: its loop goes on for more steps than "
                     f"max_steps={self._model.max_steps}: declare as many as it has at most"
                 )

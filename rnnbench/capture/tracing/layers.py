@@ -31,6 +31,7 @@ from torch.overrides import TorchFunctionMode
 from rnnbench.capture.graph_edit import number
 from rnnbench.capture.tracing.constants import ASKED, Constants
 from rnnbench.capture.tracing.data_branches import Answers
+from rnnbench.capture.tracing.listed import Listed
 from rnnbench.capture.tracing.packing import Packing, padded_again
 from rnnbench.capture.tracing.python_numbers import symbolic_numbers
 from rnnbench.capture.tracing.rewriting import running_both_ways
@@ -42,32 +43,6 @@ _FUSED: dict[Any, str] = {getattr(torch, kind): kind for kind in KINDS}
 _DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 _WHOLE = (torch.Tensor.__int__, torch.Tensor.__index__, torch.Tensor.item)
 _LAYERS: tuple[type[nn.RNNBase], ...] = (nn.RNN, nn.GRU, nn.LSTM)
-
-
-class AsksForNumbers(Exception):  # noqa: N818  (what a model does; it becomes the error of its line)
-    """A model that asks for the numbers in a tensor."""
-
-
-class Listed:
-    """`lengths.tolist()`, `.numpy()` and `list(lengths)`, as `pack_padded_sequence` takes them.
-
-    What is in it is not known while a module is traced; a list of it has it as its one element.
-    """
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-
-    def _refuse(self, *_: Any) -> Any:
-        raise AsksForNumbers(
-            "what the module does next depends on the values of a tensor (its numbers as a list "
-            "or numpy array): keep it a tensor, without .tolist() or .numpy()"
-        )
-
-    def __iter__(self) -> Iterator[Listed]:
-        yield self
-
-    __len__ = __getitem__ = __contains__ = __array__ = __int__ = __index__ = __float__ = _refuse
-    __bool__ = __lt__ = __gt__ = __le__ = __ge__ = __add__ = __sub__ = __mul__ = _refuse
 
 
 class _Intercept(TorchFunctionMode):

@@ -62,6 +62,7 @@ class Both:
         self._written: tuple[str, ...] = ()
         self._held: dict[str, Any] = {}
         self._kept: dict[str, Any] = {}
+        self._numbers: dict[str, float] = {}
         self._first: dict[str, Any] = {}
         self._same: set[str] = set()  # the places that have the object of before after one way
 
@@ -74,6 +75,9 @@ class Both:
         """
         if self.both:
             held = _read(places)
+            # A number that a way may change is a tensor from the first step of a loop on.
+            self._numbers = {n: v for n, v in held.items() if type(v) in (int, float)}
+            held |= {n: torch.tensor(v) for n, v in self._numbers.items()}
             self._written = written
             self._kept = {n: _copied(v, n in written) for n, v in held.items()}
             self._held = held
@@ -98,6 +102,8 @@ class Both:
             if theirs is before and name in self._same:
                 _put(before, chosen)  # changed in place, if at all: others may hold it
                 chosen = before
+            if ours is theirs and chosen is before and name in self._numbers:  # neither changed it
+                chosen = self._numbers[name]
             if chosen is not MISSING:
                 self.result[name] = chosen
 

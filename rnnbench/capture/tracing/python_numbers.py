@@ -1,5 +1,7 @@
 """`len(x)` and `int(size / 2)` stay sizes that may change, where Python would make them numbers.
 
+`max(lengths)` is `lengths.max()`: Python would compare the rows one by one.
+
     n = len(x)                  n is 5, or sym_size(x, 0)
     m = int(n * 0.5) + 1        m is 3, or sym_int(n * 0.5) + 1
     x[:m]                   ->  slice(x, 0, 0, m)
@@ -22,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.capture.source_lines import is_library
+from rnnbench.capture.tracing.listed import Listed
 
 
 @contextmanager
@@ -34,7 +37,7 @@ def symbolic_numbers(root: nn.Module) -> Iterator[None]:
     changed = []
     try:
         for names in _own_files(root):
-            for name, function in (("len", _len), ("int", _Int)):
+            for name, function in _STAND_INS:
                 # A file may have one of that name, or give it to torch, which takes Python's alone.
                 if name not in names and not (name == "int" and _as_dtype(names)):
                     names[name] = function
@@ -43,6 +46,24 @@ def symbolic_numbers(root: nn.Module) -> Iterator[None]:
     finally:
         for names, name in changed:
             del names[name]
+
+
+def _max(*values: Any, **options: Any) -> Any:
+    rows = _rows(values, options)
+    return builtins.max(*values, **options) if rows is None else rows.max()
+
+
+def _min(*values: Any, **options: Any) -> Any:
+    rows = _rows(values, options)
+    return builtins.min(*values, **options) if rows is None else rows.min()
+
+
+def _rows(values: Any, options: Any) -> Tensor | None:
+    """The tensor of one dimension that is all there is, also where it is a list of its numbers."""
+    if len(values) != 1 or options:
+        return None
+    tensor = values[0].tensor if isinstance(values[0], Listed) else values[0]
+    return tensor if isinstance(tensor, Tensor) and tensor.dim() == 1 else None
 
 
 def _len(x: Any) -> Any:
@@ -75,6 +96,14 @@ class _Whole(type):
 
 class _Int(metaclass=_Whole):
     """`int`, but for sizes."""
+
+
+_STAND_INS: tuple[tuple[str, Any], ...] = (
+    ("len", _len),
+    ("int", _Int),
+    ("max", _max),
+    ("min", _min),
+)
 
 
 def _as_dtype(names: dict[str, Any]) -> bool:

@@ -25,7 +25,7 @@ from rnnbench.core.model import Model, TensorSpec
 STEPS = "rnnbench_steps"
 """The further input, and its dimension."""
 
-FEWEST = 5  # steps in the first trace; primes stand for the other sizes
+_FEWEST = 5  # steps in the first trace; the second has 3 more
 _LONGER = 6  # what a loop that ends earlier would run over
 _LONG = 101  # what the steps are taken from is to be longer than any number of them
 
@@ -60,4 +60,4 @@ def counted_sizes(model: Model, dims: Mapping[str, int], counting: Counting) -> 
     """Sizes for the traces: the number of steps, and long enough for it what they run over."""
     more = _LONGER if counting.ends else _LONG
     sizes = {d: n if d == model.batch_dim else n + more for d, n in dims.items()}
-    return {**model.fit(sizes), STEPS: FEWEST}
+    return {**model.fit(sizes), STEPS: _FEWEST}

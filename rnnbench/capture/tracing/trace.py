@@ -68,6 +68,7 @@ def trace_module(
     dims: Mapping[str, int],
     static: Sequence[str] = (),
     counting: Counting | None = None,
+    functions: tuple[FunctionType, ...] = (),
 ) -> Trace:
     """Traces the module, once for each way that an `if` on data may take.
 
@@ -76,22 +77,35 @@ def trace_module(
         dims: the size of each dynamic dimension.
         static: the dimensions that are to be constants.
         counting: how to answer a loop that runs as long as data say.
+        functions: those that run both ways of an `if` on data; others are found.
 
     Raises:
         RnnbenchError: the module raises, or keeps a state that the declaration does not name.
     """
-    functions: tuple[FunctionType, ...] = ()
     while True:
         try:
-            answers, first, asked = _first_way(model, dims, static, functions, counting)
-            break
+            return _all_ways(model, dims, static, functions, counting)
         except DependsOnData as error:
             # A function that asks in each step of a loop runs both ways in each.
             cause = error.__cause__
             found = () if cause is None else functions_that_ask(cause, functions)
             if not found:
+                error.functions = functions
                 raise
             functions += found
+
+
+def _all_ways(
+    model: Model,
+    dims: Mapping[str, int],
+    static: Sequence[str],
+    functions: tuple[FunctionType, ...],
+    counting: Counting | None,
+) -> Trace:
+    """One graph for all the ways that the questions outside of loops have."""
+    answers, first, asked = _first_way(model, dims, static, functions, counting)
+    if counting is not None:
+        _ask_once(first.graph.graph, len(model.outputs))
     if not asked:
         return replace(first, counting=counting, functions=functions)
 
@@ -104,7 +118,31 @@ def trace_module(
     graph = unlift(program)
     share(graph.graph)
     graph.recompile()
-    return _as_trace(graph, model, dims, static, program)
+    return replace(_as_trace(graph, model, dims, static, program), functions=functions)
+
+
+def _ask_once(graph: fx.Graph, outputs: int) -> None:
+    """Of what was asked several times, `int(lengths.max())` here and there, one is left."""
+    results: Any = graph.output_node().args[0]
+    asked = results[outputs:]
+    if all(_alike(asked[0], other) for other in asked[1:]):
+        graph.output_node().args = (tuple(results[: outputs + 1]),)
+        graph.eliminate_dead_code()
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two values are computed in the same way."""
+    if not isinstance(a, fx.Node) or not isinstance(b, fx.Node):
+        return bool(a == b)
+    if a is b:
+        return True
+    return (
+        (a.op, a.target) == (b.op, b.target)
+        and a.op == "call_function"
+        and len(a.args) == len(b.args)
+        and all(map(_alike, a.args, b.args))
+        and a.kwargs == b.kwargs
+    )
 
 
 def _first_way(
