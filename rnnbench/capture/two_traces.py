@@ -16,7 +16,7 @@ from rnnbench.capture.rolling.emitter import Rolled
 from rnnbench.capture.rolling.roll import roll_loops
 from rnnbench.capture.simplify import fold_constants, per_step_reads
 from rnnbench.capture.tracing.errors import DependsOnData
-from rnnbench.capture.tracing.exhausted import TooFewSteps, run_to_the_end
+from rnnbench.capture.tracing.exhausted import TooFewSteps, run_told
 from rnnbench.capture.tracing.prove import difference
 from rnnbench.capture.tracing.steps_run import (
     STEPS,
@@ -152,16 +152,30 @@ def _conditional(
     for questions in (most, most + 1) if most is not None and way.ends else (most,):
         try:
             module = make_conditional(graph, way.ends, way.going, questions)
-            if way.ends:
-                tensors, expected = run_to_the_end(model, sizes, way.going, first.functions)
-                given = torch.utils._pytree.tree_leaves(without_end(module).forward(*tensors))
-                if any(difference(a, b) for a, b in zip(expected, given, strict=True)):
-                    continue
+            if way.ends and not _ends_alike(model, first, module, sizes):
+                continue
         except TooFewSteps:
             raise
         except Exception:  # a graph that is wrong may raise anything
             continue
         yield module
+
+
+def _ends_alike(model: Model, first: Trace, module: fx.GraphModule, sizes: dict[str, int]) -> bool:
+    """Whether it gives what the module does at the first, second and last end."""
+    assert first.counting is not None
+    for questions in (None, 1, 2):
+        try:
+            told = run_told(model, sizes, first.counting.going, first.functions, questions)
+        except TooFewSteps:
+            raise
+        except Exception:  # it gives nothing without steps: torch.stack([])
+            continue
+        tensors, expected = told
+        given = torch.utils._pytree.tree_leaves(without_end(module, questions).forward(*tensors))
+        if any(difference(a, b) for a, b in zip(expected, given, strict=True)):
+            return False
+    return True
 
 
 def _asked_as_often(first: Trace, model: Model) -> bool:

@@ -256,7 +256,10 @@ def sample_inputs(
                 "inputs at any sizes from 1 on"
             ) from error
         return {s.name: _fitting(s, given, dims) for s in model.inputs}
-    return {s.name: _random(s, model, dims, rng, scale, zero_state) for s in model.inputs}
+    # Of a shape () NumPy draws a number, which is no array.
+    return {
+        s.name: np.asarray(_random(s, model, dims, rng, scale, zero_state)) for s in model.inputs
+    }
 
 
 def _random(

@@ -31,7 +31,7 @@ from rnnbench.capture.operators.until import (
 from rnnbench.core.errors import RnnbenchError
 
 aten = torch.ops.aten
-_ENDING = 4  # its place among the arguments of `run_until`
+_ENDING, _MOST = 4, 6  # their places among the arguments of `run_until`
 _SCANS = (run_scan, run_scan_or_nothing)
 
 
@@ -65,12 +65,20 @@ def make_conditional(
     return module
 
 
-def without_end(module: fx.GraphModule) -> fx.GraphModule:
-    """The graph, with loops that ask for nothing: they have all the steps that there may be."""
+def without_end(module: fx.GraphModule, steps: int | None = None) -> fx.GraphModule:
+    """The graph, with loops that ask for nothing.
+
+    Args:
+        module: what `make_conditional` gave, where a loop asks in each step.
+        steps: how many it has; None: as many as there may be.
+    """
     graph = copied(module.graph)
     for node in graph.find_nodes(op="call_function", target=run_until):
-        arguments = list(node.args)
+        arguments: list[Any] = list(node.args)
+        if arguments[_ENDING][0] is None:  # one that follows, as long as the first
+            continue
         arguments[_ENDING] = None, False
+        arguments[_MOST] = arguments[_MOST] if steps is None else steps
         node.args = tuple(arguments)
     return fx.GraphModule(module, graph)
 
@@ -84,7 +92,7 @@ def copied(graph: fx.Graph) -> fx.Graph:
 
 class _Conditional:
     def __init__(self, module: fx.GraphModule, max_steps: int | None) -> None:
-        self._graph = module.graph
+        self._module, self._graph = module, module.graph
         *_, self._steps = module.graph.find_nodes(op="placeholder")
         self._output = module.graph.output_node()
         self._max_steps = max_steps
@@ -148,10 +156,38 @@ class _Conditional:
                 if index >= carried:
                     steps = self._number(xs, behind)
                     value = call(first_steps, (value, steps))
+                    before = self._before_the_first(step, first, index - carried)
+                    if before is not None:
+                        self._from_the_one_before(part, before, value)
             part.replace_all_uses_with(value)
             self._graph.erase_node(part)
         self._graph.erase_node(loop)
         return out
+
+    def _before_the_first(self, step: fx.Node, first: Any, value: int) -> fx.Node | None:
+        """What comes into the loop in the place of a value that is handed on; None: it is not."""
+        body: Any = getattr(self._module, str(step.target))
+        after, values = body.graph.output_node().args[0]
+        where = [i for i, node in enumerate(after) if node is values[value]]
+        return first[where[0]] if where else None
+
+    def _from_the_one_before(self, part: fx.Node, before: fx.Node, value: fx.Node) -> None:
+        """One of the values of all steps, which may be that of before the first.
+
+        select(ys, 0, size - 2)  ->  select(cat([unsqueeze(h0, 0), ys]), 0, size - 2 + 1)
+        """
+        call = self._graph.call_function
+        for node in list(part.users):
+            if node.target is not aten.select.int or not isinstance(node.args[2], fx.Node):
+                continue
+            with self._graph.inserting_before(node):
+                own = call(aten.unsqueeze.default, (before, 0))
+                every = call(aten.cat.default, ([own, value], 0))
+                number = call(operator.add, (node.args[2], 1))
+                chosen = call(aten.select.int, (every, node.args[1], number))
+            chosen.meta = dict(node.meta)
+            node.replace_all_uses_with(chosen)
+            self._graph.erase_node(node)
 
     def _room(self, x: Any) -> Any:
         """How many steps there are in what a per-step input is taken from; None: no end."""

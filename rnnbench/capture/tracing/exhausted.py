@@ -1,4 +1,4 @@
-"""What a module gives where its loop never ends by what it asks: it ends at its most steps."""
+"""What a module gives where its loop is told when to end, or goes on to its most steps."""
 
 from __future__ import annotations
 
@@ -21,40 +21,49 @@ class TooFewSteps(RnnbenchError):  # noqa: N818  (what is declared, and not so)
     """A loop has more steps than `max_steps`."""
 
 
-class _GoesOn(TorchFunctionMode):
-    """Answers each question in the same way, as often as there may be steps."""
+class _Told(TorchFunctionMode):
+    """Answers each question in the same way, but for the last one."""
 
-    def __init__(self, model: Model, going: bool) -> None:
+    def __init__(self, model: Model, going: bool, questions: int | None) -> None:
         super().__init__()
-        self._model, self._going = model, going
-        self._left = 2 * (model.max_steps or 0) + 2
+        self._model, self._going, self._last = model, going, questions
+        self._asked = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.Tensor.__bool__ and args[0].numel() == 1:
-            self._left -= 1
-            if not self._left:
+            self._asked += 1
+            if self._asked > (self._model.max_steps or 0) + 1:
                 raise TooFewSteps(
                     f"model {self._model.name!r}: its loop goes on for more steps than "
                     f"max_steps={self._model.max_steps}: declare as many as it has at most"
                 )
-            return self._going
+            return self._going == (self._asked != self._last)
         return func(*args, **(kwargs or {}))
 
 
-def run_to_the_end(
-    model: Model, sizes: dict[str, int], going: bool, functions: Sequence[FunctionType]
+def run_told(
+    model: Model,
+    sizes: dict[str, int],
+    going: bool,
+    functions: Sequence[FunctionType],
+    questions: int | None,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Random inputs, and what the module gives for them where its loop never ends by itself.
+    """Random inputs, and what the module gives for them where its loop is told when to end.
 
     Args:
         model: the declaration.
         sizes: of its dimensions.
         going: the answer on which the loop goes on.
         functions: those that run both ways of an `if` on data.
+        questions: how often it asks; None: as often as it has steps.
+
+    Raises:
+        TooFewSteps: it has more than are declared.
     """
     device = device_of(model.module)
     tensors = [torch.from_numpy(a).to(device) for a in sample_inputs(model, sizes, 0).values()]
+    told = _Told(model, going, questions)
     unknown: Callable[[Tensor], bool | None] = lambda _: None  # noqa: E731
-    with evaluating(model.module), running_both_ways(functions, unknown), _GoesOn(model, going):
+    with evaluating(model.module), running_both_ways(functions, unknown), told:
         returned = invoke(model.module, model.inputs, model.outputs, tensors)
     return tensors, torch.utils._pytree.tree_leaves(returned)
