@@ -63,6 +63,18 @@ DRAFTS = {
     "control:KeywordSpotter": {"spectrogram": (B, 12, T)},
     "control:FlatImageReader": {"mel": (B, 1, T, None)},
     "control:WorldModel": {"action": (T, B, None), "latent": (T, B, None)},
+    "kinds:GroupedLayers": {"x": (B, T, 64)},
+    "kinds:WordsOfAnyType": {"X": (B, T)},
+    "kinds:StyleEncoder": {"inputs": (B, T, 16)},
+    "kinds:SynapticCell": {"input_": (B, 16), "syn": (B, 16), "trace": (B, 16)},
+    "kinds:UnreadMask": {"src_embed": (B, T, None), "src_length": (B,), "mask": (B, T)},
+    "kinds:DecayImputer": {
+        "X": (B, T, 5),
+        "missing_mask": (B, T, 5),
+        "deltas": (B, T, 5),
+        "empirical_mean": (5,),
+        "last": (B, T, 5),
+    },
 }
 STATES = {
     "speech:Predictor": {"h0": "hn", "c0": "cn"},
@@ -74,6 +86,7 @@ STATES = {
         f"states_{i}_{j}": f"states_{i}_{j}_next" for i in (0, 1) for j in (0, 1)
     },
     "control:RecurrentPolicy": {"rnn_hxs": "rnn_hxs_next"},
+    "kinds:SynapticCell": {"syn": "syn_next", "trace": "trace_next"},
 }
 EXPORTED = (
     "control:KeywordSpotter",  # a least length

@@ -132,6 +132,8 @@ def with_lifted_state(found: Guess, module: nn.Module) -> Guess:
         result = lifted(replace(model, lift_state=True))
     except RnnbenchError as error:
         return replace(found, doubts=(*found.doubts, f"it keeps a state: {one_line(error)}"))
+    except Exception:  # a user's module may raise anything
+        return found
     if len(result.inputs) == len(found.inputs):
         return found  # what is only kept to be looked at
     return replace(found, lift_state=True)

@@ -77,12 +77,18 @@ def edits(
     yield from _one_channel(values, text)
     if re.search(r"non-singleton|same number of dim|must match|batch2|expand", text):
         yield from _like_another(values)
+    if "must match the size of" in text:
+        yield from _of_all_steps(values, text, s)
     yield from _sizes_said(values, text, s)
     yield from _keys_said(values, error, text, module, s)
+    if re.search(r"with a bool tensor|on a bool tensor|not implemented for 'Bool'", text):
+        bools = [port for port in ports_in(values) if port.dtype == "bool"]
+        yield from ((0.2, with_(values, p, replace(p, dtype="float32"))) for p in bools)
     if _DTYPES.search(text):
         yield from ((1.0, v) for v in _other_dtypes(values, module))
     if _VALUES.search(text):
         yield from ((1.0, v) for v in _smaller_numbers(values, module))
+        yield from ((0.3, v) for v in _ids(values, module))
     if _RANKS.search(text):
         yield from _other_ranks(values, text, s)
     yield from _viewed(values, text)
@@ -111,6 +117,16 @@ def _like_another(values: Values) -> Iterator[Edit]:
     for a, b in itertools.permutations(ports, 2):
         if a.shape != b.shape:
             yield 0.9, shaped(values, a, b.shape)
+
+
+def _of_all_steps(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
+    """A tensor that is the same at all steps, or in all rows too, as the mean of each feature."""
+    cost = 0.4 if {s.batch, s.time} <= set(map(int, re.findall(r"\d+", text))) else 0.9
+    ports = [port for port in ports_in(values) if port.role == "data"]
+    for port in ports[1:]:
+        if len(port.shape) == 3 and port.shape[:2] in ((s.batch, s.time), (s.time, s.batch)):
+            yield cost, shaped(values, port, port.shape[2:])
+            yield cost + 0.1, shaped(values, port, (s.batch, port.shape[2]))
 
 
 def _one_channel(values: Values, text: str) -> Iterator[Edit]:
@@ -203,6 +219,8 @@ def _through_layers(values: Values, port: Port, axis: int, got: int, want: int) 
     Strides round it: sizes near to the ratio are tried, those first that people have.
     """
     size = port.shape[axis]
+    if got < 1:
+        return
     exact = size * want / got
     near = range(max(int(exact * 0.7), 1), int(exact * 1.4) + 2)
     nice = [n for n in _NICE if n in near]
@@ -239,6 +257,17 @@ def _other_dtypes(values: Values, module: nn.Module) -> Iterator[Values]:
                 yield with_(values, port, replace(port, dtype=kind, high=high))
         elif port.role == "lengths":
             yield with_(values, port, replace(port, as_list=not port.as_list))
+
+
+def _ids(values: Values, module: nn.Module) -> Iterator[Values]:
+    """Ids in the place of floats, which a module with an embedding made whole numbers of itself."""
+    highs = [p.num_embeddings for p in module.modules() if isinstance(p, nn.Embedding)]
+    for port in ports_in(values):
+        if highs and port.role == "data" and port.dtype.startswith("float"):
+            ids = replace(port, dtype="int64", high=min(highs))
+            yield with_(values, port, ids)
+            if len(port.shape) > 2:
+                yield with_(values, port, replace(ids, shape=port.shape[:-1]))
 
 
 def _smaller_numbers(values: Values, module: nn.Module) -> Iterator[Values]:

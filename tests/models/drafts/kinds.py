@@ -1,0 +1,108 @@
+"""Arguments as published packages have them: states of any name, masks that nobody reads."""
+
+import itertools
+
+import torch
+from torch import nn
+
+
+class GroupedLayers(nn.Module):
+    """Features in groups, one layer for each."""
+
+    def __init__(self, input_size=64, hidden_size=32, groups=4):
+        super().__init__()
+        self.size = input_size // groups
+        self.layers = nn.ModuleList(
+            nn.GRU(self.size, hidden_size // groups, batch_first=True) for _ in range(groups)
+        )
+
+    def forward(self, x):
+        parts = x.split(x.shape[-1] // len(self.layers) or 1, dim=-1)
+        rest = x.shape[-1] % self.size
+        if x.shape[-1] < self.size * len(self.layers):
+            raise RuntimeError(f"size of a group: expected {self.size}, got {rest}")
+        return torch.cat([layer(p)[0] for layer, p in zip(self.layers, parts, strict=False)], -1)
+
+
+class WordsOfAnyType(nn.Module):
+    """Ids [batch, time] that the module itself makes whole numbers of."""
+
+    def __init__(self, vocab_size=50, size=8):
+        super().__init__()
+        self.embed = nn.Embedding(vocab_size, size)
+        self.rnn = nn.LSTM(size, size, batch_first=True)
+
+    def forward(self, X):  # noqa: N803
+        return self.rnn(self.embed(X.long()))[1][0][-1]
+
+
+class StyleEncoder(nn.Module):
+    """Spectrograms [batch, time, mels] that are seen as images of one channel."""
+
+    def __init__(self, num_mel=16, size=12):
+        super().__init__()
+        self.num_mel = num_mel
+        sizes = (1, 4, 4, 6, 6)
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in itertools.pairwise(sizes))
+        self.rnn = nn.GRU(6 * -(-num_mel // 16), size, batch_first=True)
+
+    def forward(self, inputs):
+        x = inputs.view(inputs.size(0), 1, -1, self.num_mel)
+        for conv in self.convs:
+            x = torch.relu(conv(x))
+        x = x.transpose(1, 2)
+        return self.rnn(x.reshape(x.size(0), x.size(1), -1))[1][0]
+
+
+class SynapticCell(nn.Module):
+    """One step of a spiking neuron: spikes, and two states that are zero where they are not given.
+
+    A state of another size than the input is thrown away without a word.
+    """
+
+    def __init__(self, size=16, alpha=0.7, beta=0.9):
+        super().__init__()
+        self.recurrent = nn.Linear(size, size)
+        self.alpha, self.beta = alpha, beta
+
+    def forward(self, input_, syn=None, trace=None):
+        if syn is None or syn.shape != input_.shape:
+            syn = torch.zeros_like(input_)
+        if trace is None or trace.shape != input_.shape:
+            trace = torch.zeros_like(input_)
+        syn = self.alpha * syn + self.recurrent(input_)
+        trace = self.beta * trace + syn
+        spikes = (trace > 1.0).to(input_.dtype)
+        return spikes, syn, trace - spikes
+
+
+class UnreadMask(nn.Module):
+    """A mask [batch, time] is demanded, and not looked at."""
+
+    def __init__(self, emb_size=12, hidden_size=9):
+        super().__init__()
+        self.rnn = nn.GRU(emb_size, hidden_size, batch_first=True, bidirectional=True)
+
+    def forward(self, src_embed, src_length, mask):
+        packed = nn.utils.rnn.pack_padded_sequence(src_embed, src_length, batch_first=True)
+        y, h = self.rnn(packed)
+        return nn.utils.rnn.pad_packed_sequence(y, batch_first=True)[0], h[-1]
+
+
+class DecayImputer(nn.Module):
+    """Gaps are filled by the last value, which decays to the mean of each feature."""
+
+    def __init__(self, n_features=5, hidden_size=16):
+        super().__init__()
+        self.decay = nn.Linear(n_features, n_features)
+        self.cell = nn.GRUCell(3 * n_features, hidden_size)
+
+    def forward(self, X, missing_mask, deltas, empirical_mean, last):  # noqa: N803
+        h, found = X.new_zeros(X.size(0), self.cell.hidden_size), []
+        for t in range(X.size(1)):
+            m, gamma = missing_mask[:, t, :], torch.exp(-torch.relu(self.decay(deltas[:, t, :])))
+            filled = gamma * last[:, t, :] + (1 - gamma) * empirical_mean
+            x = m * X[:, t, :] + (1 - m) * filled
+            h = self.cell(torch.cat([x, m, gamma], dim=1), h)
+            found.append(h)
+        return torch.stack(found, 1)
