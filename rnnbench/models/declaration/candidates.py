@@ -84,6 +84,7 @@ def arguments_of(module: nn.Module, sizes: Sizes) -> list[Argument]:
                 by_name=p.kind is p.KEYWORD_ONLY,
                 optional=optional,
                 state=bool(_STATE.fullmatch(p.name)),
+                none=p.default is None,
             )
         )
     return found

@@ -27,6 +27,7 @@ _RELATIVE, _ABSOLUTE = 1e-3, 1e-4
 
 def with_states(module: Any, arguments: Sequence[Argument], found: Found) -> Found:
     """The call with a state for each argument that may have one and is None as yet."""
+    found = _returned_in_order(module, arguments, found)
     for i, argument in enumerate(arguments):
         own = found.values[i]
         empty = own is None or own is DEFAULT
@@ -41,6 +42,39 @@ def with_states(module: Any, arguments: Sequence[Argument], found: Found) -> Fou
                 found = Found(values, outcome.returned)
                 break
     return found
+
+
+def _returned_in_order(module: Any, arguments: Sequence[Argument], found: Found) -> Found:
+    """The call with the last parts of what it returned as its arguments that are None.
+
+    spikes, syn, mem = net(x)   ->   net(x, syn, mem), whatever these are called
+    """
+    empty = [
+        i for i, argument in enumerate(arguments)
+        if argument.none and (found.values[i] is None or found.values[i] is DEFAULT)
+    ]  # fmt: skip
+    parts = list(found.returned) if isinstance(found.returned, list | tuple) else []
+    if not 1 < len(empty) <= len(parts):
+        return found  # one alone is told by its name
+    values = list(found.values)
+    for i, part in zip(empty, parts[-len(empty) :], strict=True):
+        leaves, structure = _pytree.tree_flatten(part)
+        if not leaves or not all(_is_float(v) for v in leaves):
+            return found
+        own = arguments[i].name
+        values[i] = as_ports(own, leaves, structure)
+    outcome = attempt(module, arguments, tuple(values))
+    if outcome.error is not None or not all(
+        _comes_back(values[i], outcome.returned) for i in empty
+    ):
+        return found
+    if not any(_matters(module, arguments, tuple(values), i, outcome.returned) for i in empty):
+        return found
+    return Found(tuple(values), outcome.returned)
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
 def _returned_states(name: str, returned: Any) -> Iterator[Any]:
@@ -60,6 +94,27 @@ def _comes_back(state: Any, returned: Any) -> bool:
     wanted = [leaf.shape for _, leaf in walk(state) if isinstance(leaf, Port)]
     shapes = [tuple(p.tensor.shape) for p in parts_of(returned) if p is not None]
     return any(shapes[i : i + len(wanted)] == wanted for i in range(len(shapes)))
+
+
+def idle(module: Any, arguments: Sequence[Argument], found: Found) -> bool:
+    """Whether a call gives an argument that has a default, and returns the same without it."""
+    for i, argument in enumerate(arguments):
+        given = [leaf for _, leaf in walk(found.values[i]) if isinstance(leaf, Port)]
+        if not argument.optional or not given or any(port.role != "data" for port in given):
+            continue
+        values = (*found.values[:i], DEFAULT, *found.values[i + 1 :])
+        without = attempt(module, arguments, values)
+        if without.error is None and _same(found.returned, without.returned):
+            return True
+    return False
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether the tensors in what was returned are the same."""
+    pairs = list(itertools.zip_longest(parts_of(a), parts_of(b)))
+    return bool(pairs) and all(
+        p is not None and q is not None and torch.equal(p.tensor, q.tensor) for p, q in pairs
+    )
 
 
 def _matters(

@@ -16,7 +16,7 @@ from rnnbench.core.threads import torch_threads
 from rnnbench.models.declaration.caller import Caller, parts_of
 from rnnbench.models.declaration.calling import Values, ports_in
 from rnnbench.models.declaration.candidates import arguments_of
-from rnnbench.models.declaration.feeding import next_states, with_states
+from rnnbench.models.declaration.feeding import idle, next_states, with_states
 from rnnbench.models.declaration.guesses import (
     Guess,
     doubts_of,
@@ -37,7 +37,7 @@ from rnnbench.models.example.axes import Axis
 from rnnbench.models.example.call import ExampleCall, identifier, take_call, unique
 from rnnbench.models.example.declare import declare
 from rnnbench.models.example.draws import Draws, draws_of
-from rnnbench.models.example.ties import batch_and_time, influences, tie
+from rnnbench.models.example.ties import batch_and_time, followed, influences, tie
 
 _MORE = 80  # runs after the first that runs, for one that has both a batch and time
 _ENOUGH = 1.9
@@ -89,6 +89,8 @@ def _declared(
         RnnbenchError: the module runs with these sizes alone.
     """
     found = with_states(module, arguments, found)
+    if idle(module, arguments, found):
+        raise RnnbenchError("it runs as well without an argument that has a default")
     values = _named(found.values)
     caller = Caller(module, arguments, values)
     call = take_call(caller, caller.example(), {})
@@ -125,8 +127,10 @@ def _declared(
     known = sum(d in dims for d in ("batch", "time")) + 1.0 * result.lift_state
     # What it does to each step alone is one step's work, and a state that does not fit is wrong.
     apart = "time" in dims and not found_walks
-    known -= 0.8 * apart + 0.8 * (len(result.doubts) > len(doubts))
+    known -= 1.1 * apart + 0.8 * (len(result.doubts) > len(doubts))
     known -= 0.01 * sum(max(len(spec.shape) - 3, 0) for spec in specs)
+    # An axis of which no layer knows the size may be one too many.
+    known -= 0.1 * any(len(s.shape) == 4 and n in sizes.free for s in specs for n in s.shape)
     return known - 0.3 * _oddities(specs, sizes), result
 
 
@@ -137,9 +141,9 @@ def _oddities(specs: Sequence[TensorSpec], sizes: Sizes) -> int:
     """
     batched = any("batch" in spec.shape for spec in specs)
     return sum(
-        (batched and len(spec.shape) > 1 and "batch" not in spec.shape)
+        (batched and (len(spec.shape) > 1 or not i) and "batch" not in spec.shape)
         or (len(spec.shape) < 4 and any(size in sizes.free for size in spec.shape))
-        for spec in specs
+        for i, spec in enumerate(specs)
     )
 
 
@@ -173,8 +177,13 @@ def _kept_axes(call: ExampleCall, ports: Sequence[Port], sizes: Sizes) -> tuple[
     if not axes:
         raise RnnbenchError("it runs with sizes of its own alone")
     draws = draws_of(call, axes)
-    groups = tie(draws)
-    axes = [axis for axis in axes if any(axis.dim in group for group in groups)]
+    groups = _joined(draws, tie(draws), ports)
+    one = {dim: group[0] for group in groups for dim in group}
+    axes = [replace(axis, dim=one[axis.dim]) for axis in axes if axis.dim in one]
+    groups = [[group[0]] for group in groups]
+    draws = replace(draws, axes=tuple(axes), counted={
+        number: one.get(dim, dim) for number, dim in draws.counted.items()
+    })  # fmt: skip
     batch, _ = batch_and_time(draws, groups)
     if batch is None:  # a row may be several in the outputs; in a state it is one
         states = {i for i, port in enumerate(ports) if port.role == "state"}
@@ -209,6 +218,34 @@ def _kept_axes(call: ExampleCall, ports: Sequence[Port], sizes: Sizes) -> tuple[
         rows = groups[batch]
         axes = [replace(a, dim="=batch", name="batch") if a.dim in rows else a for a in axes]
     return axes, walked
+
+
+def _joined(draws: Draws, groups: list[list[str]], ports: Sequence[Port]) -> list[list[str]]:
+    """The groups, where those of inputs that say nothing of their own go with others of their size.
+
+    Of a state the rows are those of the batch, also where a module makes a new one of another
+    size; what changes no output, as a mask that nobody reads, is as long as the sequence.
+    """
+    first = {axis.dim: axis for axis in draws.axes}
+    changes = influences(draws, groups)
+    silent = [
+        (changes[i] == "none" and not followed(draws, groups, i))
+        or all(ports[first[dim].place[0]].role == "state" for dim in group)
+        for i, group in enumerate(groups)
+    ]  # fmt: skip
+    found = [list(group) for i, group in enumerate(groups) if not silent[i]]
+    for group in (group for i, group in enumerate(groups) if silent[i]):
+        size = first[group[0]].size
+        places = {first[dim].place[0] for dim in group}
+        other = next(
+            (g for g in found if first[g[0]].size == size
+             and not places & {first[dim].place[0] for dim in g}), None
+        )  # fmt: skip
+        if other is None:
+            found.append(list(group))
+        else:
+            other.extend(group)
+    return found
 
 
 def _of_sequence(axis: Axis, call: ExampleCall, ports: Sequence[Port]) -> bool:

@@ -101,6 +101,7 @@ class Argument:
         by_name: whether it has to be given by its name.
         optional: whether it has a default.
         state: whether it may be a state, by its name.
+        none: whether it is None where it is not given.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Argument:
     by_name: bool = False
     optional: bool = False
     state: bool = False
+    none: bool = False
 
 
 DEFAULT = "<the default>"

@@ -114,10 +114,10 @@ def _time(
     if len(here) < 2:
         return next(iter(here), None)
     rank = {"steps": 0, "all": 1}
-    return min(here, key=lambda i: (rank.get(changes[i] or "", 2), not _followed(draws, groups, i)))
+    return min(here, key=lambda i: (rank.get(changes[i] or "", 2), not followed(draws, groups, i)))
 
 
-def _followed(draws: Draws, groups: Groups, number: int) -> bool:
+def followed(draws: Draws, groups: Groups, number: int) -> bool:
     """Whether an output becomes longer where a dimension does."""
     first = {axis.dim: axis for axis in reversed(draws.axes)}
     for sizes in _sizes(first, groups):
