@@ -75,6 +75,7 @@ DRAFTS = {
         "empirical_mean": (5,),
         "last": (B, T, 5),
     },
+    "kinds:ConfiguredStack": {"x": (B, T, 16)},
 }
 STATES = {
     "speech:Predictor": {"h0": "hn", "c0": "cn"},
@@ -123,6 +124,45 @@ def test_a_draft_is_exported_unedited(name, tmp_path):
     bundle = rnnbench.export(drafted(name, tmp_path), ("pt2",), tmp_path / "exports")
     rows = rnnbench.check(bundle, ["pt2"]).rows
     assert {(row.verdict, row.reason) for row in rows} == {("same", "")}
+
+
+def test_what_is_given_takes_the_form_that_the_constructor_wants(tmp_path):
+    found = draft(
+        "tests.models.drafts.kinds:AttributeConfigured",
+        tmp_path,
+        arguments={
+            "input_size": 6,
+            "mlp_cfg": {"units": 8, "head": {"size": 3}},
+            "norm": "torch.nn.LayerNorm",
+        },
+    )
+    assert found.complete, found.notes
+    module = sources.load(str(write(found, tmp_path / "drafted.py"))).module
+    assert module.head.out_features == 3
+    assert isinstance(module.norm, torch.nn.LayerNorm)
+
+
+def test_a_dict_becomes_the_config_that_is_wanted(tmp_path):
+    found = draft(
+        "tests.models.drafts.kinds:ConfiguredStack",
+        tmp_path,
+        arguments={"config": {"cell": {"embedding_dim": 12, "backend": "eager"}, "blocks": [0]}},
+    )
+    assert found.complete, found.notes
+    module = sources.load(str(write(found, tmp_path / "drafted.py"))).module
+    assert len(module.layers) == 1
+    assert module.heads.in_features == 12
+
+
+def test_weights_without_values_get_some(tmp_path):
+    module = drafted("kinds:UnsetWeights", tmp_path).module
+    assert all(0 < p.abs().max() <= 0.1 for p in module.parameters())
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_the_least_sizes_are_declared(tmp_path):
+    model = drafted("kinds:StyleEncoder", tmp_path)
+    assert model.dims == {"batch": rnnbench.Dim(), "time": rnnbench.Dim(min=17)}
 
 
 def checkpoint(tmp_path, name, *arguments, prefix="", nest=lambda state: state, **options):

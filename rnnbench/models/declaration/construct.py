@@ -7,6 +7,7 @@ import itertools
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.models.declaration.configs import given_forms
 from rnnbench.models.declaration.values import Chosen, candidates, literal, named_values
 
 _TRIES = 60
@@ -33,12 +35,14 @@ class Built:
         arguments: name -> the value that was given.
         origin: name -> `given`, `chosen`, `weights` or `unknown`.
         why: what the constructor raised.
+        unset: its parameters that the constructor leaves without values.
     """
 
     module: nn.Module | None
     arguments: Mapping[str, Chosen] = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)
     why: str = ""
+    unset: tuple[str, ...] = ()
 
 
 def parameters_of(cls: type[nn.Module]) -> list[inspect.Parameter]:
@@ -65,18 +69,48 @@ def builds(cls: type[nn.Module], given: Mapping[str, Any]) -> Iterator[Built]:
                 f"--arg {name}: {cls.__name__} takes {', '.join(names) or 'no arguments'}"
             )
     blanks = [p for p in parameters if p.default is p.empty and p.name not in given]
-    own = {name: literal(value) for name, value in given.items()}
+    by_name = {p.name: p for p in parameters}
+    forms = {k: list(given_forms(by_name.get(k), v, cls)) for k, v in given.items()}
+    own = {name: ways[0] for name, ways in forms.items()}
     origin = dict.fromkeys(given, "given") | {p.name: "chosen" for p in blanks}
     if not blanks:
-        module, error = _made(cls, own)
-        yield Built(module, own, origin, _why(cls, error))
+        yield _with_given(cls, forms, origin)
         return
     ways = {p.name: list(itertools.islice(candidates(p, cls), 12)) for p in blanks}
     first = _mended(cls, own, ways, origin)
+    if first.module is None and any(len(found) > 1 for found in forms.values()):
+        own = {name: found[-1] for name, found in forms.items()}
+        first = _mended(cls, own, ways, origin)
     yield first
     alike = {name: [_alike(way[0]), *way] for name, way in ways.items()}
     if any(way[0].text != ways[name][0].text for name, way in alike.items()):
         yield _mended(cls, own, alike, origin)
+
+
+def _with_given(
+    cls: type[nn.Module], forms: Mapping[str, Sequence[Chosen]], origin: Mapping[str, str]
+) -> Built:
+    """An object of what was given alone, in each form; then with what is None by default."""
+    own = {name: ways[0] for name, ways in forms.items()}
+    module, error = _made(cls, own)
+    if error is None:
+        return Built(module, own, origin)
+    for other in itertools.islice(itertools.product(*forms.values()), 1, _TRIES):
+        found = dict(zip(forms, other, strict=True))
+        module, _ = _made(cls, found)
+        if module is not None:
+            return Built(module, found, origin)
+    last = {
+        name: ways[-1] if isinstance(ways[-1].value, SimpleNamespace) else ways[0]
+        for name, ways in forms.items()
+    }
+    empty = [p for p in parameters_of(cls) if p.default is None and p.name not in own]
+    for given, p in itertools.product((own, last), empty):
+        ways = [literal({}), *itertools.islice(candidates(p, cls), 6)]
+        built = _mended(cls, given, {p.name: ways}, {**origin, p.name: "chosen"})
+        if built.module is not None:
+            return built
+    return Built(None, own, origin, _why(cls, error))
 
 
 def _alike(chosen: Chosen) -> Chosen:
@@ -169,11 +203,44 @@ def _made(
     cls: type[nn.Module], given: Mapping[str, Chosen]
 ) -> tuple[nn.Module | None, BaseException | None]:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _unset_is_nan():
             warnings.simplefilter("ignore")
             return cls(**{name: chosen.value for name, chosen in given.items()}), None
     except Exception as error:  # somebody's constructor may raise anything
         return None, error
+
+
+@contextmanager
+def _unset_is_nan() -> Iterator[None]:
+    """Fills memory that a constructor leaves as it was with NaN, so that it is seen."""
+    memory: Any = torch.utils.deterministic  # its attribute is made by a property of the module
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        memory.fill_uninitialized_memory,
+    )
+    try:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        memory.fill_uninitialized_memory = True
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        memory.fill_uninitialized_memory = before[2]
+
+
+def set_unset(module: nn.Module) -> tuple[str, ...]:
+    """Gives small random values to the parameters that a constructor left without any.
+
+    Returns:
+        Their names.
+    """
+    found = []
+    for name, parameter in module.named_parameters():
+        known = not isinstance(parameter, nn.parameter.UninitializedParameter)
+        if known and parameter.is_floating_point() and bool(parameter.isnan().any()):
+            nn.init.uniform_(parameter, -0.1, 0.1)
+            found.append(name)
+    return tuple(found)
 
 
 def _why(cls: type[nn.Module], error: BaseException | None) -> str:

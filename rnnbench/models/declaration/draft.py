@@ -81,7 +81,7 @@ def _tried(
 ) -> tuple[Built, Guess, Checkpoint | None]:
     """An object and a call of it that runs; the last that were tried where there is none."""
     from rnnbench.models.declaration.checkpoint import build_for, read
-    from rnnbench.models.declaration.construct import builds, numbers_of
+    from rnnbench.models.declaration.construct import builds, numbers_of, set_unset
     from rnnbench.models.declaration.guesses import Guess
     from rnnbench.models.declaration.infer import guess
 
@@ -103,12 +103,15 @@ def _tried(
     else:
         ways = builds(cls, given)
     tried: list[tuple[Built, Guess]] = []
-    for n, way in enumerate(ways):
-        if way.module is None:
+    for n, made in enumerate(ways):
+        way = made
+        module = way.module
+        if module is None:
             found = Guess((TensorSpec("x", ("batch", "time", "features")),))
         else:
+            way = replace(way, unset=set_unset(module))
             until = start + _SECONDS * (1 if n else 2 / 3)
-            found = guess(way.module, until, numbers_of(cls, way), counted)
+            found = guess(module, until, numbers_of(cls, way), counted)
         tried.append((way, found))
         if found.ran:
             return way, found, checkpoint
@@ -190,6 +193,8 @@ def _notes(
     if checkpoint is not None and not checkpoint.strict:
         file = checkpoint.file
         yield f"the shapes of {file} differ from the module's: give its arguments (--arg)"
+    if built.unset:
+        yield "its constructor gives no values to some weights: the draft makes random ones"
     if found.why:
         yield f"correct the inputs: {cls.__name__} did not run with them ({found.why})"
     elif not found.ran:

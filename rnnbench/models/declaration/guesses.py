@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from rnnbench.core.dims import Dim
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Model, TensorSpec, sample_inputs
 from rnnbench.models.calls import invoke, undisturbed
@@ -36,6 +37,8 @@ class Guess:
         falling: whether numbers of steps have to be in falling order.
         lift_state: whether the module keeps a state.
         doubts: what its author has to look at, a line each.
+        sizes: of each dimension, at which it ran.
+        dims: which sizes a dimension may have, where not all.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -49,6 +52,8 @@ class Guess:
     falling: bool = False
     lift_state: bool = False
     doubts: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    dims: Mapping[str, Dim] = field(default_factory=dict)
 
 
 def unknown(module: nn.Module, arguments: Sequence[Argument], why: str) -> Guess:
@@ -117,7 +122,7 @@ def with_lifted_state(found: Guess, module: nn.Module) -> Guess:
     target = module if found.caller is None else found.caller
     with undisturbed(module):
         kept = Kept(target)
-        model = _model_of(found, module)
+        model = model_of(found, module)
         try:
             with torch.no_grad():
                 _call(model)
@@ -147,7 +152,7 @@ def _call(model: Model) -> Any:
     return invoke(model.module, model.inputs, model.outputs, tensors)
 
 
-def _model_of(found: Guess, module: nn.Module) -> Model:
+def model_of(found: Guess, module: nn.Module) -> Model:
     """The declaration as the draft makes it."""
     return Model(
         module if found.caller is None else found.caller,

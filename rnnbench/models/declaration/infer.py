@@ -24,6 +24,7 @@ from rnnbench.models.declaration.guesses import (
     unknown,
     with_lifted_state,
 )
+from rnnbench.models.declaration.least import with_dims
 from rnnbench.models.declaration.ports import (
     DEFAULT,
     Argument,
@@ -77,7 +78,7 @@ def guess(
                 break
     if best is None:
         return unknown(module, arguments, search.why)
-    return best[1]
+    return with_dims(best[1], module)
 
 
 def _declared(
@@ -122,6 +123,7 @@ def _declared(
         returns=tuple(p.path for p in parts if p is not None) if odd else (),
         falling=falling,
         doubts=doubts,
+        sizes=_example_sizes(specs, call),
     )  # fmt: skip
     result = with_lifted_state(result, module)
     known = sum(d in dims for d in ("batch", "time")) + 1.0 * result.lift_state

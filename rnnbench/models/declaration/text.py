@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rnnbench.core.dims import Dim
 from rnnbench.core.model import TensorSpec
 from rnnbench.models.declaration.caller import Caller
 from rnnbench.models.declaration.checkpoint import Checkpoint
@@ -39,6 +40,7 @@ def file_of(
     name = spec.rsplit(":", 1)[1]
     body = [
         *_construction(name, built),
+        *_set(built),
         *_loading(checkpoint, folder),
         *_model(name, found),
     ]
@@ -67,7 +69,7 @@ def _imports(
         lines.append("from pathlib import Path")
     if found.falling:
         lines.append("import numpy as np")
-    if found.caller is not None or checkpoint is not None:
+    if found.caller is not None or checkpoint is not None or built.unset:
         lines.append("import torch")
     lines += _named_tuples(found)
     standard = ("from pathlib", "from types")
@@ -75,7 +77,7 @@ def _imports(
     own = {f"from {where} import {name}"} if local else set()
     own |= {line for line in lines if local and line.startswith(f"from {where} ")}
     rest = {line for line in lines if line not in first and line not in own}
-    rest |= {"from rnnbench import Model, TensorSpec"}
+    rest |= {f"from rnnbench import {'Dim, ' if found.dims else ''}Model, TensorSpec"}
     rest |= set() if local else {f"from {where} import {name}"}
     ordered = sorted(_joined(rest), key=lambda line: (line.startswith("from"), line))
     groups = [first, ordered, _joined(own)]
@@ -106,6 +108,19 @@ def _construction(name: str, built: Built) -> list[str]:
         text = "..." if origin == "unknown" else chosen.text
         given.append(f"        {key}={text},{_ORIGIN[origin]}")
     return [f"    module = {name}(", *given, "    )"]
+
+
+def _set(built: Built) -> list[str]:
+    """Values for parameters that the constructor leaves without."""
+    if not built.unset:
+        return []
+    return [
+        "    # The constructor gives these no values: load your weights in their place.",
+        "    for parameter in (",
+        *(f'        "{name}",' for name in built.unset),
+        "    ):",
+        "        torch.nn.init.uniform_(module.get_parameter(parameter), -0.1, 0.1)",
+    ]
 
 
 def _loading(checkpoint: Checkpoint | None, folder: Path) -> list[str]:
@@ -163,10 +178,19 @@ def _model(name: str, found: Guess) -> list[str]:
         lines.append(f'        name="{name}",')
     if found.falling:
         lines.append("        sample=sample,")
+    if found.dims:
+        sizes = ", ".join(f'"{name}": {_dim(dim)}' for name, dim in found.dims.items())
+        lines.append("        # At other sizes the module fails, or takes another way.")
+        lines.append(f"        dims={{{sizes}}},")
     if found.lift_state:
         lines.append("        # What the module keeps between calls becomes inputs and outputs.")
         lines.append("        lift_state=True,")
     return lines
+
+
+def _dim(dim: Dim) -> str:
+    multiple = f", multiple_of={dim.multiple_of}" if dim.multiple_of > 1 else ""
+    return f"Dim(min={dim.fit(1)}{multiple})"
 
 
 def _inputs(found: Guess) -> list[str]:

@@ -117,11 +117,11 @@ def quoted(value: Any) -> str:
 
 def candidates(p: inspect.Parameter, cls: type) -> Iterator[Chosen]:
     """Values that an argument may have, the likeliest first."""
-    hint = _hint(p, cls)
+    from rnnbench.models.declaration.configs import of_dataclass
+
+    hint = hint_of(p, cls)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        made = _of_dataclass(hint)
-        if made is not None:
-            yield made
+        yield from of_dataclass(hint, candidates)
     yield from _modules(p, hint, cls)
     kind = getattr(hint, "__name__", "") if isinstance(hint, type) else ""
     typed = _BY_TYPE.get(kind)
@@ -160,7 +160,7 @@ def _copied(value: Any) -> Any:
     return list(value) if isinstance(value, list) else dict(value) if value == {} else value
 
 
-def _hint(p: inspect.Parameter, cls: type) -> Any:
+def hint_of(p: inspect.Parameter, cls: type) -> Any:
     """An annotation, also one that is written as text."""
     if isinstance(p.annotation, str):
         names = vars(sys.modules.get(cls.__module__, object()))
@@ -171,32 +171,10 @@ def _hint(p: inspect.Parameter, cls: type) -> Any:
     return p.annotation
 
 
-def _of_dataclass(hint: type) -> Chosen | None:
-    """An object of a config class, its fields by their names where they have no default."""
-    given: dict[str, Chosen] = {}
-    for field in dataclasses.fields(hint):
-        none = dataclasses.MISSING
-        if field.init and field.default is none and field.default_factory is none:
-            annotation = inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY, annotation=field.type
-            )
-            given[field.name] = next(candidates(annotation, hint))
-    return _constructed(hint, given)
-
-
-def _constructed(cls: type, given: Mapping[str, Chosen]) -> Chosen | None:
-    try:
-        value = cls(**{key: chosen.value for key, chosen in given.items()})
-    except Exception:  # a user's class may raise anything
-        return None
-    inner = ", ".join(f"{key}={chosen.text}" for key, chosen in given.items())
-    imports = [line for chosen in given.values() for line in chosen.imports]
-    own = f"from {cls.__module__} import {cls.__name__}"
-    return Chosen(value, f"{cls.__name__}({inner})", (own, *imports))
-
-
 def _modules(p: inspect.Parameter, hint: Any, cls: type) -> Iterator[Chosen]:
     """A module that the class is made of: of the annotated class, or of one with such a name."""
+    from rnnbench.models.declaration.configs import constructed
+
     found = []
     if isinstance(hint, type) and issubclass(hint, nn.Module) and hint is not nn.Module:
         found.append(hint)
@@ -212,6 +190,6 @@ def _modules(p: inspect.Parameter, hint: Any, cls: type) -> Iterator[Chosen]:
         needed = [q for q in parameters if q.default is q.empty and q.kind not in (
             q.VAR_POSITIONAL, q.VAR_KEYWORD)]  # fmt: skip
         given = {q.name: c for q in needed if (c := next(candidates(q, other), None)) is not None}
-        made = _constructed(other, given)
+        made = constructed(other, given)
         if made is not None:
             yield made

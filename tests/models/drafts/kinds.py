@@ -1,6 +1,8 @@
-"""Arguments as published packages have them: states of any name, masks that nobody reads."""
+"""Arguments as published packages have them: states of any name, unread masks, configs."""
 
 import itertools
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -104,5 +106,68 @@ class DecayImputer(nn.Module):
             filled = gamma * last[:, t, :] + (1 - gamma) * empirical_mean
             x = m * X[:, t, :] + (1 - m) * filled
             h = self.cell(torch.cat([x, m, gamma], dim=1), h)
+            found.append(h)
+        return torch.stack(found, 1)
+
+
+@dataclass
+class CellConfig:
+    """Of a cell, whose size the user has to give."""
+
+    embedding_dim: int = -1
+    heads: int = 4
+    backend: Literal["eager", "cuda"] = "cuda"
+
+
+@dataclass
+class StackConfig:
+    """Of cells on one another."""
+
+    cell: CellConfig | None = None
+    blocks: list[int] = field(default_factory=lambda: [0, 1])
+
+
+class ConfiguredStack(nn.Module):
+    """Layers that a config in a config says."""
+
+    def __init__(self, config: StackConfig):
+        super().__init__()
+        if config.cell.backend == "cuda":
+            raise RuntimeError("no CUDA here")
+        size = config.cell.embedding_dim
+        self.heads = nn.Linear(size, size // config.cell.heads)
+        self.layers = nn.ModuleList(nn.GRU(size, size, batch_first=True) for _ in config.blocks)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)[0]
+        return self.heads(x)
+
+
+class AttributeConfigured(nn.Module):
+    """Entries of a config are read as attributes; options are None, and have to be a dict."""
+
+    def __init__(self, input_size: int, mlp_cfg: dict[str, Any], options: Any = None, norm=None):
+        super().__init__()
+        self.rnn = nn.LSTM(input_size, mlp_cfg.units, batch_first=True, **options)
+        self.head = nn.Linear(mlp_cfg.units, mlp_cfg.head.size)
+        self.norm = norm(mlp_cfg.head.size) if norm else nn.Identity()
+
+    def forward(self, x):
+        return self.norm(self.head(self.rnn(x)[0]))
+
+
+class UnsetWeights(nn.Module):
+    """A cell whose weights are memory as it was until some are loaded."""
+
+    def __init__(self, input_size=6, hidden_size=8):
+        super().__init__()
+        self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(hidden_size, hidden_size))
+
+    def forward(self, x):
+        h, found = x.new_zeros(x.size(0), self.weight_hh.size(0)), []
+        for t in range(x.size(1)):
+            h = torch.tanh(x[:, t] @ self.weight_ih.t() + h @ self.weight_hh.t())
             found.append(h)
         return torch.stack(found, 1)
