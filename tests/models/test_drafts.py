@@ -76,6 +76,7 @@ DRAFTS = {
         "last": (B, T, 5),
     },
     "kinds:ConfiguredStack": {"x": (B, T, 16)},
+    "kinds:SampleVocoder": {"x": (B, "10*time"), "mels": (B, T, 12)},
 }
 STATES = {
     "speech:Predictor": {"h0": "hn", "c0": "cn"},

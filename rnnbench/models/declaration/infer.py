@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +34,7 @@ from rnnbench.models.declaration.ports import (
     mapped,
     sizes_for,
 )
+from rnnbench.models.declaration.scaled import scaled
 from rnnbench.models.declaration.search import Found, Search
 from rnnbench.models.example.axes import Axis
 from rnnbench.models.example.call import ExampleCall, identifier, take_call, unique
@@ -182,7 +184,8 @@ def _kept_axes(call: ExampleCall, ports: Sequence[Port], sizes: Sizes) -> tuple[
     groups = _joined(draws, tie(draws), ports)
     one = {dim: group[0] for group in groups for dim in group}
     axes = [replace(axis, dim=one[axis.dim]) for axis in axes if axis.dim in one]
-    groups = [[group[0]] for group in groups]
+    axes = scaled(replace(draws, axes=tuple(axes)))
+    groups = [[dim] for dim in dict.fromkeys(axis.dim for axis in axes)]
     draws = replace(draws, axes=tuple(axes), counted={
         number: one.get(dim, dim) for number, dim in draws.counted.items()
     })  # fmt: skip
@@ -266,7 +269,7 @@ def _specs(declared: Model, ports: Sequence[Port]) -> tuple[TensorSpec, ...]:
     names = {dim: unique(name, taken) for dim, name in others.items()}
     found = []
     for spec, port in zip(declared.inputs, ports, strict=True):
-        shape = tuple(names.get(d, d) if isinstance(d, str) else d for d in spec.shape)
+        shape = tuple(_renamed(d, names) if isinstance(d, str) else d for d in spec.shape)
         role = port.role if port.role in ("state", "lengths") else spec.role
         if role == "state" and "time" in shape:
             role = "data"
@@ -275,10 +278,15 @@ def _specs(declared: Model, ports: Sequence[Port]) -> tuple[TensorSpec, ...]:
     return tuple(found)
 
 
+def _renamed(size: str, names: Mapping[str, str]) -> str:
+    """A size, as `10*dim_1+1`, with other names."""
+    return re.sub(r"[A-Za-z_]\w*", lambda found: names.get(found[0], found[0]), size)
+
+
 def _example_sizes(specs: Sequence[TensorSpec], call: ExampleCall) -> dict[str, int]:
     return {
         dim: size
         for spec, tensor in zip(specs, call.tensors, strict=True)
         for dim, size in zip(spec.shape, tensor.shape, strict=True)
-        if isinstance(dim, str)
+        if isinstance(dim, str) and dim.isidentifier()
     }

@@ -171,3 +171,20 @@ class UnsetWeights(nn.Module):
             h = torch.tanh(x[:, t] @ self.weight_ih.t() + h @ self.weight_hh.t())
             found.append(h)
         return torch.stack(found, 1)
+
+
+class SampleVocoder(nn.Module):
+    """Samples [batch, 10 time] beside frames [batch, time, mels] that are made as long."""
+
+    def __init__(self, n_mels=12, hop_length=10, classes=20):
+        super().__init__()
+        self.hop_length = hop_length
+        self.embedding = nn.Embedding(classes, 8)
+        self.frames = nn.GRU(n_mels, 6, batch_first=True)
+        self.rnn = nn.GRU(8 + 6, 16, batch_first=True)
+
+    def forward(self, x, mels):
+        mels, _ = self.frames(mels)
+        long = nn.functional.interpolate(mels.transpose(1, 2), scale_factor=self.hop_length)
+        x = self.embedding(x)
+        return self.rnn(torch.cat((x, long.transpose(1, 2)), dim=2))[0]
