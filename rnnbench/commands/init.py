@@ -38,6 +38,11 @@ def command(
     """
     from rnnbench.models.declaration.draft import draft, write
 
+    top = source.partition(":")[0].partition(".")[0]
+    if Path(file).stem == top:
+        raise RnnbenchError(
+            f"{file}: Python would import it in the place of {top}: choose another name"
+        )
     drafted = draft(
         source,
         Path(file).parent,

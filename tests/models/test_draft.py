@@ -220,6 +220,11 @@ def test_bad_input_is_one_line(folder, spec, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_is_not_named_as_the_package(folder, capsys):
+    assert cli._run(["init", str(folder / "torch.py"), "--from", "torch.nn:GRU"]) == 2
+    assert "in the place of torch" in capsys.readouterr().err
+
+
 def test_on_the_command_line(folder, capsys):
     def run(*words):
         with pytest.raises(SystemExit) as caught:

@@ -76,6 +76,8 @@ DRAFTS = {
         "last": (B, T, 5),
     },
     "kinds:ConfiguredStack": {"x": (B, T, 16)},
+    "kinds:PackedCells": {"inputs": (B, T, 5), "lengths": (B,), "att_scores": (B, T)},
+    "kinds:NothingBeside": {"inputs": (B, T, 8)},
     "kinds:SampleVocoder": {"x": (B, "10*time"), "mels": (B, T, 12)},
 }
 STATES = {
@@ -95,6 +97,10 @@ EXPORTED = (
     "speech:Encoder",  # lengths in falling order
     "series:LeakyLayer",  # a state that the module keeps
     "control:RecurrentPolicy",  # a distribution
+    "kinds:PackedCells",
+    "kinds:NothingBeside",
+    "kinds:SampleVocoder",
+    "kinds:StyleEncoder",
 )
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from rnnbench.models.binding import bind
-from rnnbench.models.declaration.calling import Values, placed, ports_in
-from rnnbench.models.declaration.ports import Argument, Port, mapped
+from rnnbench.models.declaration.calling import Values, packed, placed, ports_in
+from rnnbench.models.declaration.ports import Argument, Packed, Port, mapped
 from rnnbench.models.declaration.values import quoted
 
 
@@ -22,7 +23,7 @@ class Part:
     """A tensor in what a module returns.
 
     Attributes:
-        path: the Python text after the variable that holds it: `[1][0]`, `.logits`.
+        path: the Python text that gives it, of what was `returned`: `returned[1][0]`.
         tensor: it.
         name: the key or field that it has.
         plain: whether it is there as a tensor, in tuples, lists, dicts and dataclasses.
@@ -34,10 +35,13 @@ class Part:
     plain: bool = True
 
 
-def parts_of(returned: Any, path: str = "", name: str = "") -> Iterator[Part | None]:
+def parts_of(returned: Any, path: str = "returned", name: str = "") -> Iterator[Part | None]:
     """The tensors in what was returned, those of distributions too; None for what is none."""
     if isinstance(returned, torch.Tensor):
         yield Part(path, returned, name)
+    elif isinstance(returned, PackedSequence):
+        steps = pad_packed_sequence(returned, batch_first=True)[0]
+        yield Part(f"pad_packed_sequence({path}, batch_first=True)[0]", steps, name, plain=False)
     elif isinstance(returned, torch.distributions.Distribution):
         given = ("logits",) if hasattr(returned, "logits") else ("mean", "stddev")
         for what in given:
@@ -47,6 +51,12 @@ def parts_of(returned: Any, path: str = "", name: str = "") -> Iterator[Part | N
             yield from parts_of(value, path + text, key)
     elif returned is not None:
         yield None
+
+
+def has_none(returned: Any) -> bool:
+    """Whether None is among what was returned, in tuples and the like."""
+    inner = None if isinstance(returned, torch.Tensor | PackedSequence) else _inside(returned)
+    return any(value is None or has_none(value) for _, _, value in inner or ())
 
 
 def _inside(value: Any) -> list[tuple[str, str, Any]] | None:
@@ -90,7 +100,8 @@ class Caller(nn.Module):
             tensor = next(rest)
             return tensor.tolist() if leaf.as_list and lists else tensor
 
-        return placed(self.arguments, [mapped(value, filled) for value in self.values])
+        values = [mapped(value, filled) for value in self.values]
+        return placed(self.arguments, packed(values) if lists else values)
 
     def example(self) -> tuple[torch.Tensor, ...]:
         """A tensor for each port."""
@@ -100,6 +111,8 @@ class Caller(nn.Module):
     def binds(self, specs: Sequence[Any]) -> bool:
         """Whether a declaration alone says how the module is called."""
         if any(port.as_list for port in ports_in(self.values)):
+            return False
+        if any(isinstance(value, Packed) for value in self.values):
             return False
         tensors = self.example()
         try:

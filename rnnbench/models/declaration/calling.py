@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from rnnbench.core.errors import one_line
 from rnnbench.models.calls import undisturbed
-from rnnbench.models.declaration.ports import DEFAULT, Argument, Port, mapped, walk
+from rnnbench.models.declaration.ports import DEFAULT, Argument, Packed, Port, mapped, walk
 
 Values = tuple[Any, ...]
 
@@ -49,8 +50,8 @@ def attempt(module: nn.Module, arguments: Sequence[Argument], values: Values) ->
         made = leaf.tensor(generator)
         return made.tolist() if leaf.as_list else made
 
-    args, kwargs = placed(arguments, [mapped(value, filled) for value in values])
     try:
+        args, kwargs = placed(arguments, packed([mapped(value, filled) for value in values]))
         with warnings.catch_warnings(), undisturbed(module), torch.no_grad():
             warnings.simplefilter("ignore")
             return Outcome(module(*args, **kwargs))
@@ -73,6 +74,24 @@ def placed(
         else:
             args.append(value)
     return tuple(args), kwargs
+
+
+def packed(values: Sequence[Any]) -> list[Any]:
+    """The values with packed sequences in the places where these are to be."""
+    lengths: list[Any] = []
+
+    def made(value: Any) -> Any:
+        if isinstance(value, Packed):
+            if value.lengths is not None:
+                lengths.append(value.lengths)
+            return pack_padded_sequence(
+                value.steps, lengths[-1].cpu(), batch_first=True, enforce_sorted=False
+            )
+        if isinstance(value, list | tuple) and any(isinstance(v, Packed) for v in value):
+            return type(value)(made(v) for v in value)
+        return value
+
+    return [made(value) for value in values]
 
 
 def ports_in(values: Values) -> list[Port]:

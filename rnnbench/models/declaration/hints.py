@@ -17,7 +17,7 @@ from torch import nn
 from rnnbench.models.declaration.calling import Values, ports_in
 from rnnbench.models.declaration.candidates import ports_named
 from rnnbench.models.declaration.changes import all_alike, grown, shaped, sized, with_
-from rnnbench.models.declaration.ports import Argument, Port, Sizes
+from rnnbench.models.declaration.ports import Argument, Packed, Port, Sizes
 
 Edit = tuple[float, Values]
 
@@ -61,6 +61,7 @@ _SHORT = re.compile(
     r"out of range|maximum size|must be at least|negative|n_fft|window|short|multiple|unfold",
     re.IGNORECASE,
 )
+_PACKED = re.compile(r"batch_sizes|[Pp]acked_?\s?([Ss]equence|input)|sorted_indices")
 _VALUES = re.compile(r"out of range|[Cc]lass values|out of bounds|device-side|negative")
 _MOST = 2_000_000  # numbers in a tensor
 _LARGER = (4, 21, 70, 700)  # times the size; multiples of 480 and of 512 beside
@@ -84,6 +85,8 @@ def edits(
     if re.search(r"with a bool tensor|on a bool tensor|not implemented for 'Bool'", text):
         bools = [port for port in ports_in(values) if port.dtype == "bool"]
         yield from ((0.2, with_(values, p, replace(p, dtype="float32"))) for p in bools)
+    if _PACKED.search(text):
+        yield from _packed(arguments, values, s)
     if _DTYPES.search(text):
         yield from ((1.0, v) for v in _other_dtypes(values, module))
     if _VALUES.search(text):
@@ -245,6 +248,22 @@ def _keys_said(
         for i, value in enumerate(values):
             if isinstance(value, Port) and value.role == "data":
                 yield 0.7, (*values[:i], {}, *values[i + 1 :])
+
+
+def _packed(arguments: Sequence[Argument], values: Values, s: Sizes) -> Iterator[Edit]:
+    """Sequences that are given packed, the first with the numbers of steps, others as long."""
+    lengths = Port("lengths", (s.batch,), "int64", "lengths", s.time)
+    plain = next((i for i, v in enumerate(values) if isinstance(v, Port) and v.role == "data"), -1)
+    if plain >= 0 and not any(isinstance(v, Packed) for v in values):
+        steps = replace(values[plain], shape=(s.batch, s.time, *values[plain].shape[2:]))
+        first = (*values[:plain], Packed(steps, lengths), *values[plain + 1 :])
+        yield 0.1, first
+    elif any(isinstance(v, Packed) for v in values):
+        for i, (argument, value) in enumerate(zip(arguments, values, strict=True)):
+            if not isinstance(value, Packed):
+                for n, shape in enumerate(((s.batch, s.time), (s.batch, s.time, s.other))):
+                    also = Packed(Port(argument.name, shape), None)
+                    yield 0.2 + 0.1 * n, (*values[:i], also, *values[i + 1 :])
 
 
 def _other_dtypes(values: Values, module: nn.Module) -> Iterator[Values]:

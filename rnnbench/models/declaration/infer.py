@@ -14,7 +14,7 @@ from torch import nn
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model, TensorSpec
 from rnnbench.core.threads import torch_threads
-from rnnbench.models.declaration.caller import Caller, parts_of
+from rnnbench.models.declaration.caller import Caller, has_none, parts_of
 from rnnbench.models.declaration.calling import Values, ports_in
 from rnnbench.models.declaration.candidates import arguments_of
 from rnnbench.models.declaration.feeding import idle, next_states, with_states
@@ -109,6 +109,7 @@ def _declared(
     parts = list(parts_of(found.returned))
     names, states = named_outputs([p for p in parts if p is not None], specs, back)
     odd = None in parts or any(p is not None and not p.plain for p in parts)
+    odd = odd or has_none(found.returned)
     falling = declared.sample is not None and any(s.role == "lengths" for s in specs)
     doubts = doubts_of(specs, falling=falling, drawn=declared.sample is not None)
     left_out = tuple(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -51,6 +51,18 @@ class Port:
         else:
             array = generator.standard_normal(self.shape)
         return torch.from_numpy(np.asarray(array).astype(self.dtype))
+
+
+class Packed(NamedTuple):
+    """A sequence that is given packed: its steps, and how many of them are valid in each row.
+
+    Attributes:
+        steps: a port [batch, time, ...].
+        lengths: a port [batch]; None where they are those of the argument before.
+    """
+
+    steps: Any
+    lengths: Any
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from rnnbench.models.declaration.caller import Caller
 from rnnbench.models.declaration.checkpoint import Checkpoint
 from rnnbench.models.declaration.construct import Built
 from rnnbench.models.declaration.guesses import Guess
+from rnnbench.models.declaration.ports import Packed
 from rnnbench.models.declaration.values import quoted
 
 _WIDTH = 88
@@ -255,6 +256,9 @@ def _wrapper(name: str, found: Guess, caller: Caller) -> str:
     names = [port.name for port in ports]
     texts = [f"{p.name}.tolist()" if p.as_list else p.name for p in ports]
     args, kwargs = caller.given([_Name(text) for text in texts], lists=False)
+    first = next((a.lengths for a in (*args, *kwargs.values()) if isinstance(a, Packed)), None)
+    args = tuple(_with_lengths(a, first) for a in args)
+    kwargs = {key: _with_lengths(a, first) for key, a in kwargs.items()}
     given = [*(_expression(a) for a in args), *(f"{k}={_expression(v)}" for k, v in kwargs.items())]
     lines = [
         "class Call(torch.nn.Module):",
@@ -273,10 +277,16 @@ def _wrapper(name: str, found: Guess, caller: Caller) -> str:
             [*lines, *_call("        return self.net(", given, ")", indent="        ")]
         )
     lines += _call("        returned = self.net(", given, ")", indent="        ")
-    parts = [f"returned{path}" for path in found.returns]
+    parts = list(found.returns)
     if len(parts) == 1:
         return "\n".join([*lines, f"        return {parts[0]}"])
     return "\n".join([*lines, *_returned(parts)])
+
+
+def _with_lengths(value: Any, lengths: Any) -> Any:
+    """A packed sequence with the numbers of steps of the first one, where it has none."""
+    alone = isinstance(value, Packed) and value.lengths is None
+    return Packed(value.steps, lengths) if alone else value
 
 
 def _without_checks(found: Guess) -> list[str]:
@@ -310,13 +320,20 @@ def _expression(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{quoted(k)}: {_expression(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
-        inner = ", ".join(map(_expression, value))
-        if hasattr(value, "_fields"):
-            return f"{type(value).__name__}({inner})"
-        if isinstance(value, list):
-            return f"[{inner}]"
-        return f"({inner},)" if len(value) == 1 else f"({inner})"
+        return _sequence(value)
     return quoted(value)
+
+
+def _sequence(value: Sequence[Any]) -> str:
+    inner = ", ".join(map(_expression, value))
+    if isinstance(value, Packed):
+        of = f"{_expression(value.steps)}, {_expression(value.lengths)}.cpu()"
+        return f"pack_padded_sequence({of}, batch_first=True, enforce_sorted=False)"
+    if hasattr(value, "_fields"):
+        return f"{type(value).__name__}({inner})"
+    if isinstance(value, list):
+        return f"[{inner}]"
+    return f"({inner},)" if len(value) == 1 else f"({inner})"
 
 
 def _named_tuples(found: Guess) -> list[str]:
@@ -324,11 +341,15 @@ def _named_tuples(found: Guess) -> list[str]:
     if found.caller is None:
         return []
     waiting, lines = list(found.caller.values), []
+    if any("pad_packed_sequence(" in path for path in found.returns):
+        lines.append("from torch.nn.utils.rnn import pad_packed_sequence")
     while waiting:
         value = waiting.pop()
         if isinstance(value, list | tuple):
             waiting.extend(value)
-            if hasattr(value, "_fields"):
+            if isinstance(value, Packed):
+                lines.append("from torch.nn.utils.rnn import pack_padded_sequence")
+            elif hasattr(value, "_fields"):
                 lines.append(f"from {type(value).__module__} import {type(value).__name__}")
         elif isinstance(value, dict):
             waiting.extend(value.values())

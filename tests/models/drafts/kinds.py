@@ -188,3 +188,38 @@ class SampleVocoder(nn.Module):
         long = nn.functional.interpolate(mels.transpose(1, 2), scale_factor=self.hop_length)
         x = self.embedding(x)
         return self.rnn(torch.cat((x, long.transpose(1, 2)), dim=2))[0]
+
+
+class PackedCells(nn.Module):
+    """Takes a packed sequence and packed scores of its steps, and gives a packed sequence."""
+
+    def __init__(self, input_size=5, hidden_size=8):
+        super().__init__()
+        self.cell = nn.GRUCell(input_size, hidden_size)
+
+    def forward(self, inputs, att_scores=None):
+        packed = isinstance(inputs, nn.utils.rnn.PackedSequence)
+        if not packed or not isinstance(att_scores, nn.utils.rnn.PackedSequence):
+            raise NotImplementedError("PackedCells only supports packed input and att_scores")
+        x, sizes, order, back = inputs
+        h = x.new_zeros(int(sizes[0]), self.cell.hidden_size)
+        found, begin = [], 0
+        for size in sizes:
+            now = self.cell(x[begin : begin + size], h[:size])
+            score = att_scores.data[begin : begin + size, None]
+            now = (1 - score) * h[:size] + score * now
+            h = torch.cat([now, h[size:]])
+            found.append(now)
+            begin += size
+        return nn.utils.rnn.PackedSequence(torch.cat(found), sizes, order, back)
+
+
+class NothingBeside(nn.Module):
+    """The steps, and None where no lengths were given."""
+
+    def __init__(self, size=8):
+        super().__init__()
+        self.rnn = nn.GRU(size, size, batch_first=True)
+
+    def forward(self, inputs, seq_len=None):
+        return self.rnn(inputs)[0], seq_len
