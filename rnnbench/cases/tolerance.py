@@ -109,7 +109,7 @@ def allowed_error(
 def _apart(given: Array, exact: Array) -> Array:
     """The absolute differences; 0 where both are the same infinity, or both are NaN."""
     with np.errstate(invalid="ignore", over="ignore"):
-        apart: Array = np.abs(given - exact)
+        apart: Array = np.asarray(np.abs(given - exact))  # of a scalar numpy gives no array
     apart[(given == exact) | (np.isnan(given) & np.isnan(exact))] = 0.0
     return apart
 

@@ -20,6 +20,12 @@ def test_compare_allows_the_noise_and_little_more():
     assert compare(EAGER - np.float32(1e-5), EXACT, noisy).reason == ""
 
 
+def test_compare_takes_a_scalar_output():
+    assert (
+        compare(np.float32(0.5).reshape(()), np.array(0.5), np.array(0.5, "float32")).reason == ""
+    )
+
+
 def test_compare_gives_the_tolerance_that_allclose_needs():
     actual = EAGER * np.float32(1.01)
     needed = compare(actual, EXACT, EAGER).tolerance
