@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.models.declaration.choices import candidates
 from rnnbench.models.declaration.configs import given_forms
-from rnnbench.models.declaration.values import Chosen, candidates, literal, named_values
+from rnnbench.models.declaration.values import Chosen, literal, named_values
 
 _TRIES = 60
 _SIZES = 6  # all sizes alike, where the likeliest do not go together

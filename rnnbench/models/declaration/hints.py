@@ -15,11 +15,16 @@ from dataclasses import replace
 from torch import nn
 
 from rnnbench.models.declaration.calling import Values, ports_in
-from rnnbench.models.declaration.candidates import ports_named
 from rnnbench.models.declaration.changes import all_alike, grown, shaped, sized, with_
-from rnnbench.models.declaration.ports import Argument, Packed, Port, Sizes
-
-Edit = tuple[float, Values]
+from rnnbench.models.declaration.kinds import (
+    Edit,
+    ids,
+    keys_said,
+    other_dtypes,
+    packed,
+    smaller_numbers,
+)
+from rnnbench.models.declaration.ports import Argument, Port, Sizes
 
 # `got` is what an argument has, `want` what a layer needs.
 _MISMATCHES = [
@@ -81,17 +86,17 @@ def edits(
     if "must match the size of" in text:
         yield from _of_all_steps(values, text, s)
     yield from _sizes_said(values, text, s)
-    yield from _keys_said(values, error, text, module, s)
+    yield from keys_said(values, error, text, module, s)
     if re.search(r"with a bool tensor|on a bool tensor|not implemented for 'Bool'", text):
         bools = [port for port in ports_in(values) if port.dtype == "bool"]
         yield from ((0.2, with_(values, p, replace(p, dtype="float32"))) for p in bools)
     if _PACKED.search(text):
-        yield from _packed(arguments, values, s)
+        yield from packed(arguments, values, s)
     if _DTYPES.search(text):
-        yield from ((1.0, v) for v in _other_dtypes(values, module))
+        yield from ((1.0, v) for v in other_dtypes(values, module))
     if _VALUES.search(text):
-        yield from ((1.0, v) for v in _smaller_numbers(values, module))
-        yield from ((0.3, v) for v in _ids(values, module))
+        yield from ((1.0, v) for v in smaller_numbers(values, module))
+        yield from ((0.3, v) for v in ids(values, module))
     if _RANKS.search(text):
         yield from _other_ranks(values, text, s)
     yield from _viewed(values, text)
@@ -232,69 +237,6 @@ def _through_layers(values: Values, port: Port, axis: int, got: int, want: int) 
         yield 0.6, sized(values, port, axis, int(exact))
     for i, n in enumerate([*nice, *others][:14]):
         yield 1.0 + 0.1 * i, sized(values, port, axis, n)
-
-
-def _keys_said(
-    values: Values, error: BaseException, text: str, module: nn.Module, s: Sizes
-) -> Iterator[Edit]:
-    """An argument that is indexed by a str is a dict, and what is not in it is put into it."""
-    if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
-        key = error.args[0]
-        for i, value in enumerate(values):
-            if isinstance(value, dict) and key not in value:
-                for n, port in enumerate(itertools.islice(ports_named(key, module, s), 6)):
-                    yield 0.2 + n, (*values[:i], {**value, key: port}, *values[i + 1 :])
-    if re.search(r"got str|data type 'str'|'str'|too many indices", text):
-        for i, value in enumerate(values):
-            if isinstance(value, Port) and value.role == "data":
-                yield 0.7, (*values[:i], {}, *values[i + 1 :])
-
-
-def _packed(arguments: Sequence[Argument], values: Values, s: Sizes) -> Iterator[Edit]:
-    """Sequences that are given packed, the first with the numbers of steps, others as long."""
-    lengths = Port("lengths", (s.batch,), "int64", "lengths", s.time)
-    plain = next((i for i, v in enumerate(values) if isinstance(v, Port) and v.role == "data"), -1)
-    if plain >= 0 and not any(isinstance(v, Packed) for v in values):
-        steps = replace(values[plain], shape=(s.batch, s.time, *values[plain].shape[2:]))
-        first = (*values[:plain], Packed(steps, lengths), *values[plain + 1 :])
-        yield 0.1, first
-    elif any(isinstance(v, Packed) for v in values):
-        for i, (argument, value) in enumerate(zip(arguments, values, strict=True)):
-            if not isinstance(value, Packed):
-                for n, shape in enumerate(((s.batch, s.time), (s.batch, s.time, s.other))):
-                    also = Packed(Port(argument.name, shape), None)
-                    yield 0.2 + 0.1 * n, (*values[:i], also, *values[i + 1 :])
-
-
-def _other_dtypes(values: Values, module: nn.Module) -> Iterator[Values]:
-    highs = [p.num_embeddings for p in module.modules() if isinstance(p, nn.Embedding)]
-    for port in ports_in(values):
-        if port.role == "data":
-            kinds = ["int64", "bool"] if port.dtype.startswith("float") else ["float32", "bool"]
-            for kind in kinds:
-                high = min(highs, default=2) if kind == "int64" else 2
-                yield with_(values, port, replace(port, dtype=kind, high=high))
-        elif port.role == "lengths":
-            yield with_(values, port, replace(port, as_list=not port.as_list))
-
-
-def _ids(values: Values, module: nn.Module) -> Iterator[Values]:
-    """Ids in the place of floats, which a module with an embedding made whole numbers of itself."""
-    highs = [p.num_embeddings for p in module.modules() if isinstance(p, nn.Embedding)]
-    for port in ports_in(values):
-        if highs and port.role == "data" and port.dtype.startswith("float"):
-            ids = replace(port, dtype="int64", high=min(highs))
-            yield with_(values, port, ids)
-            if len(port.shape) > 2:
-                yield with_(values, port, replace(ids, shape=port.shape[:-1]))
-
-
-def _smaller_numbers(values: Values, module: nn.Module) -> Iterator[Values]:
-    highs = {p.num_embeddings for p in module.modules() if isinstance(p, nn.Embedding)} | {2, 1}
-    for port in ports_in(values):
-        if port.dtype.startswith("int") and port.role == "data":
-            for high in sorted((n for n in highs if n < port.high), reverse=True):
-                yield with_(values, port, replace(port, high=high))
 
 
 def _other_ranks(values: Values, text: str, s: Sizes) -> Iterator[Edit]:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rnnbench.core.dims import Dim
 from rnnbench.core.model import TensorSpec
-from rnnbench.models.declaration.caller import Caller
 from rnnbench.models.declaration.checkpoint import Checkpoint
 from rnnbench.models.declaration.construct import Built
 from rnnbench.models.declaration.guesses import Guess
-from rnnbench.models.declaration.ports import Packed
 from rnnbench.models.declaration.values import quoted
+from rnnbench.models.declaration.wrapper import WIDTH, imports_of_call, wrapper
 
-_WIDTH = 88
 _ORIGIN = {
     "given": "",
     "chosen": "  # CHOSEN: it has no default",
@@ -48,7 +46,7 @@ def file_of(
     head = [f'"""The declaration of {name}, drafted by rnnbench: look every line over.', ""]
     head += ["A size that is a str is dynamic, an int is fixed.", '"""', ""]
     blocks = [
-        *([_wrapper(name, found, found.caller)] if found.caller else []),
+        *([wrapper(name, found, found.caller)] if found.caller else []),
         *([_sample(found)] if found.falling else []),
         "\n".join([
             "def build() -> Model:",
@@ -72,7 +70,7 @@ def _imports(
         lines.append("import numpy as np")
     if found.caller is not None or checkpoint is not None or built.unset:
         lines.append("import torch")
-    lines += _named_tuples(found)
+    lines += imports_of_call(found)
     standard = ("from pathlib", "from types")
     first = sorted({line for line in lines if line.startswith(standard)})
     own = {f"from {where} import {name}"} if local else set()
@@ -162,7 +160,7 @@ def _model(name: str, found: Guess) -> list[str]:
     lines.append(f"        module={'Call(module)' if found.caller else 'module'},")
     lines += _inputs(found)
     outputs = f"        outputs={_tuple(found.outputs)},{doubtful}"
-    if len(outputs) > _WIDTH and not doubtful:
+    if len(outputs) > WIDTH and not doubtful:
         inner = [f'            "{output}",' for output in found.outputs]
         lines += ["        outputs=(", *inner, "        ),"]
     else:
@@ -170,7 +168,7 @@ def _model(name: str, found: Guess) -> list[str]:
     if found.states:
         pairs = [f'"{k}": "{v}"' for k, v in found.states.items()]
         one = f"        states={{{', '.join(pairs)}}},"
-        if len(one) > _WIDTH:
+        if len(one) > WIDTH:
             one = "\n".join(
                 ["        states={", *(f"            {p}," for p in pairs), "        },"]
             )
@@ -200,7 +198,7 @@ def _inputs(found: Guess) -> list[str]:
         doubt = [f"            # Give {' and '.join(times)} one name where they always agree."]
     specs = [_spec(spec) for spec in found.inputs]
     one = f"        inputs=({specs[0]},),"
-    if len(specs) == 1 and not doubt and len(one) <= _WIDTH:
+    if len(specs) == 1 and not doubt and len(one) <= WIDTH:
         return [one]
     return [
         "        inputs=(",
@@ -219,7 +217,7 @@ def lengths_of(found: Guess) -> list[str]:
 def _wrapped(text: str) -> list[str]:
     """A spec as an element of a tuple, split as `ruff format` splits it."""
     line = f"            {text},"
-    if len(line) <= _WIDTH:
+    if len(line) <= WIDTH:
         return [line]
     inner = text.removeprefix("TensorSpec(").removesuffix(")")
     return ["            TensorSpec(", f"                {inner}", "            ),"]
@@ -239,121 +237,6 @@ def _spec(spec: TensorSpec) -> str:
 def _tuple(values: Sequence[Any]) -> str:
     inner = ", ".join(f'"{v}"' if isinstance(v, str) else str(v) for v in values)
     return f"({inner},)" if len(values) == 1 else f"({inner})"
-
-
-class _Name:
-    """What stands for a tensor in a printed call."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-def _wrapper(name: str, found: Guess, caller: Caller) -> str:
-    """A module that calls the one of the class, where the declaration alone cannot say how."""
-    from rnnbench.models.declaration.calling import ports_in
-
-    ports = ports_in(caller.values)
-    names = [port.name for port in ports]
-    texts = [f"{p.name}.tolist()" if p.as_list else p.name for p in ports]
-    args, kwargs = caller.given([_Name(text) for text in texts], lists=False)
-    first = next((a.lengths for a in (*args, *kwargs.values()) if isinstance(a, Packed)), None)
-    args = tuple(_with_lengths(a, first) for a in args)
-    kwargs = {key: _with_lengths(a, first) for key, a in kwargs.items()}
-    given = [*(_expression(a) for a in args), *(f"{k}={_expression(v)}" for k, v in kwargs.items())]
-    lines = [
-        "class Call(torch.nn.Module):",
-        f'    """Takes the inputs one by one, and calls {name} as it wants to be called."""',
-        "",
-        "    def __init__(self, net):",
-        "        super().__init__()",
-        "        self.net = net",
-        *_without_checks(found),
-        "",
-        *_call("    def forward(", ["self", *names], "):", indent="    "),
-        '        """Returns what the network returns."""',
-    ]
-    if not found.returns:
-        return "\n".join(
-            [*lines, *_call("        return self.net(", given, ")", indent="        ")]
-        )
-    lines += _call("        returned = self.net(", given, ")", indent="        ")
-    parts = list(found.returns)
-    if len(parts) == 1:
-        return "\n".join([*lines, f"        return {parts[0]}"])
-    return "\n".join([*lines, *_returned(parts)])
-
-
-def _with_lengths(value: Any, lengths: Any) -> Any:
-    """A packed sequence with the numbers of steps of the first one, where it has none."""
-    alone = isinstance(value, Packed) and value.lengths is None
-    return Packed(value.steps, lengths) if alone else value
-
-
-def _without_checks(found: Guess) -> list[str]:
-    """What is given out of a distribution is traced without its checks, which look at the data."""
-    if not any(path.endswith((".logits", ".mean", ".stddev")) for path in found.returns):
-        return []
-    return ["        torch.distributions.Distribution.set_default_validate_args(False)"]
-
-
-def _returned(parts: Sequence[str]) -> list[str]:
-    one = f"        return {', '.join(parts)}"
-    if len(one) <= _WIDTH:
-        return [one]
-    return ["        return (", *(f"            {part}," for part in parts), "        )"]
-
-
-def _call(head: str, given: Sequence[str], tail: str, *, indent: str) -> list[str]:
-    """A call on one line, else with its arguments on the next, else on one each."""
-    one = f"{head}{', '.join(given)}{tail}"
-    if len(one) <= _WIDTH:
-        return [one]
-    inner = f"{indent}    {', '.join(given)}"
-    if len(inner) <= _WIDTH:
-        return [head, inner, f"{indent}{tail}"]
-    return [head, *(f"{indent}    {part}," for part in given), f"{indent}{tail}"]
-
-
-def _expression(value: Any) -> str:
-    if isinstance(value, _Name):
-        return value.text
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{quoted(k)}: {_expression(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return _sequence(value)
-    return quoted(value)
-
-
-def _sequence(value: Sequence[Any]) -> str:
-    inner = ", ".join(map(_expression, value))
-    if isinstance(value, Packed):
-        of = f"{_expression(value.steps)}, {_expression(value.lengths)}.cpu()"
-        return f"pack_padded_sequence({of}, batch_first=True, enforce_sorted=False)"
-    if hasattr(value, "_fields"):
-        return f"{type(value).__name__}({inner})"
-    if isinstance(value, list):
-        return f"[{inner}]"
-    return f"({inner},)" if len(value) == 1 else f"({inner})"
-
-
-def _named_tuples(found: Guess) -> list[str]:
-    """Imports of the named tuples that a call is made of."""
-    if found.caller is None:
-        return []
-    waiting, lines = list(found.caller.values), []
-    if any("pad_packed_sequence(" in path for path in found.returns):
-        lines.append("from torch.nn.utils.rnn import pad_packed_sequence")
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, list | tuple):
-            waiting.extend(value)
-            if isinstance(value, Packed):
-                lines.append("from torch.nn.utils.rnn import pack_padded_sequence")
-            elif hasattr(value, "_fields"):
-                lines.append(f"from {type(value).__module__} import {type(value).__name__}")
-        elif isinstance(value, dict):
-            waiting.extend(value.values())
-    return lines
 
 
 def _sample(found: Guess) -> str:

@@ -1,18 +1,16 @@
-"""Values for arguments of a constructor that have no default: by their names and annotations."""
+"""Values for arguments of a constructor by their names, and the text that makes them."""
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import nn
 
 _RULES: list[tuple[str, tuple[Any, ...]]] = [
     (r"(.*_)?(device|dev)", (torch.device("cpu"),)),
@@ -62,13 +60,6 @@ _RULES: list[tuple[str, tuple[Any, ...]]] = [
     (r"(.*_)?(config|cfg|conf|args|opts?|options|hparams|hps|params|hyper\w*)", ("<namespace>",)),
 ]  # fmt: skip
 _COMPILED = [(re.compile(pattern, re.IGNORECASE), values) for pattern, values in _RULES]
-_BY_TYPE: dict[str, tuple[Any, ...]] = {
-    "bool": (False, True),
-    "float": (0.0, 0.5),
-    "str": ("LSTM", "GRU", "lstm", "relu"),
-    "int": (16, 8, 32, 4, 2, 1),
-}
-_WHAT_ELSE: tuple[Any, ...] = (16, 32, 8, [16, 16], None, "<namespace>", {})
 
 
 @dataclass
@@ -115,36 +106,6 @@ def quoted(value: Any) -> str:
     return repr(value)
 
 
-def candidates(p: inspect.Parameter, cls: type) -> Iterator[Chosen]:
-    """Values that an argument may have, the likeliest first."""
-    from rnnbench.models.declaration.configs import of_dataclass
-
-    hint = hint_of(p, cls)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        yield from of_dataclass(hint, candidates)
-    yield from _modules(p, hint, cls)
-    kind = getattr(hint, "__name__", "") if isinstance(hint, type) else ""
-    typed = _BY_TYPE.get(kind)
-    named = tuple(named_values(p.name))
-    if typed is not None:
-        fitting = [v for v in named if type(v).__name__ == kind]
-        named = tuple(fitting) + tuple(v for v in typed if v not in fitting)
-        named += ((),) if not named else ()
-    elif re.search(r"list|tuple|sequence", str(hint), re.IGNORECASE):
-        named = tuple(v for v in named if isinstance(v, list | tuple))
-        of = 3 if re.search(r"kernel|stride|dilat", p.name) else 16
-        named += ([of, of], [of, of, of], [of], (of, of))
-    elif re.search(r"dict|mapping", str(hint), re.IGNORECASE):
-        named = ({}, *(() if kind else named))
-    for value in named if typed is not None or named else _WHAT_ELSE:
-        yield literal(SimpleNamespace() if value == "<namespace>" else _copied(value))
-        if value == "<namespace>":
-            yield literal({})
-    if typed is None:
-        yield from (literal(SimpleNamespace() if v == "<namespace>" else _copied(v))
-                    for v in _WHAT_ELSE if v not in named)  # fmt: skip
-
-
 def named_values(name: str) -> tuple[Any, ...]:
     """What an argument of this name may be; 16 where the name says only that it is a size."""
     for pattern, values in _COMPILED:
@@ -156,10 +117,6 @@ def named_values(name: str) -> tuple[Any, ...]:
     return ()
 
 
-def _copied(value: Any) -> Any:
-    return list(value) if isinstance(value, list) else dict(value) if value == {} else value
-
-
 def hint_of(p: inspect.Parameter, cls: type) -> Any:
     """An annotation, also one that is written as text."""
     if isinstance(p.annotation, str):
@@ -169,27 +126,3 @@ def hint_of(p: inspect.Parameter, cls: type) -> Any:
         except Exception:  # it may be anything
             return p.annotation
     return p.annotation
-
-
-def _modules(p: inspect.Parameter, hint: Any, cls: type) -> Iterator[Chosen]:
-    """A module that the class is made of: of the annotated class, or of one with such a name."""
-    from rnnbench.models.declaration.configs import constructed
-
-    found = []
-    if isinstance(hint, type) and issubclass(hint, nn.Module) and hint is not nn.Module:
-        found.append(hint)
-    elif hint in (p.empty, nn.Module):
-        plain = p.name.replace("_", "").lower()
-        for name, other in vars(sys.modules[cls.__module__]).items():
-            own = isinstance(other, type) and issubclass(other, nn.Module) and other is not cls
-            alike = name.lower().startswith(plain) or name.lower().endswith(plain)
-            if own and other.__module__ == cls.__module__ and alike and len(plain) > 3:
-                found.append(other)
-    for other in found:
-        parameters = list(inspect.signature(other.__init__).parameters.values())[1:]
-        needed = [q for q in parameters if q.default is q.empty and q.kind not in (
-            q.VAR_POSITIONAL, q.VAR_KEYWORD)]  # fmt: skip
-        given = {q.name: c for q in needed if (c := next(candidates(q, other), None)) is not None}
-        made = constructed(other, given)
-        if made is not None:
-            yield made

@@ -1,0 +1,82 @@
+"""What an error says of the kind of an argument: dicts, packed sequences, dtypes, bounds of ids."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from torch import nn
+
+from rnnbench.models.declaration.calling import Values, ports_in
+from rnnbench.models.declaration.candidates import ports_named
+from rnnbench.models.declaration.changes import with_
+from rnnbench.models.declaration.ports import Argument, Packed, Port, Sizes
+
+Edit = tuple[float, Values]
+
+
+def keys_said(
+    values: Values, error: BaseException, text: str, module: nn.Module, s: Sizes
+) -> Iterator[Edit]:
+    """An argument that is indexed by a str is a dict, and what is not in it is put into it."""
+    if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
+        key = error.args[0]
+        for i, value in enumerate(values):
+            if isinstance(value, dict) and key not in value:
+                for n, port in enumerate(itertools.islice(ports_named(key, module, s), 6)):
+                    yield 0.2 + n, (*values[:i], {**value, key: port}, *values[i + 1 :])
+    if re.search(r"got str|data type 'str'|'str'|too many indices", text):
+        for i, value in enumerate(values):
+            if isinstance(value, Port) and value.role == "data":
+                yield 0.7, (*values[:i], {}, *values[i + 1 :])
+
+
+def packed(arguments: Sequence[Argument], values: Values, s: Sizes) -> Iterator[Edit]:
+    """Sequences that are given packed, the first with the numbers of steps, others as long."""
+    lengths = Port("lengths", (s.batch,), "int64", "lengths", s.time)
+    plain = next((i for i, v in enumerate(values) if isinstance(v, Port) and v.role == "data"), -1)
+    if plain >= 0 and not any(isinstance(v, Packed) for v in values):
+        steps = replace(values[plain], shape=(s.batch, s.time, *values[plain].shape[2:]))
+        first = (*values[:plain], Packed(steps, lengths), *values[plain + 1 :])
+        yield 0.1, first
+    elif any(isinstance(v, Packed) for v in values):
+        for i, (argument, value) in enumerate(zip(arguments, values, strict=True)):
+            if not isinstance(value, Packed):
+                for n, shape in enumerate(((s.batch, s.time), (s.batch, s.time, s.other))):
+                    also = Packed(Port(argument.name, shape), None)
+                    yield 0.2 + 0.1 * n, (*values[:i], also, *values[i + 1 :])
+
+
+def other_dtypes(values: Values, module: nn.Module) -> Iterator[Values]:
+    """Ids, floats and booleans in the place of one another; numbers of steps as a list."""
+    highs = [p.num_embeddings for p in module.modules() if isinstance(p, nn.Embedding)]
+    for port in ports_in(values):
+        if port.role == "data":
+            kinds = ["int64", "bool"] if port.dtype.startswith("float") else ["float32", "bool"]
+            for kind in kinds:
+                high = min(highs, default=2) if kind == "int64" else 2
+                yield with_(values, port, replace(port, dtype=kind, high=high))
+        elif port.role == "lengths":
+            yield with_(values, port, replace(port, as_list=not port.as_list))
+
+
+def ids(values: Values, module: nn.Module) -> Iterator[Values]:
+    """Ids in the place of floats, which a module with an embedding made whole numbers of itself."""
+    highs = [p.num_embeddings for p in module.modules() if isinstance(p, nn.Embedding)]
+    for port in ports_in(values):
+        if highs and port.role == "data" and port.dtype.startswith("float"):
+            ids = replace(port, dtype="int64", high=min(highs))
+            yield with_(values, port, ids)
+            if len(port.shape) > 2:
+                yield with_(values, port, replace(ids, shape=port.shape[:-1]))
+
+
+def smaller_numbers(values: Values, module: nn.Module) -> Iterator[Values]:
+    """Whole numbers below the size of a smaller vocabulary, or of none."""
+    highs = {p.num_embeddings for p in module.modules() if isinstance(p, nn.Embedding)} | {2, 1}
+    for port in ports_in(values):
+        if port.dtype.startswith("int") and port.role == "data":
+            for high in sorted((n for n in highs if n < port.high), reverse=True):
+                yield with_(values, port, replace(port, high=high))
