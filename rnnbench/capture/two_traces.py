@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from torch import fx
 
 from rnnbench.capture.loops.counting import numbers_of_constants
 from rnnbench.capture.loops.generalise import generalise_traces
+from rnnbench.capture.loops.nested import take_once
 from rnnbench.capture.rolling.conditional import make_conditional, without_end
 from rnnbench.capture.rolling.emitter import Rolled
 from rnnbench.capture.rolling.roll import roll_loops
@@ -24,12 +26,14 @@ from rnnbench.capture.tracing.steps_run import (
     counted_sizes,
     with_steps,
 )
-from rnnbench.capture.tracing.trace import Trace, trace_module
+from rnnbench.capture.tracing.trace import Trace, retrace, trace_module, unlift
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model
 from rnnbench.core.recurrence import Recurrence
 
 _ENOUGH = 5  # steps
+_FASTER = 1.25  # than the dimension that grows most
+_FEW, _MORE = 3, 4
 _SCALES = (1, 5)  # short traces are fast; strided front-ends need longer ones
 
 
@@ -44,17 +48,69 @@ def with_loops(
     error: RnnbenchError | None = None
     for scale in _SCALES:
         shorter, longer = _two_traces(model, first, scale)
-        graphs = shorter.graph, longer.graph
-        _fold_alike(*graphs)
-        lengths = [(shorter.dims[d], longer.dims[d]) for d in first.frozen]
+        nested = _grow_together(first, shorter, longer)  # before they are rolled
         try:
-            rolled = roll_loops(*graphs, lengths, keep_loops=keep_loops)
-            generalise_traces(*graphs)
+            loops = _roll(shorter, longer, first.frozen, keep_loops)
         except RnnbenchError as found:
             error = error or found
-            continue
-        return shorter.graph, dict(shorter.dims), [r for loop in rolled for r in _described(loop)]
+            if not nested:
+                continue
+            # Longer traces would be of thousands of nodes.
+            for inner in first.frozen:
+                with contextlib.suppress(RnnbenchError):
+                    return _nested_loops(model, first, inner, keep_loops)
+            break
+        return shorter.graph, dict(shorter.dims), loops
     raise RnnbenchError(f"model {model.name!r}: {error}")
+
+
+def _roll(
+    shorter: Trace, longer: Trace, frozen: Sequence[str], keep_loops: bool
+) -> list[Recurrence]:
+    """Makes the graph of the shorter trace right for any length of some dimensions."""
+    graphs = shorter.graph, longer.graph
+    _fold_alike(*graphs)
+    lengths = [(shorter.dims[d], longer.dims[d]) for d in frozen]
+    rolled = roll_loops(*graphs, lengths, keep_loops=keep_loops)
+    generalise_traces(*graphs)
+    return [r for loop in rolled for r in _described(loop)]
+
+
+def _grow_together(first: Trace, shorter: Trace, longer: Trace) -> bool:
+    """Whether the trace grows with more than one dimension at once, as loops in loops do."""
+    if len(first.frozen) < 2:
+        return False
+    nodes = [len(trace.graph.graph.nodes) for trace in (shorter, longer)]
+    most = max(longer.dims[d] / shorter.dims[d] for d in first.frozen)
+    return nodes[1] / nodes[0] > _FASTER * most
+
+
+def _nested_loops(
+    model: Model, first: Trace, inner: str, keep_loops: bool
+) -> tuple[fx.GraphModule, dict[str, int], list[Recurrence]]:
+    """Rolls the inner loop in each step of the outer one, and then the outer one.
+
+    5 sentences of 7 words, 5 of 11  ->  5 sentences of any number of words
+    8 sentences of 7 words, 8 of 11  ->  8 sentences of any number of words  ->  any of any
+    """
+    outer = tuple(d for d in first.frozen if d != inner)
+
+    def any_inner(sizes: dict[str, int]) -> tuple[Trace, list[Recurrence]]:
+        longer = sizes | model.fit({inner: sizes[inner] + _MORE})
+        traces = [trace_module(model, s, first.frozen) for s in (sizes, longer)]
+        for trace in traces:
+            take_once(trace.graph.graph)
+        loops = _roll(traces[0], traces[1], (inner,), keep_loops)
+        graph = unlift(retrace(traces[0].graph, model, sizes, outer))
+        return Trace(graph, sizes, outer), loops
+
+    sizes = dict(first.dims)
+    shorter, loops = any_inner(sizes)
+    more = {d: sizes[d] + _FEW * model.dims[d].fit(1) for d in outer}
+    longer, _ = any_inner(sizes | model.fit(more))
+    # Each step had the inner loop; it is there once now.
+    own = loops[: max(1, len(loops) // sizes[outer[0]])]
+    return shorter.graph, sizes, own + _roll(shorter, longer, outer, keep_loops)
 
 
 def _two_traces(model: Model, first: Trace, scale: int) -> tuple[Trace, Trace]:

@@ -337,3 +337,28 @@ class OwnWhileLoop(nn.Module):
             return steps + 1, 1.5 * h + torch.tanh(self.grow(h))
 
         return while_loop(grows, step, (torch.zeros((), dtype=torch.int64), h))
+
+
+@entry(
+    TensorSpec("x", ("batch", "sentences", "words", 3)),
+    outputs="y hs",
+    expect="fused fused scan",
+    time_dim="sentences",
+)
+class WordsInSentences(nn.Module):
+    """A loop over words inside of a loop over sentences, both of any length."""
+
+    def __init__(self):
+        super().__init__()
+        self.word, self.sentence = nn.GRUCell(3, H), nn.LSTMCell(H, H)
+
+    def forward(self, x):
+        h, c = (x.new_zeros(x.size(0), H) for _ in range(2))
+        seen = []
+        for i in range(x.size(1)):
+            word = x.new_zeros(x.size(0), H)
+            for j in range(x.size(2)):
+                word = self.word(x[:, i, j], word)
+            h, c = self.sentence(word, (h, c))
+            seen.append(h)
+        return torch.stack(seen, 1), h
