@@ -56,6 +56,7 @@ from tests.zoo import (  # noqa: E402, F401
     layers,
     loops,
     published,
+    sizes,
     stateful,
     stepping,
 )

@@ -5,21 +5,26 @@
     n = len(x)                  n is 5, or sym_size(x, 0)
     m = int(n * 0.5) + 1        m is 3, or sym_int(n * 0.5) + 1
     x[:m]                   ->  slice(x, 0, 0, m)
+    y / math.sqrt(n)        ->  div(y, n ** 0.5)
 
-Python wants numbers of `len` and `int`, so in the model's own files others bear those names while
-the model is traced. (`range(n)` still asks for a number, and a loop is found by its steps.)
+Python wants numbers of `len`, `int`, `float`, `math.sqrt` and others, so in the model's own files
+others bear those names while the model is traced. (`range(n)` still asks for a number, and a loop
+is found by its steps.)
 """
 
 from __future__ import annotations
 
 import builtins
+import math
 import re
 import sys
-from collections.abc import Iterator
+import types
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor, nn
 
@@ -34,18 +39,32 @@ def symbolic_numbers(root: nn.Module) -> Iterator[None]:
     Args:
         root: the module that is traced.
     """
-    changed = []
+    changed: list[tuple[dict[str, Any], str, Any]] = []
+
+    def exchange(names: dict[str, Any], name: str, function: Any) -> None:
+        changed.append((names, name, names.get(name, _MISSING)))
+        names[name] = function
+
     try:
         for names in _own_files(root):
-            for name, function in _STAND_INS:
+            for name, function in _BUILTINS.items():
                 # A file may have one of that name, or give it to torch, which takes Python's alone.
-                if name not in names and not (name == "int" and _as_dtype(names)):
-                    names[name] = function
-                    changed.append((names, name))
+                if name not in names and not (name in _TYPES and _as_dtype(names, name)):
+                    exchange(names, name, function)
+            for name, value in list(names.items()):
+                ours = _OF_MODULES.get(id(value))
+                if ours is not None:
+                    exchange(names, name, ours)
         yield
     finally:
-        for names, name in changed:
-            del names[name]
+        for names, name, before in reversed(changed):
+            if before is _MISSING:
+                del names[name]
+            else:
+                names[name] = before
+
+
+_MISSING = object()
 
 
 def _max(*values: Any, **options: Any) -> Any:
@@ -98,21 +117,82 @@ class _Int(metaclass=_Whole):
     """`int`, but for sizes."""
 
 
-_STAND_INS: tuple[tuple[str, Any], ...] = (
-    ("len", _len),
-    ("int", _Int),
-    ("max", _max),
-    ("min", _min),
-)
+class _Fraction(type):
+    """What `float` is asked besides being called: `isinstance(x, float)`, `float.fromhex`."""
+
+    def __call__(cls, x: Any = 0.0) -> Any:
+        sizes = torch.SymInt | torch.SymFloat
+        return torch.sym_float(x) if isinstance(x, sizes) else builtins.float(x)
+
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, builtins.float)
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return issubclass(other, builtins.float)
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(builtins.float, name)
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is builtins.float
+
+    def __hash__(cls) -> builtins.int:
+        return hash(builtins.float)
 
 
-def _as_dtype(names: dict[str, Any]) -> bool:
+class _Float(metaclass=_Fraction):
+    """`float`, but for sizes."""
+
+
+def _divmod(a: Any, b: Any) -> Any:
+    sizes = isinstance(a, torch.SymInt) or isinstance(b, torch.SymInt)
+    return (a // b, a % b) if sizes else builtins.divmod(a, b)
+
+
+def _sqrt(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def sqrt(x: Any) -> Any:
+        sizes = torch.SymInt | torch.SymFloat
+        return x**0.5 if isinstance(x, sizes) else function(x)
+
+    return sqrt
+
+
+class _Sizes(types.ModuleType):
+    """`math` or `numpy`, but for the square root of a size."""
+
+    def __init__(self, module: types.ModuleType) -> None:
+        super().__init__(module.__name__)
+        self._module = module
+        self.sqrt = _sqrt(module.sqrt)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+_TYPES = ("int", "float")
+_BUILTINS: dict[str, Any] = {
+    "len": _len,
+    "int": _Int,
+    "float": _Float,
+    "divmod": _divmod,
+    "max": _max,
+    "min": _min,
+}
+_OF_MODULES: dict[builtins.int, Any] = {
+    id(math): _Sizes(math),
+    id(numpy): _Sizes(numpy),
+    id(math.sqrt): _sqrt(math.sqrt),
+}
+"""By the identity of what a file has imported: what is there instead."""
+
+
+def _as_dtype(names: dict[str, Any], name: str) -> bool:
     """Whether a file has `dtype=int`, `x.to(int)` or `type(x) is int`."""
     try:
         text = Path(names["__file__"]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return True
-    return re.search(r"(\bdtype\s*=|\.(to|type)\(|\bis( not)?\s)\s*int\b", text) is not None
+    return re.search(rf"(\bdtype\s*=|\.(to|type)\(|\bis( not)?\s)\s*{name}\b", text) is not None
 
 
 def _own_files(root: nn.Module) -> list[dict[str, Any]]:
