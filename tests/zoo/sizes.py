@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from tests.zoo import XB, entry
 
@@ -12,6 +13,34 @@ class WithGru(nn.Module):
     def __init__(self):
         super().__init__()
         self.rnn = nn.GRU(3, 4, batch_first=True)
+
+
+@entry(XB, outputs="whole up down")
+class RoundedLengths(WithGru):
+    """`math.ceil` of a whole number and of a quotient, `math.floor` of a product."""
+
+    def forward(self, x):
+        y, _ = self.rnn(x)
+        longer = math.ceil(x.size(1) * 2)
+        frames = math.ceil((x.size(1) - 2) / 4) + 1
+        whole = F.pad(y, (0, 0, 0, longer - y.size(1)))
+        up = F.pad(y, (0, 0, 0, frames * 4 - y.size(1)))
+        return whole, up, y[:, : math.floor(x.size(1) * 0.7) + 1]
+
+
+@entry(XB)
+class RoundedToEven(WithGru):
+    def forward(self, x):
+        return self.rnn(x)[0][:, : round(x.size(1) / 2) + 1]
+
+
+@entry(XB)
+class NegativeQuotient(WithGru):
+    """`-(-n // 4)`, which rounds up, since `//` rounds down."""
+
+    def forward(self, x):
+        y, _ = self.rnn(x)
+        return F.pad(y, (0, 0, 0, -(-x.size(1) // 4) * 4 - y.size(1)))
 
 
 @entry(XB, outputs="scaled mean first rest")

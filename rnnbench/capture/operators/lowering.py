@@ -26,6 +26,7 @@ from torch import fx
 from torch.export import ExportedProgram
 
 from rnnbench.capture.operators.recurrence import num_directions, recurrence
+from rnnbench.capture.operators.sizes import spell_rounding
 from rnnbench.capture.source_lines import source_line
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.known_warnings import export_warnings
@@ -68,6 +69,7 @@ def lower(program: ExportedProgram) -> ExportedProgram:
         calls = copy.deepcopy(program.module_call_graph)
     for node in list(root.graph.find_nodes(op="call_function", target=recurrence)):
         _Lowering(root.graph, node).rewrite()
+    spell_rounding(root.graph)
     root.graph.lint()
     root.recompile()
     lowered = ExportedProgram(

@@ -18,6 +18,7 @@ from torch import fx, nn
 from torch.export import Dim, ExportedProgram
 
 from rnnbench.capture.graph_edit import drop_casts, number, settle_squeezes
+from rnnbench.capture.operators.sizes import settle_whole
 from rnnbench.capture.tracing.data_branches import Answers, NoWay, merge_ways, share
 from rnnbench.capture.tracing.declared import as_declared
 from rnnbench.capture.tracing.errors import (
@@ -212,6 +213,7 @@ def _as_trace(
     _plain_assertions(graph.graph)
     drop_casts(graph.graph)
     settle_squeezes(graph.graph)
+    settle_whole(graph.graph)
     # A product of a constant and another dimension is none: `envs*time`, with time fixed.
     frozen = tuple(d for d in dims if d in static or d in frozen_dims(model, program))
     return Trace(graph, dict(dims), frozen, _conditions(model, program))

@@ -88,6 +88,7 @@ def translate(captured: Captured, opset: int = DEFAULT_OPSET) -> torch.onnx.ONNX
     from rnnbench.capture.operators.recurrence import recurrence
     from rnnbench.formats.onnx.decompositions import spell_out
     from rnnbench.formats.onnx.graph import translate_recurrence
+    from rnnbench.formats.onnx.sizes import exact_sizes, round_to_whole
 
     source = spell_out(captured)
     _forget_pending(source)
@@ -100,7 +101,7 @@ def translate(captured: Captured, opset: int = DEFAULT_OPSET) -> torch.onnx.ONNX
                 opset_version=opset,
                 optimize=True,
                 verbose=False,
-                custom_translation_table={recurrence: translate_recurrence},
+                custom_translation_table={recurrence: translate_recurrence, round: round_to_whole},
             )
     except Exception as error:
         cause = error.__cause__ or error
@@ -108,6 +109,7 @@ def translate(captured: Captured, opset: int = DEFAULT_OPSET) -> torch.onnx.ONNX
             f"model {captured.model.name!r} has no ONNX form: {_what_has_none(cause, source)}"
         ) from error
     assert program is not None
+    exact_sizes(program)
     return program
 
 

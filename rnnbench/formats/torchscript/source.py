@@ -39,8 +39,6 @@ _FUNCTIONS: dict[Any, str] = {
     torch.sym_min: "min",
     torch.sym_float: "float",
     torch.sym_int: "int",
-    math.ceil: "math.ceil",
-    math.floor: "math.floor",
     math.trunc: "int",
     operator.neg: "-",
     torch.sym_not: "not ",
@@ -97,6 +95,7 @@ _TEMPLATES: dict[Any, str] = {
     operator.getitem: "{0}[{1}]",
     aten.sym_size.int: "{0}.size({1})",
     aten.sym_numel.default: "{0}.numel()",
+    torch.sym_ite: "({1} if {0} else {2})",
 }
 
 
