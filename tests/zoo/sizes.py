@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.zoo import XB, entry
+from tests.zoo import LENGTHS, XB, entry
 
 
 class WithGru(nn.Module):
@@ -52,3 +52,35 @@ class NumbersOfSizes(WithGru):
         blocks, over = divmod(x.size(1), 4)
         scaled = y @ y.transpose(1, 2) / math.sqrt(x.size(1))
         return scaled, y.sum(1) / float(x.size(1)), y[:, : blocks + 1], torch.relu(y[:, over:])
+
+
+@entry(XB, outputs="faded rolled turned")
+class SpacedAndRolled(WithGru):
+    """`linspace`, `roll` and `%` with a size."""
+
+    def forward(self, x):
+        y, _ = self.rnn(x)
+        steps = x.size(1)
+        faded = y * torch.linspace(0, 1, steps)[None, :, None]
+        turned = y[:, torch.arange(steps) * 3 % steps]
+        return faded, torch.roll(y, steps // 2, 1), turned
+
+
+@entry(XB, LENGTHS)
+class MaskOfBytes(WithGru):
+    """A mask of bytes, as models had them before there were truths."""
+
+    def forward(self, x, lengths):
+        y, _ = self.rnn(x)
+        mask = (torch.arange(x.size(1))[None] < lengths[:, None]).byte()
+        return torch.where(mask.unsqueeze(-1), y, torch.zeros_like(y))
+
+
+@entry(XB, outputs="product most least middle")
+class SoFar(WithGru):
+    """Products and extremes so far, and medians, for which PyTorch's ONNX library has no form."""
+
+    def forward(self, x):
+        y, _ = self.rnn(x)
+        product = (1 + y).cumprod(1)
+        return product, y.cummax(1)[0], y.cummin(1)[1], y.median(dim=-1)[0]

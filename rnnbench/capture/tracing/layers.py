@@ -59,6 +59,8 @@ class _Intercept(TorchFunctionMode):
             torch._pad_packed_sequence: packing.unpack,
             torch.max_pool1d: _max_pool1d,
             nn.functional.max_pool1d: _max_pool1d,
+            torch.where: _where,
+            torch.linspace: _linspace,
         }
 
     def __torch_function__(
@@ -121,6 +123,22 @@ def _padded_call(
         bidirectional=bidirectional,
     )
     return (y.transpose(0, 1) if batch_first else y, *final)
+
+
+def _where(condition: Tensor, *given: Any, **named: Any) -> Any:
+    """`torch.where`, which takes a mask of bytes too, where a trace does not."""
+    is_mask = condition.dtype == torch.uint8
+    return torch.where(condition.to(torch.bool) if is_mask else condition, *given, **named)
+
+
+def _linspace(start: Any, end: Any, steps: Any, **options: Any) -> Tensor:
+    """`torch.linspace`, which makes a number of a size."""
+    if not isinstance(steps, torch.SymInt):
+        return torch.linspace(start, end, steps, **options)
+    options.setdefault("dtype", torch.get_default_dtype())
+    spaces = torch.sym_max(steps - 1, 1)
+    at: Tensor = torch.arange(steps, **options)  # type: ignore[call-overload]
+    return at * ((end - start) / spaces) + start
 
 
 def _max_pool1d(

@@ -42,8 +42,14 @@ def _is_to_be_spelled(node: fx.Node) -> bool:
     if node.target is aten.where.self:
         value = node.meta.get("val")
         return isinstance(value, Tensor) and value.dtype is torch.bool
-    of_all = node.target in _OF_ALL and len(node.args) > 1 and node.args[1]
-    return node.target in _SPELLINGS and not of_all
+    if node.target in _OF_ALL:
+        return not (len(node.args) > 1 and node.args[1])
+    if node.target is aten.roll.default:  # with numbers alone the library has a form
+        shifts: Any = node.args[1]
+        return len(node.args) > 2 and any(isinstance(n, fx.Node) for n in shifts)
+    if node.target is aten.remainder.Scalar:
+        return isinstance(node.args[1], fx.Node)
+    return node.target in _SPELLINGS and not node.kwargs  # cumprod(x, 1, dtype=...)
 
 
 def chosen_truth(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:
@@ -59,6 +65,65 @@ def largest(x: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
 def least(x: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """`torch.amin` of all dimensions."""
     return torch.amin(x, list(dim) or list(range(x.dim())), keepdim)
+
+
+def cumulative_product(x: Tensor, dim: int) -> Tensor:
+    """`torch.cumprod(x, dim)`, step by step."""
+
+    def step(before: Tensor, x_t: Tensor) -> tuple[tuple[Tensor], tuple[Tensor]]:
+        return (before * x_t,), (before * x_t,)
+
+    steps = x.movedim(dim, 0)
+    return run_scan(step, [torch.ones_like(steps[0])], [steps], [])[1].movedim(0, dim)
+
+
+def cumulative_largest(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """`torch.cummax(x, dim)`."""
+    return _cumulative(torch.ge, x, dim)
+
+
+def cumulative_least(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """`torch.cummin(x, dim)`."""
+    return _cumulative(torch.le, x, dim)
+
+
+def _cumulative(better: Any, x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """The best so far, and where it was last, step by step."""
+    steps = x.movedim(dim, 0)
+    at = torch.arange(steps.shape[0], device=x.device).reshape(-1, *[1] * (x.dim() - 1))
+
+    def step(
+        best: Tensor, where: Tensor, x_t: Tensor, t: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        now = better(x_t, best)
+        found = torch.where(now, x_t, best), torch.where(now, t, where)
+        return found, (found[0].clone(), found[1].clone())
+
+    first = [steps[0].clone(), torch.zeros_like(steps[0], dtype=torch.int64)]
+    values, places = run_scan(step, first, [steps, at], [])[2:]
+    return values.movedim(0, dim), places.movedim(0, dim)
+
+
+def rolled(x: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
+    """`torch.roll(x, shifts, dims)`, by indices: a shift may be a size."""
+    for shift, dim in zip(shifts, dims, strict=True):
+        size = x.shape[dim]
+        at = torch.arange(size, device=x.device) - shift % size
+        x = x.index_select(dim, torch.where(at < 0, at + size, at))
+    return x
+
+
+def rest_by_a_size(x: Tensor, size: Any) -> Tensor:
+    """`x % n` with a size n."""
+    return torch.remainder(x, torch.scalar_tensor(size, dtype=x.dtype, device=x.device))
+
+
+def middle(x: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """`torch.median(x, dim)`: the lower one of two in the middle."""
+    values, places = torch.sort(x, dim)
+    at = (x.shape[dim] - 1) // 2
+    found = values.narrow(dim, at, 1), places.narrow(dim, at, 1)
+    return found if keepdim else (found[0].squeeze(dim), found[1].squeeze(dim))
 
 
 def log_cumulative_sum(x: Tensor, dim: int) -> Tensor:
@@ -81,5 +146,11 @@ _OF_ALL: dict[Any, Callable[..., Any]] = {aten.amax.default: largest, aten.amin.
 _SPELLINGS = {
     aten.logcumsumexp.default: log_cumulative_sum,
     aten.where.self: chosen_truth,
+    aten.cumprod.default: cumulative_product,
+    aten.cummax.default: cumulative_largest,
+    aten.cummin.default: cumulative_least,
+    aten.median.dim: middle,
+    aten.roll.default: rolled,
+    aten.remainder.Scalar: rest_by_a_size,
     **_OF_ALL,
 }
