@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from rnnbench import Dim, TensorSpec
 from tests.zoo import LENGTHS, XB, entry
 
 
@@ -84,3 +85,25 @@ class SoFar(WithGru):
         y, _ = self.rnn(x)
         product = (1 + y).cumprod(1)
         return product, y.cummax(1)[0], y.cummin(1)[1], y.median(dim=-1)[0]
+
+
+@entry(
+    TensorSpec("wave", ("batch", "samples")),
+    outputs="clean plain",
+    time_dim="samples",
+    dims={"samples": Dim(min=32, multiple_of=8)},
+)
+class SpectralMask(nn.Module):
+    """Speech enhancement: STFT, a mask from a recurrent layer, and back."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.LSTM(9, 9, batch_first=True)
+        self.register_buffer("window", torch.hann_window(12))
+
+    def forward(self, wave):
+        how = {"n_fft": 16, "hop_length": 8, "win_length": 12, "window": self.window}
+        spectrum = torch.stft(wave, **how, return_complex=True)  # [batch, 9, frames]
+        y, _ = self.rnn(spectrum.abs().transpose(1, 2))
+        spectrum = spectrum * torch.sigmoid(y).transpose(1, 2)
+        return torch.istft(spectrum, **how, length=wave.size(1)), torch.istft(spectrum, **how)

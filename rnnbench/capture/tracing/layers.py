@@ -37,6 +37,7 @@ from rnnbench.capture.tracing.python_numbers import symbolic_numbers
 from rnnbench.capture.tracing.rewriting import running_both_ways
 from rnnbench.capture.tracing.run_layers import run_layers
 from rnnbench.capture.tracing.scripted import scripts_standing_in
+from rnnbench.capture.tracing.spectra import istft
 from rnnbench.core.recurrence import KINDS
 
 _FUSED: dict[Any, str] = {getattr(torch, kind): kind for kind in KINDS}
@@ -61,6 +62,8 @@ class _Intercept(TorchFunctionMode):
             nn.functional.max_pool1d: _max_pool1d,
             torch.where: _where,
             torch.linspace: _linspace,
+            torch.istft: istft,
+            torch.Tensor.istft: istft,
         }
 
     def __torch_function__(
@@ -138,7 +141,8 @@ def _linspace(start: Any, end: Any, steps: Any, **options: Any) -> Tensor:
     options.setdefault("dtype", torch.get_default_dtype())
     spaces = torch.sym_max(steps - 1, 1)
     at: Tensor = torch.arange(steps, **options)  # type: ignore[call-overload]
-    return at * ((end - start) / spaces) + start
+    spaced: Tensor = at * ((end - start) / spaces) + start
+    return spaced
 
 
 def _max_pool1d(
