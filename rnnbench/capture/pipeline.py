@@ -24,7 +24,7 @@ from rnnbench.capture.simplify import (
 )
 from rnnbench.capture.source_lines import source_line
 from rnnbench.capture.splits import split_by_slices
-from rnnbench.capture.tracing.branches import explain_unproved
+from rnnbench.capture.tracing.branches import explain_unproved, sizes_beyond
 from rnnbench.capture.tracing.errors import DependsOnData
 from rnnbench.capture.tracing.prove import Proof, Unproved, runs_at
 from rnnbench.capture.tracing.sizes import traced_sizes
@@ -87,6 +87,11 @@ def _at_sizes_large_enough(model: Model, keep_loops: bool) -> Captured:
             return _capture(model, keep_loops, dims)
         except _Small as small:
             dims = model.fit(small.dims)
+        except Unproved as error:
+            larger = sizes_beyond(model, error, dims)
+            if larger is None:
+                raise
+            dims = larger
     return _capture(model, keep_loops, dims, any_size=True)
 
 

@@ -107,3 +107,23 @@ class SpectralMask(nn.Module):
         y, _ = self.rnn(spectrum.abs().transpose(1, 2))
         spectrum = spectrum * torch.sigmoid(y).transpose(1, 2)
         return torch.istft(spectrum, **how, length=wave.size(1)), torch.istft(spectrum, **how)
+
+
+@entry(TensorSpec("mels", ("batch", "time", 32)), outputs="style")
+class SummaryOfFrames(nn.Module):
+    """A style from strided convolutions, which give one frame of any short input."""
+
+    def __init__(self):
+        super().__init__()
+        channels = zip((1, 2, 2, 2), (2, 2, 2, 2), strict=True)
+        self.layers = nn.ModuleList([nn.Conv2d(a, b, 3, 2, 1) for a, b in channels])
+        self.norms = nn.ModuleList([nn.BatchNorm2d(2) for _ in self.layers])
+        self.rnn = nn.GRU(4, 4, batch_first=True)
+
+    def forward(self, mels):
+        y = mels.view(mels.size(0), 1, -1, 32)  # [batch, 1, time, 32]
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            y = torch.relu(norm(layer(y)))
+        y = y.transpose(1, 2)  # [batch, frames, 2, 2]
+        y = y.contiguous().view(y.size(0), y.size(1), -1)
+        return self.rnn(y)[1].squeeze(0)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from rnnbench.capture.source_lines import is_library
-from rnnbench.capture.tracing.prove import Unproved, holds
+from rnnbench.capture.tracing.prove import Unproved, holds, runs_at
 from rnnbench.capture.tracing.sizes import traced_sizes
 from rnnbench.capture.tracing.trace import trace_module
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model
 
+_FURTHEST = 5000
+_TIMES = 8  # past what is 1, what follows it is soon 1 again
 _SIGNS = {"Eq": "==", "Ne": "!="}
 
 
@@ -54,6 +57,40 @@ def explain_unproved(model: Model, error: Unproved) -> RnnbenchError:
         "its own) has no one form; use tensor operations that are right for any size, or report "
         "the model where it does not"
     )
+
+
+def sizes_beyond(model: Model, error: Unproved, dims: Mapping[str, int]) -> dict[str, int] | None:
+    """Larger sizes, where something is 1 at the traced ones that is not 1 elsewhere.
+
+    Of six convolutions with stride 2, the last ones give one frame at 5 steps and at 64.
+
+    Args:
+        model: the declaration.
+        error: what the proof found.
+        dims: the traced sizes.
+
+    Returns:
+        Sizes at which none of that is 1; None where nothing was, or the module does not run there.
+    """
+    import sympy
+
+    try:
+        conditions = trace_module(model, dims).conditions
+    except RnnbenchError:
+        return None
+    ones = [
+        e for e, _ in conditions
+        if isinstance(e, sympy.Eq) and e.rhs == 1 and not holds(e, error.sizes)
+    ]  # fmt: skip
+    larger = dict(dims)
+    for expression in ones:
+        for dim in {str(s) for s in expression.free_symbols} - {model.batch_dim}:
+            past = (
+                n for n in range(dims[dim], _FURTHEST) if not holds(expression, larger | {dim: n})
+            )
+            larger[dim] = max(larger[dim], _TIMES * next(past, 0) + dims[dim])
+    larger = model.fit(larger)
+    return larger if larger != dims and runs_at(model, larger) else None
 
 
 def _in_python(expression: str) -> str:
