@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import fx
 
+from rnnbench.core.errors import RnnbenchError
+
 # operator -> where among its arguments the submodule is
 _GRADIENTS = "wrap_with_set_grad_enabled"
 _AUTOCAST = "wrap_with_autocast"
@@ -32,6 +34,26 @@ def inline_regions(module: fx.GraphModule) -> None:
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
     module.recompile()
+
+
+def refuse_autocast(module: fx.GraphModule, name: str, form: str) -> None:
+    """Refuses a region of autocast that changes dtypes, in a format that cannot hold one.
+
+    Args:
+        module: the program's graph.
+        name: the model's.
+        form: what it cannot be written as.
+
+    Raises:
+        RnnbenchError: there is one.
+    """
+    for node in module.graph.nodes:
+        if getattr(node.target, "__name__", "") == _AUTOCAST:
+            dtype = str(node.args[1]).removeprefix("torch.")
+            raise RnnbenchError(
+                f"model {name!r} has no {form} form: it computes in autocast to {dtype}: leave "
+                f"autocast out of the forward, or export pt2"
+            )
 
 
 def _body_at(node: fx.Node) -> int | None:

@@ -86,10 +86,12 @@ def translate(captured: Captured, opset: int = DEFAULT_OPSET) -> torch.onnx.ONNX
     import torch
 
     from rnnbench.capture.operators.recurrence import recurrence
+    from rnnbench.capture.tracing.regions import refuse_autocast
     from rnnbench.formats.onnx.decompositions import spell_out
     from rnnbench.formats.onnx.graph import translate_recurrence
     from rnnbench.formats.onnx.sizes import exact_sizes, round_to_whole
 
+    refuse_autocast(captured.program.graph_module, captured.model.name, "ONNX")
     source = spell_out(captured)
     _forget_pending(source)
     try:

@@ -29,11 +29,13 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
     import torch
 
     from rnnbench.capture.operators.lowering import lower
+    from rnnbench.capture.tracing.regions import refuse_autocast
     from rnnbench.capture.tracing.trace import unlift
     from rnnbench.core.known_warnings import torchscript_deprecation
     from rnnbench.formats.torchscript.source import source_of, tensors_of
 
     graph = unlift(lower(captured.program))
+    refuse_autocast(graph, captured.model.name, "TorchScript")
     names = [spec.name for spec in captured.model.inputs]
     source = source_of(graph, names)
     shell = type(captured.model.name.replace("-", "_").replace(".", "_"), (torch.nn.Module,), {})()
