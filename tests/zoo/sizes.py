@@ -127,3 +127,22 @@ class SummaryOfFrames(nn.Module):
         y = y.transpose(1, 2)  # [batch, frames, 2, 2]
         y = y.contiguous().view(y.size(0), y.size(1), -1)
         return self.rnn(y)[1].squeeze(0)
+
+
+@entry(
+    TensorSpec("wave", ("batch", "6*frames")),
+    TensorSpec("mels", ("batch", 5, "frames+4")),
+    time_dim="frames",
+)
+class WaveBesideFrames(nn.Module):
+    """A vocoder: samples, and frames that have two more on each side and are stretched."""
+
+    def __init__(self):
+        super().__init__()
+        self.context = nn.Conv1d(5, 3, 5)
+        self.rnn = nn.GRU(9, 4, batch_first=True)
+
+    def forward(self, wave, mels):
+        near = self.context(mels).repeat_interleave(6, dim=2)  # [batch, 3, samples]
+        whole = mels.repeat_interleave(6, dim=2)[:, :, 12:-12]  # [batch, 5, samples]
+        return self.rnn(torch.cat([wave.unsqueeze(1), near, whole], 1).transpose(1, 2))[0]

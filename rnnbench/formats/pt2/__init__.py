@@ -30,6 +30,7 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
     from rnnbench.core.known_warnings import export_warnings
 
     program = lower(captured.program)
+    _bound_from_below(program, captured)
     _forget_addresses(program)
     try:
         with export_warnings():
@@ -41,6 +42,30 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
             f"model {captured.model.name!r} cannot be saved as .pt2: {one_line(error)}"
         ) from error
     return {"nodes": len(program.graph.nodes)}
+
+
+def _bound_from_below(program: ExportedProgram, captured: Captured) -> None:
+    """Writes the least sizes that are declared into the program's constraints.
+
+    x [batch, 6*s26 - 24], mels [batch, s26], of `6*frames` and `frames+4`: s26 is 5 or more
+
+    A file in which a size may be negative, as far as it says, does not load.
+    """
+    import torch
+    from torch.utils._sympy.value_ranges import ValueRanges
+
+    from rnnbench.core.dims import value_of
+
+    model = captured.model
+    least = {name: dim.fit(1) for name, dim in model.dims.items()}
+    nodes = {node.name: node for node in program.graph.find_nodes(op="placeholder")}
+    for name, spec in zip(program.graph_signature.user_inputs, model.inputs, strict=True):
+        for size, declared in zip(nodes[str(name)].meta["val"].shape, spec.shape, strict=True):
+            symbol = size.node.expr if isinstance(size, torch.SymInt) else None
+            known = program.range_constraints.get(symbol)
+            if known is not None:
+                lower = max(known.lower, value_of(declared, least))
+                program.range_constraints[symbol] = ValueRanges(lower, known.upper)
 
 
 def _forget_addresses(program: ExportedProgram) -> None:
