@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree
 
+from rnnbench.core.errors import one_line
 from rnnbench.core.model import Model, TensorSpec
 from rnnbench.models.binding import bind, ordered, own_forward
 from rnnbench.models.calls import device_of, undisturbed
@@ -201,7 +202,14 @@ def _compare(model: Model, result: Model, kept: Kept, dims: Mapping[str, int]) -
     expected = [run(model, dims, seed) for seed in range(_CHUNKS)]
     kept.restore()
     for seed, outputs in enumerate(expected):
-        found = list(result.module(*inputs_at(model, dims, seed), *states))
+        try:
+            found = list(result.module(*inputs_at(model, dims, seed), *states))
+        except RuntimeError as error:  # of the model's own code, or torch's of what it does
+            raise not_lifted(
+                model,
+                f"call {seed + 1} of a stream fails ({one_line(error)}), since the module keeps "
+                "more than tensors in its attributes (a batch size, say): take it from the input",
+            ) from error
         states = found[len(outputs) :]
         if not same(found[: len(outputs)], outputs):
             raise not_lifted(

@@ -182,6 +182,24 @@ class MidStream(_Cell):
         return y
 
 
+class CutsToTheBatch(_Cell):
+    """Its state is cut, or grown, from the batch size of the call before."""
+
+    def __init__(self):
+        super().__init__()
+        self.batch, self.mem = 1, torch.zeros(1, 1, 4)
+
+    def forward(self, x):
+        more = len(x) - self.batch
+        if more > 0:
+            self.mem = torch.cat([self.mem, self.mem.new_zeros(1, more, 4)], 1)
+        elif more < 0:
+            self.mem = self.mem[:, : len(x)].contiguous()
+        self.batch = len(x)
+        y, self.mem = self.rnn(x, self.mem)
+        return y
+
+
 class KeepsNone(_Cell):
     def forward(self, x):
         return self.rnn(x)[0]
@@ -200,6 +218,7 @@ class KeepsNone(_Cell):
         (Grows, "self.h has another shape after each call: fix its size"),
         (FromTheInput, "the first call does not begin with zeros in self.h"),
         (TheLastChunk, "self.h is [3, 5, 3] after a call with batch=3, time=5: a state has fixed"),
+        (CutsToTheBatch, "since the module keeps more than tensors in its attributes"),
         (KeepsNone, "it keeps no tensor from one call to the next: leave lift_state out"),
     ],
 )
