@@ -205,7 +205,9 @@ class _Merger:
         with self._graph.inserting_before(self._graph.output_node()):
             for node in other.graph.nodes:
                 if node.op == "get_attr":
-                    values[node] = self._graph.get_attr(self._attribute(other, str(node.target)))
+                    # `get_attr` would warn of a constant, which is neither buffer nor parameter.
+                    path = self._attribute(other, str(node.target))
+                    values[node] = self._graph.create_node("get_attr", path)
                     values[node].meta = dict(node.meta)
                 elif node.op not in ("placeholder", "output"):
                     values[node] = self._graph.node_copy(node, values.__getitem__)
