@@ -127,7 +127,7 @@ def test_checkers_of_types_see_the_same_names():
 def test_the_version_is_the_project_s():
     """Said once: a plain copy, which is not installed, has no other to ask."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["project"]["dynamic"] == ["version"]
+    assert project["project"]["dynamic"] == ["version", "readme"]
     said = project["tool"]["setuptools"]["dynamic"]["version"]
     assert said == {"attr": "rnnbench.__version__"}
     assert re.fullmatch(r"\d+\.\d+\.\d+", rnnbench.__version__)

@@ -14,7 +14,8 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"\n(while|if)\b.*\n.*depends on the values|depends on the values.*\n(while|if)\b",
-        "run every step, and keep what must not change any more: "
+        "where a loop ends there, declare max_steps=..., the steps that it has at most; or run "
+        "every step, and keep what must not change any more: "
         "new = torch.where(done, old, new), with `done` a tensor",
     ),
     (

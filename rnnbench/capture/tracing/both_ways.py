@@ -20,15 +20,14 @@ from __future__ import annotations
 import ast
 import copy
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+from rnnbench.capture.tracing.places import SCOPES, names_in, places_of
 
 HELPERS = "__rnnbench_both__"
 """The name of `H` in a rewritten function."""
 
-_CHANGES = {"append", "extend", "insert", "pop", "update", "clear", "setdefault", "remove", "sort"}
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _LOOPS = (ast.For, ast.While, ast.AsyncFor)
 _AWAY = (ast.NamedExpr, ast.Yield, ast.YieldFrom, ast.Await)
 
@@ -39,7 +38,7 @@ def with_both_ways(function: ast.FunctionDef) -> ast.FunctionDef | None:
     Args:
         function: as it is written.
     """
-    changer = _Changer(Counter(_names([function])))
+    changer = _Changer(Counter(names_in([function])))
     changed = copy.deepcopy(function)
     changed.decorator_list = []
     changed.body = changer.block(changed.body, ast.Return)
@@ -83,7 +82,7 @@ class _Changer:
         return result
 
     def _statement(self, statement: ast.stmt) -> ast.stmt:
-        if isinstance(statement, _SCOPES):
+        if isinstance(statement, SCOPES):
             return statement
         if isinstance(statement, ast.Assert):
             self.changed = True
@@ -100,7 +99,7 @@ class _Changer:
 
     def _branch(self, node: ast.If, tail: type[ast.stmt] | None) -> list[ast.stmt]:
         """An `if`, and what its two ways leave."""
-        here = Counter(_names([node]))
+        here = Counter(names_in([node]))
         own = {name for name, count in here.items() if count == self._all[name]}
         ways = [self.block(node.body, tail), self.block(node.orelse, tail)]
         if tail is ast.Continue:
@@ -185,7 +184,7 @@ class _Both:
             own: names that are nowhere else in the function: what they are in the end is nobody's.
         """
         self._name, self._place = name, place
-        self._stored, self._written, touched = _places(inside)
+        self._stored, self._written, touched = places_of(inside)
         self._all = [*{**self._stored, **touched}]
         self._kept = [p for p in self._all if p not in own]
 
@@ -268,68 +267,10 @@ def _leaves(statement: ast.AST, in_loop: bool = False) -> bool:
         return not in_loop
     if isinstance(statement, _AWAY):
         return True
-    if isinstance(statement, _SCOPES):
+    if isinstance(statement, SCOPES):
         return False
     inside = in_loop or isinstance(statement, _LOOPS)
     return any(_leaves(child, inside) for child in ast.iter_child_nodes(statement))
-
-
-def _places(statements: list[ast.stmt]) -> tuple[dict[str, None], dict[str, None], dict[str, None]]:
-    """What statements give a value to: by assignment, in place to a tensor, and to a list."""
-    stored: dict[str, None] = {}
-    written: dict[str, None] = {}
-    touched: dict[str, None] = {}
-    for node in _inside(statements):
-        context = getattr(node, "ctx", None)
-        if isinstance(node, ast.Name | ast.Attribute) and isinstance(context, ast.Store):
-            if (name := _place(node)) is not None:
-                stored[name] = None
-        elif isinstance(node, ast.Subscript) and isinstance(context, ast.Store):
-            if (name := _place(_base(node))) is not None:
-                written[name] = touched[name] = None
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            method, name = node.func.attr, _place(_base(node.func.value))
-            in_place = method.endswith("_") and not method.endswith("__")
-            if name is not None and (in_place or method in _CHANGES):
-                touched[name] = None
-                if in_place:
-                    written[name] = None
-        if isinstance(node, ast.AugAssign) and (name := _place(_base(node.target))) is not None:
-            written[name] = None
-    return stored, written, touched
-
-
-def _names(nodes: Sequence[ast.AST]) -> list[str]:
-    """Each name as often as it stands there; an argument of the function stands in its head."""
-    inside = [n for node in nodes for n in ast.walk(node)]
-    found = [n.id for n in inside if isinstance(n, ast.Name)]
-    return found + [n.arg for n in inside if isinstance(n, ast.arg)]
-
-
-def _inside(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
-    """The nodes of a function's own scope."""
-    for node in nodes:
-        yield node
-        if not isinstance(node, (*_SCOPES, *_COMPREHENSIONS)):
-            yield from _inside(list(ast.iter_child_nodes(node)))
-
-
-def _base(node: ast.expr) -> ast.expr:
-    """`x` of `x[0][:, t]`."""
-    while isinstance(node, ast.Subscript):
-        node = node.value
-    return node
-
-
-def _place(node: ast.expr) -> str | None:
-    """`self.h` as it is written; None where it is no name or attribute of one."""
-    inner = node
-    while isinstance(inner, ast.Attribute):
-        inner = inner.value
-    if not isinstance(inner, ast.Name):
-        return None
-    text = ast.unparse(node)
-    return None if text.startswith("_rnnbench_both") else text
 
 
 def _calls(node: ast.expr, name: str) -> bool:

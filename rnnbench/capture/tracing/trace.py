@@ -32,7 +32,7 @@ from rnnbench.capture.tracing.regions import inline_regions
 from rnnbench.capture.tracing.rewriting import functions_that_ask
 from rnnbench.capture.tracing.scripted import Wrapped
 from rnnbench.capture.tracing.states import hidden_state
-from rnnbench.capture.tracing.steps_run import STEPS, Counting
+from rnnbench.capture.tracing.steps_run import STEPS, Counting, ask_once
 from rnnbench.core.dims import names_of
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model, sample_inputs
@@ -106,7 +106,7 @@ def _all_ways(
     """One graph for all the ways that the questions outside of loops have."""
     answers, first, asked = _first_way(model, dims, static, functions, counting)
     if counting is not None:
-        _ask_once(first.graph.graph, len(model.outputs))
+        ask_once(first.graph.graph, len(model.outputs))
     if not asked:
         return replace(first, counting=counting, functions=functions)
 
@@ -120,30 +120,6 @@ def _all_ways(
     share(graph.graph)
     graph.recompile()
     return replace(_as_trace(graph, model, dims, static, program), functions=functions)
-
-
-def _ask_once(graph: fx.Graph, outputs: int) -> None:
-    """Of what was asked several times, `int(lengths.max())` here and there, one is left."""
-    results: Any = graph.output_node().args[0]
-    asked = results[outputs:]
-    if all(_alike(asked[0], other) for other in asked[1:]):
-        graph.output_node().args = (tuple(results[: outputs + 1]),)
-        graph.eliminate_dead_code()
-
-
-def _alike(a: Any, b: Any) -> bool:
-    """Whether two values are computed in the same way."""
-    if not isinstance(a, fx.Node) or not isinstance(b, fx.Node):
-        return bool(a == b)
-    if a is b:
-        return True
-    return (
-        (a.op, a.target) == (b.op, b.target)
-        and a.op == "call_function"
-        and len(a.args) == len(b.args)
-        and all(map(_alike, a.args, b.args))
-        and a.kwargs == b.kwargs
-    )
 
 
 def _first_way(
