@@ -140,3 +140,30 @@ class ResetsInPlace(TwoCells):
                 h += 0.1
             out[:, t] = h
         return out
+
+
+@entry(XB, expect="scan")
+class StabilisedByItsLargest(nn.Module):
+    """Exponential gates with a stabiliser that begins with the first step; a logsigmoid in each."""
+
+    def __init__(self):
+        super().__init__()
+        self.gates, self.back = nn.Linear(3, 4 * H), nn.Linear(H, 4 * H, bias=False)
+
+    def step(self, x, y, c, n, m):
+        z, i, f, o = (self.gates(x) + self.back(y)).chunk(4, -1)
+        kept = m + nn.functional.logsigmoid(f)
+        largest = i
+        if not torch.all(n == 0.0):
+            largest = torch.max(i, kept)
+        enter, stay = torch.exp(i - largest), torch.exp(kept - largest)
+        c, n = stay * c + enter * torch.tanh(z), stay * n + enter
+        return torch.sigmoid(o) * c / n, c, n, largest
+
+    def forward(self, x):
+        y, c, n, m = (x.new_zeros(x.size(0), H) for _ in range(4))
+        seen = []
+        for t in range(x.size(1)):
+            y, c, n, m = self.step(x[:, t], y, c, n, m)
+            seen.append(y)
+        return torch.stack(seen, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ def spell_out(captured: Captured) -> ExportedProgram:
 
         logcumsumexp(x, 0)  ->  scan(step, [-inf], [x])
         amax(x)             ->  amax(x, [0, 1, 2])
+        log_sigmoid(x)      ->  clamp(x, max=0) - log1p(exp(-abs(x)))
         where(c, a, b)      ->  (c & a) | (~c & b)    (of truths)
 
     A step takes the largest value out before it sums exponentials.
@@ -32,10 +34,16 @@ def spell_out(captured: Captured) -> ExportedProgram:
     found = [(part, n) for part in parts for n in part.graph.nodes if _is_to_be_spelled(n)]
     if not found:
         return captured.program
-    for part, node in found:
-        node.target = _SPELLINGS[node.target]
-        part.recompile()
-    return retrace(graph, captured.model, captured.dims, captured.frozen)
+    before = [(part, node, node.target) for part, node in found]
+    try:
+        for part, node in found:
+            node.target = _SPELLINGS[node.target]
+            part.recompile()
+        return retrace(graph, captured.model, captured.dims, captured.frozen)
+    finally:  # the bodies of loops are those of the captured program, which other formats write
+        for part, node, target in before:
+            node.target = target
+            part.recompile()
 
 
 def _is_to_be_spelled(node: fx.Node) -> bool:
@@ -55,6 +63,37 @@ def _is_to_be_spelled(node: fx.Node) -> bool:
 def chosen_truth(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:
     """`torch.where` of truths: ONNX Runtime has no `Where` of them (seen with 1.32)."""
     return (condition & yes) | (~condition & no)
+
+
+def log_of_sigmoid(x: Tensor) -> Tensor:
+    """`logsigmoid(x)`: the library's `Log(Sigmoid(x))` is -inf below -88 (onnxscript 0.7.2)."""
+    return x.clamp(max=0.0) - torch.log1p(torch.exp(-x.abs()))
+
+
+def log_of_sum(a: Tensor, b: Tensor) -> Tensor:
+    """`torch.logaddexp(a, b)`: the library sums plain exponentials, which overflow."""
+    rest = torch.log1p(torch.exp(-(a - b).abs()))
+    return torch.maximum(a, b) + torch.where(a == b, math.log(2), rest)  # also of two infinities
+
+
+def log2_of_sum(a: Tensor, b: Tensor) -> Tensor:
+    """`torch.logaddexp2(a, b)`."""
+    rest = torch.log1p(torch.exp2(-(a - b).abs())) / math.log(2)
+    return torch.maximum(a, b) + torch.where(a == b, 1.0, rest)
+
+
+def length_of(a: Tensor, b: Tensor) -> Tensor:
+    """`torch.hypot(a, b)`, for which the library has no form; large numbers are not squared."""
+    most, least = torch.maximum(a.abs(), b.abs()), torch.minimum(a.abs(), b.abs())
+    share = least / torch.where(most == 0, 1.0, most)
+    return most * torch.sqrt(1 + share * share)
+
+
+def angle_of(y: Tensor, x: Tensor) -> Tensor:
+    """`torch.atan2(y, x)`: the library's is -pi for (0, -1), which is pi."""
+    inner = torch.atan(y / torch.where(x == 0, 1.0, x))
+    left = torch.where(y >= 0, inner + math.pi, inner - math.pi)
+    return torch.where(x == 0, torch.sign(y) * (math.pi / 2), torch.where(x < 0, left, inner))
 
 
 def largest(x: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
@@ -146,6 +185,11 @@ _OF_ALL: dict[Any, Callable[..., Any]] = {aten.amax.default: largest, aten.amin.
 _SPELLINGS = {
     aten.logcumsumexp.default: log_cumulative_sum,
     aten.where.self: chosen_truth,
+    aten.log_sigmoid.default: log_of_sigmoid,
+    aten.logaddexp.default: log_of_sum,
+    aten.logaddexp2.default: log2_of_sum,
+    aten.hypot.default: length_of,
+    aten.atan2.default: angle_of,
     aten.cumprod.default: cumulative_product,
     aten.cummax.default: cumulative_largest,
     aten.cummin.default: cumulative_least,
