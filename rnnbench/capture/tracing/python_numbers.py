@@ -89,59 +89,47 @@ def _len(x: Any) -> Any:
     return x.shape[0] if isinstance(x, Tensor) and x.dim() else builtins.len(x)
 
 
-class _Whole(type):
-    """What `int` is asked besides being called: `isinstance(x, int)`, `int.from_bytes`."""
+class _StandsFor(type):
+    """What `int` and `float` are asked besides being called: `isinstance(x, int)`, `float.fromhex`.
+
+    A class of it has `python`, the type that it stands for, and `of_size`.
+    """
+
+    python: Any
+    of_size: Any
 
     def __call__(cls, x: Any = 0, *base: Any) -> Any:
-        if isinstance(x, torch.SymInt):
-            return x
-        return torch.sym_int(x) if isinstance(x, torch.SymFloat) else builtins.int(x, *base)
+        sizes = isinstance(x, torch.SymInt | torch.SymFloat)
+        return cls.of_size(x) if sizes else cls.python(x, *base)
 
     def __instancecheck__(cls, x: Any) -> bool:
-        return isinstance(x, builtins.int)
+        return isinstance(x, cls.python)
 
     def __subclasscheck__(cls, other: type) -> bool:
-        return issubclass(other, builtins.int)
+        return issubclass(other, cls.python)
 
     def __getattr__(cls, name: str) -> Any:
-        return getattr(builtins.int, name)
+        return getattr(cls.python, name)
 
     def __eq__(cls, other: object) -> bool:
-        return other is cls or other is builtins.int
+        return other is cls or other is cls.python
 
     def __hash__(cls) -> builtins.int:
-        return hash(builtins.int)
+        return hash(cls.python)
 
 
-class _Int(metaclass=_Whole):
+class _Int(metaclass=_StandsFor):
     """`int`, but for sizes."""
 
-
-class _Fraction(type):
-    """What `float` is asked besides being called: `isinstance(x, float)`, `float.fromhex`."""
-
-    def __call__(cls, x: Any = 0.0) -> Any:
-        sizes = torch.SymInt | torch.SymFloat
-        return torch.sym_float(x) if isinstance(x, sizes) else builtins.float(x)
-
-    def __instancecheck__(cls, x: Any) -> bool:
-        return isinstance(x, builtins.float)
-
-    def __subclasscheck__(cls, other: type) -> bool:
-        return issubclass(other, builtins.float)
-
-    def __getattr__(cls, name: str) -> Any:
-        return getattr(builtins.float, name)
-
-    def __eq__(cls, other: object) -> bool:
-        return other is cls or other is builtins.float
-
-    def __hash__(cls) -> builtins.int:
-        return hash(builtins.float)
+    python = builtins.int
+    of_size = staticmethod(lambda x: x if isinstance(x, torch.SymInt) else torch.sym_int(x))
 
 
-class _Float(metaclass=_Fraction):
+class _Float(metaclass=_StandsFor):
     """`float`, but for sizes."""
+
+    python = builtins.float
+    of_size = staticmethod(torch.sym_float)
 
 
 def _divmod(a: Any, b: Any) -> Any:
