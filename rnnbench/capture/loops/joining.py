@@ -23,6 +23,9 @@ from rnnbench.capture.graph_edit import (
 
 aten = torch.ops.aten
 
+APART = 3
+"""Of how many steps every other one is a pattern: two may be any two."""
+
 AsSelect = Callable[[Any, int], fx.Node | None]
 """The select that a part of a join along a dimension is, or None."""
 
@@ -39,6 +42,7 @@ def join_steps(graph: fx.Graph) -> None:
         stack([select_2, select_1, select], 1)  ->  movedim(flip(x, [0]), 0, 1)
         cat([exp, unsqueeze(select, 0), ...])   ->  cat([exp, x], 0)
         stack([select_1, select_2], 0)          ->  slice(x, 0, 1, end)
+        stack([select, select_2, select_4], 0)  ->  slice(x, 0, 0, end, 2), of one with 5 or 6 steps
     """
     for node in list(graph.find_nodes(op="call_function", target=aten.cat.default)):
         _flatten(node)
@@ -91,14 +95,14 @@ def _join(graph: fx.Graph, node: fx.Node, as_select: AsSelect) -> None:
 
 @dataclass(frozen=True)
 class _Run:
-    """Parts `start` to `start + length`: the steps of a tensor's dimension from `first` on."""
+    """Parts `start` to `start + length`: every `stride`-th step of a dimension, from `first` on."""
 
     start: int
     length: int
     source: fx.Node
     dim: int
     first: int
-    reversed: bool
+    stride: int
 
 
 def _find_run(selects: list[fx.Node | None]) -> _Run | None:
@@ -121,25 +125,33 @@ def _run_from(selects: list[fx.Node | None], start: int) -> _Run | None:
     same = list(takewhile(lambda s: s is not None and s.args[:2] == head.args[:2], selects[start:]))
     indices: list[Any] = [s.args[2] for s in same if s is not None]
     stride = indices[1] - indices[0] if len(indices) > 1 else 1
-    if abs(stride) != 1:
-        return None
     length = next((i for i, n in enumerate(indices) if n != indices[0] + i * stride), len(indices))
+    if stride == 0 or (abs(stride) > 1 and length < APART):
+        return None
     source, dim, _ = head.args
     assert isinstance(source, fx.Node)
     assert isinstance(dim, int)
     if length == 1 and size_at(source, dim) != 1:
         return None
-    return _Run(start, length, source, dim, min(indices[0], indices[length - 1]), stride < 0)
+    return _Run(start, length, source, dim, indices[0], stride)
 
 
 def _along(graph: fx.Graph, node: fx.Node, run: _Run, dim: int) -> fx.Node:
     """The tensor that a run is of, its steps in the run's order and along `dim`."""
     whole = run.source  # x [batch, time, 4], say, for a stack along 0
-    if run.length != size_at(whole, run.dim):
-        stop = run.first + run.length
-        end = sys.maxsize if stop == size_at(whole, run.dim) else stop
-        whole = new_node(graph, node, aten.slice.Tensor, whole, run.dim, run.first, end)
-    if run.reversed:
+    size: Any = size_at(whole, run.dim)
+    first, last = run.first, run.first + run.stride * (run.length - 1)
+    step, flipped = abs(run.stride), run.stride < 0
+    if flipped and step > 1:  # which is the lowest depends on the size; the first does not
+        whole = new_node(graph, node, aten.flip.default, whole, [run.dim])
+        first, last, flipped = size - 1 - first, size - 1 - last, False
+    low, high = min(first, last), max(first, last)
+    if run.length != size:
+        # As far as another one could not begin.
+        end = sys.maxsize if high + step >= size else high + 1
+        rest = (low, end) if step == 1 else (low, end, step)
+        whole = new_node(graph, node, aten.slice.Tensor, whole, run.dim, *rest)
+    if flipped:
         whole = new_node(graph, node, aten.flip.default, whole, [run.dim])
     if run.dim != dim:
         whole = new_node(graph, node, aten.movedim.int, whole, run.dim, dim)

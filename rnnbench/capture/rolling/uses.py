@@ -10,11 +10,13 @@ Of a loop whose steps give tanh, tanh_1, tanh_2, tanh_3, with y [time, batch, 4]
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 import torch
 from torch import fx
 
+from rnnbench.capture.loops.joining import APART
 from rnnbench.capture.loops.steps import Block, written_value
 from rnnbench.capture.rolling.stacks import Stacks
 
@@ -96,10 +98,19 @@ class Uses:
         if user.target not in (aten.stack.default, aten.cat.default):
             return any(str(u.target) == str(user.target) for u in self._users[before])
         # One list of all steps, or one of each step: a loop of its own, over what this one gave.
-        return any(
+        if any(
             u is user or (u.target is user.target and _places(u, before) == _places(user, last))
             for u in self._users[before]
-        )
+        ):
+            return True
+        # Or a list of every other step, which this one is one of.
+        listed = [k for k, step in enumerate(self._block.steps) if user in self._users_at(step, j)]
+        strides = {b - a for a, b in pairwise(listed)}
+        return len(listed) >= APART and len(strides) == 1
+
+    def _users_at(self, step: Sequence[fx.Node | None], j: int) -> list[fx.Node]:
+        node = step[j]
+        return [] if node is None else self._users[node]
 
 
 def _places(join: fx.Node, part: fx.Node | None) -> tuple[int, list[int]]:
