@@ -27,6 +27,7 @@ from rnnbench.capture.splits import split_by_slices
 from rnnbench.capture.tracing.branches import explain_unproved, sizes_beyond
 from rnnbench.capture.tracing.errors import DependsOnData
 from rnnbench.capture.tracing.prove import Proof, Unproved, runs_at
+from rnnbench.capture.tracing.rewriting import numbering_steps
 from rnnbench.capture.tracing.sizes import traced_sizes
 from rnnbench.capture.tracing.states import check_states
 from rnnbench.capture.tracing.trace import frozen_dims, retrace, trace_module
@@ -133,8 +134,14 @@ def _capture(
             first = trace_module(model, dims, lengths)
     try:
         return finish(*with_loops(model, first, keep_loops))
-    except Unproved:
-        if keep_loops:
+    except RnnbenchError as error:
+        # A step may ask for its number: `if t % 2`.
+        numbered = numbering_steps(model.module, first.those)
+        if numbered is not None and not first.those.steps:
+            with contextlib.suppress(RnnbenchError):
+                again = trace_module(model, dims, first.frozen, those=numbered)
+                return finish(*with_loops(model, again, keep_loops))
+        if keep_loops or not isinstance(error, Unproved):
             raise
     # No rewrite is made that cannot be proved: the loops stay loops.
     first = trace_module(model, dims, first.frozen)

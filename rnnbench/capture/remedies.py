@@ -30,8 +30,8 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"no loop over its steps",
-        "let every step do the same: what differs between steps is to be a tensor that is indexed "
-        "by the step (a mask made before the loop), and outputs are to be stacked",
+        "let every step do the same with the values of the step before it alone: carry what it "
+        "needs of those further back (a sum, a maximum), and append an output in every step",
     ),
     (
         r"became a constant|Sizes of tensors must match|must match the size",

@@ -120,13 +120,11 @@ def _two_traces(model: Model, first: Trace, scale: int) -> tuple[Trace, Trace]:
     sizes = model.fit({d: n * scale if d in first.frozen else n for d, n in first.dims.items()})
     reused = scale == 1 and len(having) == 1
     trace = (
-        first
-        if reused
-        else trace_module(model, sizes, first.frozen, first.counting, first.functions)
+        first if reused else trace_module(model, sizes, first.frozen, first.counting, first.those)
     )
     half = _half(model, sizes, first.frozen) if scale == 1 else None
     if half is not None:
-        return trace_module(model, half, first.frozen, first.counting, first.functions), trace
+        return trace_module(model, half, first.frozen, first.counting, first.those), trace
     # Where there is a least size, a step takes about as much. Of every second, third, fourth or
     # sixth step a longer trace of 12 more has as many left over as the shorter one.
     steps = 3 if scale == 1 else 12
@@ -136,7 +134,7 @@ def _two_traces(model: Model, first: Trace, scale: int) -> tuple[Trace, Trace]:
         if scale > 1
         else {d: sizes[d] + steps * least[d] + i for i, d in enumerate(first.frozen)}
     )
-    return trace, trace_module(model, sizes | more, first.frozen, first.counting, first.functions)
+    return trace, trace_module(model, sizes | more, first.frozen, first.counting, first.those)
 
 
 def _half(model: Model, sizes: dict[str, int], frozen: Sequence[str]) -> dict[str, int] | None:
@@ -177,7 +175,7 @@ def counted_loops(
     for way in ways:
         try:
             asking = counted_sizes(model, dims, way)
-            first = trace_module(counted, asking, (STEPS,), way, error.functions)
+            first = trace_module(counted, asking, (STEPS,), way, error.those)
             if not _asked_as_often(first, model):
                 continue
             # What a loop asks in each step is to be a value of that step.
@@ -222,7 +220,7 @@ def _ends_alike(model: Model, first: Trace, module: fx.GraphModule, sizes: dict[
     assert first.counting is not None
     for questions in (None, 1, 2):
         try:
-            told = run_told(model, sizes, first.counting.going, first.functions, questions)
+            told = run_told(model, sizes, first.counting.going, first.those, questions)
         except TooFewSteps:
             raise
         except Exception:  # it gives nothing without steps: torch.stack([])

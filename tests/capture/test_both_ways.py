@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rnnbench.capture.tracing.both_ways import with_both_ways
 from rnnbench.capture.tracing.merging import Unlike
-from rnnbench.capture.tracing.rewriting import functions_that_ask, rewritten, running_both_ways
+from rnnbench.capture.tracing.rewriting import Rewritten, rewritten, running_both_ways
 
 
 def one_side(x):
@@ -141,7 +141,7 @@ def test_what_it_gives_is_the_same(function, values):
     expected = outputs(function(x))
     asking = Kept.__call__ if function is kept else function
     code = asking.__code__
-    with running_both_ways([asking], unknown):
+    with running_both_ways(Rewritten((asking,)), unknown):
         assert asking.__code__ is not code
         given = outputs(function(x))
     assert torch.equal(x, before)
@@ -151,7 +151,7 @@ def test_what_it_gives_is_the_same(function, values):
 
 def test_afterwards_the_function_is_as_it_was():
     code, names = one_side.__code__, set(one_side.__globals__)
-    with running_both_ways([one_side], unknown):
+    with running_both_ways(Rewritten((one_side,)), unknown):
         assert one_side.__code__ is not code
     assert one_side.__code__ is code
     assert set(one_side.__globals__) == names
@@ -162,8 +162,8 @@ def test_a_truth_that_is_known_goes_its_way_alone():
         return x + 1 if x.sum() > 0 else undefined  # noqa: F821  (never reached)
 
     (function,) = ast.parse(textwrap.dedent(inspect.getsource(ask))).body
-    assert with_both_ways(function) is not None
-    with running_both_ways([ask], lambda _: True):
+    assert with_both_ways(function, steps=False) is not None
+    with running_both_ways(Rewritten((ask,)), lambda _: True):
         assert torch.equal(ask(torch.ones(2)), torch.full((2,), 2.0))
 
 
@@ -189,7 +189,7 @@ def of_two_lengths(x):
     ],
 )
 def test_what_cannot_be_chosen_from_is_said(function, words):
-    with running_both_ways([function], unknown), pytest.raises(Unlike, match=words):
+    with running_both_ways(Rewritten((function,)), unknown), pytest.raises(Unlike, match=words):
         function(torch.ones(4))
 
 
@@ -207,9 +207,9 @@ def test_a_loop_that_is_left_is_not_rewritten():
 def test_the_function_is_found_below_its_decorators():
     with pytest.raises(RuntimeError, match="ambiguous") as raised:
         decorated(torch.ones(4))
-    (found,) = functions_that_ask(raised.value, ())
-    assert found.__code__ is decorated.__wrapped__.__wrapped__.__code__
-    assert functions_that_ask(raised.value, (found,)) == ()
+    found = Rewritten().and_those_of(raised.value)
+    assert [f.__code__ for f in found.functions] == [decorated.__wrapped__.__wrapped__.__code__]
+    assert found.and_those_of(raised.value) is None
 
 
 @torch.no_grad()

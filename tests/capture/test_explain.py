@@ -76,12 +76,10 @@ class Uneven(nn.Module):
         self.cell = nn.GRUCell(3, 4)
 
     def forward(self, x):
-        h, steps = x.new_zeros(x.size(0), 4), []
+        steps = [x.new_zeros(x.size(0), 4)]
         for t in range(x.size(1)):
-            h = self.cell(x[:, t], h)
-            if t % 3 == 0:
-                h = h * 0.5  # here
-            steps.append(h)
+            h = torch.stack(steps).amax(0)  # here
+            steps.append(self.cell(x[:, t], h))
         return torch.stack(steps, 1)
 
 

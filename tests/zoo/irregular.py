@@ -317,3 +317,86 @@ class EverySecondStep(nn.Module):
         for t in range(x.size(1) - 1, -1, -2):
             h, c = self.back(x[:, t], (h, c))
         return h
+
+
+@entry(XB, outputs="y z w", expect="fused")
+class EverySecondState(nn.Module):
+    """Lists of every other and every third state, from the front and from the back."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.LSTMCell(3, 4)
+
+    def forward(self, x):
+        h = c = x.new_zeros(x.size(0), 4)
+        seen, kept = [], []
+        for t in range(x.size(1)):
+            h, c = self.cell(x[:, t], (h, c))
+            seen.append(h)
+            if t % 2 == 0:
+                kept.append(h)
+        return torch.stack(kept, 1), torch.stack(seen[::3], 1), torch.stack(seen[::-2], 1)
+
+
+@entry(XB, outputs="y h", expect="scan")
+class Clockwork(nn.Module):
+    """Units that are renewed in every step, in every second and in every fourth (clockwork)."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer = nn.Linear(3, 6), nn.Linear(6, 6)
+        self.periods = (1, 2, 4)
+
+    def forward(self, x):
+        h, seen = x.new_zeros(x.size(0), 6), []
+        for t, frame in enumerate(x.unbind(1)):
+            new = torch.sin(self.inner(frame) + self.outer(h))
+            parts = []
+            for i, period in enumerate(self.periods):
+                parts.append((new if t % period == 0 else h)[:, 2 * i : 2 * i + 2])
+            h = torch.cat(parts, 1)
+            seen.append(h)
+        return torch.stack(seen, 1), h
+
+
+@entry(XB, expect="scan")
+class CellsInTurn(nn.Module):
+    """Cells that take turns, a table that is read in turn, and what odd steps do besides."""
+
+    def __init__(self):
+        super().__init__()
+        self.cells = nn.ModuleList(nn.GRUCell(3, 4) for _ in range(3))
+        self.even, self.odd = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.table = nn.Parameter(torch.randn(5, 4))
+
+    def after(self, h, t):
+        if t % 2:
+            return torch.sin(self.odd(h))
+        return self.even(h)
+
+    def forward(self, x):
+        h, seen, t = x.new_zeros(x.size(0), 4), [], 0
+        while t < x.size(1):
+            h = self.cells[t % 3](x[:, t], h) + self.table[(t + 1) % 5]
+            last = self.even if t % 4 == 3 else self.odd
+            seen.append(last(self.after(h, t)))
+            t += 1
+        return torch.stack(seen, 1)
+
+
+@entry(XB, expect="scan")
+class StepsHeldTwice(nn.Module):
+    """A decoder of two steps to each frame, and of something else in the first three."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.GRUCell(3, 4)
+
+    def forward(self, x):
+        h, seen = x.new_zeros(x.size(0), 4), []
+        for t in range(2 * x.size(1)):
+            if t < 3:
+                h = torch.sin(h + 1)
+            h = self.cell(x[:, t // 2], h)
+            seen.append(h)
+        return torch.stack(seen, 1)

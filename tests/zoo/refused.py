@@ -143,24 +143,23 @@ class GoesThroughNumpy(Cell):
         return h
 
 
-class BothKindsOfStep(Cell):
+class RunningMean(Cell):
     def forward(self, x):
-        h, seen = self.zeros(x), []
-        odd = torch.arange(x.size(1)) % 2 == 1
+        h, total, seen = self.zeros(x), self.zeros(x), []
         for t in range(x.size(1)):
-            h = torch.where(odd[t], self.other(x[:, t], h), self.cell(x[:, t], h))
+            h = self.cell(x[:, t], total / max(t, 1))
+            total = total + h
             seen.append(h)
         return torch.stack(seen, 1)
 
 
-@refused(words="no loop over its steps", line="self.cell if t % 2", way=BothKindsOfStep)
-class EvenAndOdd(Cell):
+@refused(words="no loop over its steps", line="torch.stack(seen)", way=RunningMean)
+class MeanOfAllBefore(Cell):
     def forward(self, x):
-        h, seen = self.zeros(x), []
+        seen = [self.zeros(x)]
         for t in range(x.size(1)):
-            h = (self.cell if t % 2 == 0 else self.other)(x[:, t], h)
-            seen.append(h)
-        return torch.stack(seen, 1)
+            seen.append(self.cell(x[:, t], torch.stack(seen).mean(0)))
+        return torch.stack(seen[1:], 1)
 
 
 class TakesItsNoise(Cell):

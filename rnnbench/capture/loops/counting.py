@@ -93,7 +93,7 @@ def filled(shape: Sequence[int], number: Tensor, **kind: Any) -> Tensor:
     """`torch.full` with a tensor; the numbers of all steps (time,) give (time, *shape)."""
     numbers = number if kind.get("dtype") is None else number.to(kind["dtype"])
     time = numbers.shape  # [] in a step, [time] of all steps
-    return numbers.reshape(*time, *[1] * len(shape)).expand(*time, *shape).clone()
+    return numbers.reshape([*time, *[1] * len(shape)]).expand([*time, *shape]).clone()
 
 
 def filled_like(x: Tensor, number: Tensor, **kind: Any) -> Tensor:

@@ -97,7 +97,7 @@ def _same_structure(shorter: fx.GraphModule, longer: fx.GraphModule) -> None:
     for mine, other in zip(ours, theirs, strict=False):
         same = mine.op == other.op and str(mine.target) == str(other.target)
         if not same and not _same_constant((shorter, mine), (longer, other)):
-            raise _unlike(mine)
+            raise _unlike(other if mine.op == "output" else mine)
     if len(ours) != len(theirs):
         raise _unlike(ours[min(len(ours), len(theirs)) - 1])
 
@@ -113,12 +113,22 @@ def _same_constant(*read: tuple[fx.GraphModule, fx.Node]) -> bool:
 
 def _unlike(node: fx.Node) -> RnnbenchError:
     joined: Any = node.args[0] if node.target in (aten.stack.default, aten.cat.default) else None
-    line = source_line(joined[0] if joined else node)  # where a step was made, not where all ended
+    line = _line_near(joined[0] if joined else node)  # where a step was made, not where all ended
     return RnnbenchError(
         f"what the module does depends on the length in a way that is no loop over its steps"
         f"{' at ' + line if line else ''}: write it as tensor operations, or as a plain `for` over "
         "time whose steps do the same"
     )
+
+
+def _line_near(node: fx.Node) -> str:
+    """The line of a node; of one that a rewrite has made, that of the next one which has a line."""
+    after = node
+    while after.op != "root":
+        if line := source_line(after):
+            return line
+        after = after.next
+    return ""
 
 
 def _sizes_of(mine: fx.Node, other: fx.Node) -> list[_Size]:

@@ -23,26 +23,29 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from rnnbench.capture.tracing.numbered_loops import with_numbered_steps
 from rnnbench.capture.tracing.places import SCOPES, names_in, places_of
-
-HELPERS = "__rnnbench_both__"
-"""The name of `H` in a rewritten function."""
+from rnnbench.capture.tracing.syntax import HELPERS, at, helper_call, later, parsed
 
 _LOOPS = (ast.For, ast.While, ast.AsyncFor)
 _AWAY = (ast.NamedExpr, ast.Yield, ast.YieldFrom, ast.Await)
 
 
-def with_both_ways(function: ast.FunctionDef) -> ast.FunctionDef | None:
+def with_both_ways(function: ast.FunctionDef, steps: bool) -> ast.FunctionDef | None:
     """A copy without decorators that runs both ways; None where it would do nothing else.
 
     Args:
         function: as it is written.
+        steps: whether the number of a step is a value of it: `range`, `enumerate` and indices
+            inside of loops are rewritten too.
     """
+    numbered = with_numbered_steps(function) if steps else None
+    function = numbered or function
     changer = _Changer(Counter(names_in([function])))
     changed = copy.deepcopy(function)
     changed.decorator_list = []
     changed.body = changer.block(changed.body, ast.Return)
-    return changed if changer.changed else None
+    return changed if changer.changed or numbered else None
 
 
 class _Changer:
@@ -122,8 +125,8 @@ class _Changer:
         code = [*made.before(self._test(node.test)), *made.way("first", ways[0]), *made.between()]
         code += [*made.way("second", ways[1]), *made.after()]
         if returns:
-            code += _parsed(f"return {name}", node.test)
-        return [_at(statement, node) for statement in code]
+            code += parsed(f"return {name}", node.test)
+        return [at(statement, node) for statement in code]
 
     def _test(self, test: ast.expr) -> ast.expr:
         """The test of an `if`: `and`, `or`, `not`, `bool()` and `.item()` leave tensors tensors."""
@@ -133,11 +136,11 @@ class _Changer:
             name = "all" if isinstance(test.op, ast.And) else "any"
             *values, last = [self._test(v) for v in test.values]
             for value in reversed(values):
-                last = _call(name, value, _later(last))
-            placed: ast.expr = _at(last, test)
+                last = helper_call(name, value, later(last))
+            placed: ast.expr = at(last, test)
             return placed
         if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-            negated: ast.expr = _at(_call("no", self._test(test.operand)), test)
+            negated: ast.expr = at(helper_call("no", self._test(test.operand)), test)
             return negated
         if _calls(test, "bool"):
             assert isinstance(test, ast.Call)
@@ -145,8 +148,9 @@ class _Changer:
         return _Items().visit(self._expression(test))  # type: ignore[no-any-return]
 
     def _unless_data(self, test: ast.expr, otherwise: bool) -> ast.expr:
-        call: ast.expr = _at(_call("unless_data", self._test(test), ast.Constant(otherwise)), test)
-        return call
+        known = helper_call("unless_data", self._test(test), ast.Constant(otherwise))
+        placed: ast.expr = at(known, test)
+        return placed
 
     def _expression(self, value: ast.expr) -> ast.expr:
         """An expression in which `a if test else b` chooses."""
@@ -158,8 +162,8 @@ class _Changer:
                     return node
                 changer.changed = True
                 yes, no = self.visit(node.body), self.visit(node.orelse)
-                choose = _call("choose", changer._test(node.test), _later(yes), _later(no))
-                return _at(choose, node)
+                choose = helper_call("choose", changer._test(node.test), later(yes), later(no))
+                return at(choose, node)
 
             def visit_Lambda(self, node: ast.Lambda) -> Any:
                 return node
@@ -189,7 +193,7 @@ class _Both:
         self._kept = [p for p in self._all if p not in own]
 
     def before(self, test: ast.expr) -> list[ast.stmt]:
-        (made,) = _parsed(f"{self._name} = {HELPERS}.Both(None)", self._place)
+        (made,) = parsed(f"{self._name} = {HELPERS}.Both(None)", self._place)
         assert isinstance(made, ast.Assign)
         assert isinstance(made.value, ast.Call)
         made.value.args = [test]
@@ -197,7 +201,7 @@ class _Both:
         return [made, *keep, *self._assigned("before")]
 
     def way(self, which: str, statements: list[ast.stmt]) -> list[ast.stmt]:
-        (branch,) = _parsed(f"if {self._name}.{which}: pass", self._place)
+        (branch,) = parsed(f"if {self._name}.{which}: pass", self._place)
         assert isinstance(branch, ast.If)
         branch.body = statements or branch.body
         return [branch]
@@ -209,14 +213,14 @@ class _Both:
         return [*self._code(f"merge({_readers(self._kept)})"), *self._assigned("result")]
 
     def _code(self, call: str) -> list[ast.stmt]:
-        return _parsed(f"{self._name}.{call}", self._place)
+        return parsed(f"{self._name}.{call}", self._place)
 
     def _assigned(self, held: str) -> list[ast.stmt]:
         lines = [
             f"if {p!r} in {self._name}.{held}: {p} = {self._name}.{held}[{p!r}]"
             for p in self._stored
         ]
-        return _parsed("\n".join(lines), self._place)
+        return parsed("\n".join(lines), self._place)
 
 
 def _readers(places: Sequence[str]) -> str:
@@ -231,8 +235,8 @@ class _Items(ast.NodeTransformer):
         item = isinstance(node.func, ast.Attribute) and node.func.attr == "item" and not node.args
         if item:
             assert isinstance(node.func, ast.Attribute)
-            return _at(_call("item", node.func.value), node)
-        return _at(_call("number", node.args[0]), node) if _calls(node, "float") else node
+            return at(helper_call("item", node.func.value), node)
+        return at(helper_call("number", node.args[0]), node) if _calls(node, "float") else node
 
     def visit_Lambda(self, node: ast.Lambda) -> Any:
         return node
@@ -256,7 +260,7 @@ def _returning(way: list[ast.stmt], name: str) -> list[ast.stmt]:
     value = (last.value if last is not None else None) or ast.Constant(None)
     assigned = ast.Assign([ast.Name(name, ast.Store())], value)
     kept = way[:-1] if last is not None else way
-    return [*kept, _at(assigned, last or (way[-1] if way else assigned))]
+    return [*kept, at(assigned, last or (way[-1] if way else assigned))]
 
 
 def _leaves(statement: ast.AST, in_loop: bool = False) -> bool:
@@ -282,31 +286,3 @@ def _calls(node: ast.expr, name: str) -> bool:
         and len(node.args) == 1
         and not node.keywords
     )
-
-
-def _call(name: str, *args: ast.expr) -> ast.Call:
-    function = ast.Attribute(ast.Name(HELPERS, ast.Load()), name, ast.Load())
-    return ast.Call(function, list(args), [])
-
-
-def _later(value: ast.expr) -> ast.Lambda:
-    nothing = ast.arguments([], [], None, [], [], None, [])
-    return ast.Lambda(nothing, value)
-
-
-def _at(node: Any, place: ast.AST) -> Any:
-    """The node, whose new parts are where something else stood: an error names that line."""
-    for inner in ast.walk(node):
-        if "lineno" in inner._attributes and not hasattr(inner, "lineno"):
-            ast.copy_location(inner, place)
-    return node
-
-
-def _parsed(text: str, place: ast.AST) -> list[ast.stmt]:
-    """New statements, where something else stood."""
-    statements = ast.parse(text).body
-    for statement in statements:
-        for inner in ast.walk(statement):
-            if "lineno" in inner._attributes:
-                ast.copy_location(inner, place)
-    return statements

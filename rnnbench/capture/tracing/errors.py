@@ -10,10 +10,10 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FunctionType
 
 from rnnbench.capture.source_lines import frames, is_library
 from rnnbench.capture.tracing.data_branches import NoWay
+from rnnbench.capture.tracing.rewriting import Rewritten
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Model
 
@@ -78,10 +78,10 @@ class DependsOnData(RnnbenchError):  # noqa: N818  (what a module does)
     """What the module does next depends on the values of a tensor.
 
     Attributes:
-        functions: those of the model that ran both ways of an `if` on data before.
+        those: the functions of the model that ran both ways of an `if` on data before.
     """
 
-    functions: tuple[FunctionType, ...] = ()
+    those: Rewritten = Rewritten()
 
 
 def on_data(error: BaseException) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from types import FunctionType
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from rnnbench.capture.tracing.rewriting import running_both_ways
+from rnnbench.capture.tracing.rewriting import Rewritten, running_both_ways
 from rnnbench.capture.tracing.trace import evaluating
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model, sample_inputs
@@ -45,7 +44,7 @@ def run_told(
     model: Model,
     sizes: dict[str, int],
     going: bool,
-    functions: Sequence[FunctionType],
+    those: Rewritten,
     questions: int | None,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Random inputs, and what the module gives for them where its loop is told when to end.
@@ -54,7 +53,7 @@ def run_told(
         model: the declaration.
         sizes: of its dimensions.
         going: the answer on which the loop goes on.
-        functions: those that run both ways of an `if` on data.
+        those: the functions that run both ways of an `if` on data.
         questions: how often it asks; None: as often as it has steps.
 
     Raises:
@@ -64,6 +63,6 @@ def run_told(
     tensors = [torch.from_numpy(a).to(device) for a in sample_inputs(model, sizes, 0).values()]
     told = _Told(model, going, questions)
     unknown: Callable[[Tensor], bool | None] = lambda _: None  # noqa: E731
-    with evaluating(model.module), running_both_ways(functions, unknown), told:
+    with evaluating(model.module), running_both_ways(those, unknown), told:
         returned = invoke(model.module, model.inputs, model.outputs, tensors)
     return tensors, torch.utils._pytree.tree_leaves(returned)

@@ -15,10 +15,9 @@ where it would be `gru.input(x, zeros, [weight_ih_l0, ...], True, 1, ...)`, its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
-from types import FunctionType
 from typing import Any
 
 import torch
@@ -34,7 +33,7 @@ from rnnbench.capture.tracing.data_branches import Answers
 from rnnbench.capture.tracing.listed import Listed
 from rnnbench.capture.tracing.packing import Packing, padded_again
 from rnnbench.capture.tracing.python_numbers import symbolic_numbers
-from rnnbench.capture.tracing.rewriting import running_both_ways
+from rnnbench.capture.tracing.rewriting import Rewritten, running_both_ways
 from rnnbench.capture.tracing.run_layers import run_layers
 from rnnbench.capture.tracing.scripted import scripts_standing_in
 from rnnbench.capture.tracing.spectra import istft
@@ -217,14 +216,15 @@ def _counts_rows(x: Tensor) -> bool:
 
 @contextmanager
 def standing_in(
-    root: nn.Module, told: Answers, functions: Sequence[FunctionType] = ()
+    root: nn.Module, told: Answers, those: Rewritten, sizes: Collection[int]
 ) -> Iterator[None]:
     """While it lasts, recurrent layers trace as `rnnbench::recurrence`; then all is as it was.
 
     Args:
         root: the module that is traced; scripted modules in it are run as if they were Python.
         told: what to answer where the truth of a tensor is asked for.
-        functions: those that run both ways of an `if` on data.
+        those: the functions that run both ways of an `if` on data.
+        sizes: the sizes that loops over steps have in this trace.
     """
     packing, constants = Packing(), Constants(root)
     originals = {layer: layer.forward for layer in _LAYERS}
@@ -263,7 +263,7 @@ def standing_in(
             _Intercept(packing, constants, told),
             scripts_standing_in(root),
             symbolic_numbers(root),
-            running_both_ways(functions, truth),
+            running_both_ways(those, truth, sizes),
         ):
             yield
     finally:

@@ -7,12 +7,14 @@ tensors in place; each is kept before, put back in between, and chosen with `whe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnnbench.capture.graph_edit import number
+from rnnbench.capture.tracing.step_numbers import value_of
 
 _Places = Mapping[str, Callable[[], Any]]
 Known = Callable[[Tensor], bool | None]
@@ -108,11 +110,14 @@ class Both:
                 self.result[name] = chosen
 
     def choose(self, name: str, ours: Any, theirs: Any) -> Any:
-        """One value for two: `where` for tensors and numbers, element by element for lists."""
-        if ours is theirs or theirs is MISSING:
-            return ours
-        if ours is MISSING:
-            return theirs
+        """One value for two: `where` for tensors and numbers, element by element for lists.
+
+        Of two modules it is what calls both.
+        """
+        if ours is theirs or ours is MISSING or theirs is MISSING:
+            return theirs if ours is MISSING else ours
+        if isinstance(ours, nn.Module) and isinstance(theirs, nn.Module):
+            return _Either(partial(self.choose, name), ours, theirs)
         numbers = (Tensor, bool, int, float)
         if isinstance(ours, numbers) and isinstance(theirs, numbers):
             return self._chosen(name, ours, theirs)
@@ -139,8 +144,19 @@ class Both:
         return torch.where(self._test, ours, theirs)
 
 
+class _Either:
+    """One of two modules: both are called, and the results are chosen from."""
+
+    def __init__(self, choose: Callable[[Any, Any], Any], ours: nn.Module, theirs: nn.Module):
+        self._choose, self._ours, self._theirs = choose, ours, theirs
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._choose(self._ours(*args, **kwargs), self._theirs(*args, **kwargs))
+
+
 def both_of(known: Known, first: Any, second: Callable[[], Any]) -> Any:
     """`a and b`, where `a` may be a tensor."""
+    first = value_of(first)
     if not is_data(first):
         return first and second()
     truth = known(first)
@@ -151,6 +167,7 @@ def both_of(known: Known, first: Any, second: Callable[[], Any]) -> Any:
 
 def either_of(known: Known, first: Any, second: Callable[[], Any]) -> Any:
     """`a or b`, where `a` may be a tensor."""
+    first = value_of(first)
     if not is_data(first):
         return first or second()
     truth = known(first)
@@ -171,6 +188,7 @@ def _truth(test: Tensor) -> Tensor:
 
 
 def _as_truth(value: Any) -> Tensor:
+    value = value_of(value)
     return _truth(value) if isinstance(value, Tensor) else torch.tensor(bool(value))
 
 

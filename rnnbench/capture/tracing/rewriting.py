@@ -8,36 +8,80 @@ it did.
 from __future__ import annotations
 
 import ast
+import dis
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnnbench.capture.source_lines import is_library
 from rnnbench.capture.tracing import merging
-from rnnbench.capture.tracing.both_ways import HELPERS, with_both_ways
+from rnnbench.capture.tracing.both_ways import with_both_ways
+from rnnbench.capture.tracing.step_numbers import Numbering, value_of
+from rnnbench.capture.tracing.syntax import HELPERS
 
 Known = Callable[[Tensor], bool | None]
 
 
-class Helpers:
+@dataclass(frozen=True)
+class Rewritten:
+    """The functions of a model that are rewritten while it is traced.
+
+    Attributes:
+        functions: those that run both ways of an `if` on data.
+        steps: whether the number of a step is data to them: `if t % 2`.
+    """
+
+    functions: tuple[FunctionType, ...] = ()
+    steps: bool = False
+
+    def and_those_of(self, error: BaseException) -> Rewritten | None:
+        """With the model's own function in which an error arose; None: it cannot be rewritten.
+
+        Args:
+            error: raised in a trace.
+        """
+        frame = None
+        traceback = error.__traceback__
+        while traceback is not None:
+            here = traceback.tb_frame
+            frame = frame if is_library(here.f_code.co_filename) else here
+            traceback = traceback.tb_next
+        if frame is None or any(_same(frame.f_code, f.__code__) for f in self.functions):
+            return None
+        if rewritten(frame.f_code, self.steps) is None:
+            return None
+        found = _functions(frame)
+        return replace(self, functions=self.functions + found) if found else None
+
+
+class Helpers(Numbering):
     """What a rewritten function calls.
 
     Args:
         known: the truth of a tensor, where it is made of constants alone.
+        sizes: the sizes that loops over steps have in this trace.
     """
 
-    def __init__(self, known: Known) -> None:
-        self.Both = partial(merging.Both, known=known)
+    def __init__(self, known: Known, sizes: Collection[int]) -> None:
+        super().__init__(sizes)
         self.all = partial(merging.both_of, known)
         self.any = partial(merging.either_of, known)
-        self.no = partial(merging.negated, known)
         self._known = known
+
+    def Both(self, test: Any) -> merging.Both:  # noqa: N802  (it makes one)
+        """Reaches an `if`."""
+        return merging.Both(value_of(test), self._known)
+
+    def no(self, value: Any) -> Any:
+        """`not value`."""
+        return merging.negated(self._known, value_of(value))
 
     def choose(self, test: Any, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
         """`yes if test else no`."""
@@ -49,6 +93,7 @@ class Helpers:
 
     def unless_data(self, test: Any, otherwise: bool) -> bool:
         """The truth of a test; of one that a trace does not know, that on which nothing raises."""
+        test = value_of(test)
         truth = self._known(test) if merging.is_data(test) else bool(test)
         return otherwise if truth is None else truth
 
@@ -64,20 +109,23 @@ class Helpers:
 
 
 @contextmanager
-def running_both_ways(functions: Sequence[FunctionType], known: Known) -> Iterator[None]:
+def running_both_ways(
+    those: Rewritten, known: Known, sizes: Collection[int] = ()
+) -> Iterator[None]:
     """While it lasts, functions run both ways of an `if` on data.
 
     Args:
-        functions: those that ask for the truth of tensors.
+        those: the functions.
         known: the truth of a tensor, where it is made of constants alone.
+        sizes: the sizes that loops over steps have in this trace.
     """
-    before = [(function, function.__code__) for function in functions]
-    names = {id(f.__globals__): f.__globals__ for f in functions}
+    before = [(function, function.__code__) for function in those.functions]
+    names = {id(f.__globals__): f.__globals__ for f in those.functions}
     try:
         for function, code in before:
-            function.__code__ = rewritten(code) or code
+            function.__code__ = rewritten(code, those.steps) or code
         for its in names.values():
-            its[HELPERS] = Helpers(known)
+            its[HELPERS] = Helpers(known, sizes if those.steps else ())
         yield
     finally:
         for function, code in before:
@@ -86,34 +134,48 @@ def running_both_ways(functions: Sequence[FunctionType], known: Known) -> Iterat
             its.pop(HELPERS, None)
 
 
-def functions_that_ask(
-    error: BaseException, already: Sequence[FunctionType]
-) -> tuple[FunctionType, ...]:
-    """The model's own function in which an error arose, where it can be rewritten; or nothing.
+def numbering_steps(module: nn.Module, those: Rewritten) -> Rewritten | None:
+    """The functions of a model, to which numbers of steps are data; None: it has no loop.
 
     Args:
-        error: raised in a trace.
-        already: those that are rewritten as it is.
+        module: the model.
+        those: what is rewritten already.
     """
-    frame = None
-    traceback = error.__traceback__
-    while traceback is not None:
-        here = traceback.tb_frame
-        frame = frame if is_library(here.f_code.co_filename) else here
-        traceback = traceback.tb_next
-    if frame is None or any(_same(frame.f_code, f.__code__) for f in already):
-        return ()
-    return _functions(frame) if rewritten(frame.f_code) is not None else ()
+    classes = {cls for part in module.modules() for cls in type(part).__mro__}
+    methods = {f for cls in classes for value in vars(cls).values() for f in _inside(value)}
+    own = {f for f in methods if not is_library(f.__code__.co_filename)}
+    files = {f.__code__.co_filename for f in own}
+    beside = {f for m in own for value in m.__globals__.values() for f in _inside(value)}
+    own |= {f for f in beside if f.__code__.co_filename in files}
+    if not any(_goes_back(f.__code__) for f in own):
+        return None
+    found = {f for f in own if rewritten(f.__code__, steps=True) is not None}
+    return Rewritten(tuple(sorted({*those.functions, *found}, key=_place)), steps=True)
 
 
-def rewritten(code: CodeType) -> CodeType | None:
-    """The code of a function with both ways of each `if` that allows it; None: there is none."""
+def _goes_back(code: CodeType) -> bool:
+    """Whether there is a loop."""
+    jumps = {*dis.hasjrel, *dis.hasjabs}
+    return any(i.opcode in jumps and i.argval < i.offset for i in dis.get_instructions(code))
+
+
+def _place(function: FunctionType) -> tuple[str, int]:
+    return function.__code__.co_filename, function.__code__.co_firstlineno
+
+
+def rewritten(code: CodeType, steps: bool = False) -> CodeType | None:
+    """The code of a function with both ways of each `if` that allows it; None: there is none.
+
+    Args:
+        code: of the function.
+        steps: whether the number of a step is data as well.
+    """
     try:
-        tree = ast.parse(Path(code.co_filename).read_text(encoding="utf-8"))
+        tree = _parsed(Path(code.co_filename).read_text(encoding="utf-8"))
     except (OSError, SyntaxError, UnicodeDecodeError):
         return None
     found = _find(tree, code)
-    function = with_both_ways(found[0]) if found else None
+    function = with_both_ways(found[0], steps) if found else None
     if found is None or function is None:
         return None
     # Around it stands what it takes names from: those stay free in it, and `self.__x` its class's.
@@ -132,6 +194,11 @@ def rewritten(code: CodeType) -> CodeType | None:
     made = next(c for c in _codes(compiled) if c.co_name == code.co_name)
     same = made.co_freevars == code.co_freevars
     return made.replace(co_qualname=code.co_qualname) if same else None
+
+
+@lru_cache(maxsize=16)
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
 
 
 def _functions(frame: FrameType) -> tuple[FunctionType, ...]:

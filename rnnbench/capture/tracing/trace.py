@@ -10,7 +10,6 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from types import FunctionType
 from typing import Any
 
 import torch
@@ -29,7 +28,7 @@ from rnnbench.capture.tracing.errors import (
 )
 from rnnbench.capture.tracing.layers import standing_in
 from rnnbench.capture.tracing.regions import inline_regions
-from rnnbench.capture.tracing.rewriting import functions_that_ask
+from rnnbench.capture.tracing.rewriting import Rewritten
 from rnnbench.capture.tracing.scripted import Wrapped
 from rnnbench.capture.tracing.states import hidden_state
 from rnnbench.capture.tracing.steps_run import STEPS, Counting, ask_once
@@ -39,6 +38,8 @@ from rnnbench.core.model import Model, sample_inputs
 from rnnbench.models.calls import device_of, leave_inference_mode, undisturbed
 
 aten = torch.ops.aten
+
+_NONE = Rewritten()
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Trace:
             names of the dimensions, and `file:line`.
         counting: where a loop runs as long as data say, how it was told; the last output is then
             what it asked.
-        functions: those of the model that ran both ways of an `if` on data.
+        those: the functions of the model that ran both ways of an `if` on data.
     """
 
     graph: fx.GraphModule
@@ -61,7 +62,7 @@ class Trace:
     frozen: tuple[str, ...]
     conditions: tuple[tuple[Any, str], ...] = ()
     counting: Counting | None = None
-    functions: tuple[FunctionType, ...] = ()
+    those: Rewritten = _NONE
 
 
 def trace_module(
@@ -69,7 +70,7 @@ def trace_module(
     dims: Mapping[str, int],
     static: Sequence[str] = (),
     counting: Counting | None = None,
-    functions: tuple[FunctionType, ...] = (),
+    those: Rewritten = _NONE,
 ) -> Trace:
     """Traces the module, once for each way that an `if` on data may take.
 
@@ -78,40 +79,40 @@ def trace_module(
         dims: the size of each dynamic dimension.
         static: the dimensions that are to be constants.
         counting: how to answer a loop that runs as long as data say.
-        functions: those that run both ways of an `if` on data; others are found.
+        those: the functions that run both ways of an `if` on data; others are found.
 
     Raises:
         RnnbenchError: the module raises, or keeps a state that the declaration does not name.
     """
     while True:
         try:
-            return _all_ways(model, dims, static, functions, counting)
+            return _all_ways(model, dims, static, those, counting)
         except DependsOnData as error:
             # A function that asks in each step of a loop runs both ways in each.
             cause = error.__cause__
-            found = () if cause is None else functions_that_ask(cause, functions)
-            if not found:
-                error.functions = functions
+            more = None if cause is None else those.and_those_of(cause)
+            if more is None:
+                error.those = those
                 raise
-            functions += found
+            those = more
 
 
 def _all_ways(
     model: Model,
     dims: Mapping[str, int],
     static: Sequence[str],
-    functions: tuple[FunctionType, ...],
+    those: Rewritten,
     counting: Counting | None,
 ) -> Trace:
     """One graph for all the ways that the questions outside of loops have."""
-    answers, first, asked = _first_way(model, dims, static, functions, counting)
+    answers, first, asked = _first_way(model, dims, static, those, counting)
     if counting is not None:
         ask_once(first.graph.graph, len(model.outputs))
     if not asked:
-        return replace(first, counting=counting, functions=functions)
+        return replace(first, counting=counting, those=those)
 
     def trace(given: tuple[bool, ...]) -> tuple[fx.GraphModule, int]:
-        found, count = _trace_once(model, dims, static, given, functions=functions)
+        found, count = _trace_once(model, dims, static, given, those=those)
         return found.graph, count
 
     merged = merge_ways((first.graph, asked), answers, trace, model.name)
@@ -119,14 +120,14 @@ def _all_ways(
     graph = unlift(program)
     share(graph.graph)
     graph.recompile()
-    return replace(_as_trace(graph, model, dims, static, program), functions=functions)
+    return replace(_as_trace(graph, model, dims, static, program), those=those)
 
 
 def _first_way(
     model: Model,
     dims: Mapping[str, int],
     static: Sequence[str],
-    functions: Sequence[FunctionType],
+    those: Rewritten,
     counting: Counting | None,
 ) -> tuple[tuple[bool, ...], Trace, int]:
     """The first way on which the module does not raise: its answers, and what `_trace_once` gives.
@@ -137,7 +138,7 @@ def _first_way(
     while True:
         told = Answers(answers, counting, dims.get(STEPS, 0))
         try:
-            return answers, *_trace_once(model, dims, static, answers, told, functions)
+            return answers, *_trace_once(model, dims, static, answers, told, those)
         except NoWay as error:
             place = len(told.asked) - 1
             if place < len(answers) or place < 0:
@@ -151,7 +152,7 @@ def _trace_once(
     static: Sequence[str],
     answers: tuple[bool, ...] = (),
     told: Answers | None = None,
-    functions: Sequence[FunctionType] = (),
+    those: Rewritten = _NONE,
 ) -> tuple[Trace, int]:
     """One way through the module, and how many questions it asked; their truths come last.
 
@@ -161,8 +162,10 @@ def _trace_once(
     module = model.module
     module = Wrapped(module) if isinstance(module, torch.jit.ScriptModule) else module
     told = Answers(answers) if told is None else told
-    declared = as_declared(model, module, {d: dims[d] for d in static}, told)
-    with evaluating(module), one_line_errors(model), standing_in(module, told, functions), declared:
+    fixed = {d: dims[d] for d in static}
+    declared = as_declared(model, module, fixed, told)
+    instead = standing_in(module, told, those, fixed.values())
+    with evaluating(module), one_line_errors(model), instead, declared:
         tensors, shapes = _example(model, dims, static)
         shapes = _as_called(module, shapes)
         try:
