@@ -12,10 +12,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 import numpy as np
 
+from rnnbench.benchmarking.fields import what_is_wrong
 from rnnbench.benchmarking.summary import Summary
 from rnnbench.core.errors import RnnbenchError, one_line
 
@@ -78,6 +79,11 @@ class Entry:
         if missing:
             raise ValueError(f"{entry['name']} lacks {', '.join(missing)}")
         values = {f.name: given[f.name] for f in fields(cls) if f.name in given}
+        kinds = get_type_hints(cls)
+        for name, value in values.items():
+            wrong = what_is_wrong(name, value, kinds[name])
+            if wrong:
+                raise ValueError(f"{entry['name']}: {name} {wrong}")
         return cls(**{name: _plain(name, value) for name, value in values.items()})
 
 

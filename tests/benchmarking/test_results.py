@@ -68,6 +68,38 @@ def test_an_entry_that_lacks_something_is_named(tmp_path, lost):
         read_results([write_made(tmp_path / "x.json", data)])
 
 
+@pytest.mark.parametrize(
+    ("kind", "where", "value", "said"),
+    [
+        ("latency", "p50", -1e-6, "p50 is -1e-06"),
+        ("latency", "p99", float("nan"), "p99 is not finite"),
+        ("latency", "p99", "1e-6", "p99 is no number"),
+        ("latency", "warmup_s", float("inf"), "warmup_s is not finite"),
+        ("latency", "stable", 1, "stable is not true or false"),
+        ("latency", "runtime", None, "runtime is missing"),
+        ("latency", "hidden", [3], "hidden"),
+        ("ratio", "ratio", -1.0, "ratio is -1"),
+        ("ratio", "low", 0, "low is 0"),
+        ("cost", "load_s", -3.0, "load_s is -3"),
+    ],
+)
+def test_a_number_that_cannot_be_is_named(tmp_path, kind, where, value, said):
+    data = make_results(cells=("gru",))
+    entries = [e["extra_info"] for e in data["benchmarks"] if e["extra_info"]["kind"] == kind]
+    entries[0][where] = value
+    with pytest.raises(RnnbenchError, match=said) as caught:
+        read_results([write_made(tmp_path / "x.json", data)])
+    assert "\n" not in str(caught.value)
+
+
+def test_samples_that_cannot_be_are_named(tmp_path):
+    data = make_results(cells=("gru",))
+    entry = next(e for e in data["benchmarks"] if e["extra_info"]["kind"] == "latency")
+    entry["stats"]["data"] = [1e-6, -1e-6]
+    with pytest.raises(RnnbenchError, match="samples is -1e-06"):
+        read_results([write_made(tmp_path / "x.json", data)])
+
+
 def test_an_unknown_kind_is_refused(tmp_path):
     data = make_results(cells=("gru",))
     data["benchmarks"][0]["extra_info"]["kind"] = "guess"
