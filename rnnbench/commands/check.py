@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,7 +133,7 @@ def _check_options(options: dict[str, Any]) -> CheckOptions:
     from rnnbench.runtimes.pool import Isolation
 
     for name in ("factor", "timeout", "memory"):
-        if not options[name] > 0:
+        if not 0 < options[name] < math.inf:
             raise RnnbenchError(f"--{name} {options[name]:g}: give a number above 0")
     save = options["save_failures"]
     return CheckOptions(

@@ -10,6 +10,7 @@ from typing import Any
 
 from rnnbench.core.dims import Dim
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.manifest import what_is_wrong
 from rnnbench.core.model import TensorSpec
 
 SCHEMA = 1  # of the manifest: grows when a reader of the one before could not read it rightly
@@ -17,15 +18,6 @@ PRODUCER = "rnnbench"
 MANIFEST = "manifest.json"
 CASES = "cases.npz"
 WEIGHTS = "weights.pt"
-
-_NEEDED: dict[str, type | tuple[type, ...]] = {
-    "name": str,
-    "inputs": list,
-    "outputs": list,
-    "states": dict,
-    "traced": dict,
-    "artifacts": dict,
-}
 
 
 @dataclass(frozen=True)
@@ -214,9 +206,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             f"{path} has schema {schema!r}, and this rnnbench reads {SCHEMA}: "
             "export the model again, or use the rnnbench that wrote it"
         )
-    for key, kind in _NEEDED.items():
-        if not isinstance(manifest.get(key), kind):
-            raise _damaged(path, f"manifest.json has no proper {key!r}")
+    wrong = what_is_wrong(manifest)
+    if wrong:
+        raise _damaged(path, f"manifest.json: {wrong}")
     return manifest
 
 

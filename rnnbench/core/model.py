@@ -28,6 +28,7 @@ _WRAPPERS = {
     "DistributedDataParallel": "module",
     "OptimizedModule": "_orig_mod",
 }
+_MOST = 2**31  # numbers of all inputs: 8 GiB of float32
 DTYPES = ("float16", "float32", "float64", "int32", "int64", "bool")
 
 
@@ -245,6 +246,7 @@ def sample_inputs(
     Raises:
         RnnbenchError: `model.sample` raised, or returned something that does not fit.
     """
+    _refuse_too_much(model, dims)
     rng = np.random.default_rng(seed)
     if model.sample is not None:
         try:
@@ -260,6 +262,16 @@ def sample_inputs(
     return {
         s.name: np.asarray(_random(s, model, dims, rng, scale, zero_state)) for s in model.inputs
     }
+
+
+def _refuse_too_much(model: Model, dims: Dims) -> None:
+    elements = sum(math.prod(spec.resolve(dims)) for spec in model.inputs)
+    if elements > _MOST:
+        at = ", ".join(f"{dim}={size}" for dim, size in dims.items())
+        raise RnnbenchError(
+            f"inputs at {at} have {elements:,} numbers, and at most {_MOST:,} are made: give "
+            "smaller sizes"
+        )
 
 
 def _random(

@@ -1,20 +1,29 @@
 """The folder between the stages: it appears whole, leads nowhere else, and is read with care."""
 
+import copy
+import io
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
+from rnnbench.cases.cases import layout_of
+from rnnbench.cases.stored import read_cases
 from rnnbench.core.atomic import writing
 from rnnbench.core.bundle import Bundle, write_manifest
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.models.calls import read_weights, save_weights
 from tests.helpers import handmade
+from tests.helpers.tiers import samples
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,11 +63,30 @@ def test_a_bundle_says_what_was_written(bundle):
         ({"schema": 0}, "has schema 0, and this rnnbench reads 1"),
         ({"schema": "1"}, "has schema '1', and this rnnbench reads 1"),
         ({"producer": "other"}, "was not written by rnnbench"),
-        ({"inputs": "x"}, "no proper 'inputs'"),
-        ({"inputs": [{"name": "x"}]}, "an input is declared wrong"),
-        ({"inputs": [{"name": "x", "shape": [-1]}]}, "an input is declared wrong"),
-        ({"inputs": [7]}, "an input is declared wrong"),
-        ({"artifacts": {"onnx": {}}}, "artifact 'onnx' names no file"),
+        ({"inputs": "x"}, "inputs: text where a list belongs"),
+        ({"inputs": []}, "inputs: it is empty"),
+        ({"inputs": [{"name": "x"}]}, "inputs: [0]: 'shape' is missing"),
+        ({"inputs": [{"name": "x", "shape": [-1]}]}, "shape: [0]: -1 is not between 0 and 10^9"),
+        ({"inputs": [{"name": "x", "shape": [2], "a": 1}], "states": {}}, "is declared wrong"),
+        ({"inputs": [7]}, "inputs: [0]: a number where an object belongs"),
+        ({"outputs": ["y", "y"]}, "two inputs or two outputs have one name"),
+        ({"outputs": {"y": 1}}, "outputs: an object where a list belongs"),
+        ({"states": {"h1": "hn"}}, "states: there is no input 'h1'"),
+        ({"states": {"h0": "y_n"}}, "states: there is no output 'y_n'"),
+        ({"states": {"h0": 3}}, "states: 'h0': a number where text belongs"),
+        ({"traced": {"time": True}}, "traced: 'time': true or false where a whole number belongs"),
+        ({"traced": {"time": 1.5}}, "traced: 'time': a number where a whole number belongs"),
+        ({"name": "a\0b"}, "name: it has a NUL"),
+        ({"failed": ["onnx"]}, "failed: a list where an object belongs"),
+        ({"source": 7}, "source: a number where an object belongs"),
+        ({"metadata": "gru"}, "metadata: text where an object belongs"),
+        ({"frames_per_second": float("nan")}, "frames_per_second: nan is no rate"),
+        ({"frames_per_second": -1}, "frames_per_second: -1 is no rate"),
+        ({"frozen": ["frames"]}, "frozen: there is no dimension 'frames'"),
+        ({"dims": {"time": {"min": 0}}}, "dims: 'time': min: 0 is not between 1 and 10^9"),
+        ({"artifacts": {"onnx": {}}}, "artifacts: 'onnx': 'file' is missing"),
+        ({"artifacts": {"onnx": {"file": ["m"]}}}, "'onnx': file: a list where text belongs"),
+        ({"cases": None}, "cases: null where a list belongs"),
         ({"artifacts": {"onnx": {"file": "other.onnx"}}}, "other.onnx is missing"),
     ],
 )
@@ -68,6 +96,76 @@ def test_a_wrong_manifest_is_one_line(bundle, changes, message):
         Bundle.open(bundle.path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"chunks": [0]}, "chunks: [0]: 0 is not between 1 and 10^9"),
+        ({"chunks": [-3]}, "chunks: [0]: -3 is not between 1 and 10^9"),
+        ({"chunks": "7"}, "chunks: text where a list belongs"),
+        ({"interleaved": 1}, "interleaved: a number where true or false belongs"),
+        ({"of": "nothing"}, "there is no case 'nothing' before"),
+        ({"dims": {"time": -1}}, "dims: 'time': -1 is not between 0 and 10^9"),
+        ({"seed": "x"}, "seed: text where a whole number belongs"),
+        ({"name": "traced"}, "cases: two have the name 'traced'"),
+    ],
+)
+def test_a_wrong_case_is_one_line(bundle, change, message):
+    cases = [dict(case) for case in bundle.manifest["cases"]]
+    next(case for case in cases if case["name"] == "stream-7").update(change)
+    edit_manifest(bundle, cases=cases)
+    with pytest.raises(RnnbenchError) as caught:
+        Bundle.open(bundle.path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 10**12) | st.floats() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=6,
+)
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    return handmade.make_bundle(tmp_path_factory.mktemp("once"))
+
+
+@given(data=st.data())
+@settings(max_examples=samples(200, 5000), deadline=None)
+def test_any_damage_to_a_manifest_is_one_line_or_harmless(once, data):
+    """One value anywhere in it becomes another; what opens can be asked for everything."""
+    manifest = copy.deepcopy(once.manifest)
+    place = manifest
+    while True:
+        keys = sorted(place) if isinstance(place, dict) else range(len(place))
+        key = data.draw(st.sampled_from(list(keys)))
+        if isinstance(place[key], dict | list) and place[key] and data.draw(st.booleans()):
+            place = place[key]
+            continue
+        place[key] = data.draw(JSON)
+        break
+    (once.path / "manifest.json").write_text(json.dumps(manifest))
+    try:
+        message, opened = opened_or_one_line(once.path)
+    finally:
+        edit_manifest(once)
+    assert "\n" not in message
+    if opened is not None:
+        assert opened.artifacts is not None
+        assert opened.metadata is not None
+
+
+def opened_or_one_line(path):
+    """The bundle, its cases read and their axes found; or why not."""
+    try:
+        opened = Bundle.open(path)
+        layout_of(opened, read_cases(opened))
+    except RnnbenchError as error:
+        return str(error), None
+    return "", opened
 
 
 def test_a_manifest_that_says_no_schema_is_of_the_first(bundle):
@@ -112,6 +210,62 @@ def test_metadata_that_is_not_json_is_refused(tmp_path):
         with pytest.raises(RnnbenchError, match="cannot be written as JSON"):
             write_manifest(tmp_path, {"name": "n", "metadata": {"value": value}})
     assert not list(tmp_path.iterdir())
+
+
+# ---- arrays
+
+
+def rewrite(bundle, change):
+    """Writes cases.npz again, with one member changed: (name, header, data) -> bytes."""
+    file = bundle.path / "cases.npz"
+    with zipfile.ZipFile(file) as archive:
+        members = {m.filename: archive.read(m) for m in archive.infolist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, change(data) if name == "traced/in/x.npy" else data)
+
+
+def array_of(shape, dtype="<f4", data=b""):
+    out = io.BytesIO()
+    header = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(out, header)
+    return out.getvalue() + data
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: array_of((10**12,)), "not as large as it says"),
+        (lambda data: array_of((5, 3, 4)), "not as large as it says"),
+        (lambda data: array_of((5, 3, 4), "|O", data[-240:]), "not as large as it says"),
+        (lambda data: array_of((5, 3, 4), "<i4", data[-240:]), "x is int32 instead of float32"),
+        (lambda data: array_of((3, 5, 4), data=data[-240:]), r"x is \[3, 5, 4\] instead of"),
+        (lambda data: data[:20], "cannot be read"),
+        (lambda data: b"x" * 300, "cannot be read"),
+    ],
+)
+def test_arrays_that_lie_are_one_line(bundle, change, message):
+    rewrite(bundle, change)
+    with pytest.raises(RnnbenchError, match=message) as caught:
+        read_cases(Bundle.open(bundle.path))
+    assert "\n" not in str(caught.value)
+
+
+@given(data=st.data())
+@settings(max_examples=samples(60, 2000), deadline=None)
+def test_any_damage_to_the_arrays_is_one_line_or_harmless(once, data):
+    file = once.path / "cases.npz"
+    whole = file.read_bytes()
+    damaged = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    end = data.draw(st.sampled_from([len(whole), len(whole) // 2, 0, len(whole) - 3]))
+    file.write_bytes(damaged[:end])
+    try:
+        message, _ = opened_or_one_line(once.path)
+    finally:
+        file.write_bytes(whole)
+    assert "\n" not in message
 
 
 # ---- writing
@@ -179,6 +333,8 @@ def test_leftovers_of_killed_runs_go_and_those_of_live_ones_stay(bundle):
     out = bundle.path.parent
     code = """
 import os, sys
+from rnnbench.cases.cases import layout_of
+from rnnbench.cases.stored import read_cases
 from rnnbench.core.atomic import writing
 with writing(sys.argv[1], "made-gru") as folder:
     (folder / "half").write_text("x")

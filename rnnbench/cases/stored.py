@@ -1,0 +1,190 @@
+"""The cases of a bundle as they are stored: `cases.npz`, and what the manifest says of them.
+
+The arrays may come from anywhere: nothing is unpickled, and what an array claims to be is compared
+with the file and with the declaration before any memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnbench.cases.cases import Case, CaseSet, layout_of, make_cases
+from rnnbench.cases.feeding import FeedMode
+from rnnbench.cases.plans import Plan, make_inputs, plan_empty
+from rnnbench.cases.streams import plan_streams
+from rnnbench.core.bundle import CASES, Bundle
+from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.model import Arrays, Model
+
+_MOST = 2**34  # bytes of all arrays
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    MemoryError,
+    OverflowError,
+    RuntimeError,  # an encrypted member
+    NotImplementedError,  # an unknown compression
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def write_cases(model: Model, folder: Path, plans: Sequence[Plan]) -> list[dict[str, Any]]:
+    """Runs the module on every plan, on nothing at all, and in chunks; writes cases.npz.
+
+    A case at which the module itself fails (a convolution that needs five steps), or in which it
+    gives something else in chunks, is listed with the reason, and not compared.
+
+    Returns:
+        what the manifest says of the cases: name, dims, seed, note; `of` where a case has the
+        arrays of another.
+    """
+    empty = plan_empty(plans, (model.batch_dim, model.time_dim))
+    empty = tuple(plan for plan in empty if _has_inputs(model, plan))
+    made = make_cases(model, (*plans, *empty))
+    arrays = {
+        f"{case.name}/{part}/{name}": array
+        for case in made.cases
+        for part, source in _parts(case)
+        for name, array in source.items()
+    }
+    np.savez_compressed(folder / CASES, **arrays)  # type: ignore[arg-type]
+    entries = [
+        _entry(p, made) for p in (*plans, *empty) if p in plans or p.name not in made.skipped
+    ]
+    full = {case.name: case for case in made.cases if case.name not in made.narrow}
+    return entries + plan_streams(model, layout_of(model, made.cases), full)
+
+
+def _parts(case: Case) -> tuple[tuple[str, Arrays], ...]:
+    """What is stored of a case, under which names."""
+    return (
+        ("in", case.inputs),
+        ("ref", case.reference),
+        ("eager", case.eager),
+        ("noise", case.noise),
+    )
+
+
+def _has_inputs(model: Model, plan: Plan) -> bool:
+    """Whether `sample`, which owes inputs at sizes from 1 on, has some for none as well."""
+    try:
+        make_inputs(model, plan)
+    except RnnbenchError:
+        return False
+    return True
+
+
+def read_cases(bundle: Bundle) -> list[Case]:
+    """The cases of a bundle; nothing in the file is unpickled.
+
+    Raises:
+        RnnbenchError: cases.npz is missing or damaged, or lacks what the manifest promises.
+    """
+    file = bundle.path / CASES
+    cases: list[Case] = []
+    try:
+        if not file.resolve().is_relative_to(bundle.path.resolve()):
+            raise ValueError("it links to outside of the bundle")
+        _look_at(file)
+        with np.load(file, allow_pickle=False) as stored:
+            for entry in bundle.manifest["cases"]:
+                if "skipped" not in entry:
+                    cases.append(_case(bundle, entry, stored, cases))
+    except _DAMAGED as error:
+        raise RnnbenchError(
+            f"{file} cannot be read ({one_line(error)}): export the model again"
+        ) from None
+    if not cases:
+        raise RnnbenchError(f"{bundle.path} has no cases to compare at: export the model again")
+    return cases
+
+
+def _look_at(file: Path) -> None:
+    """Raises ValueError where an array is not as large as it says, or all are too large."""
+    with zipfile.ZipFile(file) as archive:
+        total = sum(member.file_size for member in archive.infolist())
+        if total > _MOST:
+            raise ValueError(f"its arrays take {total / 2**30:.0f} GiB")
+        for member in archive.infolist():
+            with archive.open(member) as array:
+                version = np.lib.format.read_magic(array)
+                read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+                    version, np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = read(array)
+                bytes_ = math.prod(shape) * dtype.itemsize
+                if dtype.hasobject or bytes_ != member.file_size - array.tell():
+                    raise ValueError(f"{member.filename} is not as large as it says")
+
+
+def _fit(bundle: Bundle, case: Case) -> None:
+    """Raises ValueError where an input is not as it is declared, or an output not as the others."""
+    for spec in bundle.inputs:
+        array = case.inputs[spec.name]
+        if array.dtype != spec.dtype:
+            raise ValueError(f"{case.name}: {spec.name} is {array.dtype} instead of {spec.dtype}")
+        wanted = spec.resolve(case.dims)
+        if array.shape != wanted:
+            raise ValueError(
+                f"{case.name}: {spec.name} is {list(array.shape)} instead of {list(wanted)}"
+            )
+    for name, exact in case.reference.items():
+        others = [case.eager[name], case.noise.get(name, exact)]
+        if any(other.shape != exact.shape for other in others):
+            raise ValueError(f"{case.name}: the arrays of {name} have several shapes")
+
+
+def _entry(plan: Plan, made: CaseSet) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "name": plan.name,
+        "dims": plan.dims,
+        "seed": plan.seed,
+        "note": plan.note,
+    }
+    if plan.name in made.skipped:
+        entry["skipped"] = f"the model itself fails: {made.skipped[plan.name]}"
+    if plan.name in made.narrow:
+        why = made.narrow[plan.name]
+        entry["reference"] = f"its own precision, because float64 fails: {why}"
+    return entry
+
+
+def _case(bundle: Bundle, entry: dict[str, Any], stored: Any, before: list[Case]) -> Case:
+    name = str(entry["name"])
+    if "of" in entry:
+        whole = next((case for case in before if case.name == entry["of"]), None)
+        if whole is None:
+            raise KeyError(f"there is no case {entry['of']!r}, of which {name!r} is made")
+        feed_mode = FeedMode(
+            tuple(map(int, entry["chunks"])), bool(entry["interleaved"]), bool(entry["reset"])
+        )
+        return replace(whole, name=name, feed_mode=feed_mode)
+
+    def read(part: str, names: Sequence[str]) -> Arrays:
+        return {n: stored[f"{name}/{part}/{n}"] for n in names}
+
+    noisy = [n for n in bundle.outputs if f"{name}/noise/{n}" in stored]
+
+    case = Case(
+        name=name,
+        dims=dict(entry["dims"]),
+        inputs=read("in", [spec.name for spec in bundle.inputs]),
+        reference=read("ref", bundle.outputs),
+        eager=read("eager", bundle.outputs),
+        noise=read("noise", noisy),
+        seed=int(entry["seed"]),
+    )
+    _fit(bundle, case)
+    return case
