@@ -73,8 +73,9 @@ def export(  # noqa: PLR0913  (keywords of a public function)
     from rnnbench.capture.pipeline import capture
     from rnnbench.capture.tracing.sizes import traced_sizes
     from rnnbench.capture.tracing.unsupported import refuse_unsupported
-    from rnnbench.cases.cases import check_declaration, write_cases
+    from rnnbench.cases.cases import check_declaration
     from rnnbench.cases.least_sizes import with_least_sizes
+    from rnnbench.cases.stored import write_cases
     from rnnbench.core.collector import collecting_seldom
     from rnnbench.core.threads import torch_threads
     from rnnbench.models.calls import on_cpu, save_weights

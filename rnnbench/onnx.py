@@ -314,7 +314,7 @@ def _same(made: Path, bundle: Bundle) -> None:
     """
     import numpy as np
 
-    from rnnbench.cases.cases import read_cases
+    from rnnbench.cases.stored import read_cases
     from rnnbench.runtimes.adapters.onnxruntime import open_session
 
     sessions = [open_session(file, "cpu", 1) for file in (bundle.artifacts["onnx"].path, made)]

@@ -120,8 +120,9 @@ def _prove(program: ExportedProgram, declared: Declared, bundle: Bundle) -> None
     """
     import torch
 
-    from rnnbench.cases.cases import read_cases
-    from rnnbench.cases.tolerance import compare
+    from rnnbench.cases.cases import layout_of
+    from rnnbench.cases.standard import standard_of
+    from rnnbench.cases.stored import read_cases
     from rnnbench.core.errors import one_line
     from rnnbench.core.known_warnings import export_warnings
     from rnnbench.models.calls import to_array
@@ -130,7 +131,9 @@ def _prove(program: ExportedProgram, declared: Declared, bundle: Bundle) -> None
     run = program.module()
     with export_warnings():
         torch.export.save(program, io.BytesIO())
-    for case in read_cases(bundle):
+    cases = read_cases(bundle)
+    standard = standard_of(layout_of(bundle, cases), cases)
+    for case in cases:
         above = any(case.dims[dim] > most for dim, most in declared.most.items())
         if case.empty or case.feed_mode.chunks or above:
             continue
@@ -146,7 +149,7 @@ def _prove(program: ExportedProgram, declared: Declared, bundle: Bundle) -> None
             ) from error
         found = [to_array(name, leaf) for leaf in returned if leaf is not None]
         for output, actual in zip(bundle.outputs, found, strict=True):
-            reason = compare(actual, case.reference[output], case.eager[output]).reason
+            reason = standard.compare(case, output, actual).reason
             if reason:
                 raise RnnbenchError(
                     f"model {name!r}: the program gives another {output} at {case.name} "

@@ -14,8 +14,8 @@ import pytest
 import rnnbench
 from rnnbench import __main__ as cli
 from rnnbench import runtimes
-from rnnbench.cases.cases import read_cases
 from rnnbench.cases.golden import read_arrays
+from rnnbench.cases.stored import read_cases
 from rnnbench.core.bundle import Bundle
 
 DATA = Path(__file__).parent / "data" / "5131268"

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rnnbench.cases.feeding import FeedMode, StreamLayout, find_axes
-from rnnbench.cases.plans import Plan, make_inputs, plan_cases, plan_empty
-from rnnbench.cases.streams import plan_streams
-from rnnbench.core.bundle import CASES, Bundle
+from rnnbench.cases.noise import measure_noise
+from rnnbench.cases.plans import Plan, make_inputs, plan_cases
+from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Model
 from rnnbench.core.threads import torch_threads
 from rnnbench.models.calls import call, call_float64, device_of, undisturbed
 
-__all__ = ["Case", "CaseSet", "layout_of", "make_cases", "plan_cases", "read_cases", "write_cases"]
-
+__all__ = ["Case", "CaseSet", "layout_of", "make_cases", "plan_cases"]
 
 _VMAP = (
     "torch.vmap has no rule for a layer in it, so that PyTorch cannot run the module either: call "
@@ -37,7 +34,9 @@ class Case:
         dims: the size of each dynamic dimension.
         inputs: the arrays to feed.
         reference: the outputs of the module in float64 (integers as they are).
-        eager: the outputs of the module as it is; their distance to `reference` is the noise floor.
+        eager: the outputs of the module as it is.
+        noise: the largest error of several runs of it, of each output of floats (`noise.py`); those
+            of older bundles have none, and `eager` alone tells it.
         feed_mode: at once, or in chunks; the outputs are those of the whole either way.
         seed: of the random inputs.
     """
@@ -47,6 +46,7 @@ class Case:
     inputs: Arrays
     reference: Arrays
     eager: Arrays
+    noise: Arrays = field(default_factory=dict)
     feed_mode: FeedMode = field(default_factory=FeedMode)
     seed: int = 0
 
@@ -92,8 +92,17 @@ def make_cases(model: Model, plans: Sequence[Plan]) -> CaseSet:
         exact, narrow = _run_all(reference, {name: inputs[name] for name in ours})
     for name in narrow:  # a module that insists on float32: its own outputs are the best there is
         exact[name] = {n: _widened(array) for n, array in ours[name].items()}
+    noise = measure_noise(model.module, eager, inputs, ours, exact)
     cases = tuple(
-        Case(p.name, p.dims, inputs[p.name], exact[p.name], ours[p.name], seed=p.seed)
+        Case(
+            name=p.name,
+            dims=p.dims,
+            inputs=inputs[p.name],
+            reference=exact[p.name],
+            eager=ours[p.name],
+            noise=noise[p.name],
+            seed=p.seed,
+        )
         for p in plans
         if p.name in ours
     )
@@ -138,42 +147,6 @@ def _eager(model: Model) -> Callable[[Arrays], Arrays]:
     return run
 
 
-def write_cases(model: Model, folder: Path, plans: Sequence[Plan]) -> list[dict[str, Any]]:
-    """Runs the module on every plan, on nothing at all, and in chunks; writes cases.npz.
-
-    A case at which the module itself fails (a convolution that needs five steps), or in which it
-    gives something else in chunks, is listed with the reason, and not compared.
-
-    Returns:
-        what the manifest says of the cases: name, dims, seed, note; `of` where a case has the
-        arrays of another.
-    """
-    empty = plan_empty(plans, (model.batch_dim, model.time_dim))
-    empty = tuple(plan for plan in empty if _has_inputs(model, plan))
-    made = make_cases(model, (*plans, *empty))
-    arrays = {
-        f"{case.name}/{part}/{name}": array
-        for case in made.cases
-        for part, source in (("in", case.inputs), ("ref", case.reference), ("eager", case.eager))
-        for name, array in source.items()
-    }
-    np.savez_compressed(folder / CASES, **arrays)  # type: ignore[arg-type]
-    entries = [
-        _entry(p, made) for p in (*plans, *empty) if p in plans or p.name not in made.skipped
-    ]
-    full = {case.name: case for case in made.cases if case.name not in made.narrow}
-    return entries + plan_streams(model, layout_of(model, made.cases), full)
-
-
-def _has_inputs(model: Model, plan: Plan) -> bool:
-    """Whether `sample`, which owes inputs at sizes from 1 on, has some for none as well."""
-    try:
-        make_inputs(model, plan)
-    except RnnbenchError:
-        return False
-    return True
-
-
 def layout_of(model: Model | Bundle, cases: Sequence[Case]) -> StreamLayout:
     """What feeding in chunks needs to know; axes are found by comparing outputs."""
     found = [(case.dims, case.reference) for case in cases]
@@ -186,30 +159,6 @@ def layout_of(model: Model | Bundle, cases: Sequence[Case]) -> StreamLayout:
         axes[model.batch_dim],
         axes[model.time_dim],
     )
-
-
-def read_cases(bundle: Bundle) -> list[Case]:
-    """The cases of a bundle; nothing in the file is unpickled.
-
-    Raises:
-        RnnbenchError: cases.npz is missing or damaged, or lacks what the manifest promises.
-    """
-    file = bundle.path / CASES
-    cases: list[Case] = []
-    try:
-        if not file.resolve().is_relative_to(bundle.path.resolve()):
-            raise ValueError("it links to outside of the bundle")
-        with np.load(file, allow_pickle=False) as stored:
-            for entry in bundle.manifest["cases"]:
-                if "skipped" not in entry:
-                    cases.append(_case(bundle, entry, stored, cases))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise RnnbenchError(
-            f"{file} cannot be read ({one_line(error)}): export the model again"
-        ) from None
-    if not cases:
-        raise RnnbenchError(f"{bundle.path} has no cases to compare at: export the model again")
-    return cases
 
 
 def _carried(model: Model, plan: Plan, run: Callable[[Arrays], Arrays]) -> Arrays:
@@ -238,42 +187,3 @@ def _run_all(
 
 def _widened(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array.astype(np.float64) if array.dtype.kind == "f" else array
-
-
-def _entry(plan: Plan, made: CaseSet) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "name": plan.name,
-        "dims": plan.dims,
-        "seed": plan.seed,
-        "note": plan.note,
-    }
-    if plan.name in made.skipped:
-        entry["skipped"] = f"the model itself fails: {made.skipped[plan.name]}"
-    if plan.name in made.narrow:
-        why = made.narrow[plan.name]
-        entry["reference"] = f"its own precision, because float64 fails: {why}"
-    return entry
-
-
-def _case(bundle: Bundle, entry: dict[str, Any], stored: Any, before: list[Case]) -> Case:
-    name = str(entry["name"])
-    if "of" in entry:
-        whole = next((case for case in before if case.name == entry["of"]), None)
-        if whole is None:
-            raise KeyError(f"there is no case {entry['of']!r}, of which {name!r} is made")
-        feed_mode = FeedMode(
-            tuple(map(int, entry["chunks"])), bool(entry["interleaved"]), bool(entry["reset"])
-        )
-        return replace(whole, name=name, feed_mode=feed_mode)
-
-    def read(part: str, names: Sequence[str]) -> Arrays:
-        return {n: stored[f"{name}/{part}/{n}"] for n in names}
-
-    return Case(
-        name=name,
-        dims=dict(entry["dims"]),
-        inputs=read("in", [spec.name for spec in bundle.inputs]),
-        reference=read("ref", bundle.outputs),
-        eager=read("eager", bundle.outputs),
-        seed=int(entry["seed"]),
-    )

@@ -1,26 +1,22 @@
 """When two outputs are equal: the error of one against float64, beside the noise of float32.
 
-The rule, for one output at one case: its error (the largest absolute difference to the float64
-reference) is at most `FACTOR` times the error that the module itself has in its own precision, or
-at most `ABSOLUTE[dtype]` times the size of the reference, whichever is larger. A NaN or an infinity
-that the reference has not, another shape or another dtype is never equal.
+The rule: each element's error is at most what `allowance.py` allows it. A NaN or an infinity that
+the reference has not, another shape or another dtype is never equal.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-FACTOR = 10.0
-"""How many times the noise floor an error may be: sums in another order stay well below it."""
-
-ABSOLUTE = {"float16": 8e-3, "float32": 1e-6, "float64": 1e-12}
-"""The error that is always allowed, for a reference of size 1 or less: about 8 roundings."""
+from rnnbench.cases.allowance import Allowance, Rule, allowance
+from rnnbench.cases.noise import error_of
 
 Array = np.ndarray[Any, Any]
+_PLAIN = Rule()
 
 
 @dataclass(frozen=True)
@@ -29,11 +25,14 @@ class Difference:
 
     Attributes:
         error: the largest absolute difference to the reference; infinite where a value is missing.
-        noise_floor: the same of the module itself.
+        noise_floor: the largest error of the module itself.
         tolerance: the smallest t for which `np.allclose(actual, reference, rtol=t, atol=t)`.
         relative: the largest difference as a share of the reference, where that is not 0.
+        excess: the largest difference as a multiple of what is allowed there.
         first_step: the first index along the time axis at which more is off than is allowed.
         argmax: the share of equal argmax along the last axis.
+        unproved_from: the step from which on float32 has no digits left, so that nothing is proved;
+            0 of an output without time.
         reason: why it is not equal; empty where it is.
     """
 
@@ -41,20 +40,24 @@ class Difference:
     noise_floor: float
     tolerance: float
     relative: float = 0.0
+    excess: float = 0.0
     first_step: int | None = None
     argmax: float | None = None
+    unproved_from: int | None = None
     reason: str = ""
+
+    @property
+    def proves(self) -> bool:
+        """Whether equality here says anything."""
+        return self.unproved_from != 0
 
 
 def compare(
     actual: Array,
     reference: Array,
     eager: Array,
-    *,
-    factor: float = FACTOR,
-    time_axis: int | None = None,
-    scores: bool = False,
-    absolute: float = 0.0,
+    noise: Array | None = None,
+    rule: Rule = _PLAIN,
 ) -> Difference:
     """Compares one output with the float64 reference, given the module's own output.
 
@@ -62,10 +65,8 @@ def compare(
         actual: the output.
         reference: of the module in float64.
         eager: of the module in its own precision.
-        factor: how many times the noise floor the error may be.
-        time_axis: of the output, to name the first step that is off.
-        scores: whether the last axis holds one score per class.
-        absolute: what is always allowed, where that is more than `ABSOLUTE`.
+        noise: the largest error of several runs of it; that of `eager` alone unless given.
+        rule: how it is judged.
     """
     if actual.shape != reference.shape:
         return _unequal(f"shape {list(actual.shape)} instead of {list(reference.shape)}")
@@ -73,54 +74,69 @@ def compare(
         return _unequal(f"dtype {actual.dtype} instead of {eager.dtype}")
     if actual.dtype.kind == "c":  # the real and the imaginary part of each number
         parts = (np.stack([array.real, array.imag], -1) for array in (actual, reference, eager))
-        return compare(*parts, factor=factor, time_axis=time_axis, absolute=absolute)
+        actual, reference, eager = parts
+        return compare(actual, reference, eager, rule=replace(rule, typical=None))
     if actual.dtype.kind != "f":
-        return _compare_exactly(actual, reference, eager, time_axis)
-    exact, given = reference.astype(np.float64), actual.astype(np.float64)
-    finite = np.isfinite(exact)
-    noise_floor = _noise_floor(exact, eager.astype(np.float64))
-    allowed = allowed_error(exact, eager, factor=factor, absolute=absolute)
-    apart = _apart(given, exact)
-    first = _first(~(apart <= allowed), time_axis)
-    share = _same_argmax(given, exact, allowed) if scores else None
-    reason = _not_finite(given, exact, finite)
-    if reason:
-        return Difference(math.inf, noise_floor, math.inf, math.inf, first, share, reason)
-    apart, sizes = apart[finite], np.abs(exact[finite])
-    error, tolerance = _largest(apart), _largest(apart / (1 + sizes))
-    relative = _largest(apart[sizes > 0] / sizes[sizes > 0])
-    reason = "" if error <= allowed else f"off by {error:.1e}, {allowed:.1e} is allowed"
-    return Difference(error, noise_floor, tolerance, relative, first, share, reason)
-
-
-def allowed_error(
-    reference: Array, eager: Array, *, factor: float = FACTOR, absolute: float = 0.0
-) -> float:
-    """The largest absolute error that an output may have; 0 for integers and booleans."""
-    if eager.dtype.kind != "f":
-        return 0.0
+        return _compare_exactly(actual, reference, eager, rule.axes.time)
+    apart = error_of(actual, reference)
+    noise = error_of(eager, reference) if noise is None else noise
     exact = reference.astype(np.float64)
-    noise_floor = _noise_floor(exact, eager.astype(np.float64))
-    absolute = max(absolute, ABSOLUTE.get(str(eager.dtype), ABSOLUTE["float32"]))
-    largest = _largest(np.abs(exact[np.isfinite(exact)]))
-    return float(max(factor * noise_floor, absolute * max(1.0, largest)))
+    limit = allowance(exact, eager, noise, rule)
+    # Where the module itself has no number, an artifact owes none.
+    owed = np.isfinite(eager) | ~np.isfinite(exact)
+    off = ~(apart <= limit.allowed) & owed
+    first = _first(off, rule.axes.time)
+    share = _same_argmax(actual.astype(np.float64), exact, limit.allowed) if rule.scores else None
+    noise_floor = _largest(noise[np.isfinite(noise)])
+    reason = _not_finite(actual, exact, owed)
+    if reason:
+        return Difference(
+            math.inf, noise_floor, math.inf, math.inf, math.inf, first, share, None, reason
+        )
+    numbers = owed & np.isfinite(apart) & np.isfinite(exact)
+    apart, sizes, allowed = apart[numbers], np.abs(exact[numbers]), limit.allowed[numbers]
+    with np.errstate(over="ignore"):
+        excess = apart / np.maximum(allowed, 1e-300)
+    if off.any():
+        worst = int(np.argmax(excess))
+        place = [int(i[worst]) for i in np.nonzero(numbers)]
+        at = f" at {place}" if place else ""
+        reason = f"off by {apart[worst]:.1e}{at}, {allowed[worst]:.1e} is allowed"
+    return Difference(
+        _largest(apart),
+        noise_floor,
+        _largest(apart / (1 + sizes)),
+        _largest(apart[sizes > 0] / sizes[sizes > 0]),
+        _largest(excess),
+        first,
+        share,
+        _unproved_from(limit, rule.axes.time),
+        reason,
+    )
 
 
-def _apart(given: Array, exact: Array) -> Array:
-    """The absolute differences; 0 where both are the same infinity, or both are NaN."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        apart: Array = np.asarray(np.abs(given - exact))  # of a scalar numpy gives no array
-    apart[(given == exact) | (np.isnan(given) & np.isnan(exact))] = 0.0
-    return apart
+def _unproved_from(limit: Allowance, time_axis: int | None) -> int | None:
+    """The step from which on more than half of the elements are not proved; 0 without time."""
+    unproved = limit.unproved
+    if not unproved.size:
+        return None
+    if time_axis is None:
+        return 0 if unproved.mean() > 0.5 else None
+    others = tuple(axis for axis in range(unproved.ndim) if axis != time_axis)
+    lost = unproved.mean(others) > 0.5  # [time]
+    if not lost[-1]:
+        return None
+    return int(len(lost) - np.argmin(lost[::-1])) if not lost.all() else 0
 
 
-def _not_finite(given: Array, exact: Array, finite: Array) -> str:
-    if not np.array_equal(exact[~finite], given[~finite], equal_nan=True):
+def _not_finite(given: Array, exact: Array, owed: Array) -> str:
+    beyond = ~np.isfinite(exact)
+    if not np.array_equal(exact[beyond], given[beyond], equal_nan=True):
         return "finite where the reference is NaN or infinite"
-    if np.isfinite(given[finite]).all():
+    there = given[~beyond & owed]
+    if np.isfinite(there).all():
         return ""
-    what = "NaN" if np.isnan(given[finite]).any() else "an infinity"
-    return f"{what} where the reference is finite"
+    return f"{'NaN' if np.isnan(there).any() else 'an infinity'} where the reference is finite"
 
 
 def _first(off: Array, time_axis: int | None) -> int | None:
@@ -131,37 +147,31 @@ def _first(off: Array, time_axis: int | None) -> int | None:
     return int(np.argmax(off.any(others)))
 
 
-def _same_argmax(given: Array, exact: Array, allowed: float) -> float | None:
+def _same_argmax(given: Array, exact: Array, allowed: Array) -> float | None:
     """How often the largest score is the same class's; a tie within what is allowed counts."""
     if not given.ndim or not given.size:
         return None
     chosen = np.argmax(np.nan_to_num(given, nan=-np.inf), -1)[..., None]
     there = np.take_along_axis(exact, chosen, -1)[..., 0]
-    return float(np.mean(there >= exact.max(-1) - allowed))
-
-
-def _noise_floor(exact: Array, eager: Array) -> float:
-    both = np.isfinite(exact) & np.isfinite(eager)
-    return _largest(np.abs(eager[both] - exact[both]))
+    slack = np.take_along_axis(allowed, chosen, -1)[..., 0]
+    return float(np.mean(there >= exact.max(-1) - slack))
 
 
 def _compare_exactly(
     actual: Array, reference: Array, eager: Array, time_axis: int | None
 ) -> Difference:
     """Integers and booleans: equal to the reference, or to the module where rounding decides."""
-    apart = np.abs(actual.astype(np.float64) - reference.astype(np.float64))
-    error, noise_floor = (
-        _largest(apart),
-        _noise_floor(reference.astype(np.float64), eager.astype(np.float64)),
-    )
+    error = _largest(np.abs(actual.astype(np.float64) - reference.astype(np.float64)))
+    noise_floor = _largest(np.abs(eager.astype(np.float64) - reference.astype(np.float64)))
     off = (actual != reference) & (actual != eager)
     wrong = int(np.count_nonzero(off))
     reason = f"{wrong} of {actual.size} values differ" if wrong else ""
-    return Difference(error, noise_floor, error, error, _first(off, time_axis), None, reason)
+    first, excess = _first(off, time_axis), float(wrong > 0) * math.inf if wrong else 0.0
+    return Difference(error, noise_floor, error, error, excess, first, reason=reason)
 
 
 def _unequal(reason: str) -> Difference:
-    return Difference(math.inf, 0.0, math.inf, math.inf, reason=reason)
+    return Difference(math.inf, 0.0, math.inf, math.inf, math.inf, reason=reason)
 
 
 def _largest(values: Array) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rnnbench.cases.cases import Case, CaseSet, make_cases, read_cases
+from rnnbench.cases.cases import Case, CaseSet, make_cases
 from rnnbench.cases.plans import Plan, parse_case, plan_sweep
+from rnnbench.cases.stored import read_cases
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.core.model import Model

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rnnbench.cases.allowance import FACTOR
 from rnnbench.cases.cases import layout_of
-from rnnbench.cases.tolerance import FACTOR
+from rnnbench.cases.standard import standard_of
 from rnnbench.checking.case_selection import CaseSelection, gather
 from rnnbench.checking.report import CheckReport, OutputRow
 from rnnbench.checking.rows import not_exported, output_rows
@@ -105,7 +106,8 @@ def _check(
         jobs = [replace(j, missing=_NO_CODE) if j.format == "eager" else j for j in jobs]
     found = gather(bundle, options.selection, model)
     layout = layout_of(bundle, found.cases)
-    judge = Judge(bundle, {case.name: case for case in found.cases}, layout, options.factor)
+    standard = standard_of(layout, found.cases, options.factor)
+    judge = Judge(bundle, {case.name: case for case in found.cases}, standard)
     work = {job: cases_for(job, found.cases, layout) for job in jobs}
     options.on_start(sum(map(len, work.values())))
     rows: dict[Job, list[OutputRow]] = {}

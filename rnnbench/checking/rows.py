@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from rnnbench.checking.report import OutputRow
 from rnnbench.checking.runner import RunResult
-from rnnbench.checking.verdicts import CaseResult
+from rnnbench.checking.verdicts import NOT_PROVED, CaseResult
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.verdicts import Verdict
 from rnnbench.runtimes import get
@@ -65,7 +66,7 @@ def _output_row(row: OutputRow, results: Sequence[CaseResult]) -> OutputRow:
     failed = {r.case: r.reason for r in results if row.output not in r.outputs}
     wrong = {case: d for case, d in compared.items() if d.reason}
     if compared:
-        worst = max(wrong or compared, key=lambda case: compared[case].error)
+        worst = max(wrong or compared, key=lambda case: compared[case].excess)
         shares = [d.argmax for d in compared.values() if d.argmax is not None]
         row = replace(
             row,
@@ -87,6 +88,14 @@ def _output_row(row: OutputRow, results: Sequence[CaseResult]) -> OutputRow:
         why = wrong[row.worst_case].reason
         step = "" if row.first_step is None else f", first at step {row.first_step}"
         return replace(row, verdict=Verdict.DIFFERS, reason=f"{where}: {why}{step}")
+    lost = {case: d.unproved_from for case, d in compared.items() if d.unproved_from is not None}
+    if lost and len(lost) == len(compared) and not any(lost.values()):
+        return replace(row, verdict=Verdict.NOT_JUDGED, reason=NOT_PROVED)
+    if lost:
+        first = min(lost, key=lambda name: lost[name] or math.inf)
+        step = f" from step {lost[first]} on" if lost[first] else ""
+        said = f"nothing is proved{step} at {first} and {len(lost) - 1} more: {NOT_PROVED}"
+        return replace(row, reason=said.replace(" and 0 more", ""))
     return row
 
 

@@ -11,14 +11,18 @@ from pathlib import Path
 import numpy as np
 
 from rnnbench import runtimes
+from rnnbench.cases.allowance import FACTOR
 from rnnbench.cases.cases import Case
-from rnnbench.cases.feeding import StreamLayout
-from rnnbench.cases.tolerance import Difference, compare
+from rnnbench.cases.standard import Standard
+from rnnbench.cases.tolerance import Difference
 from rnnbench.checking.runner import LOADING, RunResult
 from rnnbench.core.atomic import write_file
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.verdicts import Verdict
+
+NOT_PROVED = "float32 has no digits left: the module's own noise is as large as its values"
+"""Why a case that is equal proves nothing."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,12 @@ class Judge:
     Attributes:
         bundle: what is judged.
         cases: by name.
-        layout: where the time axes are.
-        factor: how many times the noise floor an error may be.
+        standard: by what.
     """
 
     bundle: Bundle
     cases: Mapping[str, Case]
-    layout: StreamLayout
-    factor: float
+    standard: Standard
 
     def judge(self, ran: RunResult) -> list[CaseResult]:
         """A result for each case that ran; one alone where nothing was loaded."""
@@ -112,17 +114,9 @@ class Judge:
         if outputs is None:
             return self._wrong(ran, case, Verdict.FAILED, ran.errors[case.name])
         missing = [name for name in self.bundle.outputs if name not in outputs]
-        accuracy = runtimes.get(ran.job.runtime).accuracy_on(ran.job.device)
+        coarseness = runtimes.get(ran.job.runtime).coarseness_on(ran.job.device)
         compared = {
-            name: compare(
-                outputs[name],
-                case.reference[name],
-                case.eager[name],
-                factor=self.factor,
-                time_axis=self.layout.time_axes.get(name),
-                scores=self._scores(name, case),
-                absolute=accuracy,
-            )
+            name: self.standard.compare(case, name, outputs[name], coarseness)
             for name in self.bundle.outputs
             if name in outputs
         }
@@ -133,6 +127,8 @@ class Judge:
         if off:
             name, why = next(iter(off.items()))
             return self._wrong(ran, case, Verdict.DIFFERS, f"{name}: {why}", compared)
+        if not any(difference.proves for difference in compared.values()):
+            return self._result(ran, case.name, Verdict.NOT_JUDGED, NOT_PROVED, compared)
         return self._result(ran, case.name, Verdict.SAME, "", compared)
 
     def _wrong(
@@ -163,20 +159,8 @@ class Judge:
         repeat = ""
         if verdict.is_wrong:
             only = f" --only {case}" if case in self.cases else ""
-            factor = "" if self.factor == 10.0 else f" --factor {self.factor:g}"
+            times = self.standard.factor
+            factor = "" if times == FACTOR else f" --factor {times:g}"
             repeat = f"rnnbench check {self.bundle.path} --runtime {job.label}{only}{factor}"
         given = (self.bundle.name, job.format, job.label, case, seed, verdict, reason)
         return CaseResult(*given, compared or {}, repeat)
-
-    def _scores(self, output: str, case: Case) -> bool:
-        """Whether the last axis may hold a score for each class.
-
-        Nothing declares it: any output of floats that is no state, whose last axis has a fixed
-        size of 2 or more. The share is shown, and decides nothing.
-        """
-        array = case.reference[output]
-        if output in self.layout.states.values() or array.dtype.kind != "f" or array.ndim < 2:
-            return False
-        last = array.ndim - 1
-        moving = (self.layout.time_axes.get(output), self.layout.batch_axes.get(output))
-        return last not in moving and array.shape[-1] > 1

@@ -106,7 +106,7 @@ def _options() -> dict[str, click.Parameter]:
 
 def bisect(path: Path, report: CheckReport) -> list[Minimal]:
     """The smallest failing case of each artifact of a bundle that differs."""
-    from rnnbench.cases.cases import read_cases
+    from rnnbench.cases.stored import read_cases
     from rnnbench.checking.bisect.intermediates import find_reference
     from rnnbench.checking.bisect.locate import format_location, locate
     from rnnbench.checking.bisect.minimise import minimise

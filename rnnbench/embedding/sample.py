@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rnnbench.cases.cases import read_cases
+from rnnbench.cases.stored import read_cases
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.markdown import code
 from rnnbench.core.model import Arrays, TensorSpec

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from rnnbench.cases.cases import check_declaration, plan_cases, read_cases, write_cases
+from rnnbench.cases.cases import check_declaration, plan_cases
+from rnnbench.cases.stored import read_cases, write_cases
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model, TensorSpec

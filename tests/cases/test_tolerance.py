@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rnnbench.cases.allowance import Rule
 from rnnbench.cases.tolerance import compare
 from rnnbench.core.errors import one_line
 
@@ -14,7 +15,7 @@ def test_compare_allows_the_noise_and_little_more():
     floor = np.abs(EAGER - EXACT).max()
     assert compare(EAGER, EXACT, EAGER).reason == ""
     assert compare(EAGER, EXACT, EAGER).error == floor
-    assert compare(EAGER + np.float32(5e-7), EXACT, EAGER).reason == ""
+    assert compare(EAGER + np.float32(2e-7), EXACT, EAGER).reason == ""
     assert "off by 1.0e-05" in compare(EAGER + np.float32(1e-5), EXACT, EAGER).reason
     noisy = EAGER + np.float32(2e-6)
     assert compare(EAGER - np.float32(1e-5), EXACT, noisy).reason == ""
@@ -63,12 +64,12 @@ def test_compare_counts_argmax_and_relative_errors():
     actual = eager.copy()
     actual[0] = [2.5, 2.0]  # another class, and 150 % off
     actual[2] = [5.0, 5.0000005]  # a tie, within what is allowed
-    found = compare(actual, exact, eager, scores=True)
+    found = compare(actual, exact, eager, rule=Rule(scores=True))
     assert found.argmax == 0.75
     assert found.relative == 1.5
     assert compare(actual, exact, eager).argmax is None
     nothing = np.full_like(eager, np.nan)
-    assert compare(nothing, exact, eager, scores=True).argmax < 1
+    assert compare(nothing, exact, eager, rule=Rule(scores=True)).argmax < 1
 
 
 @pytest.mark.parametrize(

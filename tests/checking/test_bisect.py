@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from onnx import numpy_helper
 
 import rnnbench
-from rnnbench.cases.cases import read_cases
+from rnnbench.cases.stored import read_cases
 from rnnbench.checking.bisect.intermediates import find_reference, recapture
 from rnnbench.checking.bisect.locate import format_location, locate
 from rnnbench.checking.bisect.minimise import format_minimal, minimise

@@ -13,8 +13,10 @@ import torch
 from click.testing import CliRunner
 
 from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
-from rnnbench.cases.cases import Case, layout_of, read_cases
+from rnnbench.cases.cases import Case, layout_of
 from rnnbench.cases.golden import golden_cases
+from rnnbench.cases.standard import Standard
+from rnnbench.cases.stored import read_cases
 from rnnbench.checking.conformance.engines import _cases, _compared, find_engine_jobs, forms
 from rnnbench.checking.conformance.matrix import WIDTH, format_matrix
 from rnnbench.checking.conformance.rows import (
@@ -134,7 +136,7 @@ def test_an_integer_may_be_the_modules_own(ragged):
     exact, eager = np.array([3, 4, 5]), np.array([3, 4, 6])
     case = Case("traced", {}, {}, {"y": exact, "hn": exact}, {"y": eager, "hn": eager})
     for given, wrong in ((exact, False), (eager, False), (np.array([3, 5, 6]), True)):
-        found = _compared("tract", ragged, case, {"y": given})
+        found = _compared("tract", ragged, case, {"y": given}, Standard())
         assert [c.wrong for c in found] == [wrong, True]
         assert str(found[1]) == "traced (whole), hn: there is no such output"
 

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from rnnbench import Model, TensorSpec
-from rnnbench.cases.cases import plan_cases, write_cases
+from rnnbench.cases.cases import plan_cases
+from rnnbench.cases.stored import write_cases
 from rnnbench.checking.check import check
 from rnnbench.commands._console import format_report
 from rnnbench.core.bundle import Bundle

@@ -58,7 +58,7 @@ def bundle(request, kind, shared):
 
 def test_a_form_for_engines_has_no_lengths_and_computes_the_same(bundle, tmp_path):
     """Also where the steps behind a row's end are anything: infinite here."""
-    from rnnbench.cases.cases import read_cases
+    from rnnbench.cases.stored import read_cases
     from rnnbench.cases.tolerance import compare
 
     path = tmp_path / "model.onnx"

@@ -13,7 +13,8 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from rnnbench.cases.cases import plan_cases, write_cases
+from rnnbench.cases.cases import plan_cases
+from rnnbench.cases.stored import write_cases
 from rnnbench.core.atomic import writing
 from rnnbench.core.bundle import Bundle, describe_file, describe_spec, write_manifest
 from rnnbench.core.known_warnings import torchscript_deprecation

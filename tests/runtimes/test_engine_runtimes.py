@@ -8,7 +8,7 @@ import torch
 
 import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
-from rnnbench.cases.cases import read_cases
+from rnnbench.cases.stored import read_cases
 from rnnbench.cases.tolerance import compare
 from rnnbench.checking.case_selection import CaseSelection
 from rnnbench.checking.check import CheckOptions

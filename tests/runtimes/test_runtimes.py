@@ -11,7 +11,7 @@ import torch
 
 import rnnbench
 from rnnbench import runtimes
-from rnnbench.cases.cases import read_cases
+from rnnbench.cases.stored import read_cases
 from rnnbench.core.bundle import Bundle, write_manifest
 from rnnbench.core.errors import RnnbenchError, Unavailable
 from rnnbench.core.threads import torch_threads

@@ -16,7 +16,8 @@ import rnnbench
 from rnnbench import runtimes
 from rnnbench.benchmarking.measuring.networks import Network, build_network, expected, inputs_for
 from rnnbench.benchmarking.plan import STOCK, Conditions, Implementation, timing_of
-from rnnbench.cases.cases import read_cases
+from rnnbench.cases.allowance import Rule
+from rnnbench.cases.stored import read_cases
 from rnnbench.cases.tolerance import compare
 from rnnbench.core.errors import RnnbenchError, Unavailable
 from rnnbench.core.model import Arrays
@@ -115,8 +116,8 @@ class Artifacts:
             case = min(whole, key=lambda c: sum(c.dims.values()))
             at_case = prepare(case.inputs)
             outputs = at_case.read(at_case.run())
-            accuracy = runtimes.get(way.runtime).accuracy
-            assert_right(outputs, case.reference, case.eager, "cpu", accuracy)
+            coarseness = runtimes.get(way.runtime).coarseness
+            assert_right(outputs, case.reference, case.eager, "cpu", coarseness)
         subject = prepare(inputs_for(network.model, conditions))
         if first_call:
             self.assert_subject(subject, target, way, conditions)
@@ -134,7 +135,7 @@ class Artifacts:
         right = expected(network, inputs_for(network.model, conditions))
         outputs = subject.read(subject.run())
         if right is not None:
-            assert_right(outputs, *right, conditions.device, runtimes.get(way.runtime).accuracy)
+            assert_right(outputs, *right, conditions.device, runtimes.get(way.runtime).coarseness)
 
     def fit(self, source: Source, way: Implementation, arrays: Arrays) -> Source:
         """For an engine with rewrites of its own: the file as that wants it, for these inputs.
@@ -192,7 +193,7 @@ def check_way(way: Implementation, device: str) -> Timing:
 
 
 def assert_right(
-    actual: Arrays, reference: Arrays, eager: Arrays, device: str, accuracy: float = 0.0
+    actual: Arrays, reference: Arrays, eager: Arrays, device: str, coarseness: float = 1.0
 ) -> None:
     """What is timed is what `check` would pass, in a runtime whose own functions are so accurate.
 
@@ -203,7 +204,9 @@ def assert_right(
         raise WrongOutput(f"wrong output: {', '.join(actual)} instead of {', '.join(reference)}")
     for name, array in actual.items():
         if device == "cpu":
-            reason = compare(array, reference[name], eager[name], absolute=accuracy).reason
+            reason = compare(
+                array, reference[name], eager[name], rule=Rule(coarseness=coarseness)
+            ).reason
         else:
             close = np.allclose(array, reference[name], rtol=0, atol=CUDA_TOLERANCE)
             reason = "" if close else f"off by more than {CUDA_TOLERANCE}"

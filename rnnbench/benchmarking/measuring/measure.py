@@ -141,7 +141,7 @@ def _cost(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
     right = expected(network, arrays)
     if right is not None:
         assert_right(
-            start.outputs, *right, item.conditions.device, runtimes.get(item.way.runtime).accuracy
+            start.outputs, *right, item.conditions.device, runtimes.get(item.way.runtime).coarseness
         )
     info = {
         "export_s": exported.seconds if exported else None,

@@ -16,10 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from rnnbench import runtimes
-from rnnbench.cases.cases import Case, layout_of, read_cases
+from rnnbench.cases.cases import Case, layout_of
 from rnnbench.cases.feeding import StreamLayout
 from rnnbench.cases.golden import golden_cases
-from rnnbench.cases.tolerance import allowed_error, compare
+from rnnbench.cases.standard import Standard, standard_of
+from rnnbench.cases.stored import read_cases
 from rnnbench.checking.conformance.rows import Compared, ConformanceRow, judged, name_of
 from rnnbench.checking.runner import LOADING, RunResult, fits, run_jobs
 from rnnbench.core.bundle import Bundle
@@ -98,7 +99,9 @@ def run_engines(
     engines = dict.fromkeys(job.runtime for job in jobs)
     missing = {name: runtimes.get(name).missing() for name in engines}
     here = [job for job in jobs if not missing[job.runtime]]
-    layout = layout_of(bundle, read_cases(bundle))
+    cases = read_cases(bundle)
+    layout = layout_of(bundle, cases)
+    standard = standard_of(layout, cases)
     # A case that is streamed as well has the same name there.
     by_name = {f"{case.name} ({_how(case)})": case for case in golden_cases(bundle)}
     golden = [replace(case, name=name) for name, case in by_name.items()]
@@ -107,7 +110,7 @@ def run_engines(
         work = {job: cases for job, cases in prepared if not job.missing and cases}
         rows = {job: _unready(bundle, job) for job, cases in prepared if job not in work}
         for result in run_jobs(bundle, work, layout, LIMITS):
-            rows[result.job] = row = _judged(bundle, result, by_name)
+            rows[result.job] = row = _judged(bundle, result, by_name, standard)
             on_progress(f"{name_of(row)}: {row.verdict} {row.reason}".rstrip())
     absent = [
         ConformanceRow(name, verdict=Verdict.NOT_RUN, reason=why, model=bundle.name)
@@ -186,7 +189,9 @@ def _cases(job: Job, golden: Sequence[Case], layout: StreamLayout) -> list[Case]
     return short + [case for case in fitting if case.feed_mode.chunks][:1]
 
 
-def _judged(bundle: Bundle, result: RunResult, cases: dict[str, Case]) -> ConformanceRow:
+def _judged(
+    bundle: Bundle, result: RunResult, cases: dict[str, Case], standard: Standard
+) -> ConformanceRow:
     """One row for all cases: of several things that went wrong the one to fear most."""
     job = result.job
     if result.unavailable:
@@ -194,7 +199,7 @@ def _judged(bundle: Bundle, result: RunResult, cases: dict[str, Case]) -> Confor
     compared: list[Compared] = []
     problems: dict[Verdict, list[str]] = {Verdict.DIED: [], Verdict.REFUSED: []}
     for name, outputs in result.outputs.items():
-        compared += _compared(job.runtime, bundle, cases[name], outputs)
+        compared += _compared(job.runtime, bundle, cases[name], outputs, standard)
     for name, why in result.errors.items():
         where = "" if name == LOADING else f"{name}: "
         if name in result.unfit:  # there were results, which do not fit together
@@ -221,15 +226,16 @@ def _how(case: Case) -> str:
     return "stream" if case.feed_mode.chunks else "whole"
 
 
-def _compared(engine: str, bundle: Bundle, case: Case, outputs: Arrays) -> list[Compared]:
+def _compared(
+    engine: str, bundle: Bundle, case: Case, outputs: Arrays, standard: Standard
+) -> list[Compared]:
     """Each output of a case; a missing one is wrong without a word."""
-    accuracy = runtimes.get(engine).accuracy
+    coarseness = runtimes.get(engine).coarseness
     found = []
     for name in bundle.outputs:
-        exact, eager = case.reference[name], case.eager[name]
-        allowed = allowed_error(exact, eager, absolute=accuracy)
+        allowed = float(standard.allowed(case, name, coarseness).max(initial=0.0))
         if name in outputs:
-            difference = compare(outputs[name], exact, eager, absolute=accuracy)
+            difference = standard.compare(case, name, outputs[name], coarseness)
             error, why = difference.error, difference.reason
             if not why:  # integers may be those of the module instead, where rounding decides
                 error = min(error, allowed)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from rnnbench import runtimes
-from rnnbench.cases.tolerance import ABSOLUTE, FACTOR
+from rnnbench.cases.allowance import ABSOLUTE, FACTOR
 from rnnbench.checking.drift.walk import Walk
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.documents import document, plain

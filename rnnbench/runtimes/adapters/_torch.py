@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-CUDNN_ACCURACY = 2e-5
+CUDNN_COARSENESS = 50.0  # an error of 1.1e-5 was seen
 """cuDNN's tanh is coarser: up to 1.1e-5 was seen in float32 (an H200, torch 2.11)."""
 
 

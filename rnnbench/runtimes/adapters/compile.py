@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.known_warnings import export_warnings, torchscript_deprecation
 from rnnbench.core.model import Arrays, Run
-from rnnbench.runtimes.adapters._torch import CUDNN_ACCURACY, torch_devices
+from rnnbench.runtimes.adapters._torch import CUDNN_COARSENESS, torch_devices
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
@@ -96,7 +96,7 @@ RUNTIME = Runtime(
     devices=torch_devices,
     lacks=_lacks,
     cost="slow",
-    cuda_accuracy=CUDNN_ACCURACY,
+    cuda_coarseness=CUDNN_COARSENESS,
     # in no plan: compiling takes 10 s and more
     timing=Timing("eager", prepare, modes={"": ("cpu", "cuda")}),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays, Run
-from rnnbench.runtimes.adapters._torch import CUDNN_ACCURACY, torch_devices
+from rnnbench.runtimes.adapters._torch import CUDNN_COARSENESS, torch_devices
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
@@ -75,7 +75,7 @@ RUNTIME = Runtime(
     load=load,
     modes=("twin",),  # a built-in variant's other form, loop or fused layer, with the same weights
     devices=torch_devices,
-    cuda_accuracy=CUDNN_ACCURACY,
+    cuda_coarseness=CUDNN_COARSENESS,
     timing=Timing(
         "eager",
         prepare,

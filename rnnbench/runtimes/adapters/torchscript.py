@@ -13,7 +13,7 @@ from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.known_warnings import torchscript_deprecation
 from rnnbench.core.model import Arrays, Run
 from rnnbench.core.signature import Port, Signature
-from rnnbench.runtimes.adapters._torch import CUDNN_ACCURACY, torch_devices
+from rnnbench.runtimes.adapters._torch import CUDNN_COARSENESS, torch_devices
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
@@ -126,7 +126,7 @@ RUNTIME = Runtime(
     # `first`: each call is the first of a module; `third`: each input is run three times
     modes=("first", "third"),
     devices=torch_devices,
-    cuda_accuracy=CUDNN_ACCURACY,
+    cuda_coarseness=CUDNN_COARSENESS,
     signature=signature,
     timing=Timing(
         "torchscript",

@@ -1,0 +1,233 @@
+"""How far each element of an output may be from the float64 reference.
+
+The noise of an element is the largest error of a few float32 runs of the module itself, moved by a
+rounding each (`noise.py`): a forward error bound by sampling, as in Stott Parker's Monte Carlo
+arithmetic and in CADNA. Few samples may agree by chance, so it is pooled over neighbours: elements
+of the same channel (the last axis), of like size (within a factor of 4) and of nearby steps; and
+over all channels of nearby steps as the median share of the size. An element may be off by a
+multiple of that, or by a few roundings of its channel's typical size or of itself.
+
+No element has the noise of one that is larger than it and its channel's typical size, so that a
+mask of -1e9, or a channel in Pa beside one between 0 and 1, lends nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnbench.cases.noise import same_beyond
+
+FACTOR = 10.0
+"""How many times the noise an error may be: sums in another order stay well below it."""
+
+ABSOLUTE = {"float16": 8e-3, "float32": 1e-6, "float64": 1e-12}
+"""The error that is always allowed, as a share of a channel's typical size: about 8 roundings."""
+
+_OWN = 2.0  # roundings of the element itself
+_UNPROVED = 0.5  # of the size: an error that says nothing of right and wrong
+_WINDOW = 2  # steps before and after, at least
+_SAMPLES = 64  # elements of one step that are enough to tell its noise by
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Where an output has time and the batch; None: it has none.
+
+    Its last axis beside time is that of channels, where it is not the batch.
+    """
+
+    time: int | None = None
+    batch: int | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How an output is judged.
+
+    Attributes:
+        axes: where it has time and the batch.
+        factor: how many times the noise an error may be.
+        coarseness: how many times as coarse a runtime's functions are as PyTorch's.
+        typical: (channels,) the sizes that channels have at other cases: where one is smaller here,
+            roundings of what it is made of are not. None: not known.
+        scores: whether the last axis may hold a score for each class.
+    """
+
+    axes: Axes = Axes()
+    factor: float = FACTOR
+    coarseness: float = 1.0
+    typical: Array | None = None
+    scores: bool = False
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What an output may be off by at one case, element by element.
+
+    Attributes:
+        allowed: the absolute error, in the output's shape.
+        unproved: where that is so large that nothing is proved, in the same shape.
+    """
+
+    allowed: Array
+    unproved: Array
+
+
+def allowance(exact: Array, eager: Array, noise: Array, rule: Rule) -> Allowance:
+    """What an output may be off by.
+
+    Args:
+        exact: the reference in float64; what is infinite or NaN, or the limit of its dtype as it is
+            in `eager`, is allowed nothing.
+        eager: what the module gives in its own precision.
+        noise: the largest error of the module's own runs, in the same shape.
+        rule: how it is judged.
+    """
+    dtype, axes = str(eager.dtype), rule.axes
+    exact = np.where(same_beyond(eager, exact), np.inf, exact.astype(np.float64))
+    if not exact.size:
+        return Allowance(np.zeros(exact.shape), np.zeros(exact.shape, bool))
+    absolute = ABSOLUTE.get(dtype, ABSOLUTE["float32"])
+    coarser = rule.coarseness  # every operation of such a runtime is
+    values, errors = _steps_first(exact, axes), _steps_first(noise, axes)  # [time, rows, channels]
+    finite = np.isfinite(values) & np.isfinite(errors)
+    values, errors = np.where(finite, np.abs(values), 0.0), np.where(finite, errors, 0.0)
+    constant = _constants(values, errors)
+    usual = _typical(values, finite & ~constant, rule.typical)  # [channels]
+    sizes = np.maximum(values, usual)
+    pooled = np.maximum(_pooled(errors, sizes), _share(errors, sizes, constant) * sizes)
+    pooled = np.where(constant, 0.0, pooled)
+    allowed = np.maximum(rule.factor * pooled, absolute * usual) * coarser
+    allowed = np.maximum(allowed, _OWN * coarser * _rounding(values, dtype))
+    unproved = finite & (allowed >= _UNPROVED * sizes)
+    allowed = np.where(finite, allowed, 0.0)
+    return Allowance(_as_before(allowed, exact, axes), _as_before(unproved, exact, axes))
+
+
+def typical_sizes(outputs: Sequence[tuple[Array, Array]], axes: Axes) -> Array | None:
+    """(channels,) the median over cases of each channel's typical size; None: they do not fit.
+
+    Args:
+        outputs: of each case, the reference and the noise.
+        axes: where the output has time and the batch.
+    """
+    found = []
+    for exact, noise in outputs:
+        if exact.size and exact.dtype.kind == "f":
+            values, errors = _steps_first(exact, axes), _steps_first(noise, axes)
+            finite = np.isfinite(values) & np.isfinite(errors)
+            values = np.where(finite, np.abs(values), 0.0)
+            found.append(_typical(values, finite & ~_constants(values, errors), None))
+    if not found or len({sizes.shape for sizes in found}) > 1:
+        return None
+    return np.median(found, 0)
+
+
+def _steps_first(array: Array, axes: Axes) -> Array:
+    """[time, rows, channels] of any shape; an axis that there is not has size 1."""
+    array = array[None] if axes.time is None else np.moveaxis(array, axes.time, 0)
+    batch = axes.batch
+    if batch is not None and (axes.time is None or axes.time > batch):
+        batch += 1  # one more axis stands before it
+    last = array.ndim - 1
+    channels = array.shape[-1] if last > 0 and last != batch else 1
+    return array.reshape(array.shape[0], -1, channels)
+
+
+def _as_before(array: Array, exact: Array, axes: Axes) -> Array:
+    if axes.time is None:
+        return array.reshape(exact.shape)
+    return np.moveaxis(array.reshape(np.moveaxis(exact, axes.time, 0).shape), 0, axes.time)
+
+
+def _constants(values: Array, errors: Array) -> Array:
+    """Where a value stands that is exact in every run, and stands elsewhere too: masks, padding."""
+    exact = errors == 0
+    found, counts = np.unique(values[exact], return_counts=True)
+    return np.asarray(exact & np.isin(values, found[counts > 1]))
+
+
+def _typical(values: Array, which: Array, least: Array | None) -> Array:
+    """[channels] the median size of those elements; of a channel without any, a small one.
+
+    Args:
+        values: [time, rows, channels]
+        which: the elements that count, in the same shape.
+        least: [channels] of other cases.
+    """
+    rows = np.where(which, values, np.inf).reshape(-1, values.shape[-1])
+    counts = which.reshape(rows.shape).sum(0)  # [channels]
+    middle = np.take_along_axis(np.sort(rows, 0), np.maximum(counts - 1, 0)[None] // 2, 0)[0]
+    # Of nothing but constants: the least of them, which is no mask.
+    least_of_all = np.where(values > 0, values, 1.0).reshape(rows.shape).min(0)
+    usual = np.where(counts > 0, middle, np.where(values.any((0, 1)), least_of_all, 0.0))
+    if least is not None and least.shape == usual.shape:
+        usual = np.maximum(usual, least)
+    known = usual[usual > 0]
+    # A channel of nothing but zeros: some of what the others have.
+    return np.where(usual > 0, usual, 1e-3 * known.min() if known.size else 1.0)
+
+
+def _share(errors: Array, sizes: Array, constant: Array) -> Array:
+    """[time, 1, 1] the median noise of nearby steps, as a share of the size.
+
+    Args:
+        errors: [time, rows, channels]
+        sizes: in the same shape.
+        constant: the elements that do not count.
+    """
+    shares = np.where(constant, np.nan, errors / sizes).reshape(len(errors), -1)
+    if shares.shape[1] < _SAMPLES:
+        shares = _windows(shares, _width(len(errors)))
+    counts = np.isfinite(shares).sum(1)
+    middle = np.sort(shares, 1)[np.arange(len(shares)), np.maximum(counts - 1, 0) // 2]
+    return np.where(counts > 0, middle, 0.0)[:, None, None]
+
+
+def _windows(rows: Array, width: int) -> Array:
+    """[time, elements * (2 * width + 1)] each step with those around it; beyond the ends is NaN."""
+    padded = np.pad(rows, ((width, width), (0, 0)), constant_values=np.nan)
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * width + 1, 0)
+    return around.reshape(len(rows), -1)
+
+
+def _width(steps: int) -> int:
+    return max(_WINDOW, steps // 64)
+
+
+def _pooled(errors: Array, sizes: Array) -> Array:
+    """The largest noise in the channel, at nearby steps, of elements of like size.
+
+    Args:
+        errors: [time, rows, channels]
+        sizes: in the same shape, above 0.
+    """
+    classes = np.floor(np.log2(sizes) / 2)  # 4 times as large is the next one
+    pooled = np.zeros(errors.shape)
+    for number in np.unique(classes):
+        like = np.abs(classes - number) <= 1
+        most = np.where(like, errors, 0.0).max(1)  # [time, channels]
+        most = _largest_around(most, _width(len(errors)))
+        pooled = np.where(classes == number, most[:, None], pooled)
+    return pooled
+
+
+def _largest_around(most: Array, width: int) -> Array:
+    """[time, channels] the largest of each step and those around it."""
+    padded = np.pad(most, ((width, width), (0, 0)))
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * width + 1, 0)
+    return np.asarray(around.max(-1))
+
+
+def _rounding(values: Array, dtype: str) -> Array:
+    """The distance from each size to the next one that the dtype has."""
+    kind: Any = np.dtype(dtype if dtype in ABSOLUTE else "float32").type
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow = np.minimum(values, np.finfo(kind).max / 2).astype(kind)
+        return np.asarray(np.spacing(narrow), np.float64)

@@ -1,0 +1,95 @@
+"""By what the outputs of cases are judged: the rule of `allowance.py`, with what all cases say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rnnbench.cases.allowance import FACTOR, Axes, Rule, allowance, typical_sizes
+from rnnbench.cases.cases import Case
+from rnnbench.cases.feeding import StreamLayout
+from rnnbench.cases.noise import error_of
+from rnnbench.cases.tolerance import Difference, compare
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Standard:
+    """By what outputs are judged.
+
+    Attributes:
+        axes: output -> where it has time and the batch.
+        typical: output -> (channels,) the typical sizes over all cases.
+        factor: how many times the noise an error may be.
+        scores: the outputs whose last axis may hold a score for each class: a fixed size of 2 or
+            more, of floats that are no state. Nothing declares it: the share is shown, and decides
+            nothing.
+    """
+
+    axes: Mapping[str, Axes] = field(default_factory=dict)
+    typical: Mapping[str, Array] = field(default_factory=dict)
+    factor: float = FACTOR
+    scores: frozenset[str] = frozenset()
+
+    def compare(self, case: Case, name: str, actual: Array, coarseness: float = 1.0) -> Difference:
+        """One output of a case beside its reference.
+
+        Args:
+            case: what ran.
+            name: of the output.
+            actual: what it gave.
+            coarseness: how many times as coarse the runtime's functions are as PyTorch's.
+        """
+        reference, eager = case.reference[name], case.eager[name]
+        return compare(actual, reference, eager, case.noise.get(name), self._rule(name, coarseness))
+
+    def allowed(self, case: Case, name: str, coarseness: float = 1.0) -> Array:
+        """What each element of an output of floats may be off by; nothing of other dtypes."""
+        exact, eager = case.reference[name], case.eager[name]
+        if eager.dtype.kind != "f":
+            return np.zeros(eager.shape)
+        return allowance(exact, eager, _noise(case, name), self._rule(name, coarseness)).allowed
+
+    def _rule(self, name: str, coarseness: float) -> Rule:
+        axes, typical = self.axes.get(name, Axes()), self.typical.get(name)
+        return Rule(axes, self.factor, coarseness, typical, name in self.scores)
+
+
+def standard_of(layout: StreamLayout, cases: Sequence[Case], factor: float = FACTOR) -> Standard:
+    """The standard of a bundle.
+
+    Args:
+        layout: where the axes are.
+        cases: all that there are, by which channels have their typical sizes.
+        factor: how many times the noise an error may be.
+    """
+    whole = [case for case in cases if not case.feed_mode.chunks and not case.empty]
+    names = dict.fromkeys(name for case in whole for name in case.reference)
+    axes = {n: Axes(layout.time_axes.get(n), layout.batch_axes.get(n)) for n in names}
+    typical: dict[str, Array] = {}
+    for name in names:
+        found = [(c.reference[name], _noise(c, name)) for c in whole if _floats(c, name)]
+        sizes = typical_sizes(found, axes[name])
+        if sizes is not None:
+            typical[name] = sizes
+    states = set(layout.states.values())
+    scores = {n for n in names if n not in states and any(_scores(c, n, axes[n]) for c in whole)}
+    return Standard(axes, typical, factor, frozenset(scores))
+
+
+def _noise(case: Case, name: str) -> Array:
+    return case.noise.get(name, error_of(case.eager[name], case.reference[name]))
+
+
+def _floats(case: Case, name: str) -> bool:
+    return bool(case.eager[name].dtype.kind == "f")
+
+
+def _scores(case: Case, name: str, axes: Axes) -> bool:
+    array = case.reference[name]
+    moving = array.ndim - 1 in (axes.time, axes.batch)
+    return _floats(case, name) and array.ndim > 1 and not moving and array.shape[-1] > 1

@@ -1,0 +1,226 @@
+"""What an element may be off by: no tolerance is borrowed from a larger neighbour."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from rnnbench import Model, TensorSpec
+from rnnbench.cases.allowance import Axes, Rule, allowance, typical_sizes
+from rnnbench.cases.cases import layout_of, make_cases
+from rnnbench.cases.noise import RUNS, error_of, measure_noise
+from rnnbench.cases.plans import plan_cases
+from rnnbench.cases.standard import standard_of
+from rnnbench.cases.tolerance import compare
+
+SEQUENCE = Axes(time=0, batch=1)  # [time, batch, channels]
+
+
+class Tagger(nn.Module):
+    """Scores, with a mask on the steps after each row's end."""
+
+    def __init__(self, low):
+        super().__init__()
+        torch.manual_seed(6)
+        self.low = low
+        self.rnn, self.out = nn.GRU(6, 8), nn.Linear(8, 5)
+
+    def forward(self, x, lengths):
+        steps = torch.arange(x.shape[0]).unsqueeze(1)
+        scores = self.out(self.rnn(x)[0])
+        low = torch.finfo(scores.dtype).min if self.low is None else self.low
+        return scores.masked_fill((steps >= lengths.unsqueeze(0)).unsqueeze(-1), low)
+
+
+class Weather(nn.Module):
+    """A pressure in Pa, beside a humidity between 0 and 1."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(9)
+        self.rnn, self.out = nn.LSTM(6, 8), nn.Linear(8, 2)
+        self.register_buffer("scale", torch.tensor([1000.0, 0.1]))
+        self.register_buffer("mean", torch.tensor([101325.0, 0.5]))
+
+    def forward(self, x):
+        return self.out(self.rnn(x)[0]) * self.scale + self.mean
+
+
+class Chaotic(nn.Module):
+    """The logistic map: an error doubles in each step."""
+
+    def forward(self, x, h):
+        seen = []
+        for t in range(x.shape[0]):
+            h = 3.97 * h * (1 - h) + 0.002 * torch.sigmoid(x[t, :, :4])
+            seen.append(h)
+        return torch.stack(seen)
+
+
+X = TensorSpec("x", ("time", "batch", 6))
+LENGTHS = TensorSpec("lengths", ("batch",), dtype="int64", role="lengths")
+
+
+def judged(model):
+    """The quick cases of a model, and the standard by which they are judged."""
+    sizes = {"batch": 3, "time": 9}
+    cases = make_cases(model, plan_cases(model, sizes)).cases
+    return {case.name: case for case in cases}, standard_of(layout_of(model, cases), cases)
+
+
+def verdict(standard, case, change):
+    (name,) = case.eager
+    given = case.eager[name].copy()
+    change(given)
+    return standard.compare(case, name, given)
+
+
+@pytest.mark.parametrize("low", [-1e9, None, -1e4, -np.inf, 0.0])
+def test_a_mask_lends_nothing(low):
+    cases, standard = judged(Model(Tagger(low), (X, LENGTHS), ("scores",)))
+    case = cases["traced"]
+    over = np.arange(9)[:, None] >= case.inputs["lengths"]  # [time, batch]
+    assert over.any()
+    assert verdict(standard, case, lambda y: None).reason == ""
+    assert verdict(standard, case, lambda y: None).error < 1e-5
+
+    def beside(y):
+        y[~over] += 1e-5
+
+    def no_mask(y):
+        y[over] = 0.25
+
+    def noisy(y):
+        y[over] += np.float32(300.0)
+
+    assert verdict(standard, case, beside).reason.startswith("off by 1.0e-05")
+    assert verdict(standard, case, no_mask).reason
+    if low is not None and np.isfinite(low):  # float32 has no -3.4e38 + 300
+        assert verdict(standard, case, noisy).reason
+
+
+def test_a_large_unit_lends_nothing():
+    cases, standard = judged(Model(Weather(), (X,), ("forecast",)))
+    case = cases["long"]
+
+    def constant(y):
+        y[..., 1] = y[..., 1].mean()
+
+    def coarse(y):
+        y[..., 1] += np.float32(1e-5)
+
+    def rounded(y):
+        y[..., 0] += np.float32(0.0078125)  # one step of float32 there
+
+    assert verdict(standard, case, constant).reason
+    assert verdict(standard, case, coarse).reason.startswith("off by 1.0e-05")
+    assert verdict(standard, case, rounded).reason == ""
+
+
+def test_what_is_chaotic_is_proved_as_long_as_it_can_be():
+    state = TensorSpec("h", ("batch", 4), role="state")
+
+    def sample(dims, rng):
+        x = rng.standard_normal((dims["time"], dims["batch"], 6)).astype(np.float32)
+        return {"x": x, "h": rng.uniform(0.2, 0.8, (dims["batch"], 4)).astype(np.float32)}
+
+    model = Model(Chaotic(), (X, state), ("y",), sample=sample)
+    cases, standard = judged(model)
+    found = verdict(standard, cases["long"], lambda y: None)
+    assert found.reason == ""
+    assert 8 < found.unproved_from < 40
+    assert found.proves
+    assert verdict(standard, cases["traced"], lambda y: None).unproved_from is None
+
+    def early(y):
+        y[3] += np.float32(1e-3)
+
+    def late(y):
+        y[150] = 0.5
+
+    assert verdict(standard, cases["long"], early).first_step == 3
+    assert verdict(standard, cases["long"], late).reason == ""  # nothing is proved there
+
+
+def test_a_larger_error_of_later_steps_is_not_that_of_earlier_ones():
+    exact = np.ones((100, 1, 1))
+    noise = np.full_like(exact, 1e-7)
+    noise[60:] = 1e-2
+    eager = exact.astype(np.float32)
+    found = allowance(exact, eager, noise, Rule(SEQUENCE)).allowed[:, 0, 0]
+    assert (found[:50] < 2e-6).all()
+    assert (found[64:] >= 0.1).all()
+
+
+def test_an_element_is_judged_by_its_channels_typical_size():
+    exact = np.zeros((50, 2, 3))
+    exact[..., 0], exact[..., 1] = 1000.0, 0.5
+    noise = np.zeros_like(exact)
+    found = allowance(exact, exact.astype(np.float32), noise, Rule(SEQUENCE)).allowed
+    assert found[..., 1].max() < 1e-6
+    assert found[..., 2].max() < 1e-8  # of nothing but zeros
+    one = Rule(SEQUENCE, typical=np.array([1000.0, 0.5, 2.0]))
+    assert allowance(exact, exact.astype(np.float32), noise, one).allowed[0, 0, 2] == 2e-6
+
+
+def test_sizes_are_those_of_what_is_no_mask():
+    exact = np.full((50, 2, 3), -1e9)
+    exact[:20] = np.random.default_rng(0).uniform(0.5, 1.5, (20, 2, 3))
+    noise = np.where(exact < 0, 0.0, 1e-7)
+    sizes = typical_sizes([(exact, noise)], SEQUENCE)
+    assert ((sizes > 0.5) & (sizes < 1.5)).all()
+
+
+@given(
+    time=st.integers(1, 40),
+    batch=st.integers(1, 4),
+    channels=st.integers(1, 5),
+    seed=st.integers(0, 2**32 - 1),
+    scale=st.sampled_from([1e-4, 1.0, 300.0]),
+)
+@settings(max_examples=60, deadline=None)
+def test_noise_of_the_same_kind_is_the_same_and_more_is_not(time, batch, channels, seed, scale):
+    rng = np.random.default_rng(seed)
+    exact = rng.standard_normal((time, batch, channels)) * scale
+
+    def noisy():
+        return (exact + rng.standard_normal(exact.shape) * 1e-6 * scale).astype(np.float32)
+
+    eager = noisy()
+    noise = np.max([error_of(noisy(), exact) for _ in range(1 + RUNS)], 0)
+    rule = Rule(SEQUENCE)
+    assert compare(noisy(), exact, eager, noise=noise, rule=rule).reason == ""
+    wrong = noisy()
+    place = tuple(int(rng.integers(0, n)) for n in exact.shape)
+    wrong[place] += np.float32(1e-3 * scale)
+    found = compare(wrong, exact, eager, noise=noise, rule=rule)
+    assert "off by" in found.reason
+    assert found.excess > 1
+
+
+def test_a_module_is_left_as_it_was_and_thresholds_are_not_crossed():
+    class Steps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.tensor([0.3, 2.0]))
+            self.register_buffer("low", torch.tensor(-1e9))
+
+        def forward(self, x):
+            return torch.where(x >= 1.0, x * self.w[1], self.low)
+
+    module = Steps()
+    before, storage = module.w.detach().clone(), module.w.data_ptr()
+    x = np.array([0.0, 1.0, 2.0, 0.5], np.float32)
+
+    def run(arrays):
+        with torch.no_grad():
+            return {"y": module(torch.from_numpy(arrays["x"])).numpy()}
+
+    eager = {"one": run({"x": x})}
+    exact = {"one": {"y": eager["one"]["y"].astype(np.float64)}}
+    noise = measure_noise(module, run, {"one": {"x": x}}, eager, exact)
+    assert torch.equal(module.w, before)
+    assert module.w.data_ptr() == storage
+    assert noise["one"]["y"].tolist() == [0, 0, 0, 0]  # whole numbers and buffers stay
