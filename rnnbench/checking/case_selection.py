@@ -24,12 +24,15 @@ class CaseSelection:
         extra: further ones, as `batch=3,time=17,inputs=large`.
         only: the names of those that remain; all where there is none.
         seed: of the full sweep's random inputs.
+        empty: whether those of no rows or no steps, at which some runtimes end their process, are
+            among them.
     """
 
     kind: str = "quick"
     extra: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     seed: int = 0
+    empty: bool = True
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -62,7 +65,7 @@ def gather(bundle: Bundle, selection: CaseSelection, model: Model | None = None)
             if asked_plans:
                 raise
             notes = (f"{bundle.name}: only the stored cases were used: {one_line(error)}",)
-    cases = {case.name: case for case in (*stored, *made)}
+    cases = {case.name: case for case in (*stored, *made) if selection.empty or not case.empty}
     if selection.only:
         wanted = {plan.name for plan in asked_plans} | set(selection.only)
         cases = {name: case for name, case in cases.items() if name in wanted}

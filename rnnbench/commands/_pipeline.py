@@ -135,7 +135,8 @@ def export_one(
     target: str, training: TrainingOptions, exporting: ExportOptions, on_progress: Tell
 ) -> CheckReport:
     """Makes a model, exports it, and checks what came out."""
-    from rnnbench.checking.check import check
+    from rnnbench.checking.case_selection import CaseSelection
+    from rnnbench.checking.check import CheckOptions, check
 
     model, metadata, source = _make(target, training, exporting.lift_state, on_progress)
     first = exporting.written.setdefault(model.name, target)
@@ -151,7 +152,8 @@ def export_one(
     for said in bundle.manifest["notes"]:
         on_progress(said)
     on_progress("checking")
-    return check(bundle, isolate=False)  # what it has just made itself, and the quick cases
+    # In processes of their own: a runtime that dies takes no export with it.
+    return check(bundle, options=CheckOptions(CaseSelection(empty=False)))
 
 
 def find_bundles(given: Sequence[str], out: Path) -> tuple[Path, ...]:

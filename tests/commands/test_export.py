@@ -186,3 +186,43 @@ def test_two_models_of_one_name_are_not_written_over_one_another(run, tmp_path):
     assert code == 1
     assert "a.py and b.py are both called 'GRU'" in out
     assert "same" in out
+
+
+DIES = """
+import os
+import signal
+from pathlib import Path
+
+import torch
+from rnnbench import Model, TensorSpec
+
+HERE = Path(__file__).parent / "imported"
+if HERE.exists():  # by who judges
+    os.kill(os.getpid(), signal.SIGKILL)
+HERE.write_text("")
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = torch.nn.GRU(3, 4, batch_first=True)
+
+    def forward(self, x):
+        return self.rnn(x)[0]
+
+
+def build():
+    return Model(Net(), (TensorSpec("x", ("batch", "time", 3)),), ("y",))
+"""
+
+
+def test_who_dies_while_judging_takes_no_export_with_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(DIES)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["export", "mine.py", "--format", "onnx"])
+    out, err = capsys.readouterr()
+    assert caught.value.code == 1
+    assert "SIGKILL" in out + err
+    assert "onnxruntime" in out
+    assert (tmp_path / "exports" / "Net" / "model.onnx").is_file()
