@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from rnnbench.core.tables import format_table, format_tight_table
+from rnnbench.core.text import harmless, harmless_lines
 
 if TYPE_CHECKING:
     from rnnbench.checking.report import CheckReport, OutputRow
@@ -20,9 +21,14 @@ SHORT = 30
 """Characters of a reason that fits into a table."""
 
 
+def say(text: str, *, err: bool = False, nl: bool = True, color: bool | None = None) -> None:
+    """Lines on stdout, or on stderr: what names in them hold does nothing to a terminal."""
+    click.echo(harmless_lines(text), err=err, nl=nl, color=color)
+
+
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on stdout."""
-    click.echo(format_table(headers, rows), color=_colour())
+    say(format_table(headers, rows), color=_colour())
 
 
 def print_json(value: Any) -> None:
@@ -36,7 +42,7 @@ def print_verdicts(rows: Iterable[OutputRow]) -> None:
     rows = list(rows)
     print_table(headers, ([*_cells(row), _verdict(row)] for row in rows))
     for line in reasons(rows):
-        click.echo(line)
+        say(line)
 
 
 def reasons(rows: Iterable[OutputRow], fitting: int = SHORT) -> list[str]:
@@ -68,7 +74,7 @@ def metric_rows(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def note(text: str) -> None:
     """One line on stderr."""
-    click.echo(text, err=True)
+    say(harmless(text), err=True)
 
 
 class Progress:
@@ -101,7 +107,7 @@ class Progress:
             self._last = line
         if self.one_line:
             text = f"{self._title}  {self._last if line == self._last else line}"
-            click.echo(f"\r\x1b[K{text[: _width()]}", err=True, nl=False)
+            click.echo(f"\r\x1b[K{harmless(text)[: _width()]}", err=True, nl=False)
         else:
             note(f"{self._title}  {line}")
 
@@ -155,7 +161,7 @@ class RunsBar:
         if self._bar is None:
             self._say(line)
         else:
-            self._bar.write(line, file=sys.stderr)
+            self._bar.write(harmless(line), file=sys.stderr)
 
 
 def _cells(row: OutputRow) -> list[str]:

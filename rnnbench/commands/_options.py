@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnbench.commands._console import note, print_json, print_verdicts
+from rnnbench.commands._console import note, print_json, print_verdicts, say
 from rnnbench.core.documents import document
 from rnnbench.core.verdicts import Verdict
 
@@ -48,7 +48,7 @@ def finish(verb: str, report: CheckReport, as_json: bool, details: bool = False)
     if as_json:
         print_json(document(verb, report.to_json(), ok=report.ok))
     elif details:
-        click.echo(format_report(report))
+        say(format_report(report))
     else:
         print_verdicts(summarise(report.rows))
         limits = [row for row in report.rows if row.verdict == Verdict.LIMIT]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from rnnbench.commands._console import note, print_json
+from rnnbench.commands._console import note, print_json, say
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _drift(
 
 def _print(what: Any) -> None:
     if isinstance(what, str):
-        click.echo(what)
+        say(what)
     else:
         print_json(what)
 

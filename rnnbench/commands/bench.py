@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnbench.commands._console import note, print_json
+from rnnbench.commands._console import note, print_json, say
 from rnnbench.commands._options import DIFFERS, FINE, INTERRUPTED, as_json
 from rnnbench.core.documents import document
 
@@ -64,7 +64,7 @@ def command(
         if as_json:
             print_json(document("bench", json.loads(outcome.path.read_text("utf-8"))))
         else:
-            click.echo(format_results(read_file(outcome.path)))
+            say(format_results(read_file(outcome.path)))
         note(f"{outcome.measured} of {outcome.total} measured: {outcome.path}")
     if outcome.interrupted:
         note("stopped: go on with the same options and --resume")

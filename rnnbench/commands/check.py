@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnbench.commands._console import Progress, RunsBar, print_json
+from rnnbench.commands._console import Progress, RunsBar, print_json, say
 from rnnbench.commands._options import DIFFERS, FINE, as_json, finish
 from rnnbench.commands._proofs import bisect as bisect_bundle
 from rnnbench.commands._proofs import proof_options, prove
@@ -98,7 +98,7 @@ def command(
         return FINE if report.ok else DIFFERS
     code = finish("check", report, as_json, details)
     for found in smallest:
-        click.echo("\n" + format_minimal(found))
+        say("\n" + format_minimal(found))
     return code
 
 

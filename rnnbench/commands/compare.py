@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rnnbench.commands._console import print_json
+from rnnbench.commands._console import print_json, say
 from rnnbench.commands._options import DIFFERS, FINE, as_json
 from rnnbench.core.documents import document
 
@@ -37,5 +37,5 @@ def command(
     if as_json:
         print_json(document("compare", to_json(comparison, limit), ok=fine))
     else:
-        click.echo(format_comparison(comparison, limit, "markdown" if markdown else "text"))
+        say(format_comparison(comparison, limit, "markdown" if markdown else "text"))
     return FINE if fine else DIFFERS

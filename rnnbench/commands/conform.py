@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from rnnbench.commands._console import note, print_json
+from rnnbench.commands._console import note, print_json, say
 from rnnbench.commands._options import DIFFERS, FINE, as_json
 from rnnbench.core.documents import document
 from rnnbench.core.errors import RnnbenchError
@@ -82,9 +82,9 @@ def command(
     if as_json:
         print_json(document("conform", {"rows": [r.to_json() for r in rows]}, ok=is_fine(rows)))
     elif matrix or markdown or len(opened) > 1:
-        click.echo(format_matrix(rows, markdown=markdown))
+        say(format_matrix(rows, markdown=markdown))
     else:
-        click.echo(format_conformed(rows))
+        say(format_conformed(rows))
     return FINE if is_fine(rows) else DIFFERS
 
 

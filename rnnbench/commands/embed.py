@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rnnbench.commands._console import print_json
+from rnnbench.commands._console import print_json, say
 from rnnbench.commands._options import as_json
 from rnnbench.core.documents import document
 from rnnbench.core.tables import format_table
@@ -46,7 +46,7 @@ def command(
         f"cd {shlex.quote(str(path))}",
         *(" ".join(c) for c in (*chosen.build, (*chosen.run, "--verify"))),
     ]
-    click.echo(" && ".join(steps))
+    say(" && ".join(steps))
     return 0
 
 
@@ -66,5 +66,5 @@ def _list(as_json: bool) -> int:
     if as_json:
         print_json(document("embed", {"targets": rows}))
     else:
-        click.echo(format_table([*rows[0]], [[*row.values()] for row in rows]))
+        say(format_table([*rows[0]], [[*row.values()] for row in rows]))
     return 0

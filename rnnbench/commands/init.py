@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from rnnbench.commands._console import note
+from rnnbench.commands._console import note, say
 from rnnbench.core.errors import RnnbenchError
 
 _QUIET = 3.0  # seconds without a word on progress
@@ -53,7 +53,7 @@ def command(
     path = write(drafted, file, force=force)
     for line in drafted.notes:
         note(line)
-    click.echo(f"{path}: look it over, then: rnnbench export {path}")
+    say(f"{path}: look it over, then: rnnbench export {path}")
 
 
 def _literals(given: Sequence[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rnnbench.commands._console import note, print_json, print_table
+from rnnbench.commands._console import note, print_json, print_table, say
 from rnnbench.commands._options import DIFFERS, FINE, as_json
 from rnnbench.core.documents import document
 from rnnbench.core.errors import RnnbenchError
@@ -40,5 +40,5 @@ def command(files: tuple[str, ...], diff: bool, as_json: bool) -> int:
         entries = [report.to_json() for report in reports]
         print_json(document("inspect", {"files": entries}, ok=fine))
     else:
-        click.echo("\n\n".join(map(format_inspection, reports)))
+        say("\n\n".join(map(format_inspection, reports)))
     return FINE if fine else DIFFERS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rnnbench.commands._console import note, print_json
+from rnnbench.commands._console import note, print_json, say
 from rnnbench.commands._options import as_json
 from rnnbench.core.documents import document
 
@@ -51,11 +51,11 @@ def command(
     elif style == "csv":
         from rnnbench.benchmarking.report.values import to_csv
 
-        click.echo(to_csv(report.material), nl=False)
+        say(to_csv(report.material), nl=False)
     elif style == "markdown" or (html is None and png is None):
-        click.echo(format_report(report, "markdown" if style else "text"))
+        say(format_report(report, "markdown" if style else "text"))
     else:
-        click.echo(format_first_lines(report))
+        say(format_first_lines(report))
 
 
 def _write_plots(folder: Path, material: Material) -> None:

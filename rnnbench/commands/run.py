@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from rnnbench.commands._console import note, print_json
+from rnnbench.commands._console import note, print_json, say
 from rnnbench.commands._options import as_json
 from rnnbench.core.documents import document
 
@@ -39,4 +39,4 @@ def command(
     if as_json:
         print_json(document("run", said.values))
     else:
-        click.echo(said.text)
+        say(said.text)

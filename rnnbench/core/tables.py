@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from textwrap import wrap
 from typing import Literal
 
+from rnnbench.core.text import harmless, harmless_lines, in_markdown
+
 Style = Literal["text", "markdown", "html"]
 
 _FORMATS = {"text": "simple", "markdown": "github", "html": "html"}
@@ -31,12 +33,10 @@ def format_table(
     """
     from tabulate import tabulate
 
-    table = [list(row) for row in rows]
+    table = [[_cell(cell, style) for cell in row] for row in rows]
     shown = [*headers]
     if header_width:
         shown = ["\n".join(wrap(header, header_width)) for header in shown]
-    if style == "markdown":
-        table = [[cell.replace("|", "\\|") for cell in row] for row in table]
     sides = None if words is None else _sides(headers, words)
     return str(
         tabulate(
@@ -60,7 +60,7 @@ def format_tight_table(
         words: as in `format_table`.
         fold: a word of a header a line.
     """
-    table = list(rows)
+    table = [[harmless(cell) for cell in row] for row in rows]
     kept = [i for i in range(len(headers)) if any(row[i] for row in table)]
     heads = [headers[i].split() if fold else [headers[i]] for i in kept]
     columns = [[row[i] for row in table] for i in kept]
@@ -72,6 +72,13 @@ def format_tight_table(
     named = [headers[i] for i in kept]
     sides = ["left"] * len(kept) if words is None else _sides(named, words)
     return "\n".join(_line(line, widths, sides) for line in lines)
+
+
+def _cell(cell: str, style: Style) -> str:
+    """A cell that does nothing; a word on a terminal may have its colour."""
+    if style == "markdown":
+        return in_markdown(cell)
+    return harmless_lines(cell).replace("\n", "\\n") if style == "text" else harmless(cell)
 
 
 def _sides(headers: Sequence[str], words: Collection[str]) -> list[str]:

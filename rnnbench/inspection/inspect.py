@@ -10,6 +10,7 @@ from rnnbench.core import plugins
 from rnnbench.core.manual import page
 from rnnbench.core.recurrence import inspected
 from rnnbench.core.tables import format_table
+from rnnbench.core.text import harmless
 from rnnbench.inspection import readers
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.program import Port
@@ -105,9 +106,10 @@ def _hazards(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> tuple[Haza
 def format_inspection(report: Inspection) -> str:
     """A file's sizes, its recurrences, then its hazards."""
     opset = f", opset {report.opset}" if report.opset else ""
-    dynamic = ", ".join(report.dynamic) or "none known"
+    dynamic = harmless(", ".join(report.dynamic)) or "none known"
+    producer = harmless(report.producer) or "an unknown producer"
     lines = [
-        f"{report.path}: {report.format} by {report.producer or 'an unknown producer'}{opset}",
+        f"{harmless(str(report.path))}: {report.format} by {producer}{opset}",
         f"{report.nodes:,} nodes, {report.parameters:,} parameters, {report.bytes:,} bytes; "
         f"dynamic dimensions: {dynamic}",
     ]

@@ -16,6 +16,7 @@ from rnnbench.benchmarking.report.material import Machine, Material, read_materi
 from rnnbench.benchmarking.report.recommendation import Advice, advise, first_lines, sentence
 from rnnbench.benchmarking.report.tables import format_report_table, tables
 from rnnbench.core.tables import Style
+from rnnbench.core.text import harmless, in_markdown
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def format_report(report: Report, style: Style = "text") -> str:
     """The recommendation, the doubts and every table, as `text` or `markdown`."""
     lines = [format_first_lines(report, style)]
     for table in tables(report.material, report.advices):
-        title = f"### {table.title}" if style == "markdown" else table.title
+        title = f"### {in_markdown(table.title)}" if style == "markdown" else harmless(table.title)
         gap = [""] if style == "markdown" else []
         lines += ["", title, *gap, format_report_table(table, style)]
     return "\n".join(lines).strip("\n")
@@ -73,8 +74,9 @@ def format_report(report: Report, style: Style = "text") -> str:
 def format_first_lines(report: Report, style: Style = "text") -> str:
     """The recommendation and the doubts."""
     bullet, strong = ("* ", "**") if style == "markdown" else ("", "")
-    lines = [bullet + line for line in report.sentences]
+    shown = in_markdown if style == "markdown" else harmless
+    lines = [bullet + shown(line) for line in report.sentences]
     if lines and report.doubts:
         lines.append("")
-    lines += [f"{bullet}{strong}doubt:{strong} {line}" for line in report.doubts]
+    lines += [f"{bullet}{strong}doubt:{strong} {shown(line)}" for line in report.doubts]
     return "\n".join(lines)

@@ -18,7 +18,9 @@ from rnnbench.benchmarking.report.names import (
 )
 from rnnbench.benchmarking.report.tables import Table, format_report_table, make_table
 from rnnbench.benchmarking.results import Ratio
+from rnnbench.core.markdown import code
 from rnnbench.core.tables import Style
+from rnnbench.core.text import harmless, in_html, in_markdown
 
 NAMED = 8
 """Rows that appeared or vanished are named up to so many; JSON has them all."""
@@ -30,7 +32,9 @@ def format_comparison(comparison: Comparison, threshold: float, style: Style = "
     lines = [
         f"### {summary(comparison, threshold)}" if markdown else summary(comparison, threshold)
     ]
-    lines += [f"{'* **doubt:** ' if markdown else 'doubt: '}{line}" for line in comparison.doubts]
+    shown_as = in_markdown if markdown else harmless
+    mark = "* **doubt:** " if markdown else "doubt: "
+    lines += [mark + shown_as(line) for line in comparison.doubts]
     if markdown and comparison.doubts:
         lines.insert(1, "")
     changed = sorted(
@@ -45,7 +49,7 @@ def format_comparison(comparison: Comparison, threshold: float, style: Style = "
         lines += ["", *(_folded(table) if markdown else _block(table, style))]
     for title, names in (("Appeared", comparison.appeared), ("Vanished", comparison.vanished)):
         if names:
-            shown = [f"`{name}`" if markdown else name for name in names[:NAMED]]
+            shown = [code(name) if markdown else harmless(name) for name in names[:NAMED]]
             shown += [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
             lines += ["", f"{title}: {', '.join(shown)}"]
     return "\n".join(lines)
@@ -126,10 +130,10 @@ def _value(change: Change, value: float) -> str:
 
 def _block(table: Table, style: Style) -> list[str]:
     gap = [""] if style == "markdown" else []
-    title = f"#### {table.title}" if style == "markdown" else table.title
+    title = f"#### {in_markdown(table.title)}" if style == "markdown" else harmless(table.title)
     return [title, *gap, format_report_table(table, style)]
 
 
 def _folded(table: Table) -> list[str]:
-    head = f"<details><summary>{table.title} ({len(table.rows)} rows)</summary>"
+    head = f"<details><summary>{in_html(table.title)} ({len(table.rows)} rows)</summary>"
     return [head, "", format_report_table(table, "markdown"), "", "</details>"]

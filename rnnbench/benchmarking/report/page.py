@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 
 from rnnbench.benchmarking.report import Report
 from rnnbench.benchmarking.report.drawing import to_svg
 from rnnbench.benchmarking.report.plots import PALETTE, Plot, sections
 from rnnbench.benchmarking.report.tables import Table, format_report_table, tables
+from rnnbench.core.text import in_html
 
 OPEN_ROWS = 24
 """A table with more rows is folded until the reader opens it."""
@@ -69,7 +69,7 @@ def make_page(report: Report) -> str:
     if report.doubts:
         lines += ['<section class="doubts"><h2>Doubts</h2>', *_list(report.doubts), "</section>"]
     for section in sections(report.material):
-        lines += [f'<h2>{escape(section.title)}</h2><div class="plots">']
+        lines += [f'<h2>{in_html(section.title)}</h2><div class="plots">']
         lines += [*map(_figure, section.plots), "</div>"]
     for table in tables(report.material, report.advices):
         lines += _table(table)
@@ -88,17 +88,17 @@ def _origin(report: Report) -> Iterator[str]:
         versions = newest.facts.get("versions") or {}
         said = [machine.name, f"measured {newest.created[:19].replace('T', ' ')} UTC"]
         said += [f"{name} {version}" for name, version in versions.items()]
-        yield f'<p class="quiet">{escape(", ".join(said))}</p>'
+        yield f'<p class="quiet">{in_html(", ".join(said))}</p>'
 
 
 def _list(lines: tuple[str, ...], name: str = "") -> list[str]:
     mark = f' class="{name}"' if name else ""
-    return [f"<ul{mark}>", *(f"<li>{escape(line)}</li>" for line in lines), "</ul>"]
+    return [f"<ul{mark}>", *(f"<li>{in_html(line)}</li>" for line in lines), "</ul>"]
 
 
 def _figure(plot: Plot) -> str:
-    svg = to_svg(plot).replace("<svg ", f'<svg aria-label="{escape(plot.title)}" ', 1)
-    caption = f"{escape(plot.title)}<span>{escape(plot.caption)}</span>"
+    svg = to_svg(plot).replace("<svg ", f'<svg aria-label="{in_html(plot.title)}" ', 1)
+    caption = f"{in_html(plot.title)}<span>{in_html(plot.caption)}</span>"
     return f"<figure><figcaption>{caption}</figcaption>{svg}</figure>"
 
 
@@ -106,6 +106,6 @@ def _table(table: Table) -> list[str]:
     folded = "" if len(table.rows) > OPEN_ROWS else " open"
     count = f"{len(table.rows)} row{'' if len(table.rows) == 1 else 's'}"
     return [
-        f"<details{folded}><summary>{escape(table.title)} ({count})</summary>",
+        f"<details{folded}><summary>{in_html(table.title)} ({count})</summary>",
         f'<div class="wide">{format_report_table(table, "html")}</div></details>',
     ]
