@@ -36,6 +36,7 @@ def command(
     The module is run to find out what it takes, and which sizes are the batch and time. Arguments
     of its constructor that have no default and are not given are chosen, and marked # CHOSEN.
     """
+    from rnnbench.checking.trial import Trials
     from rnnbench.models.declaration.draft import draft, write
 
     top = source.partition(":")[0].partition(".")[0]
@@ -43,13 +44,15 @@ def command(
         raise RnnbenchError(
             f"{file}: Python would import it in the place of {top}: choose another name"
         )
-    drafted = draft(
-        source,
-        Path(file).parent,
-        arguments=_literals(given),
-        weights=weights,
-        on_run=_progress(source),
-    )
+    with Trials(Path(file).parent) as trials:
+        drafted = draft(
+            source,
+            Path(file).parent,
+            arguments=_literals(given),
+            weights=weights,
+            on_run=_progress(source),
+            on_trial=trials,
+        )
     path = write(drafted, file, force=force)
     for line in drafted.notes:
         note(line)

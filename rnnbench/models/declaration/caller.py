@@ -53,6 +53,18 @@ def parts_of(returned: Any, path: str = "returned", name: str = "") -> Iterator[
         yield None
 
 
+def steady_parts(first: Any, second: Any) -> tuple[int, ...] | None:
+    """Which tensors of what was returned twice are the same: the others are drawn at random.
+
+    Returns:
+        Their numbers; None where all are, or none is.
+    """
+    pairs = list(zip(parts_of(first), parts_of(second), strict=False))
+    tensors = [(a.tensor, b.tensor) for a, b in pairs if a is not None and b is not None]
+    same = tuple(i for i, (a, b) in enumerate(tensors) if a.shape == b.shape and torch.equal(a, b))
+    return same if 0 < len(same) < len(tensors) else None
+
+
 def has_none(returned: Any) -> bool:
     """Whether None is among what was returned, in tuples and the like."""
     inner = None if isinstance(returned, torch.Tensor | PackedSequence) else _inside(returned)
@@ -74,7 +86,13 @@ def _inside(value: Any) -> list[tuple[str, str, Any]] | None:
 class Caller(nn.Module):
     """Calls a module with tensors in the places of the ports."""
 
-    def __init__(self, net: nn.Module, arguments: Sequence[Argument], values: Values) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        arguments: Sequence[Argument],
+        values: Values,
+        kept: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         self.net = net
         self.arguments = arguments
@@ -85,7 +103,8 @@ class Caller(nn.Module):
         def forward(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
             torch.manual_seed(0)
             args, kwargs = self.given(tensors)
-            return tuple(p.tensor for p in parts_of(self.net(*args, **kwargs)) if p is not None)
+            found = [p.tensor for p in parts_of(self.net(*args, **kwargs)) if p is not None]
+            return tuple(found if kept is None else [found[i] for i in kept])
 
         forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         self.forward = forward

@@ -7,14 +7,18 @@ forward(x, lengths, state=None)   ->   x: a float sequence, else ids, else rows 
 
 from __future__ import annotations
 
+import ast
 import inspect
+import itertools
 import re
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 from torch.utils import _pytree
 
 from rnnbench.models.declaration.ports import (
@@ -70,9 +74,13 @@ _DICT = re.compile(r"dict|mapping", re.IGNORECASE)
 _RATIO = re.compile(r".*teacher.*|.*sampling_(prob|rate|ratio)|tf_ratio", re.IGNORECASE)
 
 
+_PARTS = 6  # of a tuple that is taken apart, and what each may be
+
+
 def arguments_of(module: nn.Module, sizes: Sizes) -> list[Argument]:
     """The parameters of a module's `forward`, with what each may be."""
     found: list[Argument] = []
+    parts = _unpacked(module)
     for p in inspect.signature(type(module).forward).parameters.values():
         if p.name == "self" or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             continue
@@ -80,7 +88,10 @@ def arguments_of(module: nn.Module, sizes: Sizes) -> list[Argument]:
         found.append(
             Argument(
                 p.name,
-                tuple(_candidates(p, module, sizes, first=not found)),
+                (
+                    *_tuples(parts.get(p.name, ()), module, sizes),
+                    *_candidates(p, module, sizes, first=not found),
+                ),
                 by_name=p.kind is p.KEYWORD_ONLY,
                 optional=optional,
                 state=bool(_STATE.fullmatch(p.name)),
@@ -88,6 +99,41 @@ def arguments_of(module: nn.Module, sizes: Sizes) -> list[Argument]:
             )
         )
     return found
+
+
+def _unpacked(module: nn.Module) -> dict[str, tuple[str, ...]]:
+    """The arguments that `forward` takes apart, with the names of what is in them.
+
+    states, mask = memory   ->   memory: states, mask
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(type(module).forward)))
+    except (OSError, TypeError, SyntaxError):  # there is no source, or no Python
+        return {}
+    found: dict[str, tuple[str, ...]] = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Name):
+            continue
+        target = node.targets[0]
+        if isinstance(target, ast.Tuple) and all(isinstance(e, ast.Name) for e in target.elts):
+            names = tuple(e.id for e in target.elts if isinstance(e, ast.Name))
+            found.setdefault(node.value.id, names)
+    return found
+
+
+def _tuples(names: Sequence[str], module: nn.Module, sizes: Sizes) -> Iterator[Any]:
+    """Tuples of what has such names, the likeliest first, then with one other part."""
+    if not 1 < len(names) <= _PARTS:
+        return
+    ways = [
+        [c for c in itertools.islice(ports_named(name, module, sizes), _PARTS) if c is not None]
+        for name in names
+    ]
+    start = tuple(way[0] for way in ways)
+    yield start
+    for i, way in enumerate(ways):
+        for other in way[1:]:
+            yield (*start[:i], other, *start[i + 1 :])
 
 
 def _candidates(
@@ -199,7 +245,8 @@ def _states(name: str, module: nn.Module, sizes: Sizes, *, alone: bool) -> Itera
             found.append(_port(name, (1, *shape)))
     if any(isinstance(part, nn.Conv2d) for part in module.modules()):
         found += [_pair(name, sizes.free, sizes.free), _port(name, sizes.free)]  # of a ConvLSTM
-    for size in sorted({p.shape[-1] for p in module.parameters() if p.ndim}):
+    known = [p for p in module.parameters() if not isinstance(p, UninitializedParameter)]
+    for size in sorted({p.shape[-1] for p in known if p.ndim}):
         found.append(_port(name, (sizes.batch, size)))
         found.append(_pair(name, (sizes.batch, size), (sizes.batch, size)))
     yield from {repr(state): state for state in found}.values()

@@ -105,6 +105,11 @@ def _with_given(
         name: ways[-1] if isinstance(ways[-1].value, SimpleNamespace) else ways[0]
         for name, ways in forms.items()
     }
+    for given, (name, kind) in itertools.product((own, last), _kinds(cls, own, error)):
+        found = {**given, name: Chosen(kind, f"torch.nn.{kind.__name__}", ("import torch",))}
+        module, _ = _made(cls, found)
+        if module is not None:
+            return Built(module, _in_order(cls, found), {**origin, name: "chosen"})
     empty = [p for p in parameters_of(cls) if p.default is None and p.name not in own]
     for given, p in itertools.product((own, last), empty):
         ways = [literal({}), *itertools.islice(candidates(p, cls), 6)]
@@ -112,6 +117,20 @@ def _with_given(
         if built.module is not None:
             return built
     return Built(None, own, origin, _why(cls, error))
+
+
+def _kinds(
+    cls: type[nn.Module], own: Mapping[str, Chosen], error: BaseException
+) -> Iterator[tuple[str, type]]:
+    """Classes of layers for arguments that are a name by default, and are called all the same."""
+    if "'str' object is not callable" not in str(error):
+        return
+    for p in parameters_of(cls):
+        if isinstance(p.default, str) and p.name not in own:
+            for name in (p.default.upper(), "LSTM", "GRU"):
+                kind = getattr(nn, name, None)
+                if isinstance(kind, type):
+                    yield p.name, kind
 
 
 def _alike(chosen: Chosen) -> Chosen:

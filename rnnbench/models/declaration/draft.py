@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from rnnbench.models.declaration.guesses import Guess
 
 _SECONDS = 60.0
+_TRIALS = 52.0  # seconds after which no other draft is exported
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ def draft(
     arguments: Mapping[str, Any] | None = None,
     weights: str | Path | None = None,
     on_run: Callable[[int, float], None] = lambda runs, seconds: None,
+    on_trial: Callable[[str, float], str | None] | None = None,
 ) -> Draft:
     """Drafts the declaration of `package.module:Class`.
 
@@ -54,6 +58,8 @@ def draft(
         arguments: of the constructor, by name.
         weights: a checkpoint: the draft loads it, and its shapes say other arguments.
         on_run: called before each trial run, with their number and the seconds since the start.
+        on_trial: exports the text of a draft in so many seconds, and says why it is refused (None
+            where it is not), or raises `TimeoutError`; drafts are not exported without it.
 
     Raises:
         RnnbenchError: there is no such class, or it is no `torch.nn.Module`; the constructor has no
@@ -68,9 +74,38 @@ def draft(
         torch.manual_seed(0)  # the same draft each time
         cls = _find_class(spec)
         _require_forward(cls, spec)
-        built, found, checkpoint = _tried(cls, arguments or {}, weights, on_run)
+        trial = _Trial(spec, cls, folder, on_trial)
+        built, found, checkpoint = _tried(cls, arguments or {}, weights, on_run, trial)
         text = file_of(spec, built, found, checkpoint, folder, _is_local(cls, folder))
     return Draft(text, tuple(_notes(cls, built, found, checkpoint)), found.ran)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """How drafts are exported before one is written.
+
+    Attributes:
+        spec: where the class is.
+        cls: it.
+        folder: where the file will be.
+        on_trial: what exports a text; None: nothing does.
+    """
+
+    spec: str
+    cls: type[nn.Module]
+    folder: Path
+    on_trial: Callable[[str, float], str | None] | None
+
+    def __call__(
+        self, built: Built, checkpoint: Checkpoint | None, found: Guess, seconds: float
+    ) -> str | None:
+        """Why a draft is refused; None where it is not."""
+        from rnnbench.models.declaration.text import file_of
+
+        assert self.on_trial is not None
+        # It is tried in another folder, in which a checkpoint is not found by a relative path.
+        text = file_of(self.spec, built, found, checkpoint, Path(os.devnull), local=False)
+        return self.on_trial(text, seconds)
 
 
 def _tried(
@@ -78,12 +113,14 @@ def _tried(
     given: Mapping[str, Any],
     weights: str | Path | None,
     on_run: Callable[[int, float], None],
+    trial: _Trial,
 ) -> tuple[Built, Guess, Checkpoint | None]:
     """An object and a call of it that runs; the last that were tried where there is none."""
     from rnnbench.models.declaration.checkpoint import build_for, read
     from rnnbench.models.declaration.construct import builds, numbers_of, set_unset
     from rnnbench.models.declaration.guesses import Guess
-    from rnnbench.models.declaration.infer import guess
+    from rnnbench.models.declaration.inference import Inference
+    from rnnbench.models.declaration.proving import proved
 
     start, count = time.monotonic(), 0
 
@@ -111,7 +148,11 @@ def _tried(
         else:
             way = replace(way, unset=set_unset(module))
             until = start + _SECONDS * (1 if n else 2 / 3)
-            found = guess(module, until, numbers_of(cls, way), counted)
+            inference = Inference(module, until, numbers_of(cls, way), counted)
+            found = inference.best()
+            if found.ran and trial.on_trial is not None:
+                attempt = partial(trial, way, checkpoint)
+                found = proved(found, inference, attempt, start + _TRIALS)
         tried.append((way, found))
         if found.ran:
             return way, found, checkpoint
@@ -200,6 +241,7 @@ def _notes(
     elif not found.ran:
         yield "check the inputs' sizes and name the outputs: the module could not be run"
     yield from found.doubts
+    yield from filter(None, (" ".join(found.remarks),))
     if found.left_out:
         yield f"these arguments of forward keep their defaults: {', '.join(found.left_out)}"
     if found.lift_state:

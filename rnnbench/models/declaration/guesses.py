@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
-import torch
 from torch import nn
 
 from rnnbench.core.dims import Dim
-from rnnbench.core.errors import RnnbenchError, one_line
-from rnnbench.core.model import Model, TensorSpec, sample_inputs
-from rnnbench.models.calls import invoke, undisturbed
+from rnnbench.core.model import TensorSpec
 from rnnbench.models.declaration.caller import Caller, Part
 from rnnbench.models.declaration.calling import ports_in
 from rnnbench.models.declaration.ports import Argument, Port
 from rnnbench.models.example.call import identifier, unique
-from rnnbench.models.kept import Kept, changed, tensors_in
-from rnnbench.models.lifting import lifted
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How inputs are made that follow from one another.
+
+    Attributes:
+        falling: whether numbers of steps have to be in falling order.
+        least: the fewest steps that a row may have.
+        full: whether every row has to have all steps.
+        prefixes: the masks that are true for the first steps of each row alone.
+    """
+
+    falling: bool = False
+    least: int = 1
+    full: bool = False
+    prefixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -34,11 +45,15 @@ class Guess:
         why: why it did not run.
         caller: how the module is called, where the declaration alone does not say it.
         returns: which parts of what the module returns are outputs, where it returns more.
-        falling: whether numbers of steps have to be in falling order.
+        sampling: what `sample` of the draft has to see to.
         lift_state: whether the module keeps a state.
         doubts: what its author has to look at, a line each.
         sizes: of each dimension, at which it ran.
         dims: which sizes a dimension may have, where not all.
+        called: how the module is called.
+        parts: the text that gives each tensor of what it returned.
+        exported: whether it was exported, and computed the same.
+        remarks: what was changed until it was, and why: a line each.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -49,11 +64,15 @@ class Guess:
     why: str = ""
     caller: Caller | None = None
     returns: tuple[str, ...] = ()
-    falling: bool = False
+    sampling: Sampling = Sampling()
     lift_state: bool = False
     doubts: tuple[str, ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
     dims: Mapping[str, Dim] = field(default_factory=dict)
+    called: Caller | None = None
+    parts: tuple[str, ...] = ()
+    exported: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 def unknown(module: nn.Module, arguments: Sequence[Argument], why: str) -> Guess:
@@ -115,49 +134,3 @@ def doubts_of(specs: Sequence[TensorSpec], *, falling: bool, drawn: bool) -> tup
     if drawn and not falling:
         found.append("it fails with random inputs: write a function sample (docs/own-model.md)")
     return tuple(found)
-
-
-def with_lifted_state(found: Guess, module: nn.Module) -> Guess:
-    """With `lift_state` where the module keeps a state that can be lifted."""
-    target = module if found.caller is None else found.caller
-    with undisturbed(module):
-        kept = Kept(target)
-        model = model_of(found, module)
-        try:
-            with torch.no_grad():
-                _call(model)
-            after = kept.snapshot()
-        except Exception:  # a user's module may raise anything
-            return found
-        finally:
-            kept.restore()
-    if not any(tensors_in(after[key]) for key in changed(kept.start, after)):
-        return found
-    try:
-        result = lifted(replace(model, lift_state=True))
-    except RnnbenchError as error:
-        return replace(found, doubts=(*found.doubts, f"it keeps a state: {one_line(error)}"))
-    except Exception:  # a user's module may raise anything
-        return found
-    if len(result.inputs) == len(found.inputs):
-        return found  # what is only kept to be looked at
-    return replace(found, lift_state=True)
-
-
-def _call(model: Model) -> Any:
-    """One call with what is declared, at small sizes."""
-    sizes = {d: 3 if d == model.batch_dim else 23 for d in model.dims}
-    arrays = sample_inputs(model, sizes, 0)
-    tensors = [torch.from_numpy(arrays[s.name]) for s in model.inputs]
-    return invoke(model.module, model.inputs, model.outputs, tensors)
-
-
-def model_of(found: Guess, module: nn.Module) -> Model:
-    """The declaration as the draft makes it."""
-    return Model(
-        module if found.caller is None else found.caller,
-        found.inputs,
-        found.outputs,
-        found.states,
-        name="draft",
-    )

@@ -99,7 +99,7 @@ def edits(
         yield from ((0.3, v) for v in ids(values, module))
     if _RANKS.search(text):
         yield from _other_ranks(values, text, s)
-    yield from _viewed(values, text)
+    yield from _viewed(values, text, s)
     if _SHORT.search(text):
         yield from _larger(values, s)
     yield from _usual_sizes(values, s)
@@ -191,6 +191,15 @@ def _sizes_said(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
                     yield from _through_layers(values, port, axis, got, want)
         if cost < 1:
             yield from _side_by_side(values, got, want, s)
+            yield from _alike(values, got, want, s)
+
+
+def _alike(values: Values, got: int, want: int, s: Sizes) -> Iterator[Edit]:
+    """All inputs of a size, where so many of them side by side are to be `want`."""
+    for size in s.free[1:]:
+        count, rest = divmod(got, size)
+        if count > 1 and not rest and want % count == 0:
+            yield 0.35, grown(values, size, want // count)
 
 
 def _side_by_side(values: Values, got: int, want: int, s: Sizes) -> Iterator[Edit]:
@@ -257,14 +266,20 @@ def _other_ranks(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
                 yield likely + 0.3, shaped(values, port, (shape[0], *shape[2:]))
 
 
-def _viewed(values: Values, text: str) -> Iterator[Edit]:
-    """The last number of a `view` as the last size."""
+def _viewed(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
+    """The last number of a `view` as the last size; steps and what each has in one axis."""
     found = re.search(r"shape '\[([-\d, ]+)\]' is invalid", text)
     sizes = [int(n) for n in found[1].split(", ")] if found else []
     if sizes and sizes[-1] > 0:
         for port in ports_in(values):
             if port.role == "data" and len(port.shape) > 1:
                 yield 0.5, sized(values, port, len(port.shape) - 1, sizes[-1])
+    of_each = [n for n in sizes if n > 1 and n != s.batch]
+    if -1 in sizes and of_each and not set(s.free) & set(of_each):
+        for port in ports_in(values):
+            if port.role == "data" and port.shape[:1] == (s.batch,) and len(port.shape) > 1:
+                yield 0.4, shaped(values, port, (s.batch, math.prod(of_each) * s.time))
+                yield 0.6, shaped(values, port, (s.batch, s.time, math.prod(of_each)))
 
 
 def _usual_sizes(values: Values, s: Sizes) -> Iterator[Edit]:

@@ -1,117 +1,83 @@
-"""What a module's inputs and outputs are: a call that runs, and its axes, found by running."""
+"""The declaration of a call that runs: its axes, found by running it at other sizes."""
 
 from __future__ import annotations
 
 import re
-import time
-import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model, TensorSpec
-from rnnbench.core.threads import torch_threads
-from rnnbench.models.declaration.caller import Caller, has_none, parts_of
-from rnnbench.models.declaration.calling import Values, ports_in
-from rnnbench.models.declaration.candidates import arguments_of
+from rnnbench.models.declaration.as_model import with_lifted_state
+from rnnbench.models.declaration.caller import Caller, has_none, parts_of, steady_parts
+from rnnbench.models.declaration.calling import Values, attempt, ports_in
 from rnnbench.models.declaration.feeding import idle, next_states, with_states
 from rnnbench.models.declaration.guesses import (
     Guess,
+    Sampling,
     doubts_of,
     named_outputs,
-    unknown,
-    with_lifted_state,
 )
-from rnnbench.models.declaration.least import with_dims
 from rnnbench.models.declaration.ports import (
     DEFAULT,
     Argument,
     Port,
     Sizes,
     mapped,
-    sizes_for,
 )
 from rnnbench.models.declaration.scaled import scaled
-from rnnbench.models.declaration.search import Found, Search
+from rnnbench.models.declaration.search import Found
 from rnnbench.models.example.axes import Axis
 from rnnbench.models.example.call import ExampleCall, identifier, take_call, unique
 from rnnbench.models.example.declare import declare
 from rnnbench.models.example.draws import Draws, draws_of
 from rnnbench.models.example.ties import batch_and_time, followed, influences, tie
 
-_MORE = 80  # runs after the first that runs, for one that has both a batch and time
-_ENOUGH = 1.9
-_LONGER = 8.0  # seconds for the same
 
-
-def guess(
+def declared(
     module: nn.Module,
-    deadline: float,
-    given: Collection[int] = (),
-    on_run: Callable[[], None] = lambda: None,
-) -> Guess:
-    """Searches a call that runs, and declares it.
-
-    Args:
-        module: an object of the class, which stays as it was.
-        deadline: until when, of `time.monotonic()`.
-        given: numbers that the constructor was given: sizes of inputs may be among them.
-        on_run: called before each run.
-    """
-    sizes = sizes_for(module, given)
-    arguments = arguments_of(module, sizes)
-    search = Search(module, arguments, sizes, deadline, on_run)
-    best: tuple[float, Guess] | None = None
-    with torch_threads(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what its author has to know is said by his own runs
-        for found in search.calls():
-            try:
-                known, declared = _declared(module, arguments, found, sizes)
-            except RnnbenchError:  # it runs at no other sizes: no recurrent network's inputs
-                continue
-            if best is None or known > best[0]:
-                best = (known, declared)
-                search.deadline = min(search.deadline, time.monotonic() + _LONGER)
-                search.most = search.runs + _MORE
-            if known >= _ENOUGH:
-                break
-    if best is None:
-        return unknown(module, arguments, search.why)
-    return with_dims(best[1], module)
-
-
-def _declared(
-    module: nn.Module, arguments: Sequence[Argument], found: Found, sizes: Sizes
+    arguments: Sequence[Argument],
+    found: Found,
+    sizes: Sizes,
+    *,
+    states: bool = True,
 ) -> tuple[float, Guess]:
     """The declaration of a call, and how good it is: 2 for a batch, and time that is walked along.
 
     Raises:
         RnnbenchError: the module runs with these sizes alone.
     """
-    found = with_states(module, arguments, found)
+    if states:
+        found = with_states(module, arguments, found)
     if idle(module, arguments, found):
         raise RnnbenchError("it runs as well without an argument that has a default")
     values = _named(found.values)
-    caller = Caller(module, arguments, values)
+    again = attempt(module, arguments, values).returned
+    steady = steady_parts(attempt(module, arguments, values).returned, again)
+    caller = Caller(module, arguments, values, steady)
     call = take_call(caller, caller.example(), {})
     kept, found_walks = _kept_axes(call, ports_in(values), sizes)
     outputs = [f"output_{i}" for i in range(sum(call.kept))]
-    declared = declare(call, kept, call.names, outputs).model
-    specs = _specs(declared, ports_in(values))
+    as_declared = declare(call, kept, call.names, outputs).model
+    specs = _specs(as_declared, ports_in(values))
     dims = {d for spec in specs for d in spec.dims}
     if not dims:
         raise RnnbenchError(f"{type(module).__name__} runs at no other sizes")
     draws = Draws(call, (), {})
     back = next_states(draws.give, specs, _example_sizes(specs, call))
     parts = list(parts_of(found.returned))
-    names, states = named_outputs([p for p in parts if p is not None], specs, back)
+    if steady is not None:
+        tensors = [part for part in parts if part is not None]
+        parts = [tensors[i] for i in steady]
+    names, becomes = named_outputs([p for p in parts if p is not None], specs, back)
     odd = None in parts or any(p is not None and not p.plain for p in parts)
-    odd = odd or has_none(found.returned)
-    falling = declared.sample is not None and any(s.role == "lengths" for s in specs)
-    doubts = doubts_of(specs, falling=falling, drawn=declared.sample is not None)
+    odd = odd or steady is not None or has_none(found.returned)
+    falling = as_declared.sample is not None and any(s.role == "lengths" for s in specs)
+    doubts = doubts_of(specs, falling=falling, drawn=as_declared.sample is not None)
     left_out = tuple(
         a.name
         for a, v in zip(arguments, values, strict=True)
@@ -119,14 +85,16 @@ def _declared(
     )
     wrapped = odd or not caller.binds(specs)
     result = Guess(
-        specs, names, states,
+        specs, names, becomes,
         ran=True,
         left_out=left_out,
         caller=caller if wrapped else None,
         returns=tuple(p.path for p in parts if p is not None) if odd else (),
-        falling=falling,
+        sampling=Sampling(falling=falling),
         doubts=doubts,
         sizes=_example_sizes(specs, call),
+        called=caller,
+        parts=tuple(p.path for p in parts if p is not None),
     )  # fmt: skip
     result = with_lifted_state(result, module)
     known = sum(d in dims for d in ("batch", "time")) + 1.0 * result.lift_state
@@ -134,9 +102,18 @@ def _declared(
     apart = "time" in dims and not found_walks
     known -= 1.1 * apart + 0.8 * (len(result.doubts) > len(doubts))
     known -= 0.01 * sum(max(len(spec.shape) - 3, 0) for spec in specs)
+    # An image of a single line, and a size that nothing has: others may do that are likelier.
+    known -= 0.15 * any(len(s.shape) == 4 and 1 in s.shape[2:] for s in specs)
+    known -= 0.15 * any(_unheard(s, sizes) for s in specs if s.role == "data")
     # An axis of which no layer knows the size may be one too many.
     known -= 0.1 * any(len(s.shape) == 4 and n in sizes.free for s in specs for n in s.shape)
     return known - 0.3 * _oddities(specs, sizes), result
+
+
+def _unheard(spec: TensorSpec, sizes: Sizes) -> bool:
+    """Whether the features are as many as no layer has, and no argument says."""
+    known = {1, *sizes.layers, *sizes.given, *sizes.free}
+    return len(spec.shape) == 3 and isinstance(spec.shape[-1], int) and spec.shape[-1] not in known
 
 
 def _oddities(specs: Sequence[TensorSpec], sizes: Sizes) -> int:
@@ -174,7 +151,7 @@ def _kept_axes(call: ExampleCall, ports: Sequence[Port], sizes: Sizes) -> tuple[
         The axes, and whether what one index changes is not all at that index, along one of them.
     """
     axes = [
-        Axis((number, axis), size, f"{number}#{axis}", optional=True)
+        _multiple(Axis((number, axis), size, f"{number}#{axis}", optional=True), call, sizes)
         for number, tensor in enumerate(call.tensors)
         for axis, size in enumerate(tensor.shape)
         if size > 1 and (size in sizes.free or size not in sizes.layers)
@@ -191,6 +168,8 @@ def _kept_axes(call: ExampleCall, ports: Sequence[Port], sizes: Sizes) -> tuple[
         number: one.get(dim, dim) for number, dim in draws.counted.items()
     })  # fmt: skip
     batch, _ = batch_and_time(draws, groups)
+    if batch is None:
+        batch = _rows_of_layers(call, groups, axes)
     if batch is None:  # a row may be several in the outputs; in a state it is one
         states = {i for i, port in enumerate(ports) if port.role == "state"}
         of_states = {axis.dim for axis in axes if axis.place[0] in states}
@@ -214,7 +193,11 @@ def _kept_axes(call: ExampleCall, ports: Sequence[Port], sizes: Sizes) -> tuple[
         if len(here) > 1:
             _, kept = batch_and_time(draws, [groups[i] for i in here])
             rank = {"steps": 0, "all": 1}
-            best = min(here, key=lambda i: (rank.get(changes[i] or "", 2), i != kept))
+            length = {i: followed(draws, groups, i) for i in here}
+            likely = None if kept is None else here[kept]
+            best = min(
+                here, key=lambda i: (rank.get(changes[i] or "", 2), not length[i], i != likely)
+            )
             dropped |= {i for i in here if i != best}
     gone = {dim for i in dropped for dim in groups[i]}
     left = [i for i, group in enumerate(groups) if not gone & set(group)]
@@ -224,6 +207,45 @@ def _kept_axes(call: ExampleCall, ports: Sequence[Port], sizes: Sizes) -> tuple[
         rows = groups[batch]
         axes = [replace(a, dim="=batch", name="batch") if a.dim in rows else a for a in axes]
     return axes, walked
+
+
+def _rows_of_layers(
+    call: ExampleCall, groups: Sequence[Sequence[str]], axes: Sequence[Axis]
+) -> int | None:
+    """The group that is as large as the batch of the recurrent layers within.
+
+    It tells rows that are mixed, as by a `reshape` of a state that has its layers first.
+    """
+    rows: set[int] = set()
+
+    def keep(layer: nn.Module, given: Any) -> None:
+        x = given[0] if given and isinstance(given[0], torch.Tensor) else None
+        if x is not None and x.ndim == 3 and isinstance(layer, nn.RNNBase):
+            rows.add(x.shape[0 if layer.batch_first else 1])
+
+    layers = [m for m in call.module.modules() if isinstance(m, nn.RNNBase)]
+    handles = [layer.register_forward_pre_hook(keep) for layer in layers]
+    try:
+        draws_of(call, []).run({})
+    finally:
+        for handle in handles:
+            handle.remove()
+    first = {axis.dim: axis for axis in reversed(axes)}
+    found = [i for i, group in enumerate(groups) if first[group[0]].size in rows]
+    return found[0] if len(rows) == len(found) == 1 else None
+
+
+def _multiple(axis: Axis, call: ExampleCall, sizes: Sizes) -> Axis:
+    """An axis that is a number of steps times what each has, as flat rows are: `6*time`."""
+    free = next((n for n in sizes.free[1:] if axis.size > n and axis.size % n == 0), 0)
+    if not free:
+        return axis
+    tried = replace(axis, size=free, factor=axis.size // free)
+    if all(draws_of(call, [tried]).run({axis.dim: free + k}) for k in (1, 2)) and not any(
+        draws_of(call, [axis]).run({axis.dim: axis.size + k}) for k in (1, tried.factor + 1)
+    ):
+        return tried
+    return axis
 
 
 def _joined(draws: Draws, groups: list[list[str]], ports: Sequence[Port]) -> list[list[str]]:

@@ -3,6 +3,7 @@
 a convolution of 9 steps without padding          ->   Dim(min=9)
 x.squeeze(), which takes an axis of a single row  ->   Dim(min=2)
 frames of 160 samples                             ->   Dim(min=160, multiple_of=160)
+lengths that two strides of 2 make fewer          ->   rows of 7 steps or more
 four layers of stride 2, that leave 1 of 16 steps ->   Dim(min=17): what is 1 is taken for fixed
 """
 
@@ -22,8 +23,9 @@ from rnnbench.core.dims import Dim
 from rnnbench.core.model import Model, sample_inputs
 from rnnbench.core.threads import torch_threads
 from rnnbench.models.calls import invoke, undisturbed
+from rnnbench.models.declaration.as_model import model_of
 from rnnbench.models.declaration.caller import parts_of
-from rnnbench.models.declaration.guesses import Guess, model_of
+from rnnbench.models.declaration.guesses import Guess
 
 _SECONDS = 10.0
 _MULTIPLES = 512  # the largest that is looked for
@@ -55,17 +57,30 @@ def with_dims(found: Guess, module: nn.Module) -> Guess:
         module: an object of the class.
     """
     model, until = model_of(found, module), time.monotonic() + _SECONDS
-    probe = _Probe(model, module, falling=found.falling)
+    probe = _Probe(model, module)
     dims: dict[str, Dim] = {}
     with torch_threads(1), undisturbed(module), torch.no_grad():
         usual = probe.at(found.sizes)
         if usual is None:
             return found
+        least = _least_length(probe, found)
         for name in found.sizes:
             if time.monotonic() < until:
                 dim = _dim_of(probe, found.sizes, name, usual, rows=name == model.batch_dim)
                 dims |= {} if dim == Dim() else {name: dim}
-    return replace(found, dims=dims)
+    steps = model.time_dim
+    if least > 1 and steps in found.sizes and dims.get(steps, Dim()).fit(1) < least:
+        dims[steps] = Dim(least, dims.get(steps, Dim()).multiple_of)
+    return replace(found, dims=dims, sampling=replace(found.sampling, least=least))
+
+
+def _least_length(probe: _Probe, found: Guess) -> int:
+    """The fewest steps that rows may have beside one of all steps."""
+    model = probe.model
+    steps = found.sizes.get(model.time_dim, 1)
+    if not any(spec.role == "lengths" for spec in found.inputs) or probe.at(found.sizes, 1):
+        return 1
+    return _first(lambda length: probe.at(found.sizes, length) is not None, 1, steps)
 
 
 def _dim_of(probe: _Probe, sizes: Mapping[str, int], name: str, usual: _Seen, *, rows: bool) -> Dim:
@@ -121,28 +136,39 @@ class _Probe:
     Attributes:
         model: it.
         module: the one within, whose parts are looked at.
-        falling: whether numbers of steps have to be in falling order.
     """
 
     model: Model
     module: nn.Module
-    falling: bool
 
-    def at(self, sizes: Mapping[str, int]) -> _Seen | None:
-        """What a run at these sizes gives; None where it raises."""
+    def at(self, sizes: Mapping[str, int], length: int | None = None) -> _Seen | None:
+        """What a run at these sizes gives; None where it raises.
+
+        Args:
+            sizes: of the dimensions.
+            length: the steps of each row but the first; all of them where it is None.
+        """
         model = self.model
         inner: dict[tuple[str, int], int] = {}
         try:
             arrays = sample_inputs(model, dict(sizes), 0)
             for spec in model.inputs:
-                if spec.role == "lengths" and self.falling:
-                    arrays[spec.name] = -np.sort(-arrays[spec.name])
+                if spec.role == "lengths":
+                    arrays[spec.name] = _all_but(arrays[spec.name], length)
             tensors = [torch.from_numpy(arrays[spec.name]) for spec in model.inputs]
             with _watched(self.module, inner):
                 returned = invoke(model.module, model.inputs, model.outputs, tensors)
         except Exception:  # a user's module may raise anything
             return None
         return _Seen(tuple(p.tensor.ndim for p in parts_of(returned) if p is not None), inner)
+
+
+def _all_but(lengths: np.ndarray[Any, Any], length: int | None) -> np.ndarray[Any, Any]:
+    """The largest of some numbers of steps in each row, or in the first alone."""
+    full = int(lengths.max(initial=1))
+    found = np.full_like(lengths, full if length is None else min(length, full))
+    found.reshape(-1)[:1] = full
+    return found
 
 
 @contextmanager

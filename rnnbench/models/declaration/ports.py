@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils import _pytree
 
 from rnnbench.core.model import Role
@@ -93,7 +94,9 @@ class Sizes:
 
 def sizes_for(module: nn.Module, given: Collection[int] = ()) -> Sizes:
     """Sizes that differ from all that a module is made of, and from those that are given."""
-    layers = set(given) | {n for p in (*module.parameters(), *module.buffers()) for n in p.shape}
+    tensors = (*module.parameters(), *module.buffers())
+    known = [t for t in tensors if not isinstance(t, UninitializedBuffer | UninitializedParameter)]
+    layers = set(given) | {n for tensor in known for n in tensor.shape}
     for part in module.modules():
         layers |= {v for v in vars(part).values() if type(v) is int}
     small = [n for n in (3, 5, 7, 11) if n not in layers]

@@ -93,11 +93,12 @@ class Search:
                 heapq.heappush(far, (later, cost + more, next(order), edited))
 
     def _starts(self, start: Values) -> Iterator[tuple[float, Values]]:
-        """The likeliest call, and the one with time first, where that is not the same."""
+        """The likeliest call, with time first, and of one step, where these are not the same."""
         layers = [p for p in self.module.modules() if isinstance(p, nn.RNNBase)]
         time_first = bool(layers) and not any(layer.batch_first for layer in layers)
         yield (0.3 if time_first else 0.0), start
         yield (0.0 if time_first else 0.3), turned(start, self.sizes)
+        yield (0.6 if layers else 0.35), without(start, self.sizes.time)
 
     def _run(self, values: Values) -> Outcome:
         if not ports_in(values) and {} not in values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rnnbench.core.model import TensorSpec
 from rnnbench.models.declaration.checkpoint import Checkpoint
 from rnnbench.models.declaration.construct import Built
 from rnnbench.models.declaration.guesses import Guess
+from rnnbench.models.declaration.sampling import sample_text
 from rnnbench.models.declaration.values import quoted
 from rnnbench.models.declaration.wrapper import WIDTH, imports_of_call, wrapper
 
@@ -47,7 +49,7 @@ def file_of(
     head += ["A size that is a str is dynamic, an int is fixed.", '"""', ""]
     blocks = [
         *([wrapper(name, found, found.caller)] if found.caller else []),
-        *([_sample(found)] if found.falling else []),
+        *([text] if (text := sample_text(found)) else []),
         "\n".join([
             "def build() -> Model:",
             f'    """{name}, its inputs and its outputs."""',
@@ -66,7 +68,7 @@ def _imports(
     lines = [line for chosen in built.arguments.values() for line in chosen.imports]
     if checkpoint is not None and _is_below(checkpoint.file, folder):
         lines.append("from pathlib import Path")
-    if found.falling:
+    if sample_text(found):
         lines.append("import numpy as np")
     if found.caller is not None or checkpoint is not None or built.unset:
         lines.append("import torch")
@@ -156,7 +158,8 @@ def _is_below(file: Path, folder: Path) -> bool:
 
 def _model(name: str, found: Guess) -> list[str]:
     doubtful = "" if found.ran else "  # FILL IN: the module was not run; name each of its tensors"
-    lines = ["    return Model("]
+    lines = [line for remark in found.remarks for line in _comment(remark)]
+    lines.append("    return Model(")
     lines.append(f"        module={'Call(module)' if found.caller else 'module'},")
     lines += _inputs(found)
     outputs = f"        outputs={_tuple(found.outputs)},{doubtful}"
@@ -175,7 +178,7 @@ def _model(name: str, found: Guess) -> list[str]:
         lines.append(one)
     if found.caller:
         lines.append(f'        name="{name}",')
-    if found.falling:
+    if sample_text(found):
         lines.append("        sample=sample,")
     if found.dims:
         sizes = ", ".join(f'"{name}": {_dim(dim)}' for name, dim in found.dims.items())
@@ -185,6 +188,11 @@ def _model(name: str, found: Guess) -> list[str]:
         lines.append("        # What the module keeps between calls becomes inputs and outputs.")
         lines.append("        lift_state=True,")
     return lines
+
+
+def _comment(text: str) -> list[str]:
+    """A remark as comments of a function's body."""
+    return textwrap.wrap(text, WIDTH, initial_indent="    # ", subsequent_indent="    # ")
 
 
 def _dim(dim: Dim) -> str:
@@ -237,34 +245,3 @@ def _spec(spec: TensorSpec) -> str:
 def _tuple(values: Sequence[Any]) -> str:
     inner = ", ".join(f'"{v}"' if isinstance(v, str) else str(v) for v in values)
     return f"({inner},)" if len(values) == 1 else f"({inner})"
-
-
-def _sample(found: Guess) -> str:
-    """A function that makes inputs, their lengths in falling order."""
-    rows = []
-    for spec in found.inputs:
-        sizes = [f'dims["{d}"]' if isinstance(d, str) else str(d) for d in spec.shape]
-        shape = f"({', '.join(sizes)},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
-        if spec.role == "lengths":
-            made = "lengths"
-        elif spec.role == "state":
-            made = f"np.zeros({shape}, dtype={quoted(spec.dtype)})"
-        elif spec.dtype == "bool":
-            made = f"generator.random({shape}) < 0.5"
-        elif spec.dtype.startswith("int"):
-            made = f"generator.integers(0, {spec.high or 2}, {shape}, dtype={quoted(spec.dtype)})"
-        else:
-            made = f"generator.standard_normal({shape}).astype({quoted(spec.dtype)})"
-        rows.append(f'        "{spec.name}": {made},')
-    batch = next(s.shape[0] for s in found.inputs if s.role == "lengths")
-    size = f'dims["{batch}"]' if isinstance(batch, str) else str(batch)
-    return "\n".join([
-        "def sample(dims, generator):",
-        '    """Random inputs, the numbers of steps in falling order, as the module wants them."""',
-        f'    lengths = generator.integers(1, dims["time"] + 1, {size})',
-        "    lengths = -np.sort(-lengths)",
-        '    lengths[:1] = dims["time"]',
-        "    return {",
-        *rows,
-        "    }",
-    ])  # fmt: skip
