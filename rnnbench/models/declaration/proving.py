@@ -49,12 +49,13 @@ def proved(best: Guess, inference: Inference, attempt: Attempt, until: float) ->
     if why is None:
         return replace(best, exported=True)
     first = why
-    for said, found in _changes(best, inference, why):
-        left = until - time.monotonic()
-        if left < _LEAST:
+    changes = _changes(best, inference, why, until)
+    while until - time.monotonic() > _LEAST:
+        said, found = next(changes, ("", best))
+        if not said:
             break
         try:
-            why = attempt(found, left)
+            why = attempt(found, max(until - time.monotonic(), _LEAST))
         except TimeoutError:
             break
         if why is None:
@@ -63,7 +64,7 @@ def proved(best: Guess, inference: Inference, attempt: Attempt, until: float) ->
     return replace(best, doubts=(*best.doubts, f"export refuses it: {first}"))
 
 
-def _changes(best: Guess, inference: Inference, why: str) -> Iterator[Change]:
+def _changes(best: Guess, inference: Inference, why: str, until: float) -> Iterator[Change]:
     """What is tried in the place of a draft that is refused, each with what was done, in words."""
     if _OWN_INPUTS.search(why):
         yield from _other_samples(best)
@@ -71,7 +72,7 @@ def _changes(best: Guess, inference: Inference, why: str) -> Iterator[Change]:
     yield from _without_the_optional(best, inference)
     yield from _without_lifting(best)
     yield from _fewer_outputs(best)
-    for other in inference.others(best, _SEARCH):
+    for other in inference.others(best, min(_SEARCH, (until - time.monotonic()) / 3)):
         yield "the module is called in another way", other
     if not _OWN_INPUTS.search(why):
         yield from _other_samples(best)
