@@ -74,6 +74,13 @@ def test_a_tuple_that_is_taken_apart(tmp_path):
     assert "self.net(x, (keys, mask))" in found.text
 
 
+def test_lazy_layers_take_their_sizes_from_a_first_call(tmp_path):
+    found, _, shapes = drafted("LazyPolicy", tmp_path)
+    assert shapes["frames"][:3] == ("batch", "time", 3)
+    assert "    module.eval()(torch.zeros((" in found.text
+    assert tried(found.text) is None
+
+
 def test_a_class_in_the_place_of_a_name(tmp_path):
     found, _, _ = drafted("NamedLayer", tmp_path, size=6)
     assert "rnn_class=LSTM" in found.text or "rnn_class=torch.nn.LSTM" in found.text

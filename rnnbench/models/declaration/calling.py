@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from rnnbench.core.errors import one_line
@@ -41,7 +43,7 @@ class Outcome:
 
 
 def attempt(module: nn.Module, arguments: Sequence[Argument], values: Values) -> Outcome:
-    """Calls a module, which stays as it was."""
+    """Calls a module, which stays as it was, but for lazy layers: these have sizes then."""
     generator = np.random.default_rng(0)
 
     def filled(leaf: Any) -> Any:
@@ -52,11 +54,21 @@ def attempt(module: nn.Module, arguments: Sequence[Argument], values: Values) ->
 
     try:
         args, kwargs = placed(arguments, packed([mapped(value, filled) for value in values]))
-        with warnings.catch_warnings(), undisturbed(module), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            return Outcome(module(*args, **kwargs))
+            if is_lazy(module):
+                copy.deepcopy(module).eval()(*args, **kwargs)  # a call that fails gives no sizes
+                module.eval()(*args, **kwargs)
+            with undisturbed(module):
+                return Outcome(module(*args, **kwargs))
     except Exception as error:  # a user's module may raise anything
         return Outcome(error=error, reached=_reached(error))
+
+
+def is_lazy(module: nn.Module) -> bool:
+    """Whether layers of a module take their sizes from the first call."""
+    parts = (part for part in module.modules() if isinstance(part, LazyModuleMixin))
+    return any(part.has_uninitialized_params() for part in parts)
 
 
 def placed(

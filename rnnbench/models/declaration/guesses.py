@@ -50,6 +50,7 @@ class Guess:
         doubts: what its author has to look at, a line each.
         sizes: of each dimension, at which it ran.
         dims: which sizes a dimension may have, where not all.
+        lazy: whether layers of the module take their sizes from a first call.
         called: how the module is called.
         parts: the text that gives each tensor of what it returned.
         exported: whether it was exported, and computed the same.
@@ -69,6 +70,7 @@ class Guess:
     doubts: tuple[str, ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
     dims: Mapping[str, Dim] = field(default_factory=dict)
+    lazy: bool = False
     called: Caller | None = None
     parts: tuple[str, ...] = ()
     exported: bool = False

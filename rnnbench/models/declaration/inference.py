@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.threads import torch_threads
-from rnnbench.models.declaration.calling import Values, attempt
+from rnnbench.models.declaration.calling import Values, attempt, is_lazy
 from rnnbench.models.declaration.candidates import arguments_of
 from rnnbench.models.declaration.guesses import Guess, unknown
 from rnnbench.models.declaration.infer import declared
@@ -42,6 +42,7 @@ class Inference:
     on_run: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
+        self.lazy = is_lazy(self.module)
         self.sizes = sizes_for(self.module, self.given)
         self.arguments = arguments_of(self.module, self.sizes)
         self.search = Search(self.module, self.arguments, self.sizes, self.deadline, self.on_run)
@@ -110,7 +111,7 @@ class Inference:
             yield found[0]
 
     def _limited(self, found: Guess) -> Guess:
-        return with_dims(found, self.module)
+        return with_dims(replace(found, lazy=self.lazy), self.module)
 
 
 def guess(

@@ -15,7 +15,7 @@ from rnnbench.models.declaration.construct import Built
 from rnnbench.models.declaration.guesses import Guess
 from rnnbench.models.declaration.sampling import sample_text
 from rnnbench.models.declaration.values import quoted
-from rnnbench.models.declaration.wrapper import WIDTH, imports_of_call, wrapper
+from rnnbench.models.declaration.wrapper import WIDTH, first_call, imports_of_call, wrapper
 
 _ORIGIN = {
     "given": "",
@@ -41,6 +41,7 @@ def file_of(
     name = spec.rsplit(":", 1)[1]
     body = [
         *_construction(name, built),
+        *first_call(found),
         *_set(built),
         *_loading(checkpoint, folder),
         *_model(name, found),
@@ -70,7 +71,7 @@ def _imports(
         lines.append("from pathlib import Path")
     if sample_text(found):
         lines.append("import numpy as np")
-    if found.caller is not None or checkpoint is not None or built.unset:
+    if found.caller is not None or found.lazy or checkpoint is not None or built.unset:
         lines.append("import torch")
     lines += imports_of_call(found)
     standard = ("from pathlib", "from types")

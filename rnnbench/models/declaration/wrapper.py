@@ -54,6 +54,26 @@ def wrapper(name: str, found: Guess, caller: Caller) -> str:
     return "\n".join([*lines, *_returned(parts)])
 
 
+def first_call(found: Guess) -> list[str]:
+    """Lines that call a module once, where its layers take their sizes from that."""
+    caller = found.called
+    if not found.lazy or caller is None:
+        return []
+    texts = []
+    for port in ports_in(caller.values):
+        dtype = "" if port.dtype == "float32" else f", dtype=torch.{port.dtype}"
+        value = f"torch.full({port.shape}, {port.high}" if port.role == "lengths" else (
+            f"torch.zeros({port.shape}"
+        )  # fmt: skip
+        texts.append(f"{value}{dtype}).tolist()" if port.as_list else f"{value}{dtype})")
+    args, kwargs = caller.given([_Name(text) for text in texts], lists=False)
+    given = [*(_expression(a) for a in args), *(f"{k}={_expression(v)}" for k, v in kwargs.items())]
+    return [
+        "    # Layers of it take their sizes from a first call.",
+        *_call("    module.eval()(", given, ")", indent="    "),
+    ]
+
+
 def _with_lengths(value: Any, lengths: Any) -> Any:
     """A packed sequence with the numbers of steps of the first one, where it has none."""
     alone = isinstance(value, Packed) and value.lengths is None

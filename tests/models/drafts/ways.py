@@ -141,3 +141,17 @@ class Listed(nn.Module):
 
     def forward(self, x):
         return self.rnn(x)[0] * float(self.scale[x.shape[1]])
+
+
+class LazyPolicy(nn.Module):
+    """A layer that learns how many features there are from the first frames that it sees."""
+
+    def __init__(self, channels=4, size=12):
+        super().__init__()
+        self.conv = nn.Conv2d(3, channels, 8, stride=4)
+        self.flat = nn.LazyLinear(size)
+        self.rnn = nn.GRU(size, size, batch_first=True)
+
+    def forward(self, frames):
+        x = torch.relu(self.conv(frames.flatten(0, 1))).flatten(1)
+        return self.rnn(self.flat(x).unflatten(0, frames.shape[:2]))[0]
