@@ -85,16 +85,17 @@ def arguments_of(module: nn.Module, sizes: Sizes) -> list[Argument]:
         if p.name == "self" or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             continue
         optional = p.default is not p.empty
+        state = bool(_STATE.fullmatch(p.name))
         found.append(
             Argument(
                 p.name,
                 (
-                    *_tuples(parts.get(p.name, ()), module, sizes),
+                    *(() if state else _tuples(parts.get(p.name, ()), module, sizes)),
                     *_candidates(p, module, sizes, first=not found),
                 ),
                 by_name=p.kind is p.KEYWORD_ONLY,
                 optional=optional,
-                state=bool(_STATE.fullmatch(p.name)),
+                state=state,
                 none=p.default is None,
             )
         )
