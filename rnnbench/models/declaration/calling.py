@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import traceback
 import warnings
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,12 +45,12 @@ class Outcome:
 
 def attempt(module: nn.Module, arguments: Sequence[Argument], values: Values) -> Outcome:
     """Calls a module, which stays as it was, but for lazy layers: these have sizes then."""
-    generator = np.random.default_rng(0)
 
     def filled(leaf: Any) -> Any:
         if not isinstance(leaf, Port):
             return leaf
-        made = leaf.tensor(generator)
+        # The same numbers whichever others are given.
+        made = leaf.tensor(np.random.default_rng(zlib.crc32(leaf.name.encode())))
         return made.tolist() if leaf.as_list else made
 
     try:

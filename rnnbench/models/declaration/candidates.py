@@ -89,14 +89,12 @@ def arguments_of(module: nn.Module, sizes: Sizes) -> list[Argument]:
         found.append(
             Argument(
                 p.name,
-                (
-                    *(() if state else _tuples(parts.get(p.name, ()), module, sizes)),
-                    *_candidates(p, module, sizes, first=not found),
-                ),
+                tuple(_candidates(p, module, sizes, first=not found)),
                 by_name=p.kind is p.KEYWORD_ONLY,
                 optional=optional,
                 state=state,
                 none=p.default is None,
+                tuples=tuple(_tuples(parts.get(p.name, ()), module, sizes)),
             )
         )
     return found

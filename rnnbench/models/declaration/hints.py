@@ -278,7 +278,8 @@ def _viewed(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
     if -1 in sizes and of_each and not set(s.free) & set(of_each):
         for port in ports_in(values):
             if port.role == "data" and port.shape[:1] == (s.batch,) and len(port.shape) > 1:
-                yield 0.4, shaped(values, port, (s.batch, math.prod(of_each) * s.time))
+                flat = 0.4 if sizes[-1] == -1 else 1.2  # else the numbers of a step are last
+                yield flat, shaped(values, port, (s.batch, math.prod(of_each) * s.time))
                 yield 0.6, shaped(values, port, (s.batch, s.time, math.prod(of_each)))
 
 

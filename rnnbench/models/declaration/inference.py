@@ -22,6 +22,7 @@ from rnnbench.models.declaration.search import Found, Search
 _MORE = 80  # runs after the first that runs, for one that has both a batch and time
 _ENOUGH = 1.9
 _LONGER = 8.0  # seconds for the same
+_STEP = 0.99  # of one step alone
 _FAIR, _OTHERS = 1.2, 3  # how good others have to be, and how many are enough
 
 
@@ -59,7 +60,7 @@ class Inference:
                     good = known
                     until = time.monotonic() + _LONGER
                     self.search.deadline = min(self.search.deadline, until)
-                    self.search.most = self.search.runs + (_MORE if known > _FAIR else 4 * _MORE)
+                    self.search.most = self.search.runs + (_MORE if known > _STEP else 4 * _MORE)
                 if known >= _ENOUGH:
                     break
         if good is None:

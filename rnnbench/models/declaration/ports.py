@@ -117,6 +117,7 @@ class Argument:
         optional: whether it has a default.
         state: whether it may be a state, by its name.
         none: whether it is None where it is not given.
+        tuples: what it may be where `forward` takes it apart.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Argument:
     optional: bool = False
     state: bool = False
     none: bool = False
+    tuples: tuple[Any, ...] = field(default=(), repr=False)
 
 
 DEFAULT = "<the default>"

@@ -99,6 +99,9 @@ class Search:
         yield (0.3 if time_first else 0.0), start
         yield (0.0 if time_first else 0.3), turned(start, self.sizes)
         yield (0.6 if layers else 0.35), without(start, self.sizes.time)
+        if any(argument.tuples for argument in self.arguments):
+            pairs = zip(self.arguments, start, strict=True)
+            yield 0.5, tuple(a.tuples[0] if a.tuples else value for a, value in pairs)
 
     def _run(self, values: Values) -> Outcome:
         if not ports_in(values) and {} not in values:
@@ -111,6 +114,8 @@ class Search:
         assert outcome.error is not None
         found = edits(self.arguments, values, outcome.error, self.module, self.sizes)
         yield from ((more, consistent(edited, self.sizes)) for more, edited in found)
+        if "to unpack" in outcome.why:
+            yield from self._taken_apart(values)
         if "NoneType" in outcome.why:
             yield from self._states_together(values)
         yield from self._others(values, outcome.why)
@@ -131,6 +136,12 @@ class Search:
         """Shapes with a batch, for what ran by chance as it was broadcast."""
         b, t, last = self.sizes.batch, self.sizes.time, port.shape[-1]
         return [(b,), (b, last), (b, t, last), (b, t)]
+
+    def _taken_apart(self, values: Values) -> Iterator[tuple[float, Values]]:
+        """Tuples in the place of what `forward` takes apart."""
+        for i, argument in enumerate(self.arguments):
+            for rank, other in enumerate(argument.tuples):
+                yield 0.3 + 0.1 * rank, (*values[:i], other, *values[i + 1 :])
 
     def _states_together(self, values: Values) -> Iterator[tuple[float, Values]]:
         """What is None, and may be a state, as a state: all of them."""
