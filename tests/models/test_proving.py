@@ -81,6 +81,18 @@ def test_lazy_layers_take_their_sizes_from_a_first_call(tmp_path):
     assert tried(found.text) is None
 
 
+def test_ids_are_zero_where_a_row_has_ended(tmp_path):
+    found, model, shapes = drafted("Counting", tmp_path)
+    assert shapes == {"xs": ("batch", "time")}
+    ids = model.sample({"batch": 40, "time": 9}, np.random.default_rng(0))["xs"]
+    lengths = (ids != 0).sum(1)
+    assert lengths[0] == 9
+    assert (np.diff(lengths) <= 0).all()
+    assert lengths[-1] < 9
+    assert all(row[:n].all() for row, n in zip(ids, lengths, strict=True))
+    assert tried(found.text) is None
+
+
 def test_a_class_in_the_place_of_a_name(tmp_path):
     found, _, _ = drafted("NamedLayer", tmp_path, size=6)
     assert "rnn_class=LSTM" in found.text or "rnn_class=torch.nn.LSTM" in found.text

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rnnbench.models.declaration.guesses import Guess
 
 _SECONDS = 60.0
-_TRIALS = 52.0  # seconds after which no other draft is exported
+_TRIALS = 46.0  # seconds after which no other draft is exported
 
 
 @dataclass(frozen=True)

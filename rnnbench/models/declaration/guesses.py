@@ -24,12 +24,14 @@ class Sampling:
         least: the fewest steps that a row may have.
         full: whether every row has to have all steps.
         prefixes: the masks that are true for the first steps of each row alone.
+        padded: the ids that are 0 after the first steps of each row, and nowhere else.
     """
 
     falling: bool = False
     least: int = 1
     full: bool = False
     prefixes: tuple[str, ...] = ()
+    padded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

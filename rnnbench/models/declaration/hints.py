@@ -23,6 +23,7 @@ from rnnbench.models.declaration.kinds import (
     other_dtypes,
     packed,
     smaller_numbers,
+    without_zero,
 )
 from rnnbench.models.declaration.ports import Argument, Port, Sizes
 
@@ -68,6 +69,7 @@ _SHORT = re.compile(
 )
 _PACKED = re.compile(r"batch_sizes|[Pp]acked_?\s?([Ss]equence|input)|sorted_indices")
 _VALUES = re.compile(r"out of range|[Cc]lass values|out of bounds|device-side|negative")
+_COUNTED = re.compile(r"sorted in decreasing order|samples has to be greater than 0|empty")
 _MOST = 2_000_000  # numbers in a tensor
 _LARGER = (4, 21, 70, 700)  # times the size; multiples of 480 and of 512 beside
 _NICE = (40, 80, 64, 128, 256, 32, 16, 48, 96, 257, 129, 161, 201, 513, 28, 24, 20, 12, 8)
@@ -94,6 +96,8 @@ def edits(
         yield from packed(arguments, values, s)
     if _DTYPES.search(text):
         yield from ((1.0, v) for v in other_dtypes(values, module))
+    if _COUNTED.search(text):
+        yield from ((0.2, v) for v in without_zero(values))
     if _VALUES.search(text):
         yield from ((1.0, v) for v in smaller_numbers(values, module))
         yield from ((0.3, v) for v in ids(values, module))

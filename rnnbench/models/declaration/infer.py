@@ -90,7 +90,7 @@ def declared(
         left_out=left_out,
         caller=caller if wrapped else None,
         returns=tuple(p.path for p in parts if p is not None) if odd else (),
-        sampling=Sampling(falling=falling),
+        sampling=_sampling(specs, ports_in(values), falling=falling),
         doubts=doubts,
         sizes=_example_sizes(specs, call),
         called=caller,
@@ -108,6 +108,14 @@ def declared(
     # An axis of which no layer knows the size may be one too many.
     known -= 0.1 * any(len(s.shape) == 4 and n in sizes.free for s in specs for n in s.shape)
     return known - 0.3 * _oddities(specs, sizes), result
+
+
+def _sampling(specs: Sequence[TensorSpec], ports: Sequence[Port], *, falling: bool) -> Sampling:
+    """How inputs are made: lengths that fall, ids that are 0 where a row has ended."""
+    pairs = zip(specs, ports, strict=True)
+    counted = [spec for spec, port in pairs if port.low and spec.dtype.startswith("int")]
+    padded = tuple(s.name for s in counted if len(s.shape) == 2 and s.shape[0] == "batch")
+    return Sampling(falling=falling or bool(padded), padded=padded)
 
 
 def _unheard(spec: TensorSpec, sizes: Sizes) -> bool:

@@ -73,6 +73,13 @@ def ids(values: Values, module: nn.Module) -> Iterator[Values]:
                 yield with_(values, port, replace(ids, shape=port.shape[:-1]))
 
 
+def without_zero(values: Values) -> Iterator[Values]:
+    """Ids without 0, where a module counts what is not 0."""
+    for port in ports_in(values):
+        if port.dtype.startswith("int") and port.role == "data" and not port.low:
+            yield with_(values, port, replace(port, low=1))
+
+
 def smaller_numbers(values: Values, module: nn.Module) -> Iterator[Values]:
     """Whole numbers below the size of a smaller vocabulary, or of none."""
     highs = {p.num_embeddings for p in module.modules() if isinstance(p, nn.Embedding)} | {2, 1}

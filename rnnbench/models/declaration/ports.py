@@ -27,6 +27,7 @@ class Port:
         dtype: a numpy dtype's name.
         role: as in `TensorSpec`; `mask` beside.
         high: whole numbers are below it; of lengths the largest.
+        low: the least whole number: 1 where 0 is what rows are filled up with.
         as_list: whether the module takes a list of numbers.
     """
 
@@ -36,6 +37,7 @@ class Port:
     role: Role = "data"
     high: int = 2
     as_list: bool = False
+    low: int = 0
 
     def tensor(self, generator: np.random.Generator) -> torch.Tensor:
         """Random values; lengths fall from the largest, as most that take them demand."""
@@ -48,7 +50,7 @@ class Port:
         if self.dtype == "bool":
             array = generator.random(self.shape) < 0.5
         elif self.dtype.startswith("int"):
-            array = generator.integers(0, self.high, self.shape)
+            array = generator.integers(min(self.low, self.high - 1), self.high, self.shape)
         else:
             array = generator.standard_normal(self.shape)
         return torch.from_numpy(np.asarray(array).astype(self.dtype))

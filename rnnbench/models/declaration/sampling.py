@@ -2,6 +2,7 @@
 
 lengths in falling order, each of 7 or more   ->   what packs them, after layers that halve them
 masks that are True for the first steps       ->   what counts them
+ids that are 0 where a row has ended          ->   the same
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ def sample_text(found: Guess) -> str:
     how = found.sampling
     if how == Sampling():
         return ""
-    sized = [s for s in found.inputs if s.role == "lengths" or s.name in how.prefixes]
+    ended = (*how.prefixes, *how.padded)
+    sized = [s for s in found.inputs if s.role == "lengths" or s.name in ended]
     batch, time = _batch_of(sized[0]), _time_of(found, sized)
     order = " in falling order" if how.falling else ""
     said = {
         "lengths": f"numbers of steps{order}, as the module wants them",
         "masks": f"masks of the first steps{order and ', fewer in each row'}",
+        "ids": f"ids that are 0 where a row has ended{order and ', fewer in each row'}",
     }
-    kind = "lengths" if any(s.role == "lengths" for s in sized) else "masks"
+    kind = "ids" if how.padded else "masks"
+    kind = "lengths" if any(s.role == "lengths" for s in sized) else kind
     lines = [
         "def sample(dims, generator):",
         f'    """Random inputs, {said[kind]}."""',
@@ -70,7 +74,7 @@ def _batch_of(spec: TensorSpec) -> str:
 def _time_of(found: Guess, sized: list[TensorSpec]) -> str:
     """The most steps there are: of a mask's own axis, else of the dimension `time`."""
     for spec in sized:
-        if spec.name in found.sampling.prefixes:
+        if spec.name in (*found.sampling.prefixes, *found.sampling.padded):
             return _size(spec.shape[-1])
     dims = [d for spec in found.inputs for d in spec.dims]
     return _size("time" if "time" in dims else next((d for d in dims if d != "batch"), 1))
@@ -91,10 +95,18 @@ def _made(spec: TensorSpec, how: Sampling) -> str:
         return steps if spec.dtype == "bool" else f"({steps}).astype({quoted(spec.dtype)})"
     if spec.role == "state":
         return f"np.zeros({shape}, dtype={quoted(spec.dtype)})"
+    numbers = _drawn(spec, shape, least=int(spec.name in how.padded))
+    rest = f" * (np.arange({sizes[-1]}) < lengths[:, None])"
+    return numbers + (rest if spec.name in how.padded else "")
+
+
+def _drawn(spec: TensorSpec, shape: str, least: int) -> str:
+    """Random values of a shape; whole numbers from a least one on."""
     if spec.dtype == "bool":
         return f"generator.random({shape}) < 0.5"
     if spec.dtype.startswith("int"):
-        return f"generator.integers(0, {spec.high or 2}, {shape}, dtype={quoted(spec.dtype)})"
+        high = spec.high or 2
+        return f"generator.integers({least}, {high}, {shape}, dtype={quoted(spec.dtype)})"
     return f"generator.standard_normal({shape}).astype({quoted(spec.dtype)})"
 
 

@@ -155,3 +155,18 @@ class LazyPolicy(nn.Module):
     def forward(self, frames):
         x = torch.relu(self.conv(frames.flatten(0, 1))).flatten(1)
         return self.rnn(self.flat(x).unflatten(0, frames.shape[:2]))[0]
+
+
+class Counting(nn.Module):
+    """Packs as many words as are not 0, and wants the longest first."""
+
+    def __init__(self, words=30, size=8):
+        super().__init__()
+        self.embedding = nn.Embedding(words, size, padding_idx=0)
+        self.rnn = nn.LSTM(size, size, batch_first=True)
+
+    def forward(self, xs):
+        lengths = xs.ne(0).sum(1).cpu()
+        packed = pack_padded_sequence(self.embedding(xs), lengths, batch_first=True)
+        y, _ = self.rnn(packed)
+        return pad_packed_sequence(y, batch_first=True, total_length=xs.size(1))[0]
