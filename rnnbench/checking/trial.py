@@ -17,9 +17,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.processes import limit_memory
 from rnnbench.models.sources import importing_from, load
 
 _FORMATS = ("onnx",)
+_MEMORY = 6 * 2**30  # bytes: a loop that is traced step by step may take all there is
 
 
 class Trials:
@@ -138,6 +140,7 @@ def tried(text: str) -> str | None:
 
 def main() -> None:
     """Answers each line of stdin, a JSON string, with a line: null, or why it is refused."""
+    limit_memory(_MEMORY)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a user's module prints is no answer
     import rnnbench.capture.pipeline

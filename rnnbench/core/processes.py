@@ -1,4 +1,4 @@
-"""One of our modules, run in a process of its own that answers once."""
+"""One of our modules, run in a process of its own that answers once; limits of a process."""
 
 from __future__ import annotations
 
@@ -52,3 +52,17 @@ def _why(done: subprocess.CompletedProcess[str]) -> str:
     if done.returncode < 0:
         return signal.Signals(-done.returncode).name
     return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+
+
+def limit_memory(size: int) -> None:
+    """Limits what this process may allocate, in bytes, where the system can."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit for a process itself
+        return
+    # Linux counts what a process may write to; elsewhere only the address space is counted.
+    kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
+    try:
+        resource.setrlimit(kind, (size, size))
+    except (ValueError, OSError):  # macOS refuses some sizes; the time limit remains
+        return

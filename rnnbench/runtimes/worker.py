@@ -26,6 +26,7 @@ from typing import Any, BinaryIO, Self
 from rnnbench import runtimes
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.core.processes import limit_memory
 from rnnbench.core.signature import Signature
 from rnnbench.runtimes import forkserver
 from rnnbench.runtimes.job import Job, load, signature
@@ -256,7 +257,7 @@ def main(words: list[str]) -> None:
         import rnnbench.models.calls  # noqa: F401
 
     if job.device == "cpu":  # a driver reserves far more than it uses
-        _limit_memory(int(words[1]))
+        limit_memory(int(words[1]))
     loaded: list[Callable[[Arrays], Arrays]] = []
 
     def start() -> _Answer:
@@ -288,19 +289,6 @@ def _answer(stream: BinaryIO, work: Callable[[], _Answer]) -> bool:
         return False
     send(stream, header, arrays)
     return True
-
-
-def _limit_memory(size: int) -> None:
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit for a process itself
-        return
-    # Linux counts what a process may write to; elsewhere only the address space is counted.
-    kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
-    try:
-        resource.setrlimit(kind, (size, size))
-    except (ValueError, OSError):  # macOS refuses some sizes; the time limit remains
-        return
 
 
 if __name__ == "__main__":
