@@ -184,7 +184,7 @@ def _by_name(name: str, module: nn.Module, sizes: Sizes) -> Iterator[Any]:
     shapes: list[tuple[int, ...]] = [(b, t, f), (b, t), (b, t, f, last), (b,), (b, 1, t)]
     if _WAVES.fullmatch(name):
         shapes = [(b, t), (b, 1, t), (b, t, f), (t,), (b, t, f, last)]
-    elif _IMAGES.fullmatch(name) or _first_layer(module) is nn.Conv2d:
+    elif _IMAGES.fullmatch(name) or issubclass(_first_layer(module), nn.Conv2d):
         shapes = [(b, t, f, last), (b, t, f, last, last), (b, t, f)]
     elif _VECTOR.fullmatch(name):
         shapes = [(b, f), (b, t, f), (b, t), (b,)]

@@ -278,8 +278,12 @@ def _viewed(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
         for port in ports_in(values):
             if port.role == "data" and len(port.shape) > 1:
                 yield 0.5, sized(values, port, len(port.shape) - 1, sizes[-1])
+    if s.batch * s.time in sizes:  # steps of all rows, each of more axes
+        for port in ports_in(values):
+            if port.role == "data" and 2 < len(port.shape) < 5:
+                yield 0.4, shaped(values, port, (*port.shape, s.last))
     of_each = [n for n in sizes if n > 1 and n != s.batch]
-    if -1 in sizes and of_each and not set(s.free) & set(of_each):
+    if -1 in sizes and of_each and all(n % size for n in of_each for size in s.free):
         for port in ports_in(values):
             if port.role == "data" and port.shape[:1] == (s.batch,) and len(port.shape) > 1:
                 flat = 0.4 if sizes[-1] == -1 else 1.2  # else the numbers of a step are last
