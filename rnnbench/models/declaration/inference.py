@@ -115,16 +115,6 @@ class Inference:
         return with_dims(replace(found, lazy=self.lazy), self.module)
 
 
-def guess(
-    module: nn.Module,
-    deadline: float,
-    given: Collection[int] = (),
-    on_run: Callable[[], None] = lambda: None,
-) -> Guess:
-    """Searches a call that runs, and declares it: `Inference(...).best()`."""
-    return Inference(module, deadline, given, on_run).best()
-
-
 def _text(found: Guess) -> str:
     """What two declarations differ in."""
     return repr((found.inputs, found.left_out, found.lift_state))

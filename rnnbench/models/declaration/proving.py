@@ -111,7 +111,7 @@ def _without_the_optional(best: Guess, inference: Inference) -> Iterator[Change]
     if best.called is None:
         return
     arguments, values = best.called.arguments, best.called.values
-    states = {p.name for spec in best.inputs if spec.role == "state" for p in [spec]}
+    states = {spec.name for spec in best.inputs if spec.role == "state"}
     for only_states in (True, False):
         left = [
             argument.name
