@@ -34,7 +34,8 @@ def command(
     """Write FILE.py, a first draft of a declaration, from the class of a module.
 
     The module is run to find out what it takes, and which sizes are the batch and time. Arguments
-    of its constructor that have no default and are not given are chosen, and marked # CHOSEN.
+    of its constructor that have no default and are not given are chosen, and marked # CHOSEN. The
+    draft is exported before it is written; where that fails, others are tried in its place.
     """
     from rnnbench.checking.trial import Trials
     from rnnbench.models.declaration.draft import draft, write

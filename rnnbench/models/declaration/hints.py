@@ -283,7 +283,8 @@ def _viewed(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
             if port.role == "data" and 2 < len(port.shape) < 5:
                 yield 0.4, shaped(values, port, (*port.shape, s.last))
     of_each = [n for n in sizes if n > 1 and n != s.batch]
-    if -1 in sizes and of_each and all(n % size for n in of_each for size in s.free):
+    unlike = all(n not in s.free and n % (s.batch * s.time) for n in of_each)
+    if -1 in sizes and of_each and unlike:
         for port in ports_in(values):
             if port.role == "data" and port.shape[:1] == (s.batch,) and len(port.shape) > 1:
                 flat = 0.4 if sizes[-1] == -1 else 1.2  # else the numbers of a step are last
