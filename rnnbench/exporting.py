@@ -180,7 +180,13 @@ def _found(declared: Model, model: Model) -> list[str]:
 
 def _describe(model: Model, captured: Captured, found: Sequence[str]) -> dict[str, Any]:
     """What the manifest says of the declaration and of what was captured."""
-    from rnnbench.models.calls import training_notes
+    import torch
+
+    from rnnbench.core.model import sample_inputs
+    from rnnbench.models.calls import left_out_notes, training_notes
+
+    arrays = sample_inputs(model, captured.dims, 0)
+    tensors = [torch.from_numpy(array) for array in arrays.values()]
 
     return {
         "name": model.name,
@@ -193,7 +199,7 @@ def _describe(model: Model, captured: Captured, found: Sequence[str]) -> dict[st
         "traced": dict(captured.dims),
         "dims": {name: asdict(dim) for name, dim in model.dims.items()},
         "frozen": list(captured.frozen),
-        "notes": [*training_notes(model.module), *found],
+        "notes": [*training_notes(model.module), *left_out_notes(model, tensors), *found],
         "recurrences": [asdict(r) for r in captured.recurrences],
         "versions": _versions(),
     }

@@ -18,6 +18,8 @@ from rnnbench.models.binding import bind, ordered
 if TYPE_CHECKING:
     import torch
 
+    from rnnbench.core.model import Model
+
 
 def call(
     module: Callable[..., Any],
@@ -44,11 +46,14 @@ def call(
     """
     import torch
 
+    from rnnbench.models.kept import tensors_in
+
     tensors = [torch.from_numpy(np.array(arrays[spec.name])).to(device) for spec in specs]
     with torch.no_grad(), _without_tf32(device):
         returned = invoke(module, specs, outputs, tensors)
-    leaves = _tensors(returned)
+    leaves = tensors_in(returned)
     if len(leaves) != len(outputs):
+        _refuse_others(returned)
         raise RnnbenchError(
             f"the model returned {len(leaves)} tensors and declares {len(outputs)} outputs "
             f"({', '.join(outputs)}): name each tensor, nested ones in reading order"
@@ -65,6 +70,18 @@ def invoke(
     """What a module returns for a tensor for each declared input, the outputs in their order."""
     args, named = bind(module, specs, tensors)
     return ordered(module(*args, **named), outputs)
+
+
+def left_out_notes(model: Model, tensors: Sequence[torch.Tensor]) -> list[str]:
+    """What an export leaves out of what the module returns, a sentence or nothing."""
+    import torch
+
+    from rnnbench.models.kept import others_in
+
+    with undisturbed(model.module), torch.no_grad():
+        kinds = others_in(invoke(model.module, model.inputs, model.outputs, tensors))
+    names = ", ".join(dict.fromkeys(kinds))
+    return [f"exported without what the module returns beside tensors: {names}"] if kinds else []
 
 
 @contextmanager
@@ -255,16 +272,15 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def _tensors(returned: Any) -> list[torch.Tensor]:
-    from torch.utils import _pytree
+def _refuse_others(returned: Any) -> None:
+    """Says what is no tensor, where there are not as many tensors as outputs."""
+    from rnnbench.models.kept import others_in
 
-    leaves = [leaf for leaf in _pytree.tree_leaves(returned) if leaf is not None]
-    for leaf in leaves:
-        if not _is_tensor(leaf):
+    for kind in others_in(returned):
+        if kind != "None":
             raise RnnbenchError(
-                f"the model returned a {type(leaf).__name__}: return tensors, alone or nested"
+                f"the model returned a {kind}: return tensors, alone or nested, and declare those"
             )
-    return leaves
 
 
 def to_array(name: str, tensor: torch.Tensor) -> np.ndarray[Any, Any]:

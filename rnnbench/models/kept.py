@@ -109,6 +109,12 @@ def tensors_in(value: Any) -> list[Tensor]:
     return [leaf for leaf in _pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
+def others_in(value: Any) -> list[str]:
+    """What else is in something nested: `None`, or the name of a type, each."""
+    others = [leaf for leaf in _pytree.tree_leaves(value) if not isinstance(leaf, Tensor)]
+    return ["None" if leaf is None else type(leaf).__name__ for leaf in others]
+
+
 def _holds_parameters(value: Any) -> bool:
     """Layers keep lists of their weights."""
     return any(isinstance(t, nn.Parameter) for t in tensors_in(value))

@@ -161,6 +161,23 @@ def test_dropout_is_said_to_be_left_out(tmp_path):
     assert exported(Net(nn.LSTM(3, 4)), tmp_path).manifest["notes"] == []
 
 
+class WithoutItsMask(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, 4)
+
+    def forward(self, x, mask=None):
+        return mask, self.rnn(x)[0], x.size(0)
+
+
+def test_what_is_no_tensor_is_left_out_and_said(tmp_path):
+    bundle = exported(WithoutItsMask(), tmp_path)
+    assert bundle.manifest["notes"] == [
+        "exported without what the module returns beside tensors: None, int"
+    ]
+    assert [output.name for output in graph_of(bundle).graph.output] == ["y"]
+
+
 @pytest.mark.parametrize("variant", ["gru-loop", "lstm"])
 def test_outputs_have_their_names_in_openvino(variant, tmp_path):
     """A port there has every name of what is one tensor: a state's, and its node's."""

@@ -61,6 +61,19 @@ class GivesADataclass(nn.Module):
         return Result(last=last, y=y)
 
 
+@entry(XB, outputs="y last")
+class GivesMoreThanTensors(nn.Module):
+    """None for a mask that was not given, a number and a word stand among what it returns."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, H, batch_first=True)
+
+    def forward(self, x, mask=None):
+        y, last = self.rnn(x)
+        return mask, (y, None), {"last": last, "steps": x.size(1), "kind": "gru"}
+
+
 @entry(XB, LENGTHS)
 class LengthsAsAList(nn.Module):
     """Rows are sorted by their length, packed with a list of numbers, and put back."""

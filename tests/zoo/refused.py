@@ -216,7 +216,7 @@ class OtherForLongOnes(Cell):
         return self.cell(y, self.zeros(x))
 
 
-@refused(words="returned a str")
+@refused(words="returned a str", outputs="y word")
 class ReturnsAWord(Cell):
     def forward(self, x):
         return self.cell(x.mean(1), self.zeros(x)), "fine"

@@ -15,6 +15,7 @@ from rnnbench.capture.tracing.steps_run import STEPS
 from rnnbench.core.dims import names_of, value_of
 from rnnbench.core.model import Model
 from rnnbench.models.binding import bind, exchanged_forward, ordered, own_forward
+from rnnbench.models.kept import tensors_in
 
 
 @contextmanager
@@ -40,7 +41,7 @@ def as_declared(
         _relate(model, inputs, known)
         args, named = bind(before, specs, inputs)
         with own_forward(module, own):
-            returned = ordered(before(*args, **named), model.outputs)
+            returned = tuple(tensors_in(ordered(before(*args, **named), model.outputs)))
         return (returned, told.predicates()) if told.predicates() else returned
 
     # Where the inputs are the arguments, they keep the names that these have.

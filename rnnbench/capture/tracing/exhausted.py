@@ -14,6 +14,7 @@ from rnnbench.capture.tracing.trace import evaluating
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model, sample_inputs
 from rnnbench.models.calls import device_of, invoke
+from rnnbench.models.kept import tensors_in
 
 
 class TooFewSteps(RnnbenchError):  # noqa: N818  (what is declared, and not so)
@@ -65,4 +66,4 @@ def run_told(
     unknown: Callable[[Tensor], bool | None] = lambda _: None  # noqa: E731
     with evaluating(model.module), running_both_ways(those, unknown), told:
         returned = invoke(model.module, model.inputs, model.outputs, tensors)
-    return tensors, torch.utils._pytree.tree_leaves(returned)
+    return tensors, tensors_in(returned)

@@ -15,6 +15,7 @@ from rnnbench.capture.tracing.trace import evaluating
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Model, sample_inputs
 from rnnbench.models.calls import device_of, invoke
+from rnnbench.models.kept import tensors_in
 
 # Another order of summation moves a float32 result by parts in 10^6; a wrong graph by parts in 10.
 _TOLERANCE = 1e-4
@@ -133,7 +134,7 @@ def _run(
     tensors = [torch.from_numpy(a).to(device) for a in arrays]
     with evaluating(model.module):
         returned = invoke(model.module, model.inputs, model.outputs, tensors)
-    return tensors, torch.utils._pytree.tree_leaves(returned)
+    return tensors, tensors_in(returned)
 
 
 def _sizes(model: Model, dims: Mapping[str, int]) -> Iterator[dict[str, int]]:
