@@ -54,6 +54,7 @@ from tests.zoo import (  # noqa: E402, F401
     endings,
     irregular,
     layers,
+    listed,
     loops,
     published,
     sizes,

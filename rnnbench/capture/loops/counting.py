@@ -80,7 +80,8 @@ def tensor_form(node: fx.Node, args: tuple[Any, ...]) -> tuple[Callable[..., Any
 def count_steps(first: float, stride: float, steps: int, device: torch.device) -> Tensor:
     """(time,) the number of each step."""
     numbers = torch.arange(steps, device=device)  # [time]: 0, 1, 2 ...
-    dtype = torch.int64 if isinstance(first, int) else torch.get_default_dtype()
+    whole = isinstance(first, int | torch.SymInt)  # a size, where the loop is traced anew
+    dtype = torch.int64 if whole else torch.get_default_dtype()
     return numbers.to(dtype) * stride + first
 
 

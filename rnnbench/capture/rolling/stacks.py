@@ -11,6 +11,7 @@ from rnnbench.capture.graph_edit import size_at
 from rnnbench.capture.loops.counting import Count, count_steps
 from rnnbench.capture.loops.steps import Block, Step, written_value
 from rnnbench.capture.operators.rolled import per_step, shifted, written
+from rnnbench.core.errors import RnnbenchError
 
 
 class Stacks:
@@ -33,7 +34,11 @@ class Stacks:
     def all_steps(self, j: int) -> fx.Node:
         """The values at a position of the body in all steps, stacked."""
         if j not in self.stacked:
-            step = self.block.inputs[j]
+            step = self.block.inputs.get(j)
+            if step is None:
+                raise RnnbenchError(
+                    "a loop takes a number out of a tensor in each step: keep it a tensor"
+                )
             with self.graph.inserting_before(self.end):
                 # [batch, time, input] -> [time, batch, input], the steps in the loop's order
                 self.stacked[j] = self.graph.call_function(

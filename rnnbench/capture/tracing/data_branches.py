@@ -34,6 +34,7 @@ class Answers:
         given: the answers, in the order of the questions; those after them are answered by True.
         counting: how to answer a loop that runs as long as data say.
         steps: how many steps it is to run.
+        rows: whether a list of the numbers in a tensor is walked row by row.
 
     Attributes:
         asked: the tensors, in order.
@@ -42,9 +43,15 @@ class Answers:
     """
 
     def __init__(
-        self, given: Sequence[bool] = (), counting: Counting | None = None, steps: int = 0
+        self,
+        given: Sequence[bool] = (),
+        counting: Counting | None = None,
+        steps: int = 0,
+        *,
+        rows: bool = False,
     ) -> None:
         self.given = tuple(given)
+        self.rows = rows
         self.counting = counting
         self.steps = steps
         self.asked: list[Tensor] = []

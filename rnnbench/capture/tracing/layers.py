@@ -29,8 +29,14 @@ from torch.overrides import TorchFunctionMode
 
 from rnnbench.capture.graph_edit import number
 from rnnbench.capture.tracing.constants import ASKED, Constants
+from rnnbench.capture.tracing.data_bounds import (
+    has_data_bounds,
+    select_at,
+    write_at,
+)
 from rnnbench.capture.tracing.data_branches import Answers
-from rnnbench.capture.tracing.listed import Listed
+from rnnbench.capture.tracing.listed import Listed, is_whole
+from rnnbench.capture.tracing.makers import indexed, is_listed_index, maker, making_tensors
 from rnnbench.capture.tracing.packing import Packing, padded_again
 from rnnbench.capture.tracing.python_numbers import symbolic_numbers
 from rnnbench.capture.tracing.rewriting import Rewritten, running_both_ways
@@ -81,10 +87,12 @@ class _Intercept(TorchFunctionMode):
                 answer = self._told.answer(args[0])
                 if answer is not None:
                     return answer
-            elif func in _WHOLE and number(args[0].numel()) == 1 and _whole(args[0]):
+            elif func in _WHOLE and number(args[0].numel()) == 1 and is_whole(args[0]):
                 answer = self._told.number(args[0])
                 if answer is not None:
                     return answer
+                if func is torch.Tensor.item and self._told.rows:
+                    return args[0].reshape(())  # the number of a row
         stand_in = self._stand_in(func, args, kwargs)
         if stand_in is not None:
             return stand_in(*args, **kwargs)
@@ -100,12 +108,19 @@ class _Intercept(TorchFunctionMode):
             padded = not kwargs and len(args) == 9 and isinstance(args[3], bool)
             return partial(_padded_call, _FUSED[func]) if padded else None
         if func is torch.Tensor.numpy:
-            return _listed
+            return partial(Listed, kind="array", row_by_row=self._told.rows)
         if func is torch.Tensor.__getitem__ and type(args[1]) is int:
             return self._packing.rows_of_a_step(args[0])
-        if func in (torch.as_tensor, torch.tensor):
-            return _unlisted if _is_listed(args[0]) else None
-        return self._instead.get(func)
+        return maker(func, args) or _at_data(func, args) or self._instead.get(func)
+
+
+def _at_data(func: Any, args: tuple[Any, ...]) -> Callable[..., Any] | None:
+    """What to call where a place in a tensor is a number that is not known."""
+    if func is torch.Tensor.__setitem__ and has_data_bounds(args[1]):
+        return write_at
+    if func is torch.select and isinstance(args[-1], Tensor):  # what `x[number]` becomes
+        return select_at
+    return indexed if func is torch.Tensor.__getitem__ and is_listed_index(args[1]) else None
 
 
 def _padded_call(
@@ -171,42 +186,24 @@ def _max_pool1d(
     return pooled.squeeze(-2)
 
 
-def _listed(x: Tensor, **_: Any) -> Listed:
-    """Stands in for `x.tolist()` and `x.numpy()`."""
-    return Listed(x)
-
-
-def _each_row(x: Tensor, packing: Packing) -> Iterator[Any]:
+def _each_row(x: Tensor, packing: Packing, told: Answers) -> Iterator[Any]:
     """Stands in for `Tensor.__iter__`."""
     walked = packing.walked(x)
     if walked is not None:
         return iter(walked)
+    if told.rows:
+        return Tensor.__iter__(x)  # type: ignore[no-any-return, no-untyped-call]
     return iter(Listed(x)) if _counts_rows(x) else Tensor.__iter__(x)  # type: ignore[no-untyped-call]
 
 
-def _rows(x: Tensor, packing: Packing) -> int:
+def _rows(x: Tensor, packing: Packing, told: Answers) -> int:
     """Stands in for `Tensor.__len__`, which `list(x)` asks first, and makes a number of a size."""
     walked = packing.walked(x)
     if walked is not None:
         return len(walked)
-    if _counts_rows(x):
+    if _counts_rows(x) and not told.rows:
         raise TypeError("how many rows there are is not known: take x.shape[0]")
     return Tensor.__len__(x)  # type: ignore[no-any-return, no-untyped-call]
-
-
-def _unlisted(numbers: Any, **_: Any) -> Tensor:
-    """Stands in for `torch.as_tensor` and `torch.tensor`."""
-    listed: Listed = numbers[0] if isinstance(numbers, list | tuple) else numbers
-    return listed.tensor
-
-
-def _is_listed(numbers: Any) -> bool:
-    alone = isinstance(numbers, list | tuple) and len(numbers) == 1
-    return isinstance(numbers[0] if alone else numbers, Listed)
-
-
-def _whole(x: Tensor) -> bool:
-    return not (x.dtype.is_floating_point or x.dtype.is_complex or x.dtype is torch.bool)
 
 
 def _counts_rows(x: Tensor) -> bool:
@@ -247,14 +244,16 @@ def standing_in(
     def listed(x: Tensor) -> Any:
         known, answer = constants.ask(torch.Tensor.tolist, x)
         walked = packing.walked(x)
-        return answer if known else _listed(x) if walked is None else walked
+        if known or walked is not None:
+            return answer if known else walked
+        return list(x) if told.rows and x.dim() == 1 else Listed(x)
 
     try:
         for layer, original in originals.items():
             layer.forward = wrap(original)
         FakeTensor.tolist = listed  # type: ignore[method-assign, assignment]
-        FakeTensor.__iter__ = lambda x: _each_row(x, packing)  # type: ignore[method-assign]
-        FakeTensor.__len__ = lambda x: _rows(x, packing)  # type: ignore[method-assign]
+        FakeTensor.__iter__ = lambda x: _each_row(x, packing, told)  # type: ignore[method-assign]
+        FakeTensor.__len__ = lambda x: _rows(x, packing, told)  # type: ignore[method-assign]
         # It asks whether parameters are valid, and raises: what is not would raise in eager mode.
         Distribution.set_default_validate_args(False)
         # The name may have been imported anywhere: the function stays, what it does is exchanged.
@@ -262,6 +261,7 @@ def standing_in(
         with (
             _Intercept(packing, constants, told),
             scripts_standing_in(root),
+            making_tensors(),
             symbolic_numbers(root),
             running_both_ways(those, truth, sizes),
         ):

@@ -29,7 +29,14 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.capture.source_lines import is_library
-from rnnbench.capture.tracing.listed import Listed
+from rnnbench.capture.tracing.listed import (
+    Listed,
+    as_tensor,
+    is_number_of_a_trace,
+    largest,
+    listed_in,
+    smallest,
+)
 
 
 @contextmanager
@@ -68,25 +75,52 @@ _MISSING = object()
 
 
 def _max(*values: Any, **options: Any) -> Any:
-    rows = _rows(values, options)
-    return builtins.max(*values, **options) if rows is None else rows.max()
+    return _extreme("max", largest, values, options)
 
 
 def _min(*values: Any, **options: Any) -> Any:
-    rows = _rows(values, options)
-    return builtins.min(*values, **options) if rows is None else rows.min()
+    return _extreme("min", smallest, values, options)
 
 
-def _rows(values: Any, options: Any) -> Tensor | None:
-    """The tensor of one dimension that is all there is, also where it is a list of its numbers."""
-    if len(values) != 1 or options:
-        return None
-    tensor = values[0].tensor if isinstance(values[0], Listed) else values[0]
-    return tensor if isinstance(tensor, Tensor) and tensor.dim() == 1 else None
+def _extreme(name: str, of_listed: Any, values: Any, options: Any) -> Any:
+    """The largest or smallest of numbers in a tensor: the one tensor, or list, that is there."""
+    python = getattr(builtins, name)  # torch has another one there while it exports
+    if options:
+        return python(*values, **options)
+    if len(values) == 1 and isinstance(values[0], Tensor) and values[0].dim() == 1:
+        return getattr(values[0], name)()
+    listed = [listed_in(v) for v in values]
+    if len(values) == 1 and listed[0] is not None:
+        return of_listed(Listed(listed[0].tensor))
+    if len(values) == 2 and any(isinstance(v, Listed) for v in values):
+        one, other = values if isinstance(values[0], Listed) else reversed(values)
+        return of_listed(one, other)
+    return python(*values)
 
 
 def _len(x: Any) -> Any:
+    listed = listed_in(x)
+    if listed is not None:
+        return listed.tensor.shape[0]
     return x.shape[0] if isinstance(x, Tensor) and x.dim() else builtins.len(x)
+
+
+def _enumerate(values: Any, start: int = 0) -> Iterator[tuple[int, Any]]:
+    for i, value in builtins.enumerate(values, start):
+        if _is_each(value):  # the first row would stand for all
+            value.refuse()
+        yield i, value
+
+
+def _zip(*values: Any, **options: Any) -> Iterator[tuple[Any, ...]]:
+    for together in builtins.zip(*values, **options):  # noqa: B905  (as the model says)
+        if builtins.any(map(_is_each, together)) and not builtins.all(map(_is_each, together)):
+            next(builtins.filter(_is_each, together)).refuse()
+        yield together
+
+
+def _is_each(value: Any) -> bool:
+    return isinstance(value, Listed) and value.kind == "each"
 
 
 class _StandsFor(type):
@@ -100,7 +134,11 @@ class _StandsFor(type):
 
     def __call__(cls, x: Any = 0, *base: Any) -> Any:
         sizes = isinstance(x, torch.SymInt | torch.SymFloat)
-        return cls.of_size(x) if sizes else cls.python(x, *base)
+        if sizes or _is_each(x):
+            return cls.of_size(x)
+        if cls.python is builtins.int and is_number_of_a_trace(x):
+            return x.item()  # a number in a tensor, which `int` would want to know
+        return cls.python(x, *base)
 
     def __instancecheck__(cls, x: Any) -> bool:
         return isinstance(x, cls.python)
@@ -122,14 +160,26 @@ class _Int(metaclass=_StandsFor):
     """`int`, but for sizes."""
 
     python = builtins.int
-    of_size = staticmethod(lambda x: x if isinstance(x, torch.SymInt) else torch.sym_int(x))
+
+    @staticmethod
+    def of_size(x: Any) -> Any:
+        """A size, or a number of each row, as a whole number."""
+        if isinstance(x, Listed):
+            return x.like(x.tensor.to(torch.int64))
+        return x if isinstance(x, torch.SymInt) else torch.sym_int(x)
 
 
 class _Float(metaclass=_StandsFor):
     """`float`, but for sizes."""
 
     python = builtins.float
-    of_size = staticmethod(torch.sym_float)
+
+    @staticmethod
+    def of_size(x: Any) -> Any:
+        """A size, or a number of each row, as a number that need not be whole."""
+        if isinstance(x, Listed):
+            return x.like(x.tensor.to(torch.get_default_dtype()))
+        return torch.sym_float(x)
 
 
 def _divmod(a: Any, b: Any) -> Any:
@@ -145,13 +195,29 @@ def _sqrt(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return sqrt
 
 
+def _array(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`np.array` and `np.asarray`, which would ask for the numbers."""
+
+    def array(numbers: Any, *given: Any, **named: Any) -> Any:
+        listed = listed_in(numbers)
+        if listed is None or given or not {"dtype"} >= named.keys():
+            return function(numbers, *given, **named)
+        made = Listed(as_tensor(listed), "array")
+        return made.astype(named["dtype"]) if "dtype" in named else made
+
+    return array
+
+
 class _Sizes(types.ModuleType):
-    """`math` or `numpy`, but for the square root of a size."""
+    """`math` or `numpy`, but for the square root of a size, and for arrays of unknown numbers."""
 
     def __init__(self, module: types.ModuleType) -> None:
         super().__init__(module.__name__)
         self._module = module
         self.sqrt = _sqrt(module.sqrt)
+        for name in ("array", "asarray"):
+            if hasattr(module, name):
+                setattr(self, name, _array(getattr(module, name)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._module, name)
@@ -165,6 +231,8 @@ _BUILTINS: dict[str, Any] = {
     "divmod": _divmod,
     "max": _max,
     "min": _min,
+    "enumerate": _enumerate,
+    "zip": _zip,
 }
 _OF_MODULES: dict[builtins.int, Any] = {
     id(math): _Sizes(math),

@@ -6,6 +6,7 @@ them and `rnnbench::recurrence`, and its parameters and buffers are attributes.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,12 @@ from torch.export import Dim, ExportedProgram
 
 from rnnbench.capture.graph_edit import drop_casts, number, settle_squeezes
 from rnnbench.capture.operators.sizes import settle_whole
+from rnnbench.capture.tracing.assertions import (
+    conditions_of,
+    drop_least_of_two,
+    plain_assertions,
+)
+from rnnbench.capture.tracing.data_bounds import select_by_tensors
 from rnnbench.capture.tracing.data_branches import Answers, NoWay, merge_ways, share
 from rnnbench.capture.tracing.declared import as_declared
 from rnnbench.capture.tracing.errors import (
@@ -27,6 +34,7 @@ from rnnbench.capture.tracing.errors import (
     raised_by_the_model,
 )
 from rnnbench.capture.tracing.layers import standing_in
+from rnnbench.capture.tracing.listed import AsksForNumbers
 from rnnbench.capture.tracing.regions import inline_regions
 from rnnbench.capture.tracing.rewriting import Rewritten
 from rnnbench.capture.tracing.scripted import Wrapped
@@ -84,9 +92,47 @@ def trace_module(
     Raises:
         RnnbenchError: the module raises, or keeps a state that the declaration does not name.
     """
+    given = model, dims, static, counting, those
+    try:
+        trace = _all_functions(*given, rows=False)
+    except RnnbenchError as error:
+        if not _asks_for_rows(error):
+            raise
+        try:
+            return _all_functions(*given, rows=True)
+        except RnnbenchError:
+            raise error from error.__cause__
+    if _takes_numbers(trace):
+        with contextlib.suppress(RnnbenchError):
+            other = _all_functions(*given, rows=True)
+            return trace if _takes_numbers(other) else other
+    return trace
+
+
+def _asks_for_rows(error: RnnbenchError) -> bool:
+    """Whether the numbers in a tensor might be had row by row."""
+    return isinstance(error, DependsOnData) or isinstance(error.__cause__, AsksForNumbers)
+
+
+def _takes_numbers(trace: Trace) -> bool:
+    """Whether a number is taken out of a tensor in each step of a loop."""
+    items = trace.graph.graph.find_nodes(op="call_function", target=aten.item.default)
+    return bool(trace.frozen) and len(items) >= min(trace.dims[d] for d in trace.frozen)
+
+
+def _all_functions(
+    model: Model,
+    dims: Mapping[str, int],
+    static: Sequence[str],
+    counting: Counting | None,
+    those: Rewritten,
+    *,
+    rows: bool,
+) -> Trace:
+    """The trace in which every function that has to runs both ways of an `if` on data."""
     while True:
         try:
-            return _all_ways(model, dims, static, those, counting)
+            return _all_ways(model, dims, static, those, counting, rows=rows)
         except DependsOnData as error:
             # A function that asks in each step of a loop runs both ways in each.
             cause = error.__cause__
@@ -103,16 +149,19 @@ def _all_ways(
     static: Sequence[str],
     those: Rewritten,
     counting: Counting | None,
+    *,
+    rows: bool,
 ) -> Trace:
     """One graph for all the ways that the questions outside of loops have."""
-    answers, first, asked = _first_way(model, dims, static, those, counting)
+    answers, first, asked = _first_way(model, dims, static, those, counting, rows)
     if counting is not None:
         ask_once(first.graph.graph, len(model.outputs))
     if not asked:
         return replace(first, counting=counting, those=those)
 
     def trace(given: tuple[bool, ...]) -> tuple[fx.GraphModule, int]:
-        found, count = _trace_once(model, dims, static, given, those=those)
+        told = Answers(given, rows=rows)
+        found, count = _trace_once(model, dims, static, told, those)
         return found.graph, count
 
     merged = merge_ways((first.graph, asked), answers, trace, model.name)
@@ -129,6 +178,7 @@ def _first_way(
     static: Sequence[str],
     those: Rewritten,
     counting: Counting | None,
+    rows: bool,
 ) -> tuple[tuple[bool, ...], Trace, int]:
     """The first way on which the module does not raise: its answers, and what `_trace_once` gives.
 
@@ -136,9 +186,9 @@ def _first_way(
     """
     answers: tuple[bool, ...] = ()
     while True:
-        told = Answers(answers, counting, dims.get(STEPS, 0))
+        told = Answers(answers, counting, dims.get(STEPS, 0), rows=rows)
         try:
-            return answers, *_trace_once(model, dims, static, answers, told, those)
+            return answers, *_trace_once(model, dims, static, told, those)
         except NoWay as error:
             place = len(told.asked) - 1
             if place < len(answers) or place < 0:
@@ -150,9 +200,8 @@ def _trace_once(
     model: Model,
     dims: Mapping[str, int],
     static: Sequence[str],
-    answers: tuple[bool, ...] = (),
-    told: Answers | None = None,
-    those: Rewritten = _NONE,
+    told: Answers,
+    those: Rewritten,
 ) -> tuple[Trace, int]:
     """One way through the module, and how many questions it asked; their truths come last.
 
@@ -161,7 +210,6 @@ def _trace_once(
     """
     module = model.module
     module = Wrapped(module) if isinstance(module, torch.jit.ScriptModule) else module
-    told = Answers(answers) if told is None else told
     fixed = {d: dims[d] for d in static}
     declared = as_declared(model, module, fixed, told)
     instead = standing_in(module, told, those, fixed.values())
@@ -189,49 +237,14 @@ def _as_trace(
     program: ExportedProgram,
 ) -> Trace:
     """Tidies a graph up."""
-    _plain_assertions(graph.graph)
+    plain_assertions(graph.graph)
+    select_by_tensors(graph.graph)
     drop_casts(graph.graph)
     settle_squeezes(graph.graph)
     settle_whole(graph.graph)
     # A product of a constant and another dimension is none: `envs*time`, with time fixed.
     frozen = tuple(d for d in dims if d in static or d in frozen_dims(model, program))
-    return Trace(graph, dict(dims), frozen, _conditions(model, program))
-
-
-def _plain_assertions(graph: fx.Graph) -> None:
-    """Takes out what a cast leaves, which tracing has asserted, and the sizes in messages.
-
-    _assert_tensor_metadata(x, dtype=torch.float32, ...)  ->  (nothing)
-    _assert_scalar(ge, "... expression u0 >= 1 on ...")   ->  _assert_scalar(ge, "a length is ...")
-    """
-    for node in graph.find_nodes(op="call_function", target=aten._assert_tensor_metadata.default):
-        graph.erase_node(node)
-    for node in graph.find_nodes(op="call_function", target=aten._assert_scalar.default):
-        node.args = (node.args[0], "a length is out of range")
-
-
-def _conditions(model: Model, program: ExportedProgram) -> tuple[tuple[Any, str], ...]:
-    import sympy
-
-    names: dict[Any, Any] = {}
-    guards: list[Any] = []
-    # The inputs are the last placeholders; before them are parameters and buffers.
-    holders = [n for n in program.graph.find_nodes(op="placeholder") if "val" in n.meta]
-    for spec, node in zip(model.inputs, holders[-len(model.inputs) :], strict=False):
-        for dim, size in zip(spec.shape, getattr(node.meta["val"], "shape", ()), strict=False):
-            if names_of(dim) == (dim,) and isinstance(size, torch.SymInt):
-                guards = size.node.shape_env.guards
-                if size.node.expr.is_Symbol:
-                    names[size.node.expr] = sympy.Symbol(dim, integer=True, positive=True)
-    found = []
-    for guard in guards:
-        expression = guard.expr.subs(names)
-        # Of sizes of the inputs alone: what holds of a length in a tensor is asserted in the graph.
-        if expression.free_symbols and expression.free_symbols <= set(names.values()):
-            frame = guard.sloc.framework_loc
-            place = f"{frame.filename}:{frame.lineno}" if hasattr(frame, "filename") else ""
-            found.append((expression, place))
-    return tuple(found)
+    return Trace(graph, dict(dims), frozen, conditions_of(model, program))
 
 
 def retrace(
@@ -241,7 +254,9 @@ def retrace(
     with torch.no_grad(), one_line_errors(model):
         tensors, shapes = _example(model, dims, static)
         program = torch.export.export(graph, tensors, dynamic_shapes=shapes, strict=False)
-        return _functional(program)
+        program = _functional(program)
+    drop_least_of_two(program.graph)
+    return program
 
 
 def _functional(program: ExportedProgram) -> ExportedProgram:
