@@ -82,3 +82,44 @@ class PutBackByIndex(Packs):
         for row, place in enumerate(order):
             back[place] = y[row]
         return back
+
+
+@entry(XB, LENGTHS, expect="fused scan scan")
+class SortedByPython(Packs):
+    """Python sorts the rows by their lengths; a list that a loop fills says where each was."""
+
+    def forward(self, x, lengths):
+        numbers = lengths.tolist()
+        order = sorted(range(len(numbers)), key=lambda row: numbers[row], reverse=True)
+        back = [0] * len(order)
+        for place, row in enumerate(order):
+            back[row] = place
+        packed = pack_padded_sequence(x[order], [numbers[row] for row in order], batch_first=True)
+        y = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=x.size(1))[0]
+        return y[back]
+
+
+@entry(XB, LENGTHS, expect="fused scan")
+class ListOfRowsByPlace(Packs):
+    """A list is filled with rows at the places that a sort gave."""
+
+    def forward(self, x, lengths):
+        lengths, order = lengths.sort(descending=True)
+        packed = pack_padded_sequence(x[order], lengths, batch_first=True)
+        y = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=x.size(1))[0]
+        rows = [None] * x.size(0)
+        for place in range(x.size(0)):
+            rows[order[place]] = y[place]
+        return torch.stack(rows)
+
+
+@entry(XB, LENGTHS)
+class SortedByNumpy(Packs):
+    """NumPy's argsort of the lengths from the largest on, and of that order."""
+
+    def forward(self, x, lengths):
+        numbers = lengths.cpu().numpy()
+        order = np.argsort(numbers)[::-1].copy()
+        packed = pack_padded_sequence(x[order], numbers[order], batch_first=True)
+        y = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=x.size(1))[0]
+        return y[torch.from_numpy(np.argsort(order))]

@@ -80,8 +80,9 @@ class Listed:
     def __getitem__(self, at: Any) -> Any:
         if self.kind == _EACH:
             return self.refuse()
-        at = at.tensor if isinstance(at, Listed) else at
-        found = self.tensor[at]
+        if isinstance(at, slice) and at == slice(None, None, -1):
+            return self.like(self.tensor.flip(0))
+        found = self.tensor[at.tensor if isinstance(at, Listed) else at]
         return found if found.dim() == 0 else self.like(found)
 
     def __setitem__(self, at: Any, value: Any) -> None:
@@ -207,10 +208,49 @@ def smallest(numbers: Listed, most: Any = None) -> Any:
     return _extreme(numbers, most, torch.min, "max")
 
 
-def permuted(keys: Listed, values: Listed, reverse: bool) -> Listed:
-    """`sorted`: the values in the order of their keys; equal ones stay in order."""
-    order = torch.argsort(keys.tensor, stable=True, descending=reverse)
-    return Listed(values.tensor[order], _EACH)
+def in_order(values: list[Any], keys: list[Any], reverse: bool) -> list[Any] | None:
+    """`sorted`, where its keys are not known; None where they are.
+
+    Args:
+        values: what is sorted: numbers, tensors, or tuples of them, all alike.
+        keys: numbers or tuples of them, of which some are in tensors.
+        reverse: whether the largest comes first; equal ones stay in order.
+    """
+    columns = _columns(keys)
+    if columns is None or not any(isinstance(k, Listed | FakeTensor) for c in columns for k in c):
+        return None
+    wanted = _columns(values)
+    if wanted is None:
+        return None
+    order: Tensor | None = None
+    for column in reversed(columns):  # by the last one first: a stable sort keeps what it gave
+        numbers = _joined(column)
+        here = numbers if order is None else numbers[order]
+        by = torch.argsort(here, stable=True, descending=reverse)
+        order = by if order is None else order[by]
+    parts = [_joined(column)[order] for column in wanted]
+    each = any(isinstance(k, Listed) for c in columns for k in c)
+    rows = [[Listed(part, _EACH)] if each else list(part.unbind()) for part in parts]
+    if isinstance(values[0], tuple):
+        return list(zip(*rows, strict=True))
+    return rows[0]
+
+
+def _columns(rows: list[Any]) -> list[list[Any]] | None:
+    """What stands first in each row, second, and so on; None where the rows are not alike."""
+    if not all(isinstance(row, tuple) for row in rows):
+        return [rows] if rows and all(map(_fits, rows)) else None
+    columns = [list(column) for column in zip(*rows, strict=False)]
+    alike = len({len(row) for row in rows}) == 1 and all(_fits(v) for c in columns for v in c)
+    return columns if alike else None
+
+
+def _joined(column: list[Any]) -> Tensor:
+    if isinstance(column[0], Listed):
+        return column[0].tensor
+    if all(type(v) is int for v in column) and column == list(range(len(column))):
+        return torch.arange(len(column))
+    return torch.stack([v if isinstance(v, Tensor) else torch.tensor(v) for v in column])
 
 
 def _extreme(numbers: Listed, other: Any, function: Callable[..., Tensor], bound: str) -> Any:

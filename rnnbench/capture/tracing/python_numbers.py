@@ -32,6 +32,7 @@ from rnnbench.capture.source_lines import is_library
 from rnnbench.capture.tracing.listed import (
     Listed,
     as_tensor,
+    in_order,
     is_number_of_a_trace,
     largest,
     listed_in,
@@ -117,6 +118,13 @@ def _zip(*values: Any, **options: Any) -> Iterator[tuple[Any, ...]]:
         if builtins.any(map(_is_each, together)) and not builtins.all(map(_is_each, together)):
             next(builtins.filter(_is_each, together)).refuse()
         yield together
+
+
+def _sorted(values: Any, *, key: Any = None, reverse: bool = False) -> Any:
+    values = list(values)
+    keys = values if key is None else [key(value) for value in values]
+    found = in_order(values, keys, reverse)
+    return builtins.sorted(values, key=key, reverse=reverse) if found is None else found
 
 
 def _is_each(value: Any) -> bool:
@@ -233,6 +241,7 @@ _BUILTINS: dict[str, Any] = {
     "min": _min,
     "enumerate": _enumerate,
     "zip": _zip,
+    "sorted": _sorted,
 }
 _OF_MODULES: dict[builtins.int, Any] = {
     id(math): _Sizes(math),

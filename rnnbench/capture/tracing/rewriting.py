@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from rnnbench.capture.source_lines import is_library
 from rnnbench.capture.tracing import merging
 from rnnbench.capture.tracing.both_ways import with_both_ways
+from rnnbench.capture.tracing.filled import filled, taken, with_filled_lists
 from rnnbench.capture.tracing.step_numbers import Numbering, value_of
 from rnnbench.capture.tracing.syntax import HELPERS
 
@@ -73,6 +74,8 @@ class Helpers(Numbering):
         super().__init__(sizes)
         self.all = partial(merging.both_of, known)
         self.any = partial(merging.either_of, known)
+        self.filled = filled
+        self.taken = taken
         self._known = known
 
     def Both(self, test: Any) -> merging.Both:  # noqa: N802  (it makes one)
@@ -175,7 +178,7 @@ def rewritten(code: CodeType, steps: bool = False) -> CodeType | None:
     except (OSError, SyntaxError, UnicodeDecodeError):
         return None
     found = _find(tree, code)
-    function = with_both_ways(found[0], steps) if found else None
+    function = _changed(found[0], steps) if found else None
     if found is None or function is None:
         return None
     # Around it stands what it takes names from: those stay free in it, and `self.__x` its class's.
@@ -199,6 +202,12 @@ def rewritten(code: CodeType, steps: bool = False) -> CodeType | None:
 @lru_cache(maxsize=16)
 def _parsed(text: str) -> ast.Module:
     return ast.parse(text)
+
+
+def _changed(function: ast.FunctionDef, steps: bool) -> ast.FunctionDef | None:
+    """The function with all that is rewritten; None where that is nothing."""
+    both = with_both_ways(function, steps)
+    return with_filled_lists(both or function) or both
 
 
 def _functions(frame: FrameType) -> tuple[FunctionType, ...]:

@@ -155,6 +155,8 @@ def _all_ways(
     """One graph for all the ways that the questions outside of loops have."""
     answers, first, asked = _first_way(model, dims, static, those, counting, rows)
     if counting is not None:
+        if asked:
+            raise RnnbenchError("an `if` on data beside a loop that runs as long as data say")
         ask_once(first.graph.graph, len(model.outputs))
     if not asked:
         return replace(first, counting=counting, those=those)

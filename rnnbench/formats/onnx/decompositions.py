@@ -57,6 +57,8 @@ def _is_to_be_spelled(node: fx.Node) -> bool:
         return len(node.args) > 2 and any(isinstance(n, fx.Node) for n in shifts)
     if node.target is aten.remainder.Scalar:
         return isinstance(node.args[1], fx.Node)
+    if node.target in _STABLE:
+        return True
     return node.target in _SPELLINGS and not node.kwargs  # cumprod(x, 1, dtype=...)
 
 
@@ -157,6 +159,20 @@ def rest_by_a_size(x: Tensor, size: Any) -> Tensor:
     return torch.remainder(x, torch.scalar_tensor(size, dtype=x.dtype, device=x.device))
 
 
+def sorted_stably(
+    x: Tensor, *, stable: bool | None = None, dim: int = -1, descending: bool = False
+) -> tuple[Tensor, Tensor]:
+    """`torch.sort(x, stable=True)`: ONNX's TopK keeps equal values in order, by its definition."""
+    return torch.sort(x, dim, descending)
+
+
+def order_stably(
+    x: Tensor, *, stable: bool | None = None, dim: int = -1, descending: bool = False
+) -> Tensor:
+    """`torch.argsort(x, stable=True)`."""
+    return torch.sort(x, dim, descending)[1]
+
+
 def middle(x: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """`torch.median(x, dim)`: the lower one of two in the middle."""
     values, places = torch.sort(x, dim)
@@ -182,6 +198,10 @@ def log_cumulative_sum(x: Tensor, dim: int) -> Tensor:
 
 
 _OF_ALL: dict[Any, Callable[..., Any]] = {aten.amax.default: largest, aten.amin.default: least}
+_STABLE: dict[Any, Callable[..., Any]] = {
+    aten.sort.stable: sorted_stably,
+    aten.argsort.stable: order_stably,
+}
 _SPELLINGS = {
     aten.logcumsumexp.default: log_cumulative_sum,
     aten.where.self: chosen_truth,
@@ -197,4 +217,5 @@ _SPELLINGS = {
     aten.roll.default: rolled,
     aten.remainder.Scalar: rest_by_a_size,
     **_OF_ALL,
+    **_STABLE,
 }
