@@ -57,6 +57,7 @@ from tests.zoo import (  # noqa: E402, F401
     listed,
     loops,
     published,
+    selected,
     sizes,
     stateful,
     stepping,

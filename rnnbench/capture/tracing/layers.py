@@ -42,6 +42,7 @@ from rnnbench.capture.tracing.python_numbers import symbolic_numbers
 from rnnbench.capture.tracing.rewriting import Rewritten, running_both_ways
 from rnnbench.capture.tracing.run_layers import run_layers
 from rnnbench.capture.tracing.scripted import scripts_standing_in
+from rnnbench.capture.tracing.selected import select_rows, take_as_some
 from rnnbench.capture.tracing.spectra import istft
 from rnnbench.core.recurrence import KINDS
 
@@ -67,6 +68,8 @@ class _Intercept(TorchFunctionMode):
             nn.functional.max_pool1d: _max_pool1d,
             torch.where: _where,
             torch.linspace: _linspace,
+            torch.masked_select: select_rows,
+            torch.Tensor.masked_select: select_rows,
             torch.istft: istft,
             torch.Tensor.istft: istft,
         }
@@ -98,6 +101,8 @@ class _Intercept(TorchFunctionMode):
             return stand_in(*args, **kwargs)
         result = func(*args, **kwargs)
         self._constants.note(func, args, kwargs, result)
+        if self._told.rows:
+            take_as_some(func, args, result)
         return result
 
     def _stand_in(

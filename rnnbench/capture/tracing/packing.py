@@ -78,7 +78,7 @@ class Packing:
     ) -> tuple[Tensor, Tensor]:
         """Stands in for `torch._pad_packed_sequence`."""
         lengths = self.lengths(batch_sizes)  # [batch]
-        x = data.unflatten(0, (-1, lengths.shape[0]))  # [time, batch, hidden]
+        x = data.unflatten(0, self._rows[id(batch_sizes)])  # [time, batch, hidden]
         padded = x.shape[0]
         steps = torch.arange(padded, device=lengths.device)  # [time]
         valid = steps.unsqueeze(1) < lengths.unsqueeze(0)  # [time, batch]
@@ -97,7 +97,7 @@ class Packing:
         """Stands in for the forward of a layer on a packed sequence."""
         data, batch_sizes, order, back = packed
         lengths = self.lengths(batch_sizes)  # [batch], in the order in which the rows were packed
-        x = data.unflatten(0, (-1, lengths.shape[0]))  # [time, batch, input]
+        x = data.unflatten(0, self._rows[id(batch_sizes)])  # [time, batch, input]
         kind = module.mode.lower()
         lstm = kind == "lstm"
         if hx is None:

@@ -173,6 +173,12 @@ def order_stably(
     return torch.sort(x, dim, descending)[1]
 
 
+def selected(x: Tensor, mask: Tensor) -> Tensor:
+    """`torch.masked_select(x, mask)`: the library has no form of it."""
+    x, mask = torch.broadcast_tensors(x, mask)
+    return x[mask]
+
+
 def middle(x: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """`torch.median(x, dim)`: the lower one of two in the middle."""
     values, places = torch.sort(x, dim)
@@ -213,6 +219,7 @@ _SPELLINGS = {
     aten.cumprod.default: cumulative_product,
     aten.cummax.default: cumulative_largest,
     aten.cummin.default: cumulative_least,
+    aten.masked_select.default: selected,
     aten.median.dim: middle,
     aten.roll.default: rolled,
     aten.remainder.Scalar: rest_by_a_size,
