@@ -260,3 +260,17 @@ class PackedThenLoop(PackedEncoder):
 @entry(X, LENGTHS, TensorSpec("y", ("batch", "time", 2)), outputs="z", expect="fused fused")
 class PackedThenLoopOverTheSameTime(PackedEncoder):
     batch_first = False
+
+
+@entry(XB)
+class DeltaRule(nn.Module):
+    """What each step writes into a memory is solved for all steps at once, by a triangle."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, 4, batch_first=True)
+
+    def forward(self, x):
+        keys = self.rnn(x)[0]
+        before = torch.tril(keys @ keys.mT, -1) + torch.eye(keys.size(1))
+        return torch.linalg.solve_triangular(before, keys, upper=False, unitriangular=True)

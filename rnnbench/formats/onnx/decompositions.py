@@ -57,7 +57,7 @@ def _is_to_be_spelled(node: fx.Node) -> bool:
         return len(node.args) > 2 and any(isinstance(n, fx.Node) for n in shifts)
     if node.target is aten.remainder.Scalar:
         return isinstance(node.args[1], fx.Node)
-    if node.target in _STABLE:
+    if node.target in _WITH_KEYWORDS:
         return True
     return node.target in _SPELLINGS and not node.kwargs  # cumprod(x, 1, dtype=...)
 
@@ -179,6 +179,33 @@ def selected(x: Tensor, mask: Tensor) -> Tensor:
     return x[mask]
 
 
+def solved_by_rows(
+    a: Tensor, b: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Tensor:
+    """`torch.linalg.solve_triangular(a, b)`, one row after the other: a (..., n, n), b (..., n, k).
+
+    x_i = (b_i - a_i x) / a_ii, where the rows of x that are not known yet are 0.
+    """
+    if not left:  # x a = b  ->  a' x' = b'
+        turned = solved_by_rows(a.mT, b.mT, upper=not upper, unitriangular=unitriangular)
+        return turned.mT
+    size = a.shape[-1]
+    batch = torch.broadcast_tensors(a[..., :1, :1], b[..., :1, :1])[0].shape[:-2]
+    rows = a.expand(*batch, size, size).movedim(-2, 0)  # [n, ..., n]
+    wanted = b.expand(*batch, *b.shape[-2:]).movedim(-2, 0)  # [n, ..., k]
+    places = torch.eye(size, dtype=b.dtype, device=b.device)  # [n, n]: which row it is
+    steps = [s.flip(0) if upper else s for s in (rows, wanted, places)]
+
+    def step(x: Tensor, a_i: Tensor, b_i: Tensor, here: Tensor) -> Any:
+        row = b_i - (a_i.unsqueeze(-2) @ x).squeeze(-2)
+        if not unitriangular:
+            row = row / (a_i * here).sum(-1, keepdim=True)
+        return (x + here.unsqueeze(-1) * row.unsqueeze(-2),), ()
+
+    nothing = torch.zeros_like(b.expand(*batch, *b.shape[-2:]))
+    return run_scan(step, [nothing], steps, [])[0]
+
+
 def middle(x: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """`torch.median(x, dim)`: the lower one of two in the middle."""
     values, places = torch.sort(x, dim)
@@ -204,9 +231,10 @@ def log_cumulative_sum(x: Tensor, dim: int) -> Tensor:
 
 
 _OF_ALL: dict[Any, Callable[..., Any]] = {aten.amax.default: largest, aten.amin.default: least}
-_STABLE: dict[Any, Callable[..., Any]] = {
+_WITH_KEYWORDS: dict[Any, Callable[..., Any]] = {
     aten.sort.stable: sorted_stably,
     aten.argsort.stable: order_stably,
+    aten.linalg_solve_triangular.default: solved_by_rows,
 }
 _SPELLINGS = {
     aten.logcumsumexp.default: log_cumulative_sum,
@@ -224,5 +252,5 @@ _SPELLINGS = {
     aten.roll.default: rolled,
     aten.remainder.Scalar: rest_by_a_size,
     **_OF_ALL,
-    **_STABLE,
+    **_WITH_KEYWORDS,
 }
