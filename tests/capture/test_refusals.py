@@ -347,3 +347,23 @@ def test_a_way_is_left_out_only_where_the_model_itself_raises(tmp_path):
         rnnbench.export(Model(Odd(), (X,), ("y",)), ("onnx",), tmp_path)
     bundle = rnnbench.export(Model(Raising(), (X,), ("y",)), ("onnx",), tmp_path)
     assert rnnbench.check(bundle, isolate=False).ok
+
+
+@torch.library.custom_op("tests_of_rnnbench::twice", mutates_args=())
+def twice(x: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(x.numpy() * 2)
+
+
+class CallsAnotherLibrary(Gru):
+    def forward(self, x):
+        y, h = self.gru(x)
+        return twice(y), h
+
+
+def test_an_operator_of_another_library_is_named(tmp_path):
+    said = "it calls tests_of_rnnbench::twice, which is not part of torch"
+    assert said in refusal(CallsAnotherLibrary(), tmp_path)  # a trace cannot run it
+    twice.register_fake(torch.empty_like)
+    message = refusal(CallsAnotherLibrary(), tmp_path)  # a file would need the library
+    assert said in message
+    assert re.search(r"test_refusals\.py:\d+", message)

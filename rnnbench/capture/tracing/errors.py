@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from rnnbench.capture.source_lines import frames, is_library
 from rnnbench.capture.tracing.data_branches import NoWay
+from rnnbench.capture.tracing.foreign import said_of_foreign
 from rnnbench.capture.tracing.rewriting import Rewritten
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Model
@@ -53,7 +54,7 @@ def _without_dumps() -> Iterator[None]:
 def in_one_line(model: Model, error: Exception) -> str:
     """The line that is said of an error: the model, the place, the reason."""
     place = where(error)
-    text = one_line(error)
+    text = said_of_foreign(error) or one_line(error)
     if on_data(error):
         text = (
             "what the module does next depends on the values of a tensor "

@@ -33,6 +33,7 @@ from rnnbench.capture.tracing.errors import (
     one_line_errors,
     raised_by_the_model,
 )
+from rnnbench.capture.tracing.foreign import refuse_foreign
 from rnnbench.capture.tracing.layers import standing_in
 from rnnbench.capture.tracing.listed import AsksForNumbers
 from rnnbench.capture.tracing.regions import inline_regions
@@ -96,7 +97,8 @@ def trace_module(
     try:
         trace = _all_functions(*given, rows=False)
     except RnnbenchError as error:
-        if not _asks_for_rows(error):
+        asks = isinstance(error, DependsOnData) or isinstance(error.__cause__, AsksForNumbers)
+        if not asks:  # its numbers might be had row by row
             raise
         try:
             return _all_functions(*given, rows=True)
@@ -107,11 +109,6 @@ def trace_module(
             other = _all_functions(*given, rows=True)
             return trace if _takes_numbers(other) else other
     return trace
-
-
-def _asks_for_rows(error: RnnbenchError) -> bool:
-    """Whether the numbers in a tensor might be had row by row."""
-    return isinstance(error, DependsOnData) or isinstance(error.__cause__, AsksForNumbers)
 
 
 def _takes_numbers(trace: Trace) -> bool:
@@ -228,6 +225,7 @@ def _trace_once(
     _refuse_hidden_state(model, program)
     graph = unlift(program)
     inline_regions(graph)
+    refuse_foreign(graph.graph, model.name)
     return _as_trace(graph, model, dims, static, program), len(told.asked)
 
 
