@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from rnnbench import TensorSpec
 from tests.zoo import XB, entry
 
 H = 4
@@ -79,3 +80,31 @@ class StreamingFilters(nn.Module):
         for i, cell in enumerate(self.cells):
             y, self._states[i] = cell(y, self._states[i])
         return y
+
+
+@entry(
+    TensorSpec("x", ("batch", H)),
+    TensorSpec("spike", ("batch", H), role="state"),
+    TensorSpec("voltage", ("batch", H), role="state"),
+    outputs="spike_next voltage_next",
+    states={"spike": "spike_next", "voltage": "voltage_next"},
+    expect="",
+)
+class BuffersWithoutAShape(nn.Module):
+    """States that are arguments are kept in buffers as well, which are empty at first."""
+
+    def __init__(self):
+        super().__init__()
+        self.recurrent = nn.Linear(H, H)
+        self.register_buffer("spike", torch.zeros(0), persistent=False)
+        self.register_buffer("voltage", torch.zeros(0), persistent=False)
+
+    def forward(self, x, spike=None, voltage=None):
+        if spike is not None:
+            self.spike, self.voltage = spike, voltage
+        if self.spike.shape != x.shape:
+            self.spike, self.voltage = torch.zeros_like(x), torch.zeros_like(x)
+        fired = (self.voltage > 1).float()
+        self.voltage = 0.9 * self.voltage + x + self.recurrent(self.spike) - fired
+        self.spike = (self.voltage > 1).float()
+        return self.spike, self.voltage

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from rnnbench.capture.graph_edit import number
 from rnnbench.capture.tracing.data_branches import Answers
 from rnnbench.capture.tracing.steps_run import STEPS
 from rnnbench.core.dims import names_of, value_of
@@ -40,13 +41,36 @@ def as_declared(
         inputs = tuple(x for x, s in zip(inputs, model.inputs, strict=True) if s.name != STEPS)
         _relate(model, inputs, known)
         args, named = bind(before, specs, inputs)
-        with own_forward(module, own):
+        with own_forward(module, own), _as_shaped(module):
             returned = tuple(tensors_in(ordered(before(*args, **named), model.outputs)))
         return (returned, told.predicates()) if told.predicates() else returned
 
     # Where the inputs are the arguments, they keep the names that these have.
     with exchanged_forward(module, functools.wraps(before)(forward) if flat else forward):
         yield
+
+
+@contextmanager
+def _as_shaped(module: nn.Module) -> Iterator[None]:
+    """Empty buffers are plain attributes meanwhile: a trace cannot write another shape into one.
+
+    `self.spike = torch.zeros(0)`, which is [batch, 16] after a call that was given it, holds no
+    state: two calls were compared before. What has its shape in the end was assigned as a buffer.
+    """
+    parts = [m for m in module.modules() if not isinstance(m, torch.jit.ScriptModule)]
+    empty = [(p, n, b) for p in parts for n, b in p._buffers.items() if b is not None]
+    empty = [(part, name, held) for part, name, held in empty if number(held.numel()) == 0]
+    for part, name, held in empty:
+        del part._buffers[name]
+        vars(part)[name] = held
+    try:
+        yield
+    finally:
+        for part, name, held in empty:
+            now = vars(part).pop(name, held)
+            part._buffers[name] = held
+            if now is not held and str(getattr(now, "shape", "")) == str(held.shape):
+                setattr(part, name, now)
 
 
 def _relate(model: Model, inputs: Sequence[Any], known: Mapping[str, int]) -> None:

@@ -60,6 +60,10 @@ def in_one_line(model: Model, error: Exception) -> str:
             "what the module does next depends on the values of a tensor "
             f"(an `if` or a loop on data): {_ENDS if model.max_steps is None else _ASKS}"
         )
+    elif "the requested shape has too few dimensions" in text and "copy_" in str(error):
+        text = (
+            "a buffer is given a tensor of another shape: make it a plain attribute (self.x = None)"
+        )
     elif raised_by_the_model(error):
         text = f"the module raises {type(error).__name__}: {text}"
     return f"model {model.name!r} cannot be captured{place}: {text}"
