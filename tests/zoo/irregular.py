@@ -400,3 +400,25 @@ class StepsHeldTwice(nn.Module):
             h = self.cell(x[:, t // 2], h)
             seen.append(h)
         return torch.stack(seen, 1)
+
+
+@entry(XB, TensorSpec("valid", ("batch", "time"), dtype="bool"), expect="scan scan")
+class AttentiveUpdates(nn.Module):
+    """An attention weight gates each step; rows without any have one of the length's reciprocal."""
+
+    def __init__(self):
+        super().__init__()
+        self.new, self.gate = nn.Linear(3 + 4, 4), nn.Linear(3 + 4, 4)
+
+    def forward(self, x, valid):
+        weights = torch.softmax(x.sum(-1).masked_fill(~valid, float("-inf")), 1)
+        lost = weights.isnan().any(1)
+        if lost.any():
+            weights[lost] = 1.0 / weights.size(1)
+        h, seen = x.new_zeros(x.size(0), 4), []
+        for t in range(x.size(1)):
+            both = torch.cat([x[:, t], h], -1)
+            gate = weights[:, t : t + 1] * torch.sigmoid(self.gate(both))
+            h = (1 - gate) * h + gate * torch.tanh(self.new(both))
+            seen.append(h)
+        return torch.stack(seen, 1)

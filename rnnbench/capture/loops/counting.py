@@ -6,8 +6,10 @@ it is a tensor, so each operator that takes the number has a form here that take
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +20,7 @@ from rnnbench.capture.graph_edit import shape_of
 
 aten = torch.ops.aten
 
+_DENOMINATOR = 2000  # of a share of a length, in a trace
 _EVEN = 1e-9  # numbers that are computed in float64 grow evenly up to their rounding
 
 
@@ -187,8 +190,9 @@ def numbers_of_constants(module: fx.GraphModule) -> None:
         lifted_tensor_0 = get_attr lifted_tensor_0
         clone = clone(lifted_tensor_0)
         mul = mul(x, clone)       ->  full = full([], 2, dtype=torch.int64)
-                                      clone = clone(full)
-                                      mul = mul(x, clone)
+                                      mul = mul(x, full)
+
+        scalar_tensor(0.25)       ->  full([], 0.25)
 
     Others that each step makes anew are one.
     """
@@ -209,10 +213,25 @@ def numbers_of_constants(module: fx.GraphModule) -> None:
         for user in list(node.users):  # each its own, so that every step has one
             with module.graph.inserting_before(user):
                 number = module.graph.call_function(
-                    aten.full.default, (list(value.shape), value.item()), kind
+                    aten.full.default, (list(value.shape), _as_written(value)), kind
                 )
             number.meta = dict(node.meta)
             if "stack_trace" in user.meta:
                 number.meta["stack_trace"] = user.meta["stack_trace"]
             user.replace_input_with(node, number)
+            if user.target is aten.clone.default:  # nothing is written to
+                user.replace_all_uses_with(number)
+                module.graph.erase_node(user)
         module.graph.erase_node(node)
+    for node in module.graph.find_nodes(op="call_function", target=aten.scalar_tensor.default):
+        node.target, node.args = aten.full.default, ([], *node.args)
+        node.kwargs = {k: v for k, v in node.kwargs.items() if k != "layout"}
+
+
+def _as_written(value: Tensor) -> int | float:
+    """The number of a tensor of one element; of 0.0833333358 in float32, 1/12 as Python has it."""
+    given: int | float = value.item()
+    if not isinstance(given, float) or not math.isfinite(given) or value.dtype == torch.float64:
+        return given
+    near = float(Fraction(given).limit_denominator(_DENOMINATOR))
+    return near if value.new_tensor(near).item() == given else given
