@@ -13,6 +13,7 @@ from rnnbench.core.tables import format_table
 from rnnbench.core.text import harmless
 from rnnbench.inspection import readers
 from rnnbench.inspection.dataflow import Flow
+from rnnbench.inspection.foreign import Foreign, find_foreign
 from rnnbench.inspection.program import Port
 from rnnbench.inspection.recurrences import FoundRecurrence, find_recurrences
 
@@ -46,6 +47,7 @@ class Inspection:
     outputs: tuple[Port, ...]
     recurrences: tuple[FoundRecurrence, ...]
     hazards: tuple[Hazard, ...]
+    foreign: tuple[Foreign, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -62,6 +64,7 @@ class Inspection:
             **{name: [asdict(p) for p in value] for name, value in ports.items()},
             "recurrences": [r.to_json() for r in self.recurrences],
             "hazards": [asdict(h) for h in self.hazards],
+            "foreign": [asdict(f) for f in self.foreign],
         }
 
 
@@ -90,6 +93,7 @@ def inspect(path: str | Path) -> Inspection:
         program.outputs,
         recurrences,
         _hazards(flow, recurrences),
+        find_foreign(program),
     )
 
 
@@ -115,13 +119,24 @@ def format_inspection(report: Inspection) -> str:
     ]
     rows = [_row(r) for r in report.recurrences]
     heads = ["recurrence", "form", "kind", "sizes", "direction", "state in", "state out", "lengths"]
-    lines += ["", format_table(heads, rows) if rows else "no recurrence found"]
+    if report.foreign:
+        said = [f"{harmless(f.op)} ({f.count}, {f.what})" for f in report.foreign]
+        lines.append(f"operators of other domains: {', '.join(said)}")
+    lines += ["", format_table(heads, rows) if rows else _without_any(report)]
     hazards = [[h.severity, h.name, h.where, h.what] for h in report.hazards]
     heads = ["severity", "hazard", "where", "what"]
     lines += ["", format_table(heads, hazards) if hazards else "no hazards"]
     remedies = {h.name: h.remedy for h in report.hazards}
     lines += [f"{name}: {remedy}" for name, remedy in remedies.items()]
     return "\n".join([*lines, *_more(list(remedies))])
+
+
+def _without_any(report: Inspection) -> str:
+    """Never that there is no recurrence where one may be in what is not understood."""
+    unknown = [harmless(f.op) for f in report.foreign if not f.understood]
+    if not unknown:
+        return "no recurrence found"
+    return f"no recurrence found in what is understood; there may be one in {', '.join(unknown)}"
 
 
 def _more(names: list[str]) -> list[str]:
@@ -132,7 +147,7 @@ def _more(names: list[str]) -> list[str]:
 
 
 def _row(r: FoundRecurrence) -> list[str]:
-    form = inspected(r.representation)
+    form = ", ".join(filter(None, (inspected(r.representation), r.note)))
     form += f", {r.steps} x {r.period} nodes" if r.steps else ""
     sizes = f"{r.input_size or '?'} -> {r.hidden_size or '?'}"
     layers = f", {r.num_layers} layers" if r.num_layers > 1 else ""

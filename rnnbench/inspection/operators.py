@@ -5,6 +5,13 @@ FUSED = {
     **{"aten.rnn_tanh": "rnn_tanh", "aten.rnn_relu": "rnn_relu"},
     **{"aten.gru": "gru", "aten.lstm": "lstm"},
 }
+# An LSTM whose inputs are quantised with one scale for a call. ONNX Runtime's has W (directions,
+# input, 4 * hidden); PyTorch's take the weights as objects of their own.
+QUANTISED = {
+    "com.microsoft.DynamicQuantizeLSTM": "lstm",
+    "aten.quantized_lstm": "lstm",
+    "aten.quantized_gru": "gru",
+}
 CELLS = {
     **{"aten.rnn_tanh_cell": "rnn_tanh", "aten.rnn_relu_cell": "rnn_relu"},
     **{"aten.gru_cell": "gru", "aten.lstm_cell": "lstm"},

@@ -293,6 +293,19 @@ def opset(version):
     return edit
 
 
+def own_operator(domain, name):
+    """Puts an operator of another domain behind the first output."""
+
+    def edit(proto):
+        output = proto.graph.output[0].name
+        proto.opset_import.append(helper.make_opsetid(domain, 1))
+        source = proto.graph.input[0].name
+        proto.graph.node.append(helper.make_node(name, [source], [f"{output}_own"], domain=domain))
+        proto.graph.output[0].name = f"{output}_own"
+
+    return edit
+
+
 def doubled(proto):
     for name in "WRB":
         array = handmade.initializer(proto, name).astype(np.float64)

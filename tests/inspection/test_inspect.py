@@ -1,15 +1,17 @@
 """`inspect`: every recurrence, every hazard by name, and nothing on clean files."""
 
 import json
+import warnings
 
 import pytest
+import torch
 from onnx import TensorProto, helper
 
 import rnnbench
 from rnnbench import Model, TensorSpec
 from rnnbench import __main__ as cli
 from rnnbench.core import plugins
-from rnnbench.inspection.inspect import differences
+from rnnbench.inspection.inspect import differences, format_inspection
 from rnnbench.models import variants
 from tests.helpers import handmade
 from tests.helpers.stock_files import (
@@ -40,6 +42,7 @@ from tests.helpers.stock_files import (
     new,
     old,
     opset,
+    own_operator,
     scanned,
     scripted,
     sequence,
@@ -69,6 +72,8 @@ CASES = {
     "no_initial_state": lambda p: edited(p, without_state),
     "sequence_construct": lambda p: edited(p, sequence),
     "stale_shapes": lambda p: edited(p, stale),
+    "quantised_per_call": lambda p: quantised(p),
+    "one_engine_only": lambda p: edited(p, own_operator("com.microsoft", "Gelu")),
     "frozen_batch": lambda p: edited(
         p, lambda m: setattr(m.graph.input[1].type.tensor_type.shape.dim[1], "dim_value", 2)
     ),
@@ -124,6 +129,53 @@ def test_a_batch_norm_in_training_mode(tmp_path, write):
     assert any("a batch norm in training mode" in what for what in found(Normed().train()))
     if write is not in_training:
         assert found(Normed().eval()) == []
+
+
+def quantised(path):
+    """What ONNX Runtime's own quantiser makes of an LSTM."""
+    from onnxruntime.quantization import quantize_dynamic
+
+    module = torch.nn.LSTM(3, 4)
+    quantize_dynamic(old(module, path.with_name("float.onnx")), path)
+    return path
+
+
+def test_a_quantised_lstm_is_a_recurrence(tmp_path):
+    report = rnnbench.inspect(quantised(tmp_path / "file"))
+    (found,) = report.recurrences
+    assert (found.kind, found.note, found.dtype) == ("lstm", "quantised", "int8")
+    assert (found.input_size, found.hidden_size) == (3, 4)
+    (foreign,) = report.foreign
+    assert (foreign.op, foreign.count) == ("com.microsoft.DynamicQuantizeLSTM", 1)
+    assert {"quantised_per_call", "one_engine_only"} <= {h.name for h in report.hazards}
+    text = format_inspection(report)
+    assert "fused, quantised  lstm" in text
+    assert "DynamicQuantizeLSTM (1, an LSTM with weights of 8 bits)" in text
+    plain = rnnbench.inspect(old(torch.nn.LSTM(3, 4), tmp_path / "plain"))  # which is not quantised
+    assert not {"quantised_per_call", "one_engine_only"} & {h.name for h in plain.hazards}
+
+
+def test_a_quantised_layer_of_pytorch_is_a_recurrence(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = torch.ao.quantization.quantize_dynamic(Layer().eval(), {torch.nn.GRU})
+    report = rnnbench.inspect(scripted(module, tmp_path / "file"))
+    (found,) = report.recurrences
+    assert (found.representation, found.kind, found.note) == ("fused", "gru", "quantised")
+    assert "quantised_per_call" in {h.name for h in report.hazards}
+
+
+def test_it_is_never_said_that_there_is_none_where_something_is_not_understood(tmp_path):
+    def alone(proto):
+        own_operator("my.domain", "Recurrent")(proto)
+        del proto.graph.node[:-1], proto.graph.output[1:]
+
+    report = rnnbench.inspect(edited(tmp_path / "file", alone))
+    assert report.recurrences == ()
+    assert [(f.op, f.what) for f in report.foreign] == [("my.domain.Recurrent", "not known here")]
+    text = format_inspection(report)
+    assert "there may be one in my.domain.Recurrent" in text
+    assert "operators of other domains: my.domain.Recurrent (1, not known here)" in text
 
 
 @pytest.mark.parametrize("op", ["Scan", "Loop"])

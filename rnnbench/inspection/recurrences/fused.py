@@ -7,39 +7,46 @@ from typing import Any
 
 from rnnbench.core.recurrence import GATES
 from rnnbench.inspection.dataflow import Flow
-from rnnbench.inspection.operators import CELLS, FUSED, PACKED, PADDED
+from rnnbench.inspection.operators import CELLS, FUSED, PACKED, PADDED, QUANTISED
 from rnnbench.inspection.program import Dim, Node, Program, Ref, walk
 from rnnbench.inspection.recurrences.record import FoundRecurrence, state_in, state_out
+
+_QUANTISED_LSTM = "com.microsoft.DynamicQuantizeLSTM"
 
 
 def find_fused(flow: Flow) -> Iterator[FoundRecurrence]:
     """One for each operator."""
     for node in walk(flow.program.graph):
-        if node.op in ("RNN", "GRU", "LSTM"):
+        if node.op in ("RNN", "GRU", "LSTM", _QUANTISED_LSTM):
             yield _onnx(flow, node)
-        elif node.op in FUSED:
+        elif node.op in FUSED or node.op in QUANTISED:
             yield _layer(flow, node)
         elif node.op in CELLS:
             yield _cell(flow, node)
 
 
 def _onnx(flow: Flow, node: Node) -> FoundRecurrence:
-    """https://onnx.ai/onnx/operators/onnx__LSTM.html"""
+    """https://onnx.ai/onnx/operators/onnx__LSTM.html
+
+    ONNX Runtime's with weights of 8 bits has the same arguments, and then their scales.
+    """
     program, attributes = flow.program, node.attributes
-    kind = FUSED[node.op]
+    quantised = node.op == _QUANTISED_LSTM
+    kind = (QUANTISED if quantised else FUSED)[node.op]
     activations = [str(a).lower() for a in attributes.get("activations") or ()]
     if node.op == "RNN" and activations:
         kind = f"rnn_{activations[0]}" if set(activations) <= {"tanh", "relu"} else "unknown"
     x, w, r = node.arg(0), program.shape(node.arg(1)), program.shape(node.arg(2))
     batch_first = bool(attributes.get("layout"))
     time, batch = sizes(program, x, batch_first)
-    states = tuple(node.args[5:7]) if node.op == "LSTM" else tuple(node.args[5:6])
+    states = tuple(node.args[5:7]) if kind == "lstm" else tuple(node.args[5:6])
     last = node.outputs[1:3]
     return FoundRecurrence(
         place=node.name,
         representation="fused",
         kind=kind,
-        input_size=_number(w, 2) or _number(program.shape(x), 2),
+        input_size=_number(w, 1 if quantised else 2) or _number(program.shape(x), 2),
+        note="quantised" if quantised else "",
         hidden_size=attributes.get("hidden_size") or _number(r, 2),
         num_layers=1,
         direction=str(attributes.get("direction") or "forward"),
@@ -68,7 +75,7 @@ def layer_arguments(node: Node) -> dict[str, Any]:
 
 def _layer(flow: Flow, node: Node) -> FoundRecurrence:
     given = layer_arguments(node)
-    program, kind = flow.program, FUSED[node.op]
+    program, kind = flow.program, (FUSED | QUANTISED)[node.op]
     packed = "batch_sizes" in given
     x = given.get("data") if packed else given.get("input")
     hx = given.get("hx")
@@ -82,6 +89,7 @@ def _layer(flow: Flow, node: Node) -> FoundRecurrence:
         place=node.name,
         representation="fused",
         kind=kind,
+        note="quantised" if node.op in QUANTISED else "",
         input_size=_number(w, 1),
         hidden_size=rows // GATES[kind] if rows else None,
         num_layers=int(given.get("num_layers") or 1),
