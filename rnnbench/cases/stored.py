@@ -125,7 +125,9 @@ def _look_at(file: Path) -> None:
                 )
                 shape, _, dtype = read(array)
                 bytes_ = math.prod(shape) * dtype.itemsize
-                if dtype.hasobject or bytes_ != member.file_size - array.tell():
+                if dtype.hasobject:  # a pickle, which would run code
+                    raise ValueError(f"{member.filename} holds objects")
+                if bytes_ != member.file_size - array.tell():
                     raise ValueError(f"{member.filename} is not as large as it says")
 
 

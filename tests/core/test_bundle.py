@@ -237,7 +237,7 @@ def array_of(shape, dtype="<f4", data=b""):
     [
         (lambda data: array_of((10**12,)), "not as large as it says"),
         (lambda data: array_of((5, 3, 4)), "not as large as it says"),
-        (lambda data: array_of((5, 3, 4), "|O", data[-240:]), "not as large as it says"),
+        (lambda data: array_of((5, 3, 4), "|O", data[-240:]), "x.npy holds objects"),
         (lambda data: array_of((5, 3, 4), "<i4", data[-240:]), "x is int32 instead of float32"),
         (lambda data: array_of((3, 5, 4), data=data[-240:]), r"x is \[3, 5, 4\] instead of"),
         (lambda data: data[:20], "cannot be read"),

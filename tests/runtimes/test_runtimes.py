@@ -264,7 +264,8 @@ def freeze_length(proto):
 def test_a_graph_that_asks_for_more_than_the_bundle_declares(bundle, tmp_path):
     for file in bundle.path.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    write_manifest(tmp_path, bundle.manifest | {"inputs": bundle.manifest["inputs"][:1]})
+    fewer = {"inputs": bundle.manifest["inputs"][:1], "states": {}}
+    write_manifest(tmp_path, bundle.manifest | fewer)
     with pytest.raises(RnnbenchError, match="asks for h0, and the bundle declares x"):
         load(tmp_path, "onnx")
 
