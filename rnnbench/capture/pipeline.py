@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,10 +27,10 @@ from rnnbench.capture.splits import split_by_slices
 from rnnbench.capture.tracing.branches import explain_unproved, sizes_beyond
 from rnnbench.capture.tracing.errors import DependsOnData
 from rnnbench.capture.tracing.prove import Proof, Unproved, runs_at
-from rnnbench.capture.tracing.rewriting import numbering_steps
+from rnnbench.capture.tracing.rewriting import Rewritten, numbering_steps
 from rnnbench.capture.tracing.sizes import traced_sizes
 from rnnbench.capture.tracing.states import check_states
-from rnnbench.capture.tracing.trace import frozen_dims, retrace, trace_module
+from rnnbench.capture.tracing.trace import Trace, frozen_dims, retrace, trace_module
 from rnnbench.capture.two_traces import counted_loops, with_loops
 from rnnbench.core.collector import collecting_seldom
 from rnnbench.core.errors import RnnbenchError
@@ -135,12 +135,9 @@ def _capture(
     try:
         return finish(*with_loops(model, first, keep_loops))
     except RnnbenchError as error:
-        # A step may ask for its number: `if t % 2`.
-        numbered = numbering_steps(model.module, first.those)
-        if numbered is not None and not first.those.steps:
+        for graph, sizes, loops in _unlike_steps(model, first, keep_loops):
             with contextlib.suppress(RnnbenchError):
-                again = trace_module(model, dims, first.frozen, those=numbered)
-                return finish(*with_loops(model, again, keep_loops))
+                return finish(graph, sizes, loops)
         if keep_loops or not isinstance(error, Unproved):
             raise
     # No rewrite is made that cannot be proved: the loops stay loops.
@@ -148,6 +145,25 @@ def _capture(
     graph, dims, loops = with_loops(model, first, keep_loops=True)
     note = "its fused form could not be proved to compute the same"
     return finish(graph, dims, [replace(r, note=note) for r in loops])
+
+
+def _unlike_steps(
+    model: Model, first: Trace, keep_loops: bool
+) -> Iterator[tuple[fx.GraphModule, dict[str, int], list[Recurrence]]]:
+    """Loops whose steps do not all do the same, as `with_loops` gives them."""
+    if first.those.steps:
+        return
+
+    def again(those: Rewritten) -> Trace:
+        return trace_module(model, first.dims, first.frozen, those=those)
+
+    # Some steps may give an output, `if t % 2: seen.append(f(h))`, or ask for their number.
+    with contextlib.suppress(RnnbenchError):
+        yield with_loops(model, again(first.those), keep_loops, outputs_behind=True)
+    numbered = numbering_steps(model.module, first.those)
+    if numbered is not None:
+        with contextlib.suppress(RnnbenchError):
+            yield with_loops(model, again(numbered), keep_loops)
 
 
 def _finish(

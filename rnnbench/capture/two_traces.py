@@ -12,6 +12,7 @@ from torch import fx
 
 from rnnbench.capture.loops.counting import numbers_of_constants
 from rnnbench.capture.loops.generalise import generalise_traces
+from rnnbench.capture.loops.late import outputs_last
 from rnnbench.capture.loops.nested import take_once
 from rnnbench.capture.rolling.conditional import make_conditional, without_end
 from rnnbench.capture.rolling.emitter import Rolled
@@ -38,9 +39,15 @@ _SCALES = (1, 5)  # short traces are fast; strided front-ends need longer ones
 
 
 def with_loops(
-    model: Model, first: Trace, keep_loops: bool
+    model: Model, first: Trace, keep_loops: bool, *, outputs_behind: bool = False
 ) -> tuple[fx.GraphModule, dict[str, int], list[Recurrence]]:
     """Rolls the loops over the dimensions that turned into constants.
+
+    Args:
+        model: the declaration.
+        first: a trace, which may become one of the two.
+        keep_loops: leave a scan where a fused layer could stand.
+        outputs_behind: put what is computed for an output alone behind the steps.
 
     Returns:
         A graph for any length, the sizes at which it was traced, and what the loops became.
@@ -49,6 +56,9 @@ def with_loops(
     for scale in _SCALES:
         shorter, longer = _two_traces(model, first, scale)
         nested = _grow_together(first, shorter, longer)  # before they are rolled
+        if outputs_behind:
+            outputs_last(shorter.graph.graph)
+            outputs_last(longer.graph.graph)
         try:
             loops = _roll(shorter, longer, first.frozen, keep_loops)
         except RnnbenchError as found:

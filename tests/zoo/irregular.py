@@ -338,6 +338,27 @@ class EverySecondState(nn.Module):
         return torch.stack(kept, 1), torch.stack(seen[::3], 1), torch.stack(seen[::-2], 1)
 
 
+@entry(XB, outputs="y z", expect="scan")
+class OutputsOfSomeSteps(nn.Module):
+    """An output of every other state, and another of every third."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.LSTMCell(3, 4)
+        self.head, self.other = nn.Linear(4, 5), nn.Linear(4, 2)
+
+    def forward(self, x):
+        h = c = x.new_zeros(x.size(0), 4)
+        seen, kept = [], []
+        for t in range(x.size(1)):
+            h, c = self.cell(x[:, t], (h, c))
+            if t % 2 == 0:
+                seen.append(torch.sin(self.head(h + c)))
+            if t % 3 == 0:
+                kept.append(self.other(h))
+        return torch.stack(seen, 1), torch.stack(kept, 1)
+
+
 @entry(XB, outputs="y h", expect="scan")
 class Clockwork(nn.Module):
     """Units that are renewed in every step, in every second and in every fourth (clockwork)."""

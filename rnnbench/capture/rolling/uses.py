@@ -22,6 +22,8 @@ from rnnbench.capture.rolling.stacks import Stacks
 
 aten = torch.ops.aten
 
+_LARGEST_STRIDE = 6
+
 
 class Uses:
     """The uses of a loop's values outside of it.
@@ -96,7 +98,10 @@ class Uses:
         before, last = self._block.steps[-2][j], self._block.steps[-1][j]
         assert before is not None
         if user.target not in (aten.stack.default, aten.cat.default):
-            return any(str(u.target) == str(user.target) for u in self._users[before])
+            near = self._block.steps[-1 - _LARGEST_STRIDE : -1]  # every other step may be read
+            return any(
+                str(u.target) == str(user.target) for step in near for u in self._users_at(step, j)
+            )
         # One list of all steps, or one of each step: a loop of its own, over what this one gave.
         if any(
             u is user or (u.target is user.target and _places(u, before) == _places(user, last))
