@@ -61,4 +61,5 @@ from tests.zoo import (  # noqa: E402, F401
     sizes,
     stateful,
     stepping,
+    walking,
 )

@@ -83,27 +83,34 @@ class _Intercept(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func in ASKED:
-            known, answer = self._constants.ask(func, args[0])
+            known, answer = self._answer(func, args[0])
             if known:
                 return answer
-            if func is torch.Tensor.__bool__ and number(args[0].numel()) == 1:
-                answer = self._told.answer(args[0])
-                if answer is not None:
-                    return answer
-            elif func in _WHOLE and number(args[0].numel()) == 1 and is_whole(args[0]):
-                answer = self._told.number(args[0])
-                if answer is not None:
-                    return answer
-                if func is torch.Tensor.item and self._told.rows:
-                    return args[0].reshape(())  # the number of a row
+        given = self._packing.of_rows(func, args)
+        if given is not NotImplemented:
+            return given
         stand_in = self._stand_in(func, args, kwargs)
         if stand_in is not None:
             return stand_in(*args, **kwargs)
         result = func(*args, **kwargs)
+        self._packing.note(func, args, result)
         self._constants.note(func, args, kwargs, result)
         if self._told.rows:
             take_as_some(func, args, result)
         return result
+
+    def _answer(self, func: Callable[..., Any], x: Tensor) -> tuple[bool, Any]:
+        """Whether what is asked of a tensor is known or told, and what it is."""
+        known, answer = self._constants.ask(func, x)
+        if known or number(x.numel()) != 1:
+            return known, answer
+        if func is torch.Tensor.__bool__:
+            answer = self._told.answer(x)
+        elif func in _WHOLE and is_whole(x):
+            answer = self._told.number(x)
+            if answer is None and func is torch.Tensor.item and self._told.rows:
+                answer = x.reshape(())  # the number of a row
+        return answer is not None, answer
 
     def _stand_in(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

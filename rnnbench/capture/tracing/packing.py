@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from rnnbench.capture.tracing.run_layers import run_layers
+from rnnbench.capture.tracing.walking import Walk
 from rnnbench.core.errors import RnnbenchError
 
 
@@ -28,12 +29,13 @@ class Packing:
     are remembered by the identity of `batch_sizes`, which is computed as PyTorch would.
 
     Who walks the rows by hand (`for n in packed.batch_sizes: data[at : at + n]`) is told, likewise,
-    that each step has all of them.
+    that each step has all of them: see `walking.py`.
     """
 
     def __init__(self) -> None:
+        self._walks: list[Walk] = []
         self._lengths: dict[int, tuple[Tensor, Tensor]] = {}
-        self._rows: dict[int, list[Any]] = {}
+        self._steps: dict[int, tuple[Any, Any, Walk | None]] = {}
 
     def pack(self, x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
         """Stands in for `torch._pack_padded_sequence`."""
@@ -45,7 +47,10 @@ class Packing:
         # [longest, 1] < [1, batch] -> [longest, batch] -> [longest]: the rows that still run
         batch_sizes = (steps.unsqueeze(1) < lengths.unsqueeze(0)).sum(1)
         self._lengths[id(batch_sizes)] = (batch_sizes, lengths)  # kept alive: the id stays its own
-        self._rows[id(batch_sizes)] = [x.shape[0], x.shape[1]]
+        rows = x.shape[1]
+        walk = Walk(rows, lengths) if isinstance(rows, torch.SymInt) else None
+        self._walks += [] if walk is None else [walk]
+        self._steps[id(batch_sizes)] = x.shape[0], rows, walk
         return x.flatten(0, 1), batch_sizes  # [time * batch, input], [longest]
 
     def lengths(self, batch_sizes: Tensor) -> Tensor:
@@ -63,22 +68,35 @@ class Packing:
 
         How many steps there are becomes a constant, as where a loop asks for the length.
         """
-        if id(batch_sizes) not in self._rows:
+        if id(batch_sizes) not in self._steps:
             return None
-        steps, rows = self._rows[id(batch_sizes)]
-        return [rows] * int(steps)
+        steps, rows, walk = self._steps[id(batch_sizes)]
+        return [rows if walk is None else walk.rows(t) for t in range(int(steps))]
 
     def rows_of_a_step(self, batch_sizes: Any) -> Callable[..., Any] | None:
         """Stands in for `batch_sizes[t]`; None of another tensor."""
-        known = self._rows.get(id(batch_sizes))
-        return None if known is None else lambda *_: known[1]
+        return None if id(batch_sizes) not in self._steps else self._of_a_step
+
+    def _of_a_step(self, batch_sizes: Tensor, step: int) -> Any:
+        steps, rows, walk = self._steps[id(batch_sizes)]
+        return rows if walk is None else walk.rows(step if step >= 0 else int(steps) + step)
+
+    def of_rows(self, func: Any, args: tuple[Any, ...]) -> Any:
+        """What a function gives for the rows of a walk; NotImplemented: it has none."""
+        given = (walk.call(func, args) for walk in self._walks)
+        return next((g for g in given if g is not NotImplemented), NotImplemented)
+
+    def note(self, func: Any, args: tuple[Any, ...], result: Any) -> None:
+        """Looks at what a function has made of the rows of a walk."""
+        for walk in self._walks:
+            walk.note(func, args, result)
 
     def unpack(
         self, data: Tensor, batch_sizes: Tensor, batch_first: bool, padding: float, total: int
     ) -> tuple[Tensor, Tensor]:
         """Stands in for `torch._pad_packed_sequence`."""
         lengths = self.lengths(batch_sizes)  # [batch]
-        x = data.unflatten(0, self._rows[id(batch_sizes)])  # [time, batch, hidden]
+        x = data.unflatten(0, self._steps[id(batch_sizes)][:2])  # [time, batch, hidden]
         padded = x.shape[0]
         steps = torch.arange(padded, device=lengths.device)  # [time]
         valid = steps.unsqueeze(1) < lengths.unsqueeze(0)  # [time, batch]
@@ -97,7 +115,7 @@ class Packing:
         """Stands in for the forward of a layer on a packed sequence."""
         data, batch_sizes, order, back = packed
         lengths = self.lengths(batch_sizes)  # [batch], in the order in which the rows were packed
-        x = data.unflatten(0, self._rows[id(batch_sizes)])  # [time, batch, input]
+        x = data.unflatten(0, self._steps[id(batch_sizes)][:2])  # [time, batch, input]
         kind = module.mode.lower()
         lstm = kind == "lstm"
         if hx is None:

@@ -103,7 +103,7 @@ def _len(x: Any) -> Any:
     listed = listed_in(x)
     if listed is not None:
         return listed.tensor.shape[0]
-    return x.shape[0] if isinstance(x, Tensor) and x.dim() else builtins.len(x)
+    return x.size(0) if isinstance(x, Tensor) and x.dim() else builtins.len(x)
 
 
 def _enumerate(values: Any, start: int = 0) -> Iterator[tuple[int, Any]]:

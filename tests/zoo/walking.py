@@ -1,0 +1,93 @@
+"""The rows of a packed sequence walked by hand: they end, and in reverse they join."""
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from tests.zoo import LENGTHS, XB, entry
+
+H = 4
+
+
+class Walked(nn.Module):
+    """Packs, walks, and gives the padded sequence and the last state of each row."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.back = nn.GRUCell(3, H), nn.GRUCell(3, H)
+
+    def forward(self, x, lengths):
+        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        data, last = self.walk(packed)
+        walked = PackedSequence(data, *packed[1:])
+        y, _ = pad_packed_sequence(walked, batch_first=True, total_length=x.size(1))
+        return y, last.index_select(0, packed.unsorted_indices)
+
+
+@entry(XB, LENGTHS, outputs="y hn", expect="fused scan")
+class RowsThatDropOut(Walked):
+    """By how many fewer rows there are than before; the states of those are put together."""
+
+    def walk(self, packed):
+        h = packed.data.new_zeros(int(packed.batch_sizes[0]), H)
+        seen, ended, at, before = [], [], 0, packed.batch_sizes[0]
+        for rows in packed.batch_sizes:
+            step = packed.data[at : at + rows]
+            at += rows
+            fewer = before - rows
+            if fewer > 0:
+                ended.append(h[-fewer:])
+                h = h[:-fewer]
+            before = rows
+            h = self.cell(step, h)
+            seen.append(h)
+        ended.append(h)
+        ended.reverse()
+        return torch.cat(seen), torch.cat(ended)
+
+
+@entry(XB, LENGTHS, outputs="y hn", expect="scan")
+class RowsThatJoin(Walked):
+    """From the end: a row joins with a first state at its own last step."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Parameter(torch.randn(H))
+
+    def walk(self, packed):
+        sizes = packed.batch_sizes.tolist()
+        steps = torch.split(packed.data, sizes)
+        first = self.first.expand(sizes[0], H)
+        h, seen = first[: sizes[-1]], []
+        for t in reversed(range(len(steps))):
+            if len(h) < sizes[t]:
+                h = torch.cat([h, first[len(h) : sizes[t]]])
+            h = self.back(steps[t], h)
+            seen.append(h)
+        seen.reverse()
+        return torch.cat(seen), h
+
+
+@entry(XB, LENGTHS, outputs="y hn", expect="fused scan scan scan")
+class RowsBothWays(Walked):
+    """Rows that end and rows that join by one function; the states are kept in place."""
+
+    def one_way(self, cell, steps, sizes, order):
+        first = steps[0].new_zeros(sizes[0], H)
+        last, h = first.clone(), first[: sizes[order[0]]]
+        seen = [None] * len(steps)
+        for t in order:
+            more = sizes[t] - h.size(0)
+            h = torch.cat([h, first[:more]], 0) if more > 0 else h[: sizes[t]]
+            h = cell(steps[t], h)
+            last[: sizes[t]] = h
+            seen[t] = h
+        return torch.cat(seen), last
+
+    def walk(self, packed):
+        sizes = packed.batch_sizes.tolist()
+        steps = packed.data.split(sizes)
+        order = list(range(len(sizes)))
+        forth, last = self.one_way(self.cell, steps, sizes, order)
+        back, first = self.one_way(self.back, steps, sizes, order[::-1])
+        return torch.cat([forth, back], -1), torch.cat([last, first], -1)
