@@ -20,6 +20,7 @@ from rnnbench.capture.graph_edit import shape_of
 
 aten = torch.ops.aten
 
+_COPIES = (aten.clone.default, aten.lift_fresh_copy.default)
 _DENOMINATOR = 2000  # of a share of a length, in a trace
 _EVEN = 1e-9  # numbers that are computed in float64 grow evenly up to their rounding
 
@@ -100,7 +101,7 @@ def filled(shape: Sequence[int], number: Tensor, **kind: Any) -> Tensor:
     return numbers.reshape([*time, *[1] * len(shape)]).expand([*time, *shape]).clone()
 
 
-def filled_like(x: Tensor, number: Tensor, **kind: Any) -> Tensor:
+def number_of_eachlike(x: Tensor, number: Tensor, **kind: Any) -> Tensor:
     """`torch.full_like` with a tensor."""
     return torch.zeros_like(x, **kind) + number.to(kind.get("dtype") or x.dtype)
 
@@ -150,7 +151,7 @@ _FORMS: dict[Any, Callable[..., Any]] = {
     aten.where.ScalarSelf: aten.where.self,
     aten.clamp.default: clamped,
     aten.full.default: filled,
-    aten.full_like.default: filled_like,
+    aten.full_like.default: number_of_eachlike,
     aten.select.int: taken,
     aten.select_scatter.default: put,
 }
@@ -193,6 +194,7 @@ def numbers_of_constants(module: fx.GraphModule) -> None:
                                       mul = mul(x, full)
 
         scalar_tensor(0.25)       ->  full([], 0.25)
+        lifted_tensor_1: [5, 5]   ->  full([2], 5)
 
     Others that each step makes anew are one.
     """
@@ -203,29 +205,39 @@ def numbers_of_constants(module: fx.GraphModule) -> None:
         value = getattr(module, str(node.target), None)
         if not isinstance(value, Tensor):
             continue
-        if value.numel() != 1 or value.dtype is torch.bool:  # no number that could grow
-            first = known.setdefault((value.dtype, value.device, str(value.tolist())), node)
-            if first is not node:
-                node.replace_all_uses_with(first)
-                module.graph.erase_node(node)
+        if value.dtype is not torch.bool and (value.numel() == 1 or _is_filled(value)):
+            _as_number(module.graph, node, value)
             continue
-        kind: dict[str, Any] = {"dtype": value.dtype, "device": value.device}
-        for user in list(node.users):  # each its own, so that every step has one
-            with module.graph.inserting_before(user):
-                number = module.graph.call_function(
-                    aten.full.default, (list(value.shape), _as_written(value)), kind
-                )
-            number.meta = dict(node.meta)
-            if "stack_trace" in user.meta:
-                number.meta["stack_trace"] = user.meta["stack_trace"]
-            user.replace_input_with(node, number)
-            if user.target is aten.clone.default:  # nothing is written to
-                user.replace_all_uses_with(number)
-                module.graph.erase_node(user)
-        module.graph.erase_node(node)
+        # No number that could grow.
+        first = known.setdefault((value.dtype, value.device, str(value.tolist())), node)
+        if first is not node:
+            node.replace_all_uses_with(first)
+            module.graph.erase_node(node)
     for node in module.graph.find_nodes(op="call_function", target=aten.scalar_tensor.default):
         node.target, node.args = aten.full.default, ([], *node.args)
         node.kwargs = {k: v for k, v in node.kwargs.items() if k != "layout"}
+
+
+def _as_number(graph: fx.Graph, node: fx.Node, value: Tensor) -> None:
+    kind: dict[str, Any] = {"dtype": value.dtype, "device": value.device}
+    written = _as_written(value.reshape(-1)[0])
+    for user in list(node.users):  # each its own, so that every step has one
+        with graph.inserting_before(user):
+            number = graph.call_function(aten.full.default, (list(value.shape), written), kind)
+        number.meta = dict(node.meta)
+        if "stack_trace" in user.meta:
+            number.meta["stack_trace"] = user.meta["stack_trace"]
+        user.replace_input_with(node, number)
+        if user.target in _COPIES:  # nothing is written to
+            user.replace_all_uses_with(number)
+            graph.erase_node(user)
+    graph.erase_node(node)
+
+
+def _is_filled(value: Tensor) -> bool:
+    """Whether it is one whole number again and again, as `[x.size(1)] * x.size(0)` gives."""
+    whole = value.dim() == 1 and len(value) > 0 and not value.dtype.is_floating_point
+    return whole and bool((value == value[0]).all())
 
 
 def _as_written(value: Tensor) -> int | float:
