@@ -459,3 +459,22 @@ class LengthsOfItsOwn(nn.Module):
         y, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True)
         longest = torch.LongTensor([x.size(1) for _ in range(x.size(0))])
         return y * (torch.arange(x.size(1)) < longest.unsqueeze(1)).unsqueeze(-1)
+
+
+@entry(XB, LENGTHS, expect="fused scan")
+class MaskedConvolution(nn.Module):
+    """Takes away what a convolution has made of each row's padding, row by row."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(3, 4, 3, padding=1)
+        self.rnn = nn.GRU(4, 4, batch_first=True)
+
+    def forward(self, x, lengths):
+        y = self.conv(x.transpose(1, 2))
+        mask = torch.BoolTensor(y.size()).fill_(0)
+        for i, length in enumerate(lengths):
+            length = length.item()
+            if mask[i].size(1) - length > 0:
+                mask[i].narrow(1, length, mask[i].size(1) - length).fill_(1)
+        return self.rnn(y.masked_fill(mask, 0).transpose(1, 2))[0]

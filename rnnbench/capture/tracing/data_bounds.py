@@ -3,6 +3,7 @@
 y[i, lengths[i] - 1]            ->  index_select(y[i], 0, lengths[i] - 1)
 y[i, : lengths[i]] = 1          ->  y[i] = 1 where the place is below lengths[i]
 y[order[i]] = x[i]              ->  index_copy(y, 0, order[i], x[i])
+y[i].narrow(0, n, T - n).fill_(1)  ->  y[i, n : T] = 1, as above
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from rnnbench.capture.tracing.listed import is_number_of_a_trace
+from rnnbench.capture.tracing.listed import AsksForNumbers, is_number_of_a_trace
 
 aten = torch.ops.aten
 
@@ -114,6 +115,42 @@ def write_at(x: Tensor, index: Any, value: Any) -> None:
             between = _between(places, part, before.shape[dim])
             inside = inside & between.reshape(-1, *[1] * (before.dim() - dim - 1))
     x[whole] = torch.where(inside, value, before)
+
+
+class Window:
+    """`x.narrow(dim, start, length)` where either is such a number: it can be written to.
+
+    Args:
+        x: the tensor.
+        dim: of it.
+        start: the first place.
+        length: how many there are.
+    """
+
+    def __init__(self, x: Tensor, dim: int, start: Any, length: Any) -> None:
+        self._x = x
+        before = [slice(None)] * (dim % x.dim())
+        self._index = (*before, slice(start, start + length))
+
+    def fill_(self, value: Any) -> Window:
+        """Writes one value everywhere."""
+        write_at(self._x, self._index, value)
+        return self
+
+    def zero_(self) -> Window:
+        """Writes zeros everywhere."""
+        return self.fill_(0)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AsksForNumbers(
+            f"how many places a .narrow() has is a number in a tensor, and .{name} needs it: mask "
+            "what is outside of it instead"
+        )
+
+
+def narrows_to_data(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether the arguments of `narrow` have a number that is not known."""
+    return any(map(is_number_of_a_trace, (*args[1:], *kwargs.values())))
 
 
 def _full(x: Tensor, index: Any) -> tuple[Any, ...]:

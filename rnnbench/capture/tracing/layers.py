@@ -30,7 +30,9 @@ from torch.overrides import TorchFunctionMode
 from rnnbench.capture.graph_edit import number
 from rnnbench.capture.tracing.constants import ASKED, Constants
 from rnnbench.capture.tracing.data_bounds import (
+    Window,
     has_data_bounds,
+    narrows_to_data,
     select_at,
     write_at,
 )
@@ -46,6 +48,7 @@ from rnnbench.capture.tracing.selected import select_rows, take_as_some
 from rnnbench.capture.tracing.spectra import istft
 from rnnbench.core.recurrence import KINDS
 
+_NARROW = (torch.narrow, torch.Tensor.narrow)
 _FUSED: dict[Any, str] = {getattr(torch, kind): kind for kind in KINDS}
 _DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 _WHOLE = (torch.Tensor.__int__, torch.Tensor.__index__, torch.Tensor.item)
@@ -123,6 +126,8 @@ class _Intercept(TorchFunctionMode):
             return partial(Listed, kind="array", row_by_row=self._told.rows)
         if func is torch.Tensor.__getitem__ and type(args[1]) is int:
             return self._packing.rows_of_a_step(args[0])
+        if func in _NARROW and narrows_to_data(args, kwargs):
+            return Window
         return maker(func, args) or _at_data(func, args) or self._instead.get(func)
 
 
