@@ -31,6 +31,8 @@ _OWN = 2.0  # roundings of the element itself
 _UNPROVED = 0.5  # of the size: an error that says nothing of right and wrong
 _WINDOW = 2  # steps before and after, at least
 _SAMPLES = 64  # elements of one step that are enough to tell its noise by
+_MANY = 2**16  # more than enough of them
+_BLOCK = 4096  # channels at a time, of a vocabulary
 
 Array = np.ndarray[Any, Any]
 
@@ -101,8 +103,11 @@ def allowance(exact: Array, eager: Array, noise: Array, rule: Rule) -> Allowance
     constant = _constants(values, errors)
     usual = _typical(values, finite & ~constant, rule.typical)  # [channels]
     sizes = np.maximum(values, usual)
-    pooled = np.maximum(_pooled(errors, sizes), _share(errors, sizes, constant) * sizes)
-    pooled = np.where(constant, 0.0, pooled)
+    pooled = _share(errors, sizes, constant) * sizes
+    for start in range(0, errors.shape[-1], _BLOCK):
+        block = (..., slice(start, start + _BLOCK))
+        pooled[block] = np.maximum(pooled[block], _pooled(errors[block], sizes[block]))
+    pooled[constant] = 0.0
     allowed = np.maximum(rule.factor * pooled, absolute * usual) * coarser
     allowed = np.maximum(allowed, _OWN * coarser * _rounding(values, dtype))
     unproved = finite & (allowed >= _UNPROVED * sizes)
@@ -182,7 +187,10 @@ def _share(errors: Array, sizes: Array, constant: Array) -> Array:
         sizes: in the same shape.
         constant: the elements that do not count.
     """
-    shares = np.where(constant, np.nan, errors / sizes).reshape(len(errors), -1)
+    every = -(-errors[0].size // _MANY)  # as many of a step as are enough
+    pick = (slice(None), slice(None, None, every))
+    shares = errors.reshape(len(errors), -1)[pick] / sizes.reshape(len(errors), -1)[pick]
+    shares[constant.reshape(len(errors), -1)[pick]] = np.nan
     if shares.shape[1] < _SAMPLES:
         shares = _windows(shares, _width(len(errors)))
     counts = np.isfinite(shares).sum(1)
