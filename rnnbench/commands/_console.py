@@ -73,8 +73,8 @@ def metric_rows(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def note(text: str) -> None:
-    """One line on stderr."""
-    say(harmless(text), err=True)
+    """A line on stderr, or a few."""
+    say(text, err=True)
 
 
 class Progress:
