@@ -109,7 +109,9 @@ def allowance(exact: Array, eager: Array, noise: Array, rule: Rule) -> Allowance
         pooled[block] = np.maximum(pooled[block], _pooled(errors[block], sizes[block]))
     pooled[constant] = 0.0
     allowed = np.maximum(rule.factor * pooled, absolute * usual) * coarser
-    allowed = np.maximum(allowed, _OWN * coarser * _rounding(values, dtype))
+    # A constant is no result of a function: 300 is not lost in a mask of -1e9.
+    own = np.where(constant, 1.0, coarser) * _OWN * _rounding(values, dtype)
+    allowed = np.maximum(allowed, own)
     unproved = finite & (allowed >= _UNPROVED * sizes)
     allowed = np.where(finite, allowed, 0.0)
     return Allowance(_as_before(allowed, exact, axes), _as_before(unproved, exact, axes))

@@ -70,11 +70,11 @@ def judged(model):
     return {case.name: case for case in cases}, standard_of(layout_of(model, cases), cases)
 
 
-def verdict(standard, case, change):
+def verdict(standard, case, change, coarseness=1.0):
     (name,) = case.eager
     given = case.eager[name].copy()
     change(given)
-    return standard.compare(case, name, given)
+    return standard.compare(case, name, given, coarseness)
 
 
 @pytest.mark.parametrize("low", [-1e9, None, -1e4, -np.inf, 0.0])
@@ -99,6 +99,7 @@ def test_a_mask_lends_nothing(low):
     assert verdict(standard, case, no_mask).reason
     if low is not None and np.isfinite(low):  # float32 has no -3.4e38 + 300
         assert verdict(standard, case, noisy).reason
+        assert verdict(standard, case, noisy, coarseness=10.0).reason
 
 
 def test_a_large_unit_lends_nothing():
