@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from importlib.util import find_spec
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from rnnbench.core.errors import RnnbenchError, Unavailable
@@ -23,6 +22,7 @@ from rnnbench.inspection.program import (
     Tensor,
 )
 from rnnbench.inspection.readers._archives import is_archive
+from rnnbench.inspection.readers._external import external_bytes, graphs_in
 
 _FEW = 64  # constants of up to so many numbers are read: shapes, axes, flags
 _INFER_BYTES = 2**30
@@ -47,7 +47,7 @@ def read(path: Path) -> Program:
     program = Program(path, "onnx", Body([]))
     program.opset = _opset(proto, path)
     program.producer = f"{proto.producer_name} {proto.producer_version}".strip()
-    program.size = path.stat().st_size + _external_bytes(proto, path)
+    program.size = path.stat().st_size + external_bytes(proto, path)
     _note_stale(program, proto.graph)
     plain = _without_functions(proto)
     _Reader(program, path).read(plain)
@@ -76,50 +76,6 @@ def _opset(proto: Any, path: Path) -> int:
     if not found:
         raise RnnbenchError(f"{path} uses none of ONNX's own operators: nothing to inspect")
     return int(found[0])
-
-
-def _tensors(graph: Any) -> Iterator[Any]:
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            for inner in _graphs(attribute):
-                yield from _tensors(inner)
-
-
-def _graphs(attribute: Any) -> list[Any]:
-    own = [attribute.g] if attribute.HasField("g") else []
-    return own + list(attribute.graphs)
-
-
-def _external_bytes(proto: Any, path: Path) -> int:
-    """Bytes of the files that hold weights, each of which must be there and long enough."""
-    needed: dict[str, int] = {}
-    for tensor in _tensors(proto.graph):
-        if tensor.data_location != tensor.EXTERNAL:
-            continue
-        entry = {e.key: e.value for e in tensor.external_data}
-        location = PurePosixPath(entry.get("location", ""))
-        if not location.name or location.is_absolute() or ".." in location.parts:
-            raise RnnbenchError(
-                f"{path} keeps a weight in {str(location)!r}, outside of its folder: refused"
-            )
-        with suppress(ValueError):
-            end = int(entry.get("offset") or 0) + int(entry.get("length") or 0)
-            needed[str(location)] = max(needed.get(str(location), 0), end)
-    total = 0
-    for name, end in needed.items():
-        file = path.parent / name
-        if not file.is_file():
-            raise RnnbenchError(
-                f"{path} keeps weights in {name}, which is missing: put it beside it"
-            )
-        size = file.stat().st_size
-        if size < end:
-            raise RnnbenchError(f"{file} is truncated ({size} bytes of {end}): copy it again")
-        total += size
-    return total
 
 
 def _without_functions(proto: Any) -> Any:
@@ -151,7 +107,7 @@ def _note_shapes(program: Program, graph: Any) -> None:
         if port.shape is not None:
             program.shapes.setdefault(port.name, port.shape)
         program.dtypes.setdefault(port.name, port.dtype)
-    for body in (g for n in graph.node for a in n.attribute for g in _graphs(a)):
+    for body in (g for n in graph.node for a in n.attribute for g in graphs_in(a)):
         _note_shapes(program, body)
 
 
@@ -160,7 +116,7 @@ def _note_stale(program: Program, graph: Any) -> None:
     known = {d.dim_param for value in graph.input for d in value.type.tensor_type.shape.dim}
     loops = [n for n in graph.node if n.op_type in ("Scan", "Loop")]
     around = {name for n in loops for name in (*n.input, *n.output)}
-    bodies = [b for n in loops for a in n.attribute for b in _graphs(a)]
+    bodies = [b for n in loops for a in n.attribute for b in graphs_in(a)]
     values = [v for v in graph.value_info if v.name in around]
     values += [v for b in bodies for v in (*b.input, *b.output, *b.value_info)]
     for value in values:
@@ -219,8 +175,8 @@ class _Reader:
         )
 
     def node(self, node: Any, known: set[str]) -> Node:
-        attributes = {a.name: _attribute(a) for a in node.attribute if not _graphs(a)}
-        bodies = tuple(self.body(g, known) for a in node.attribute for g in _graphs(a))
+        attributes = {a.name: _attribute(a) for a in node.attribute if not graphs_in(a)}
+        bodies = tuple(self.body(g, known) for a in node.attribute for g in graphs_in(a))
         domain = "" if node.domain in ("", "ai.onnx") else f"{node.domain}."
         made = Node(
             domain + node.op_type,
