@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench.cases.allowance import Allowance, Rule, allowance
+from rnnbench.cases.allowance import Rule, allowance
 from rnnbench.cases.noise import error_of
 
 Array = np.ndarray[Any, Any]
@@ -82,7 +82,7 @@ def compare(
     noise = error_of(eager, reference) if noise is None else noise
     exact = reference.astype(np.float64)
     limit = allowance(exact, eager, noise, rule)
-    # Where the module itself has no number, an artifact owes none.
+    # Where the module itself has no number, an artifact owes none, and nothing is proved.
     owed = np.isfinite(eager) | ~np.isfinite(exact)
     off = ~(apart <= limit.allowed) & owed
     first = _first(off, rule.axes.time)
@@ -110,14 +110,13 @@ def compare(
         _largest(excess),
         first,
         share,
-        _unproved_from(limit, rule.axes.time),
+        _unproved_from(limit.unproved | ~owed, rule.axes.time),
         reason,
     )
 
 
-def _unproved_from(limit: Allowance, time_axis: int | None) -> int | None:
+def _unproved_from(unproved: Array, time_axis: int | None) -> int | None:
     """The step from which on more than half of the elements are not proved; 0 without time."""
-    unproved = limit.unproved
     if not unproved.size:
         return None
     if time_axis is None:

@@ -155,6 +155,17 @@ def test_a_larger_error_of_later_steps_is_not_that_of_earlier_ones():
     assert (found[64:] >= 0.1).all()
 
 
+def test_what_overflows_in_the_module_itself_proves_nothing():
+    exact = np.ones((100, 1, 2))
+    eager = exact.astype(np.float32)
+    eager[60:] = np.inf
+    found = compare(np.where(np.isinf(eager), np.nan, eager), exact, eager, rule=Rule(SEQUENCE))
+    assert (found.reason, found.unproved_from) == ("", 60)
+    eager[:] = np.nan
+    found = compare(np.zeros_like(eager), exact, eager, rule=Rule(SEQUENCE))
+    assert not found.proves
+
+
 def test_an_element_is_judged_by_its_channels_typical_size():
     exact = np.zeros((50, 2, 3))
     exact[..., 0], exact[..., 1] = 1000.0, 0.5
