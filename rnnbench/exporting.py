@@ -14,7 +14,9 @@ from rnnbench.core.atomic import writing
 from rnnbench.core.bundle import Bundle, describe_file, describe_spec, write_manifest
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Model
+from rnnbench.core.trust import digest, remember_code
 from rnnbench.formats._format import WriteOptions
+from rnnbench.models import sources
 
 if TYPE_CHECKING:
     from rnnbench.capture.program import Captured
@@ -44,7 +46,8 @@ def export(  # noqa: PLR0913  (keywords of a public function)
         formats: plugins in `rnnbench/formats/`.
         out: the folder that the bundle's folder goes to; a bundle of that name is replaced.
         metadata: what else is to be said of the model (JSON): task, variant, alphabet ...
-        source: where the module's Python code is, for whoever wants to run it again.
+        source: where the module's Python code is, for whoever wants to run it again. That you
+            exported from it is recorded (see `core/trust.py`).
         opset: of ONNX, 17 to 21.
         keep_loops: leave a loop a scan where a fused layer could stand (for comparison).
         allow_frozen: accept a model whose length cannot be dynamic; the manifest says so.
@@ -101,13 +104,25 @@ def export(  # noqa: PLR0913  (keywords of a public function)
                 "version": said["version"],
                 "sha256": digest,
                 "metadata": dict(metadata or {}),
-                "source": dict(source or {}),
+                "source": _remembered(source or {}),
                 "artifacts": artifacts,
                 "failed": failed,
                 "cases": cases,
             },
         )
-    return Bundle.open(Path(out) / model.name)
+    return Bundle.open(Path(out) / model.name, trust_code=True)
+
+
+def _remembered(source: Mapping[str, Any]) -> dict[str, Any]:
+    """The source with the sha256 of its file, by which its code is known again."""
+    spec = source.get("spec")
+    if source.get("kind") not in ("file", "import") or not isinstance(spec, str):
+        return dict(source)
+    main = sources.file_holding(spec)
+    if main is None:
+        return dict(source)
+    remember_code(spec, main)  # where it cannot, whoever checks it says what to do
+    return {**source, "sha256": digest(main)}
 
 
 def _find_writers(model: Model, formats: Sequence[str], options: WriteOptions) -> dict[str, Format]:

@@ -3,7 +3,9 @@
 import functools
 import gc
 import os
+import shutil
 import sys
+import tempfile
 
 # A core for each process of pytest-xdist: threads of OpenMP that wait for one another burn it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,6 +32,10 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     tiers.choose(config.getoption("--full"))
+    if not hasattr(config, "workerinput"):  # what the tests export is recorded in one folder
+        made = tempfile.mkdtemp(prefix="rnnbench-state-")
+        os.environ["RNNBENCH_STATE_DIR"] = made
+        config.add_cleanup(lambda: shutil.rmtree(made, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(config, items):

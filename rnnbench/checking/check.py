@@ -43,6 +43,7 @@ class CheckOptions:
         selection: the cases.
         factor: how many times the noise floor an error may be.
         isolation: the limits of the processes; None: everything in this process.
+        trust_code: run code that the bundle names or holds though this user did not export it here.
         save_failures: a folder that gets an .npz for each case that fails.
         on_rows: called with the rows of one artifact in one runtime as soon as they are there.
         on_start: called with the number of runs that there will be.
@@ -52,6 +53,7 @@ class CheckOptions:
     selection: CaseSelection = field(default_factory=CaseSelection)
     factor: float = FACTOR
     isolation: Isolation | None = field(default_factory=Isolation)
+    trust_code: bool = False
     save_failures: Path | None = None
     on_rows: Callable[[list[OutputRow]], object] = lambda _: None
     on_start: Callable[[int], object] = lambda _: None
@@ -86,7 +88,8 @@ def check(
     """
     if options is None:
         options = CheckOptions(CaseSelection(cases), isolation=Isolation() if isolate else None)
-    bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    if not isinstance(bundle, Bundle):
+        bundle = Bundle.open(bundle, trust_code=options.trust_code)
     if model is None:
         return _check(bundle, runtimes, options)
     live = live_module(bundle, model)

@@ -21,6 +21,10 @@ FINE, DIFFERS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
 
+trust_code = click.option(
+    "--trust-code", is_flag=True, help="Run code that a bundle names or holds, whoever made it."
+)
+
 
 def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of the commands that train."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices
+from rnnbench.core.trust import not_recorded
 from rnnbench.models import tasks, variants
 from rnnbench.models.sources import file_of, is_source
 
@@ -147,6 +148,9 @@ def export_one(
         )
     on_progress("exporting")
     bundle = _export(model, metadata, source, exporting)
+    unrecorded = not_recorded(bundle.source)
+    if unrecorded:
+        on_progress(unrecorded)
     for recurrence in bundle.manifest["recurrences"]:
         on_progress("{place}: {kind}, {representation}  {note}".format(**recurrence).rstrip())
     for said in bundle.manifest["notes"]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rnnbench.checking.bisect.minimise import Minimal
     from rnnbench.checking.pairs.inputs import Given
     from rnnbench.checking.report import CheckReport
+    from rnnbench.core.bundle import Bundle
 
 _DRIFT = "Instead: so many steps in chunks, and how the error grows with them."
 _BISECT = "Also make each failing case small, and name the first node that is off."
@@ -27,7 +28,7 @@ _SHAPE = "With --against: an input's shape, as x=batch,512."
 _CONTEXT = "With --against: an input of one file wants the last N values of the chunk before."
 _TOLERANCE = "With --against: how far apart the same may be.  [default: 1e-05]"
 _WITH = {
-    "drift": ("targets", "drift", "plot", "runtimes", "as_json"),
+    "drift": ("targets", "drift", "plot", "runtimes", "trust_code", "as_json"),
     "against": (
         *("targets", "against", "inputs", "values", "shapes", "context", "tolerance", "as_json"),
     ),
@@ -86,7 +87,8 @@ def prove(
         if asked["plot"]:
             raise RnnbenchError("--plot draws what --drift STEPS measures: give both")
         return None
-    return _drift(targets, runtimes, as_json, asked["drift"], asked["plot"])
+    bundle = _only(targets, options["trust_code"])
+    return _drift(bundle, runtimes, as_json, asked["drift"], asked["plot"])
 
 
 def _refuse_others(proof: str, fitting: Sequence[str]) -> None:
@@ -104,7 +106,7 @@ def _options() -> dict[str, click.Parameter]:
     return {str(option.name): option for option in click.get_current_context().command.params}
 
 
-def bisect(path: Path, report: CheckReport) -> list[Minimal]:
+def bisect(path: Path, report: CheckReport, trust_code: bool = False) -> list[Minimal]:
     """The smallest failing case of each artifact of a bundle that differs."""
     from rnnbench.cases.stored import read_cases
     from rnnbench.checking.bisect.intermediates import find_reference
@@ -112,7 +114,7 @@ def bisect(path: Path, report: CheckReport) -> list[Minimal]:
     from rnnbench.checking.bisect.minimise import minimise
     from rnnbench.core.bundle import Bundle
 
-    bundle = Bundle.open(path)
+    bundle = Bundle.open(path, trust_code=trust_code)
     rows: dict[tuple[str, str], str] = {}
     for row in report.rows:
         format = row.format.split()[0]
@@ -140,8 +142,21 @@ def bisect(path: Path, report: CheckReport) -> list[Minimal]:
     return found
 
 
+def _only(targets: Sequence[str], trust_code: bool) -> Bundle:
+    """The bundle that is followed.
+
+    Raises:
+        RnnbenchError: there are several, or it is none.
+    """
+    from rnnbench.core.bundle import Bundle
+
+    if len(targets) != 1:
+        raise RnnbenchError(f"--drift follows one bundle over time: {len(targets)} given")
+    return Bundle.open(targets[0], trust_code=trust_code)
+
+
 def _drift(
-    targets: Sequence[str],
+    bundle: Bundle,
     runtimes: Sequence[str] | None,
     as_json: bool,
     steps: int,
@@ -150,11 +165,9 @@ def _drift(
     from rnnbench.checking.drift import drift, format_drift
     from rnnbench.checking.drift.plot import check_plot, plot_drift
 
-    if len(targets) != 1:
-        raise RnnbenchError(f"--drift follows one bundle over time: {len(targets)} given")
     if plot is not None:
         check_plot(Path(plot))
-    report = drift(targets[0], steps, runtimes)
+    report = drift(bundle, steps, runtimes)
     if plot is not None:
         plot_drift(report, Path(plot))
         note(f"drawn in {plot}")

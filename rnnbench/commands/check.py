@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnbench.commands._console import Progress, RunsBar, print_json, say
-from rnnbench.commands._options import DIFFERS, FINE, as_json, finish
+from rnnbench.commands._options import DIFFERS, FINE, as_json, finish, trust_code
 from rnnbench.commands._proofs import bisect as bisect_bundle
 from rnnbench.commands._proofs import proof_options, prove
 from rnnbench.core.errors import RnnbenchError
@@ -53,6 +53,7 @@ _FILES = (".onnx", ".ts", ".pt", ".pth", ".pt2")
 @click.option("--junit", metavar="FILE", help="Also write JUnit XML, a row per case.")
 @click.option("--out", default="exports", show_default=True, help="Where bundles are looked for.")
 @click.option("--details", is_flag=True, help="A row for each output, with its noise floor.")
+@trust_code
 @proof_options
 @as_json
 def command(
@@ -85,14 +86,18 @@ def command(
         )
     if junit is not None and not Path(junit).absolute().parent.is_dir():
         raise RnnbenchError(f"--junit {junit}: {Path(junit).parent} is not there: make it first")
-    wanted = _check_options(options)
+    wanted, trusted = _check_options(options), options["trust_code"]
     paths = find_bundles(targets, Path(out))
     report = merge(_check_all(paths, runtimes or None, wanted))
     if junit is not None:
         from rnnbench.checking.junit import write_junit
 
         write_junit(report, Path(junit))
-    smallest = [found for path in paths for found in bisect_bundle(path, report)] if bisect else []
+    smallest = (
+        [found for path in paths for found in bisect_bundle(path, report, trusted)]
+        if bisect
+        else []
+    )
     if as_json and bisect:
         print_json(report.to_json() | {"bisect": [found.to_json() for found in smallest]})
         return FINE if report.ok else DIFFERS
@@ -140,6 +145,7 @@ def _check_options(options: dict[str, Any]) -> CheckOptions:
         CaseSelection(options["cases"], options["extra"], options["only"], options["seed"]),
         options["factor"],
         Isolation(options["timeout"], int(options["memory"] * _GB)),
+        options["trust_code"],
         None if save is None else Path(save),
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from rnnbench.commands._console import note, print_json, say
-from rnnbench.commands._options import DIFFERS, FINE, as_json
+from rnnbench.commands._options import DIFFERS, FINE, as_json, trust_code
 from rnnbench.core.documents import document
 from rnnbench.core.errors import RnnbenchError
 
@@ -32,6 +32,7 @@ from rnnbench.core.errors import RnnbenchError
 @click.option("--result", "results", multiple=True, metavar="FILE", help="Of your own runtime.")
 @click.option("--matrix", is_flag=True, help="Of one bundle too: models by runtimes and profiles.")
 @click.option("--markdown", is_flag=True, help="Print the matrix as Markdown.")
+@trust_code
 @as_json
 def command(
     bundles: Sequence[str],
@@ -41,6 +42,7 @@ def command(
     results: Sequence[str],
     matrix: bool,
     markdown: bool,
+    trust_code: bool,
     as_json: bool,
 ) -> int:
     """Run each BUNDLE over its golden cases in every target of embed and in every engine.
@@ -63,7 +65,7 @@ def command(
         raise RnnbenchError("--json and --markdown: give one of them")
     if results and len(bundles) > 1:
         raise RnnbenchError(f"--result is of one bundle: {len(bundles)} given")
-    opened = [Bundle.open(path) for path in dict.fromkeys(bundles)]
+    opened = [Bundle.open(path, trust_code=trust_code) for path in dict.fromkeys(bundles)]
     given = [bundle.name for bundle in opened]
     twice = next((name for name in given if given.count(name) > 1), None)
     if twice is not None:

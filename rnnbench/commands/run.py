@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from rnnbench.commands._console import note, print_json, say
-from rnnbench.commands._options import as_json
+from rnnbench.commands._options import as_json, trust_code
 from rnnbench.core.documents import document
 
 
@@ -22,18 +22,25 @@ from rnnbench.core.documents import document
 @click.option("--save", help="With --npz: write the outputs to this .npz.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--threads", type=int, help="Inside one operation.")
+@trust_code
 @as_json
 def command(
-    bundle: str, runtime: str, device: str, threads: int | None, as_json: bool, **feed: Any
+    bundle: str,
+    runtime: str,
+    device: str,
+    threads: int | None,
+    trust_code: bool,
+    as_json: bool,
+    **feed: Any,
 ) -> None:
     """Feed text, a CSV or an .npz to a BUNDLE in one runtime, and print what it says."""
     from rnnbench.core.bundle import Bundle
-    from rnnbench.runtimes.predict import start
+    from rnnbench.runtimes.predict import started_apart
     from rnnbench.runtimes.predictions import PredictInput, answer
 
-    said = answer(
-        start(Bundle.open(bundle), runtime, device=device, threads=threads), PredictInput(**feed)
-    )
+    opened = Bundle.open(bundle, trust_code=trust_code)
+    with started_apart(opened, runtime, device=device, threads=threads) as session:
+        said = answer(session, PredictInput(**feed))
     for line in said.notes:
         note(line)
     if as_json:

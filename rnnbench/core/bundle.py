@@ -47,22 +47,29 @@ class Bundle:
     Attributes:
         path: the folder.
         manifest: the content of its manifest.json.
+        trust_code: whether the Python code that it names, and machine code in it, may run though
+            this user did not export it on this machine (see `trust.py`).
     """
 
     path: Path
     manifest: dict[str, Any] = field(repr=False)
+    trust_code: bool = False
 
     @classmethod
-    def open(cls, path: str | Path) -> Bundle:
+    def open(cls, path: str | Path, *, trust_code: bool = False) -> Bundle:
         """Reads a bundle's manifest and makes sure that its files are there.
 
         A bundle may come from anywhere, so nothing in it may lead outside its folder.
+
+        Args:
+            path: the folder.
+            trust_code: run code that the bundle names or holds, whoever exported it.
 
         Raises:
             RnnbenchError: the folder is no bundle, or is damaged, incomplete or of another schema.
         """
         path = Path(path)
-        bundle = cls(path, _read_manifest(path))
+        bundle = cls(path, _read_manifest(path), trust_code)
         if not _is_name(bundle.name):
             raise _damaged(path, f"{bundle.name!r} is no name of a folder")
         _ = bundle.inputs, bundle.artifacts, bundle.dims  # either raises where it is wrong

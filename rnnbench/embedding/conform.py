@@ -25,7 +25,8 @@ from pathlib import Path
 from rnnbench.checking.conformance.engines import ALL, find_engine_jobs, run_engines
 from rnnbench.checking.conformance.rows import Compared, ConformanceRow, format_conformed, judged
 from rnnbench.core.bundle import Bundle
-from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.core.trust import refuse_machine_code
 from rnnbench.core.verdicts import Verdict
 from rnnbench.embedding.project import embed
 from rnnbench.embedding.target import Target, find_target, targets
@@ -73,13 +74,9 @@ def conform(
 
 
 def _conform(bundle: Bundle, target: Target) -> ConformanceRow:
-    missing = target.missing()
+    missing = _missing(bundle, target)
     if missing:
         return ConformanceRow(target.name, verdict=Verdict.NOT_RUN, reason=missing)
-    if target.format not in bundle.artifacts:
-        return ConformanceRow(
-            target.name, verdict=Verdict.NOT_RUN, reason=f"the bundle has no {target.format} file"
-        )
     try:
         project = _project(bundle, target)
     except RnnbenchError as error:
@@ -99,6 +96,19 @@ def _conform(bundle: Bundle, target: Target) -> ConformanceRow:
         return ConformanceRow(target.name, verdict=Verdict.FAILED, build_s=build_s, reason=why)
     row = _read_result(result)
     return replace(row, target=target.name, build_s=build_s)
+
+
+def _missing(bundle: Bundle, target: Target) -> str:
+    """Why a target is not run: a tool, the file, or trust in the file; nothing where it is."""
+    missing = target.missing()
+    if missing or target.format in bundle.artifacts:
+        if not missing and target.format == "aoti" and not bundle.trust_code:
+            try:
+                refuse_machine_code(bundle.artifacts["aoti"].path)
+            except Unavailable as error:
+                return one_line(error)
+        return missing or ""
+    return f"the bundle has no {target.format} file"
 
 
 @cache

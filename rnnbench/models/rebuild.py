@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Model
+from rnnbench.core.trust import FLAG, find_code
 
 if TYPE_CHECKING:
     import torch
@@ -74,8 +77,11 @@ def twin(bundle: Bundle) -> torch.nn.Module:
 def rebuild(bundle: Bundle) -> Model:
     """The model as its source builds it, without the bundle's weights.
 
+    Code that the bundle names runs where this user exported from it, or the bundle was opened with
+    `trust_code`.
+
     Raises:
-        Unavailable: the bundle does not say where its code is, or the code is not here.
+        Unavailable: the bundle does not say where its code is, or it is not here, or is not run.
     """
     source = bundle.source
     kind = source.get("kind")
@@ -84,11 +90,13 @@ def rebuild(bundle: Bundle) -> Model:
 
         return rebuild_variant(source)
     if kind in ("file", "import") and isinstance(source.get("spec"), str):
-        _refuse_code_in_the_bundle(bundle, source["spec"])
+        spec, lift_state = source["spec"], bool(source.get("lift_state"))
+        _refuse_code_in_the_bundle(bundle, spec)
         from rnnbench.models import sources
 
+        folders = None if bundle.trust_code else _folders(spec, str(source.get("sha256") or ""))
         try:
-            return sources.load(source["spec"], lift_state=bool(source.get("lift_state")))
+            return sources.load(spec, lift_state=lift_state, folders=folders)
         except RnnbenchError as error:
             raise Unavailable(
                 f"the code of the model cannot be loaded here ({one_line(error)})"
@@ -97,6 +105,28 @@ def rebuild(bundle: Bundle) -> Model:
         f"{bundle.path} does not say where the code of its model is: "
         "export a FILE.py or package.module:function to have it rebuilt"
     )
+
+
+def _folders(spec: str, sha256: str) -> Sequence[Path]:
+    """What is on the path while code runs that the record of exports has.
+
+    Raises:
+        Unavailable: it is not run.
+    """
+    from rnnbench.models.sources import importing_from
+
+    code = find_code(spec, sha256)
+    if not spec.partition(":")[0].endswith(".py"):
+        top = spec.partition(":")[0].partition(".")[0]
+        with importing_from(*code.folders):
+            found = importlib.util.find_spec(top)  # which runs nothing of a package at the top
+        origin = Path(found.origin if found and found.origin else top).resolve()
+        if str(origin) != code.root:
+            raise Unavailable(
+                f"the code that the bundle names ({spec}) is not run: {top!r} is {origin} here, "
+                f"and you exported {code.root}; export it again, or give {FLAG}"
+            )
+    return code.folders
 
 
 def _refuse_code_in_the_bundle(bundle: Bundle, spec: str) -> None:

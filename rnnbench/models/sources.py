@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from rnnbench.core.model import Model
 _DEFAULT_FUNCTION = "build"
 
 
-def load(spec: str, *, lift_state: bool = False) -> Model:
+def load(spec: str, *, lift_state: bool = False, folders: Sequence[Path] | None = None) -> Model:
     """Imports the code and calls the function that makes the model.
 
     The folder of the file and the current one are on the path meanwhile.
@@ -28,6 +28,7 @@ def load(spec: str, *, lift_state: bool = False) -> Model:
     Args:
         spec: `FILE.py`, `FILE.py:function` (`build` unless given) or `package.module:function`.
         lift_state: as if the declaration had it.
+        folders: those on the path meanwhile, instead.
 
     Returns:
         The model; where it has `lift_state`, with the states as inputs and outputs.
@@ -37,7 +38,9 @@ def load(spec: str, *, lift_state: bool = False) -> Model:
     """
     where, function = _split(spec)
     is_file = where.endswith(".py")
-    with importing_from(*([Path(where).parent] if is_file else []), Path()):
+    if folders is None:
+        folders = [*([Path(where).parent] if is_file else []), Path()]
+    with importing_from(*folders):
         module = _import_file(Path(where)) if is_file else import_module(where)
         model = _make(where, function, module)
         if not (lift_state or model.lift_state):
@@ -148,6 +151,15 @@ def _refuse_code_of_a_bundle(name: str) -> None:
 
 def _a(value: Any) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+def file_holding(spec: str) -> Path | None:
+    """The file of code that has been loaded; None where there is no such file."""
+    where, _ = _split(spec)
+    if where.endswith(".py"):
+        return Path(where) if Path(where).is_file() else None
+    file = getattr(sys.modules.get(where), "__file__", None)
+    return Path(file) if file else None
 
 
 def is_source(target: str) -> bool:

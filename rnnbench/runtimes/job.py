@@ -26,11 +26,13 @@ class Job:
         bundle: the bundle's folder; None for a foreign file.
         mode: a runtime's own way to run, one of its `modes`; empty for its default.
         device: `cpu`, `cuda` ...
-        threads: inside one operation. For every runtime the same: small networks gain nothing from
-            more, and a busy machine loses much.
+        threads: inside one operation; None where the runtime decides. For every runtime the same
+            where they are compared: small networks gain nothing from more, and a busy machine
+            loses much.
         form: of an ONNX file, for those who run several: `plain`, or the profile of its rewrites.
         sizes: the dimensions that the file, or the runtime, has fixed.
         missing: why it cannot run, where that is known before.
+        trust_code: as in `Bundle.open`, for the process that opens the bundle again.
     """
 
     runtime: str
@@ -39,10 +41,11 @@ class Job:
     bundle: Path | None = None
     mode: str = ""
     device: str = "cpu"
-    threads: int = 1
+    threads: int | None = 1
     form: str = ""
     sizes: tuple[tuple[str, int], ...] = ()
     missing: str = ""
+    trust_code: bool = False
 
     def __post_init__(self) -> None:
         if not self.mode:
@@ -72,10 +75,12 @@ def load(job: Job, bundle: Bundle | None = None) -> Run:
     from rnnbench.core.bundle import Bundle
 
     runtime = runtimes.get(job.runtime)
-    runtime.require(job.runtime, job.device)
+    runtime.require(job.runtime, job.device)  # before the bundle is opened
     if bundle is None and job.bundle is not None:
-        bundle = Bundle.open(job.bundle)
-    return runtime.load(bundle, job.path, device=job.device, threads=job.threads, mode=job.mode)
+        bundle = Bundle.open(job.bundle, trust_code=job.trust_code)
+    return runtime.open(
+        job.runtime, bundle, job.path, device=job.device, threads=job.threads, mode=job.mode
+    )
 
 
 def signature(job: Job) -> Signature:

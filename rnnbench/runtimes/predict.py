@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import zipfile
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.core.model import Arrays, TensorSpec
 from rnnbench.models.task import decode_text, decode_values, encode_columns, encode_text, returns
-from rnnbench.runtimes.session import Session, load
+from rnnbench.runtimes.session import Session, load, loaded_apart
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,18 @@ def start(
     Raises:
         RnnbenchError: there is no such runtime, or the bundle holds nothing for it.
     """
+    return load(bundle, _format(bundle, runtime), runtime, device=device, threads=threads)
+
+
+def started_apart(
+    bundle: Bundle, runtime: str, *, device: str = "cpu", threads: int | None = None
+) -> AbstractContextManager[Session]:
+    """The same in a process of its own, that ends with the block."""
+    format = _format(bundle, runtime)
+    return loaded_apart(bundle, format, runtime, device=device, threads=threads)
+
+
+def _format(bundle: Bundle, runtime: str) -> str:
     if runtime not in runtimes.names():
         raise choices("runtime", runtime, runtimes.names())
     formats = runtimes.get(runtime).formats
@@ -57,7 +70,7 @@ def start(
             f"{bundle.name} holds {', '.join(bundle.artifacts) or 'no artifact'}, and {runtime} "
             f"runs {', '.join(formats)}: export that format, or choose another --runtime"
         )
-    return load(bundle, able[0], runtime, device=device, threads=threads)
+    return able[0]
 
 
 def run_text(session: Session, text: str, length: int = 80) -> str:

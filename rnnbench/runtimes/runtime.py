@@ -165,6 +165,29 @@ class Runtime:
                 continue
         return found
 
+    def open(
+        self,
+        name: str,
+        bundle: Bundle | None,
+        path: Path | None,
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        mode: str = "",
+    ) -> Run:
+        """Loads a file that may come from anywhere; the arguments are those of `Load`.
+
+        Raises:
+            Unavailable: the runtime is not installed, or cannot use the device.
+            RnnbenchError: the file cannot be loaded, or keeps weights outside of its folder.
+        """
+        self.require(name, device)
+        if path is not None and path.suffix == ".onnx":
+            from rnnbench.inspection.external import refuse_outside
+
+            refuse_outside(path)
+        return self.load(bundle, path, device=device, threads=threads, mode=mode)
+
     def require(self, name: str, device: str = "cpu") -> None:
         """Refuses what cannot run here.
 

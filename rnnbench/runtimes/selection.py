@@ -110,12 +110,20 @@ def _jobs(bundle: Bundle, name: str, *, modes: tuple[str, ...], full: bool) -> l
 def _job(bundle: Bundle, format: str, name: str, missing: str) -> Job:
     """A format in a runtime; with the dimensions that the artifact has fixed, or the runtime."""
     if format not in bundle.artifacts:
-        return Job(name, format, None, bundle.path, missing=missing)
+        return Job(name, format, None, bundle.path, missing=missing, trust_code=bundle.trust_code)
     artifact = bundle.artifacts[format]
     fixed = runtimes.get(name).own_sizes(bundle.batch_dim)
     fixed |= artifact.details.get("pinned") or {}
     sizes = tuple(sorted((str(dim), int(size)) for dim, size in fixed.items()))
-    return Job(name, format, artifact.path, bundle.path, sizes=sizes, missing=missing)
+    return Job(
+        name,
+        format,
+        artifact.path,
+        bundle.path,
+        sizes=sizes,
+        missing=missing,
+        trust_code=bundle.trust_code,
+    )
 
 
 def _formats(bundle: Bundle, name: str) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from rnnbench.core.bundle import Bundle
 from rnnbench.core.dims import Dim, names_of, value_of
 from rnnbench.core.errors import RnnbenchError, Unavailable, choices, one_line
 from rnnbench.core.model import Arrays, Dims, TensorSpec
+from rnnbench.runtimes.job import Job
+from rnnbench.runtimes.worker import Worker
+
+_SECONDS, _MEMORY = 600.0, 8 * 2**30  # of the process of one answer
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,42 @@ def load(
         RnnbenchError: the format, runtime or device is unknown or cannot be used.
     """
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    runtime, path = _find(bundle, format, runtime, device, threads)
+    run = runtimes.get(runtime).open(runtime, bundle, path, device=device, threads=threads)
+    return Session(bundle, format, runtime, device, threads, run)
+
+
+@contextmanager
+def loaded_apart(
+    bundle: Bundle,
+    format: str,
+    runtime: str | None = None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+) -> Iterator[Session]:
+    """The same in a process of its own, with a limit of memory, that ends with the block.
+
+    TorchScript and .pt2 files are programs.
+
+    Raises:
+        RnnbenchError: as `load`, or the process died.
+    """
+    runtime, path = _find(bundle, format, runtime, device, threads)
+    job = Job(runtime, format, path, bundle.path, device=device, threads=threads)
+    job = replace(job, trust_code=bundle.trust_code)
+    with Worker(job, seconds=_SECONDS, memory=_MEMORY) as run:
+        yield Session(bundle, format, runtime, device, threads, run)
+
+
+def _find(
+    bundle: Bundle, format: str, runtime: str | None, device: str, threads: int | None
+) -> tuple[str, Path | None]:
+    """The runtime and the file.
+
+    Raises:
+        RnnbenchError: the format, runtime or device is unknown or cannot be used.
+    """
     artifacts = bundle.artifacts
     if format != "eager" and format not in artifacts:
         raise choices("artifact", format, (*artifacts, "eager"))
@@ -91,9 +132,7 @@ def load(
         raise RnnbenchError(f"threads={threads}: give 1 or more")
     runtime = _choose(format, runtime)
     runtimes.get(runtime).require(runtime, device)
-    path = artifacts[format].path if format in artifacts else None
-    run = runtimes.get(runtime).load(bundle, path, device=device, threads=threads)
-    return Session(bundle, format, runtime, device, threads, run)
+    return runtime, artifacts[format].path if format in artifacts else None
 
 
 def validated(bundle: Bundle, inputs: Mapping[str, Any]) -> Arrays:

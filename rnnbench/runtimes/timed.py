@@ -23,12 +23,14 @@ class Source:
         outputs: the names of the tensors that it returns.
         module: for those that run it; None where its code is not here.
         path: for those that run a file.
+        trust_code: as in `Bundle.open`.
     """
 
     inputs: Sequence[TensorSpec]
     outputs: Sequence[str]
     module: torch.nn.Module | None = None
     path: Path | None = None
+    trust_code: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """`export` on the command line: several models, failures, exit codes, and the whole main job."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import rnnbench
 from rnnbench import __main__ as cli
 from rnnbench.checking.check import check as check_bundle
 from rnnbench.commands import _pipeline as pipeline
+from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.models import sources, variants
 
@@ -101,7 +103,8 @@ def test_a_model_of_ones_own(run, tmp_path):
     assert code == 0, out + err
     assert json.loads(out)["ok"]
     manifest = json.loads((tmp_path / "out" / "Net" / "manifest.json").read_text())
-    assert manifest["source"] == {"kind": "file", "spec": "mine.py"}
+    digest = hashlib.sha256((tmp_path / "mine.py").read_bytes()).hexdigest()
+    assert manifest["source"] == {"kind": "file", "spec": "mine.py", "sha256": digest}
     assert list(manifest["artifacts"]) == ["onnx"]
     assert check_bundle(tmp_path / "out" / "Net").ok
 
@@ -139,6 +142,9 @@ def test_a_module_that_came_with_a_bundle_is_not_run(tmp_path, monkeypatch):
         with pytest.raises(RnnbenchError, match="code that came with a bundle is not run"):
             sources.load(spec)
     (row,) = check_bundle(".", ["eager"]).rows
+    assert row.verdict == "not run"
+    assert "(evil:build) is not run: it was not exported from there by you" in row.reason
+    (row,) = check_bundle(Bundle.open(".", trust_code=True), ["eager"]).rows
     assert row.verdict == "not run"
     assert "code that came with a bundle is not run" in row.reason
 

@@ -273,7 +273,7 @@ def test_a_graph_that_asks_for_more_than_the_bundle_declares(bundle, tmp_path):
 def test_code_of_a_user_that_is_not_here_is_unavailable(bundle):
     for source, message in (
         ({}, "does not say where the code of its model is"),
-        ({"kind": "file", "spec": "/nowhere/model.py:build"}, "cannot be loaded here"),
+        ({"kind": "file", "spec": "/nowhere/model.py:build"}, "was not exported from there by you"),
         ({"kind": "file"}, "does not say where"),
     ):
         with pytest.raises(Unavailable, match=message):

@@ -82,7 +82,8 @@ def minimise(
     model = reference.model or declared(bundle)
     start = dict(dims or {d: 2 * n + 1 for d, n in bundle.traced.items()})
     tried: dict[tuple[tuple[str, int], ...], str] = {}
-    job = Job(runtime, format, bundle.artifacts[format].path, bundle.path, mode)
+    path, trust_code = bundle.artifacts[format].path, bundle.trust_code
+    job = Job(runtime, format, path, bundle.path, mode, trust_code=trust_code)
     with Worker(job) as worker:
 
         def fails(sizes: dict[str, int]) -> str:

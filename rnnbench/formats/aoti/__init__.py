@@ -23,6 +23,7 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, sample_inputs
+from rnnbench.core.trust import remember_machine_code
 from rnnbench.formats._format import Format, WriteOptions
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
             f"model {name!r} has no AOTInductor package: {_cause(error)}; use pt2 or torchscript"
         ) from error
     _prove(captured, package)
+    remember_machine_code(path)  # where it cannot, whoever runs it says what to do
     frozen = {"frozen": list(captured.frozen)} if captured.frozen else {}
     return {"nodes": len(lowered.graph.nodes), "stepwise": stepwise} | frozen
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.core.errors import RnnbenchError, Unavailable
+from rnnbench.inspection.external import external_bytes, graphs_in
 from rnnbench.inspection.program import (
     EXTERNAL,
     Body,
@@ -22,7 +23,6 @@ from rnnbench.inspection.program import (
     Tensor,
 )
 from rnnbench.inspection.readers._archives import is_archive
-from rnnbench.inspection.readers._external import external_bytes, graphs_in
 
 _FEW = 64  # constants of up to so many numbers are read: shapes, axes, flags
 _INFER_BYTES = 2**30

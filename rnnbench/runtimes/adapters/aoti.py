@@ -1,4 +1,4 @@
-"""An AOTInductor package in plain PyTorch. It is machine code: load those that you trust."""
+"""An AOTInductor package in plain PyTorch. It is machine code: see `core/trust.py`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Arrays, Run
+from rnnbench.core.trust import refuse_machine_code
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
@@ -31,6 +32,7 @@ def load(
 
     Raises:
         RnnbenchError: the file is damaged, or of another torch, operating system or CPU.
+        Unavailable: it was not compiled by this user on this machine.
     """
     import torch
 
@@ -40,6 +42,8 @@ def load(
 
     if bundle is None:
         raise RnnbenchError(f"{path}: a package is run from its bundle, which declares its inputs")
+    if not bundle.trust_code:
+        refuse_machine_code(Path(str(path)))
     inputs, outputs = bundle.inputs, bundle.outputs
     try:
         package = Package(Path(str(path)))
@@ -60,12 +64,15 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
     """The loaded package.
 
     Raises:
-        Unavailable: more than one thread is asked for; the number is part of the machine code.
+        Unavailable: more than one thread is asked for; the number is part of the machine code. Or
+            it was not compiled by this user on this machine.
     """
     if threads != 1:
         raise Unavailable("a package is compiled for one thread: give --threads 1")
     from rnnbench.formats.aoti.inductor import Package
 
+    if not source.trust_code:
+        refuse_machine_code(path_of(source))
     return in_torch(Package(path_of(source)), source, arrays, device)
 
 

@@ -1,0 +1,117 @@
+"""The weights of an ONNX file that lie in files beside it: looked for, and not loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from rnnbench.core.errors import RnnbenchError, one_line
+
+
+def external_bytes(proto: Any, path: Path) -> int:
+    """Bytes of the files that hold weights, each of which must be there and long enough.
+
+    Raises:
+        RnnbenchError: one is not, or lies outside of the folder of the ONNX file.
+    """
+    total = 0
+    for name, end in _locations(proto, path).items():
+        file = path.parent / name
+        if not file.is_file():
+            raise RnnbenchError(
+                f"{path} keeps weights in {name}, which is missing: put it beside it"
+            )
+        size = file.stat().st_size
+        if size < end:
+            raise RnnbenchError(f"{file} is truncated ({size} bytes of {end}): copy it again")
+        total += size
+    return total
+
+
+def refuse_outside(path: Path) -> None:
+    """Refuses a file that would have weights read from outside of its folder.
+
+    Raises:
+        RnnbenchError: it would, or is no ONNX file.
+    """
+    import onnx
+
+    try:
+        proto = onnx.load(str(path), load_external_data=False)
+    except Exception as error:  # protobuf raises types of its own
+        raise RnnbenchError(
+            f"{path} is no ONNX file that can be read ({one_line(error)}): export it again"
+        ) from None
+    _locations(proto, path)
+
+
+def graphs_in(attribute: Any) -> list[Any]:
+    """The graphs that an attribute of a node holds: branches, bodies of loops."""
+    own = [attribute.g] if attribute.HasField("g") else []
+    return own + list(attribute.graphs)
+
+
+def _locations(proto: Any, path: Path) -> dict[str, int]:
+    """Files that hold weights, by their names in the ONNX file -> the bytes that are needed.
+
+    Raises:
+        RnnbenchError: one lies outside of the folder, by its name or by a link.
+    """
+    needed: dict[str, int] = {}
+    folder = path.parent.resolve()
+    for tensor in _tensors(proto):
+        if tensor.data_location != tensor.EXTERNAL:
+            continue
+        entry = {e.key: e.value for e in tensor.external_data}
+        location = entry.get("location", "")
+        foreign = PureWindowsPath(location)  # refused here as it would be there
+        parts = {*PurePosixPath(location).parts, *foreign.parts}
+        outside = not location or PurePosixPath(location).is_absolute() or ".." in parts
+        if outside or foreign.drive or foreign.root or not _inside(folder, location):
+            raise RnnbenchError(
+                f"{path} keeps a weight in {location!r}, outside of its folder: refused"
+            )
+        with suppress(ValueError):
+            end = int(entry.get("offset") or 0) + int(entry.get("length") or 0)
+            needed[location] = max(needed.get(location, 0), end)
+    return needed
+
+
+def _inside(folder: Path, name: str) -> bool:
+    """Whether a name stays in a folder once its links are followed."""
+    try:
+        return (folder / name).resolve().is_relative_to(folder)
+    except (OSError, ValueError, RuntimeError):  # a NUL, a loop of links
+        return False
+
+
+def _tensors(proto: Any) -> Iterator[Any]:
+    """Every tensor of a model, also of its functions and in the bodies of its nodes."""
+    yield from _in_graph(proto.graph)
+    for function in proto.functions:
+        yield from _in_nodes(function.node)
+    for training in proto.training_info:
+        yield from _in_graph(training.initialization)
+        yield from _in_graph(training.algorithm)
+
+
+def _in_graph(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    yield from _in_nodes(graph.node)
+
+
+def _in_nodes(nodes: Any) -> Iterator[Any]:
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            sparse = [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+            for found in (*sparse, *attribute.sparse_tensors):
+                yield from (found.values, found.indices)
+            for inner in graphs_in(attribute):
+                yield from _in_graph(inner)
