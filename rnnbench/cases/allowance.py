@@ -28,6 +28,7 @@ ABSOLUTE = {"float16": 8e-3, "float32": 1e-6, "float64": 1e-12}
 """The error that is always allowed, as a share of a channel's typical size: about 8 roundings."""
 
 _OWN = 2.0  # roundings of the element itself
+_USUAL = 4.0  # times the typical size: up to there a value may be a function's limit
 _UNPROVED = 0.5  # of the size: an error that says nothing of right and wrong
 _WINDOW = 2  # steps before and after, at least
 _SAMPLES = 64  # elements of one step that are enough to tell its noise by
@@ -109,8 +110,10 @@ def allowance(exact: Array, eager: Array, noise: Array, rule: Rule) -> Allowance
         pooled[block] = np.maximum(pooled[block], _pooled(errors[block], sizes[block]))
     pooled[constant] = 0.0
     allowed = np.maximum(rule.factor * pooled, absolute * usual) * coarser
-    # A constant is no result of a function: 300 is not lost in a mask of -1e9.
-    own = np.where(constant, 1.0, coarser) * _OWN * _rounding(values, dtype)
+    # A constant is no result of a function, so that 300 is not lost in a mask of -1e9; but for one
+    # that the channel usually has: a saturated tanh, which is exact in PyTorch alone.
+    mask = constant & (values > _USUAL * usual)
+    own = np.where(mask, 1.0, coarser) * _OWN * _rounding(values, dtype)
     allowed = np.maximum(allowed, own)
     unproved = finite & (allowed >= _UNPROVED * sizes)
     allowed = np.where(finite, allowed, 0.0)

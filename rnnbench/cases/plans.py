@@ -13,13 +13,20 @@ import numpy as np
 from rnnbench.core.errors import RnnbenchError, choices
 from rnnbench.core.model import Arrays, Dims, Model, TensorSpec, sample_inputs
 
-INPUTS = ("random", "large", "zero", "constant", "denormal")
-STATES = ("random", "zero", "carried")
-LENGTHS = ("random", "full", "one")
+Array = np.ndarray[Any, Any]
+
+SIZES = {"x3": 3.0, "x30": 30.0, "x300": 300.0}  # times the usual values
+INPUTS = ("random", "large", "zero", "constant", "denormal", *SIZES, "every")
+STATES = ("random", "zero", "carried", *SIZES)
+LENGTHS = ("random", "full", "one", "equal", "tail")
 LARGE = 20.0  # standard deviation: gates saturate
 
 _CHOICES = {"inputs": INPUTS, "state": STATES, "lengths": LENGTHS}
-_BATCHES, _TIMES, _LONG = (1, 2, 7), (1, 2, 13, 97), 1000
+_BATCHES, _TIMES = (1, 2, 7), (1, 2, 13, 97)
+_LONG = ((1, 1000), (2, 1000), (2, 1025), (1, 4097))  # rows and steps
+# Around the sizes of blocks and vectors of engines: (rows, steps).
+_BLOCKS = ((8, 31), (17, 3), (2, 257), (3, 128), (17, 32), (2, 65), (8, 2), (1, 33), (3, 64))
+_VOCABULARY = 17 * 257  # ids that one case can hold
 
 
 @dataclass(frozen=True)
@@ -31,9 +38,11 @@ class Plan:
         dims: a size for each dynamic dimension.
         seed: of the random inputs.
         note: what the case is for.
-        inputs: the values of the data; one of `INPUTS`.
-        state: `random`, `zero` (the start of a stream) or `carried` (what an earlier call left).
-        lengths: `random`, `full` or `one`; of several rows, one is full and one has one step.
+        inputs: the values of the data; one of `INPUTS`. `every` is each id of a vocabulary.
+        state: `random`, `zero` (the start of a stream), `carried` (what an earlier call left), or
+            so many times as large.
+        lengths: `random` (of several rows, one is full and one has one step), `full`, `one`,
+            `equal` (all end at half of the time), or `tail` (none is full).
     """
 
     name: str
@@ -75,6 +84,49 @@ def plan_cases(model: Model, traced: Dims, *, seed: int = 0) -> tuple[Plan, ...]
     return (*plans, *_special(model, base, seed + len(plans)))
 
 
+def plan_further(model: Model, traced: Dims, fixed: Dims, *, seed: int = 0) -> tuple[Plan, ...]:
+    """The cases that a check makes besides those that a bundle carries.
+
+    Rows and steps around the sizes of blocks and vectors; inputs and states 3, 30 and 300 times as
+    large; each id of a small vocabulary; and lengths of every kind.
+
+    Args:
+        model: the declaration.
+        traced: the sizes at which it was captured.
+        fixed: the dimensions that cannot change, with their sizes.
+        seed: of all random inputs.
+    """
+    base = {dim: int(traced[dim]) for dim in model.dims}
+    batch, time = model.batch_dim, model.time_dim
+    plain = ("random", "random", "random")
+
+    def sized(rows: int, steps: int) -> dict[str, int]:
+        wanted = {batch: rows, time: steps}
+        return model.fit(base | {d: n for d, n in wanted.items() if d in base}) | dict(fixed)
+
+    variations = [(sized(*size), *plain) for size in _BLOCKS]
+    if model.sample is None:
+        floats = any(s.dtype.startswith("float") and s.role == "data" for s in model.inputs)
+        states = _has(model, "state")
+        if floats or states:
+            large = [(x if floats else "random", x if states else "random") for x in SIZES]
+            variations += [(sized(3, 12), *sizes, "random") for sizes in large]
+        steps = _steps_for_every_id(model)
+        if steps:
+            variations.append((sized(17, steps), "every", "random", "random"))
+        if _has(model, "lengths"):
+            variations += [(sized(3, 9), "random", "random", kind) for kind in LENGTHS[1:]]
+    plans = [_plan(*variation, seed) for variation in variations]
+    return tuple({plan.name: plan for plan in plans}.values())
+
+
+def _steps_for_every_id(model: Model) -> int:
+    """The steps that 17 rows need for each id of the largest small vocabulary; 0 for none."""
+    data = [s for s in model.inputs if s.role == "data" and s.dtype.startswith("int") and s.high]
+    sizes = [s.high for s in data if s.high and s.high <= _VOCABULARY and model.time_dim in s.dims]
+    return -(-max(sizes) // 17) if sizes else 0
+
+
 def plan_sweep(model: Model, traced: Dims, fixed: Dims, *, seed: int = 0) -> tuple[Plan, ...]:
     """The full cases: every batch with every length, then every kind of value at one shape.
 
@@ -93,7 +145,7 @@ def plan_sweep(model: Model, traced: Dims, fixed: Dims, *, seed: int = 0) -> tup
         sizes[time] = sorted({*_TIMES, *sizes[time]})
     shapes = [dict(zip(sizes, n, strict=True)) for n in itertools.product(*sizes.values())]
     if time in base:
-        shapes += [base | ({batch: n} if batch in base else {}) | {time: _LONG} for n in (1, 2)]
+        shapes += [base | ({batch: n} if batch in base else {}) | {time: t} for n, t in _LONG]
     shapes = [model.fit(shape) for shape in shapes]
     shapes = [shape for shape in shapes if fixed.items() <= shape.items()]
     shapes = [s for i, s in enumerate(shapes) if s not in shapes[:i]]
@@ -102,8 +154,9 @@ def plan_sweep(model: Model, traced: Dims, fixed: Dims, *, seed: int = 0) -> tup
     for kind, state in itertools.product(_kinds(model), _states(model)):
         variations.append((other, kind, state, "random"))
     if _has(model, "lengths") and model.sample is None:
-        variations += [(other, "random", "random", lengths) for lengths in LENGTHS[1:]]
+        variations += [(other, "random", "random", lengths) for lengths in LENGTHS[1:3]]
     plans = [_plan(dims, kind, state, lengths, seed) for dims, kind, state, lengths in variations]
+    plans += plan_further(model, traced, fixed, seed=seed)
     return tuple({plan.name: plan for plan in plans}.values())
 
 
@@ -160,7 +213,7 @@ def make_inputs(model: Model, plan: Plan) -> Arrays:
         model,
         plan.dims,
         plan.seed,
-        scale=LARGE if plan.inputs == "large" else 1.0,
+        scale=LARGE if plan.inputs == "large" else SIZES.get(plan.inputs, 1.0),
         zero_state=plan.state == "zero",
     )
     if plan.state == "zero":  # `sample` knows nothing of it
@@ -172,29 +225,47 @@ def make_inputs(model: Model, plan: Plan) -> Arrays:
     return arrays | made
 
 
-def _valued(spec: TensorSpec, array: np.ndarray[Any, Any], plan: Plan) -> np.ndarray[Any, Any]:
+def _valued(spec: TensorSpec, array: Array, plan: Plan) -> Array:
     if spec.role == "lengths":
         return _lengths(array, plan)
+    if spec.role == "state":
+        floats = spec.dtype.startswith("float")
+        times = 2 * SIZES.get(plan.state, 0.5)  # of the usual standard deviation of 0.5
+        return np.asarray(array * times, spec.dtype) if floats else array
     if spec.role != "data":
         return array
     if spec.dtype.startswith("float"):
-        if plan.inputs == "denormal":
-            tiny = float(np.finfo(spec.dtype).smallest_normal)
-            small = np.clip(array, -3, 3).astype(np.float64) * tiny / 4
-            return np.asarray(small, spec.dtype)
-        constant = {"zero": 0.0, "constant": 0.5}.get(plan.inputs)
-        return array if constant is None else np.full_like(array, constant)
-    if plan.inputs in ("zero", "constant"):
-        return np.full_like(array, 0 if plan.inputs == "zero" else (spec.high or 2) - 1)
-    return array
+        return _floats(array, plan.inputs)
+    return _ids(array, plan.inputs, spec.high or 2)
 
 
-def _lengths(array: np.ndarray[Any, Any], plan: Plan) -> np.ndarray[Any, Any]:
+def _floats(array: Array, kind: str) -> Array:
+    if kind == "denormal":
+        tiny = float(np.finfo(array.dtype).smallest_normal)
+        small = np.clip(array, -3, 3).astype(np.float64) * tiny / 4
+        return np.asarray(small, array.dtype)
+    constant = {"zero": 0.0, "constant": 0.5}.get(kind)
+    return array if constant is None else np.full_like(array, constant)
+
+
+def _ids(array: Array, kind: str, high: int) -> Array:
+    if kind == "every":
+        return np.asarray((np.arange(array.size) % high).reshape(array.shape), array.dtype)
+    constant = {"zero": 0, "constant": high - 1}.get(kind)
+    return array if constant is None else np.full_like(array, constant)
+
+
+def _lengths(array: Array, plan: Plan) -> Array:
     if plan.lengths == "one":
         return np.ones_like(array)
     full = int(array.max(initial=0))  # `sample_inputs` makes one row full
     if plan.lengths == "full":
         return np.full_like(array, full)
+    if plan.lengths == "equal":
+        return np.full_like(array, max(full // 2, min(full, 1)))
+    if plan.lengths == "tail":
+        shorter = np.minimum(array, max(full - 1, min(full, 1)))
+        return np.asarray(shorter, array.dtype)
     array = array.copy()
     if array.size > 1:
         array.reshape(-1)[-1] = min(1, full)
@@ -224,14 +295,14 @@ def _kinds(model: Model) -> tuple[str, ...]:
     if not data or model.sample is not None:
         return ("random",)
     if any(spec.dtype.startswith("float") for spec in data):
-        return INPUTS
+        return INPUTS[:5]
     return ("random", "zero", "constant")
 
 
 def _states(model: Model) -> tuple[str, ...]:
     if not _has(model, "state"):
         return ("random",)
-    return STATES if model.states else STATES[:2]
+    return STATES[:3] if model.states else STATES[:2]
 
 
 def _has(model: Model, role: str) -> bool:

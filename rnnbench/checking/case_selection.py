@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import process_time
 
 from rnnbench.cases.cases import Case, CaseSet, make_cases
-from rnnbench.cases.plans import Plan, parse_case, plan_sweep
+from rnnbench.cases.plans import Plan, parse_case, plan_further, plan_sweep
 from rnnbench.cases.stored import read_cases
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.core.model import Model
 
 KINDS = ("quick", "full")
+_SECONDS = {"quick": 30, "full": 1200}  # of CPU that the module may take for further cases
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,14 @@ class CaseSelection:
     """Which cases.
 
     Attributes:
-        kind: `quick`: those that the bundle carries; `full`: every size, state and kind of value.
+        kind: `quick`: those that the bundle carries, and some that are made where the module's code
+            is here (`plan_further`); `full`: every size, state and kind of value.
         extra: further ones, as `batch=3,time=17,inputs=large`.
         only: the names of those that remain; all where there is none.
         seed: of the full sweep's random inputs.
         empty: whether those of no rows or no steps, at which some runtimes end their process, are
             among them.
+        further: whether a quick check makes any besides those that the bundle carries.
     """
 
     kind: str = "quick"
@@ -33,6 +37,7 @@ class CaseSelection:
     only: tuple[str, ...] = ()
     seed: int = 0
     empty: bool = True
+    further: bool = True
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -57,9 +62,9 @@ def gather(bundle: Bundle, selection: CaseSelection, model: Model | None = None)
     asked_plans = [parse_case(text, bundle.traced, seed=selection.seed) for text in asked]
     notes: tuple[str, ...] = ()
     made: Sequence[Case] = ()
-    if asked_plans or selection.kind == "full":
+    if asked_plans or selection.kind == "full" or (selection.further and not selection.only):
         try:
-            made, failed = _make(bundle, selection, asked_plans, model)
+            made, failed, notes = _make(bundle, selection, asked_plans, model)
             skipped |= failed
         except RnnbenchError as error:
             if asked_plans:
@@ -78,8 +83,8 @@ def gather(bundle: Bundle, selection: CaseSelection, model: Model | None = None)
 
 def _make(
     bundle: Bundle, selection: CaseSelection, asked: Sequence[Plan], model: Model | None
-) -> tuple[tuple[Case, ...], dict[str, str]]:
-    """The cases that are not stored, and why the module cannot run some."""
+) -> tuple[tuple[Case, ...], dict[str, str], tuple[str, ...]]:
+    """The cases that are not stored, why the module cannot run some, and what was left out."""
     from rnnbench.models.rebuild import trained
 
     model = trained(bundle) if model is None else model
@@ -93,7 +98,27 @@ def _make(
     plans = list(asked)
     if selection.kind == "full":
         plans += plan_sweep(model, bundle.traced, fixed, seed=selection.seed)
-    made = make_cases(model, list({plan.name: plan for plan in plans}.values()))
-    return made.cases, {
-        name: f"the model itself fails: {why}" for name, why in made.skipped.items()
-    }
+    elif selection.further and not selection.only:
+        plans += plan_further(model, bundle.traced, fixed, seed=selection.seed)
+    cases: list[Case] = []
+    skipped: dict[str, str] = {}
+    left: list[str] = []
+    before = process_time()
+    for plan in {plan.name: plan for plan in plans}.values():
+        if plan not in asked and process_time() - before > _SECONDS[selection.kind]:
+            left.append(plan.name)
+            continue
+        made = make_cases(model, [plan])
+        cases += made.cases
+        skipped |= {name: f"the model itself fails: {why}" for name, why in made.skipped.items()}
+    return tuple(cases), skipped, _left_out(bundle, left, selection.kind)
+
+
+def _left_out(bundle: Bundle, left: Sequence[str], kind: str) -> tuple[str, ...]:
+    """A line about the cases that would have taken too long."""
+    if not left:
+        return ()
+    return (
+        f"{bundle.name}: {len(left)} further cases were left out, since the module takes long "
+        f"({_SECONDS[kind]} s of CPU for those before): --case {left[0]} adds one",
+    )

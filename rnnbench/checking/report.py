@@ -11,6 +11,8 @@ from rnnbench.core.documents import document, plain
 from rnnbench.core.errors import one_line
 from rnnbench.core.verdicts import Row, Verdict
 
+_FEW = 3  # cases that a line names
+
 
 @dataclass(frozen=True)
 class OutputRow(Row):
@@ -58,6 +60,18 @@ class CheckReport:
     skipped: dict[str, str]
     results: tuple[CaseResult, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def not_compared(self) -> list[str]:
+        """A line for each reason why cases were skipped."""
+        reasons: dict[str, list[str]] = {}
+        for case, why in self.skipped.items():
+            reasons.setdefault(why, []).append(case)
+        return [
+            f"not compared at {', '.join(cases[:_FEW])}"
+            + (f" and {len(cases) - _FEW} more" if len(cases) > _FEW else "")
+            + f": {why}"
+            for why, cases in reasons.items()
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values; an infinite error is the string "inf"."""

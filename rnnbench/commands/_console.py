@@ -209,7 +209,7 @@ def format_report(report: CheckReport) -> str:
     ]
     title = [f"model {models.pop()}"] if len(models) == 1 else []
     notes = reasons(report.rows, fitting=0)
-    notes += [f"not compared at {case}: {why}" for case, why in report.skipped.items()]
+    notes += report.not_compared()
     return "\n".join([*title, format_tight_table(headers, table, fold=True), *notes, *report.notes])
 
 

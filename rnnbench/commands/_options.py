@@ -58,7 +58,7 @@ def finish(verb: str, report: CheckReport, as_json: bool, details: bool = False)
         limits = [row for row in report.rows if row.verdict == Verdict.LIMIT]
         for line in (
             *(f"{row.model}: {row.format} in {row.runtime} {row.reason}" for row in limits),
-            *(f"not compared at {case}: {why}" for case, why in report.skipped.items()),
+            *report.not_compared(),
             *report.notes,
         ):
             note(line)

@@ -102,6 +102,22 @@ def test_a_mask_lends_nothing(low):
         assert verdict(standard, case, noisy, coarseness=10.0).reason
 
 
+class Saturated(nn.Module):
+    def forward(self, x):
+        return torch.tanh(300 * x)
+
+
+def test_a_coarse_tanh_is_the_same_where_it_is_saturated():
+    """ONNX Runtime's is 0.99999952 where PyTorch's is exactly 1, in every run: a constant."""
+    cases, standard = judged(Model(Saturated(), (X,), ("y",)))
+
+    def coarse(y):
+        y[np.abs(y) == 1] *= np.float32(0.99999952)
+
+    assert verdict(standard, cases["large"], coarse, coarseness=4.0).reason == ""
+    assert verdict(standard, cases["large"], coarse).reason
+
+
 def test_a_large_unit_lends_nothing():
     cases, standard = judged(Model(Weather(), (X,), ("forecast",)))
     case = cases["long"]
