@@ -28,6 +28,7 @@ ABSOLUTE = {"float16": 8e-3, "float32": 1e-6, "float64": 1e-12}
 """The error that is always allowed, as a share of a channel's typical size: about 8 roundings."""
 
 _OWN = 2.0  # roundings of the element itself
+_LARGE, _GATE = 10.0, 6e-8  # a state of unusual size; the error of a function of size 1
 _USUAL = 4.0  # times the typical size: up to there a value may be a function's limit
 _UNPROVED = 0.5  # of the size: an error that says nothing of right and wrong
 _WINDOW = 2  # steps before and after, at least
@@ -60,6 +61,7 @@ class Rule:
         typical: (channels,) the sizes that channels have at other cases: where one is smaller here,
             roundings of what it is made of are not. None: not known.
         scores: whether the last axis may hold a score for each class.
+        state: the largest number in a state that was given.
     """
 
     axes: Axes = Axes()
@@ -67,6 +69,7 @@ class Rule:
     coarseness: float = 1.0
     typical: Array | None = None
     scores: bool = False
+    state: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -112,9 +115,12 @@ def allowance(exact: Array, eager: Array, noise: Array, rule: Rule) -> Allowance
     allowed = np.maximum(rule.factor * pooled, absolute * usual) * coarser
     # A constant is no result of a function, so that 300 is not lost in a mask of -1e9; but for one
     # that the channel usually has: a saturated tanh, which is exact in PyTorch alone.
-    mask = constant & (values > _USUAL * usual)
+    mask = constant & (values > np.maximum(1.0, _USUAL * usual))
     own = np.where(mask, 1.0, coarser) * _OWN * _rounding(values, dtype)
     allowed = np.maximum(allowed, own)
+    if coarser > 1 and _LARGE < rule.state < np.inf:
+        # A closed gate, sigmoid(-20), is 2e-9 in PyTorch and up to 4e-8 there, of the whole state.
+        allowed = np.where(mask, allowed, np.maximum(allowed, _GATE * coarser * rule.state))
     unproved = finite & (allowed >= _UNPROVED * sizes)
     allowed = np.where(finite, allowed, 0.0)
     return Allowance(_as_before(allowed, exact, axes), _as_before(unproved, exact, axes))
@@ -174,11 +180,12 @@ def _typical(values: Array, which: Array, least: Array | None) -> Array:
     rows = np.where(which, values, np.inf).reshape(-1, values.shape[-1])
     counts = which.reshape(rows.shape).sum(0)  # [channels]
     middle = np.take_along_axis(np.sort(rows, 0), np.maximum(counts - 1, 0)[None] // 2, 0)[0]
-    # Of nothing but constants: the least of them, which is no mask.
+    # Of nothing but constants: what other cases have, or the least of them, which is no mask.
     least_of_all = np.where(values > 0, values, 1.0).reshape(rows.shape).min(0)
-    usual = np.where(counts > 0, middle, np.where(values.any((0, 1)), least_of_all, 0.0))
+    usual = np.where(counts > 0, middle, 0.0)
     if least is not None and least.shape == usual.shape:
         usual = np.maximum(usual, least)
+    usual = np.where((usual == 0) & values.any((0, 1)), least_of_all, usual)
     known = usual[usual > 0]
     # A channel of nothing but zeros: some of what the others have.
     return np.where(usual > 0, usual, 1e-3 * known.min() if known.size else 1.0)

@@ -28,12 +28,14 @@ class Standard:
         scores: the outputs whose last axis may hold a score for each class: a fixed size of 2 or
             more, of floats that are no state. Nothing declares it: the share is shown, and decides
             nothing.
+        states: the inputs that are states.
     """
 
     axes: Mapping[str, Axes] = field(default_factory=dict)
     typical: Mapping[str, Array] = field(default_factory=dict)
     factor: float = FACTOR
     scores: frozenset[str] = frozenset()
+    states: frozenset[str] = frozenset()
 
     def compare(self, case: Case, name: str, actual: Array, coarseness: float = 1.0) -> Difference:
         """One output of a case beside its reference.
@@ -45,18 +47,23 @@ class Standard:
             coarseness: how many times as coarse the runtime's functions are as PyTorch's.
         """
         reference, eager = case.reference[name], case.eager[name]
-        return compare(actual, reference, eager, case.noise.get(name), self._rule(name, coarseness))
+        rule = self._rule(case, name, coarseness)
+        return compare(actual, reference, eager, case.noise.get(name), rule)
 
     def allowed(self, case: Case, name: str, coarseness: float = 1.0) -> Array:
         """What each element of an output of floats may be off by; nothing of other dtypes."""
         exact, eager = case.reference[name], case.eager[name]
         if eager.dtype.kind != "f":
             return np.zeros(eager.shape)
-        return allowance(exact, eager, _noise(case, name), self._rule(name, coarseness)).allowed
+        return allowance(
+            exact, eager, _noise(case, name), self._rule(case, name, coarseness)
+        ).allowed
 
-    def _rule(self, name: str, coarseness: float) -> Rule:
+    def _rule(self, case: Case, name: str, coarseness: float) -> Rule:
         axes, typical = self.axes.get(name, Axes()), self.typical.get(name)
-        return Rule(axes, self.factor, coarseness, typical, name in self.scores)
+        given = [np.abs(case.inputs[n]).max(initial=0.0) for n in self.states if n in case.inputs]
+        state = max(map(float, given), default=0.0)
+        return Rule(axes, self.factor, coarseness, typical, name in self.scores, state)
 
 
 def standard_of(layout: StreamLayout, cases: Sequence[Case], factor: float = FACTOR) -> Standard:
@@ -78,7 +85,8 @@ def standard_of(layout: StreamLayout, cases: Sequence[Case], factor: float = FAC
             typical[name] = sizes
     states = set(layout.states.values())
     scores = {n for n in names if n not in states and any(_scores(c, n, axes[n]) for c in whole)}
-    return Standard(axes, typical, factor, frozenset(scores))
+    given = {spec.name for spec in layout.inputs if spec.role == "state"}
+    return Standard(axes, typical, factor, frozenset(scores), frozenset(given))
 
 
 def _noise(case: Case, name: str) -> Array:

@@ -102,20 +102,24 @@ def test_a_mask_lends_nothing(low):
         assert verdict(standard, case, noisy, coarseness=10.0).reason
 
 
-class Saturated(nn.Module):
-    def forward(self, x):
-        return torch.tanh(300 * x)
+@pytest.mark.parametrize("value", [1.0, -1e9])
+def test_a_saturated_gate_is_no_mask(value):
+    """ONNX Runtime's tanh is 0.99999952 where PyTorch's is exactly 1 in every run."""
+    exact, typical = np.full((5, 2, 3), value), np.full(3, 0.2)
+    eager, noise = exact.astype(np.float32), np.zeros(exact.shape)
+    for coarseness, allowed in ((1.0, value == 0), (4.0, value == 1)):
+        rule = Rule(Axes(0, 1), coarseness=coarseness, typical=typical)
+        off = 4.8e-7 * abs(value)
+        assert (allowance(exact, eager, noise, rule).allowed > off).all() == allowed
 
 
-def test_a_coarse_tanh_is_the_same_where_it_is_saturated():
-    """ONNX Runtime's is 0.99999952 where PyTorch's is exactly 1, in every run: a constant."""
-    cases, standard = judged(Model(Saturated(), (X,), ("y",)))
-
-    def coarse(y):
-        y[np.abs(y) == 1] *= np.float32(0.99999952)
-
-    assert verdict(standard, cases["large"], coarse, coarseness=4.0).reason == ""
-    assert verdict(standard, cases["large"], coarse).reason
+def test_a_large_state_behind_a_coarse_gate():
+    """ONNX Runtime's sigmoid of -20 is 1e-8 and more, of a first state of 547."""
+    exact = np.linspace(0.1, 0.6, 30).reshape(5, 2, 3)
+    eager, noise = exact.astype(np.float32), np.full(exact.shape, 3e-8)
+    for coarseness, state, allowed in ((4.0, 547.0, True), (4.0, 2.0, False), (1.0, 547.0, False)):
+        rule = Rule(Axes(0, 1), coarseness=coarseness, state=state)
+        assert (allowance(exact, eager, noise, rule).allowed > 1.9e-5).all() == allowed
 
 
 def test_a_large_unit_lends_nothing():
