@@ -19,7 +19,9 @@ from rnnbench.checking.report import CheckReport, OutputRow
 from rnnbench.checking.rows import not_exported, output_rows
 from rnnbench.checking.runner import cases_for, live_module, run_jobs
 from rnnbench.checking.verdicts import CaseResult, Judge
+from rnnbench.checking.weights.proof import prove_weights
 from rnnbench.core.bundle import Bundle
+from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.verdicts import all_well
 from rnnbench.models.calls import on_cpu
 from rnnbench.runtimes.job import Job
@@ -122,15 +124,39 @@ def _check(
         if options.save_failures is not None:
             judge.save_failures(ran, results[job], options.save_failures)
         options.on_rows(rows[job])
-    every = [row for job in work for row in rows[job]]
-    every += not_exported(bundle)
+    compared = all_well({row.verdict for job in work for row in rows[job]})
+    ran_well = [job for job in work if any(row.cases for row in rows[job])]
+    proofs = prove_weights(
+        bundle,
+        [] if options.selection.only else ran_well,
+        options.isolation,
+        lambda: _module_of(bundle, model),
+        found.cases,
+    )
+    for job, row, result in proofs:
+        rows[job].append(row)
+        results[job].append(result)
+        options.on_rows([row])
+    every = [row for job in work for row in rows[job]] + not_exported(bundle)
     return CheckReport(
         tuple(every),
-        all_well({row.verdict for row in every}),
+        compared and not any(row.verdict.is_wrong for row in every),
         found.skipped,
         tuple(result for job in work for result in results[job]),
         (*_replaced(bundle, {job.format for job in work}), *found.notes),
     )
+
+
+def _module_of(bundle: Bundle, model: Model | None) -> Model | None:
+    """What was exported, where its code is here and may run."""
+    if model is not None:
+        return model
+    from rnnbench.models.rebuild import trained
+
+    try:
+        return trained(bundle)
+    except RnnbenchError:
+        return None
 
 
 def _replaced(bundle: Bundle, formats: Collection[str]) -> list[str]:

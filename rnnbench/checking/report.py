@@ -11,6 +11,9 @@ from rnnbench.core.documents import document, plain
 from rnnbench.core.errors import one_line
 from rnnbench.core.verdicts import Row, Verdict
 
+WEIGHTS = "(weights)"
+"""Stands for an output, and for a case, in the rows and results about weights."""
+
 _FEW = 3  # cases that a line names
 
 
@@ -21,10 +24,11 @@ class OutputRow(Row):
     Attributes:
         format: of the artifact; `eager` is the module itself, `twin` its other form.
         runtime: what ran it, with its mode and device: `onnxruntime:basic`.
-        output: its name; `*` where no output came into being.
+        output: its name; `*` where no output came into being, WEIGHTS of a row about them.
         noise_floor: the largest error that the module itself has in its own precision.
         tolerance_needed: the smallest rtol = atol with which `np.allclose` agrees everywhere.
-        worst_case: where `worst_error` is, or where the reason was seen first.
+        worst_case: where `worst_error` is, or where the reason was seen first; of weights, how many
+            were found in which way.
         relative_error: the largest difference as a share of the reference.
         first_step: the first time step that is off, where one is.
         same_argmax: the share of equal argmax along the last axis, where it may hold scores.
@@ -41,6 +45,11 @@ class OutputRow(Row):
     first_step: int | None = None
     same_argmax: float | None = None
     pinned: bool = False
+
+    @property
+    def is_about_weights(self) -> bool:
+        """Whether it says what became of the module's weights, not of an output."""
+        return self.output == WEIGHTS
 
 
 @dataclass(frozen=True)

@@ -55,9 +55,12 @@ def finish(verb: str, report: CheckReport, as_json: bool, details: bool = False)
         say(format_report(report))
     else:
         print_verdicts(summarise(report.rows))
+        unproved = [r for r in report.rows if r.is_about_weights and r.verdict == Verdict.SAME]
+        unproved = [row for row in unproved if row.reason]
         limits = [row for row in report.rows if row.verdict == Verdict.LIMIT]
         for line in (
             *(f"{row.model}: {row.format} in {row.runtime} {row.reason}" for row in limits),
+            *(f"{row.model}: {row.format}: {row.reason}" for row in unproved),
             *report.not_compared(),
             *report.notes,
         ):

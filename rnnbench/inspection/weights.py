@@ -47,7 +47,8 @@ def read_weights(path: Path) -> Tensors:
 
     proto = onnx.load(str(path), load_external_data=False)
     found: Tensors = {}
-    for name, tensor in _tensors(proto.graph):
+    functions = (pair for function in proto.functions for pair in _constants(function.node))
+    for name, tensor in (*_tensors(proto.graph), *functions):
         if tensor.data_type == onnx.TensorProto.STRING:
             continue
         try:
@@ -62,7 +63,11 @@ def read_weights(path: Path) -> Tensors:
 def _tensors(graph: Any) -> Iterator[tuple[str, Any]]:
     for tensor in graph.initializer:
         yield tensor.name, tensor
-    for node in graph.node:
+    yield from _constants(graph.node)
+
+
+def _constants(nodes: Any) -> Iterator[tuple[str, Any]]:
+    for node in nodes:
         for attribute in node.attribute:
             if attribute.HasField("t") and node.op_type == "Constant":
                 yield node.output[0], attribute.t

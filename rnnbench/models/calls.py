@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -281,6 +281,20 @@ def _refuse_others(returned: Any) -> None:
             raise RnnbenchError(
                 f"the model returned a {kind}: return tensors, alone or nested, and declare those"
             )
+
+
+def arrays_of(tensors: Mapping[str, Any]) -> Arrays:
+    """The tensors among some values as arrays; those of bfloat16 in float32, no complex ones."""
+    import torch
+
+    found: Arrays = {}
+    for name, tensor in tensors.items():
+        plain = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
+        if plain and not (tensor.is_complex() or tensor.is_quantized or tensor.is_meta):
+            tensor = tensor.detach().cpu()
+            wide = tensor.float() if tensor.dtype is torch.bfloat16 else tensor
+            found[name] = np.asarray(wide.numpy())
+    return found
 
 
 def to_array(name: str, tensor: torch.Tensor) -> np.ndarray[Any, Any]:

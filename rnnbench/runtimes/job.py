@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rnnbench import runtimes
 from rnnbench.core.errors import RnnbenchError, choices
-from rnnbench.core.model import Run
+from rnnbench.core.model import Arrays, Run
 from rnnbench.core.signature import Signature
 
 if TYPE_CHECKING:
@@ -95,3 +95,15 @@ def signature(job: Job) -> Signature:
             f"files that {job.runtime} runs do not declare their inputs: give a bundle"
         )
     return declared(job.path)
+
+
+def weights(job: Job) -> Arrays:
+    """The arrays that the job's file holds, by name.
+
+    Raises:
+        RnnbenchError: files of this kind do not say, or this one is damaged.
+    """
+    read = runtimes.get(job.runtime).weights
+    if job.path is None or read is None:
+        raise RnnbenchError(f"the weights in files that {job.runtime} runs cannot be read")
+    return read(job.path)

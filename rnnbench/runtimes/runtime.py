@@ -110,6 +110,7 @@ class Runtime:
         judge: False where its results are shown and decide nothing.
         gaps: what a layer may have and it does not compute; with version and source.
         signature: the inputs and outputs that a file declares; None where files do not say.
+        weights: the arrays that a file holds, by name; None where they cannot be read.
         releases: which opset and IR version each of its releases loads, the oldest first.
         profile: the rewrites of ONNX that it needs; None where it needs none.
         timing: how it is timed; None where it is not.
@@ -132,6 +133,7 @@ class Runtime:
     judge: bool = True
     gaps: tuple[Gap, ...] = ()
     signature: Callable[[Path], Signature] | None = None
+    weights: Callable[[Path], Arrays] | None = None
     releases: tuple[Release, ...] = ()
     profile: Profile | None = None
     timing: Timing | None = None

@@ -29,7 +29,7 @@ from rnnbench.core.model import Arrays
 from rnnbench.core.processes import limit_memory
 from rnnbench.core.signature import Signature
 from rnnbench.runtimes import forkserver
-from rnnbench.runtimes.job import Job, load, signature
+from rnnbench.runtimes.job import Job, load, signature, weights
 from rnnbench.runtimes.messages import receive, send
 
 __all__ = ["Job", "Worker", "WorkerError"]
@@ -97,6 +97,10 @@ class Worker:
     def signature(self) -> Signature:
         """The inputs and outputs as the file itself declares them."""
         return Signature.from_json(self._ask({"do": "signature"})[0])
+
+    def weights(self) -> Arrays:
+        """The arrays that the file holds, by name."""
+        return self._ask({"do": "weights"})[1]
 
     def close(self) -> None:
         """Ends the process; it may be started again."""
@@ -273,6 +277,8 @@ def main(words: list[str]) -> None:
             return
         if header["do"] == "run":
             _answer(answers, lambda given=arrays: ({}, loaded[0](given)))  # type: ignore[misc]
+        elif header["do"] == "weights":
+            _answer(answers, lambda: ({}, weights(job)))
         else:
             _answer(answers, lambda: (signature(job).to_json(), {}))
 

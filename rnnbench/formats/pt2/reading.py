@@ -6,12 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.model import Arrays
 from rnnbench.core.signature import Port, Signature
+from rnnbench.models.calls import arrays_of
 
 
 def signature(path: Path) -> Signature:
     """The program's inputs with dtype and shape; its outputs have no names worth keeping."""
     return signature_of(load_program(path))
+
+
+def weights(path: Path) -> Arrays:
+    """Its parameters, buffers and constants, also those of the bodies of its loops, by name."""
+    import torch
+
+    program = load_program(path)
+    found: dict[str, Any] = {**program.state_dict, **program.constants}
+    for place, part in program.graph_module.named_modules():
+        own = {**dict(part.named_parameters("", False)), **dict(part.named_buffers("", False))}
+        own |= {n: v for n, v in vars(part).items() if isinstance(v, torch.Tensor)}
+        found |= {f"{place}.{name}": value for name, value in own.items()}
+    return arrays_of(found)
 
 
 def load_program(path: Path | None) -> Any:

@@ -73,6 +73,13 @@ def load(
     return run
 
 
+def weights(path: Path) -> Arrays:
+    """Its initializers and constants, by name."""
+    from rnnbench.inspection.weights import read_weights
+
+    return read_weights(path)
+
+
 def signature(path: Path) -> Signature:
     """The graph's inputs and outputs."""
     session = _session(path, "cpu", 1, "disabled")
@@ -247,6 +254,7 @@ RUNTIME = Runtime(
     cuda="onnxruntime-gpu",
     coarseness=4.0,  # its tanh is off by up to 3.3e-7
     signature=signature,
+    weights=weights,
     gaps=GAPS,
     releases=RELEASES,
     timing=Timing(

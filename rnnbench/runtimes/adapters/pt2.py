@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rnnbench.core.known_warnings import export_warnings
 from rnnbench.core.model import Arrays, Run
-from rnnbench.formats.pt2.reading import load_program, signature, signature_of
+from rnnbench.formats.pt2.reading import load_program, signature, signature_of, weights
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
@@ -66,5 +66,6 @@ RUNTIME = Runtime(
     requires={"torch": "torch"},
     load=load,
     signature=signature,
+    weights=weights,
     timing=Timing("pt2", prepare, plans=("full",)),
 )

@@ -85,6 +85,19 @@ def _module(path: Path | None, device: str) -> Any:
     return module
 
 
+def weights(path: Path) -> Arrays:
+    """Its parameters and buffers, and the constants in its code, by name."""
+    from rnnbench.models.calls import arrays_of
+
+    module = _module(path, "cpu")
+    found = dict(module.state_dict())
+    code = module.inlined_graph  # its nodes live as long as it does
+    for i, node in enumerate(code.findAllNodes("prim::Constant")):
+        if node.output().type().kind() == "TensorType" and node.hasAttribute("value"):
+            found[f"constant_{i}"] = node.t("value")
+    return arrays_of(found)
+
+
 def _signature(module: Any, path: Path | None) -> Signature:
     try:
         schema = module.forward.schema
@@ -128,6 +141,7 @@ RUNTIME = Runtime(
     devices=torch_devices,
     cuda_coarseness=CUDNN_COARSENESS,
     signature=signature,
+    weights=weights,
     timing=Timing(
         "torchscript",
         prepare,
