@@ -28,7 +28,7 @@ ABSOLUTE = {"float16": 8e-3, "float32": 1e-6, "float64": 1e-12}
 """The error that is always allowed, as a share of a channel's typical size: about 8 roundings."""
 
 _OWN = 2.0  # roundings of the element itself
-_LARGE, _GATE = 10.0, 6e-8  # a state of unusual size; the error of a function of size 1
+_GATE = 6e-8  # the error of a function of size 1
 _USUAL = 4.0  # times the typical size: up to there a value may be a function's limit
 _UNPROVED = 0.5  # of the size: an error that says nothing of right and wrong
 _WINDOW = 2  # steps before and after, at least
@@ -61,7 +61,8 @@ class Rule:
         typical: (channels,) the sizes that channels have at other cases: where one is smaller here,
             roundings of what it is made of are not. None: not known.
         scores: whether the last axis may hold a score for each class.
-        state: the largest number in a state that was given.
+        enlarged: the largest input of a case that has unusually large ones; 0 of others. There,
+            a coarser runtime may leak some of it through a closed gate.
     """
 
     axes: Axes = Axes()
@@ -69,7 +70,7 @@ class Rule:
     coarseness: float = 1.0
     typical: Array | None = None
     scores: bool = False
-    state: float = 0.0
+    enlarged: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,12 @@ def allowance(exact: Array, eager: Array, noise: Array, rule: Rule) -> Allowance
     mask = constant & (values > np.maximum(1.0, _USUAL * usual))
     own = np.where(mask, 1.0, coarser) * _OWN * _rounding(values, dtype)
     allowed = np.maximum(allowed, own)
-    if coarser > 1 and _LARGE < rule.state < np.inf:
-        # A closed gate, sigmoid(-20), is 2e-9 in PyTorch and up to 4e-8 there, of the whole state.
-        allowed = np.where(mask, allowed, np.maximum(allowed, _GATE * coarser * rule.state))
+    if coarser > 1 and rule.enlarged < np.inf:
+        # A closed gate, sigmoid(-20), is 2e-9 in PyTorch and up to 4e-8 there, of what it stops;
+        # where gates are saturated no run of the module moves, and what follows them has no noise.
+        largest = np.where(mask, 0.0, values).max(initial=0.0)
+        leak = max(_GATE * rule.enlarged, absolute * largest if rule.enlarged else 0.0)
+        allowed = np.where(mask, allowed, np.maximum(allowed, coarser * leak))
     unproved = finite & (allowed >= _UNPROVED * sizes)
     allowed = np.where(finite, allowed, 0.0)
     return Allowance(_as_before(allowed, exact, axes), _as_before(unproved, exact, axes))

@@ -39,6 +39,7 @@ class Case:
             of older bundles have none, and `eager` alone tells it.
         feed_mode: at once, or in chunks; the outputs are those of the whole either way.
         seed: of the random inputs.
+        scale: how many times as large as usual its inputs or states are.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Case:
     noise: Arrays = field(default_factory=dict)
     feed_mode: FeedMode = field(default_factory=FeedMode)
     seed: int = 0
+    scale: float = 1.0
 
     @property
     def empty(self) -> bool:
@@ -102,6 +104,7 @@ def make_cases(model: Model, plans: Sequence[Plan]) -> CaseSet:
             eager=ours[p.name],
             noise=noise[p.name],
             seed=p.seed,
+            scale=p.scale,
         )
         for p in plans
         if p.name in ours

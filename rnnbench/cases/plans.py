@@ -53,6 +53,11 @@ class Plan:
     state: str = "random"
     lengths: str = "random"
 
+    @property
+    def scale(self) -> float:
+        """How many times as large as usual inputs or states are."""
+        return max(SIZES.get(self.inputs, 1.0), SIZES.get(self.state, 1.0))
+
 
 def plan_cases(model: Model, traced: Dims, *, seed: int = 0) -> tuple[Plan, ...]:
     """The quick cases of a model: the traced shape and others, edges, states and kinds of values.

@@ -28,14 +28,12 @@ class Standard:
         scores: the outputs whose last axis may hold a score for each class: a fixed size of 2 or
             more, of floats that are no state. Nothing declares it: the share is shown, and decides
             nothing.
-        states: the inputs that are states.
     """
 
     axes: Mapping[str, Axes] = field(default_factory=dict)
     typical: Mapping[str, Array] = field(default_factory=dict)
     factor: float = FACTOR
     scores: frozenset[str] = frozenset()
-    states: frozenset[str] = frozenset()
 
     def compare(self, case: Case, name: str, actual: Array, coarseness: float = 1.0) -> Difference:
         """One output of a case beside its reference.
@@ -61,9 +59,7 @@ class Standard:
 
     def _rule(self, case: Case, name: str, coarseness: float) -> Rule:
         axes, typical = self.axes.get(name, Axes()), self.typical.get(name)
-        given = [np.abs(case.inputs[n]).max(initial=0.0) for n in self.states if n in case.inputs]
-        state = max(map(float, given), default=0.0)
-        return Rule(axes, self.factor, coarseness, typical, name in self.scores, state)
+        return Rule(axes, self.factor, coarseness, typical, name in self.scores, _enlarged(case))
 
 
 def standard_of(layout: StreamLayout, cases: Sequence[Case], factor: float = FACTOR) -> Standard:
@@ -85,12 +81,19 @@ def standard_of(layout: StreamLayout, cases: Sequence[Case], factor: float = FAC
             typical[name] = sizes
     states = set(layout.states.values())
     scores = {n for n in names if n not in states and any(_scores(c, n, axes[n]) for c in whole)}
-    given = {spec.name for spec in layout.inputs if spec.role == "state"}
-    return Standard(axes, typical, factor, frozenset(scores), frozenset(given))
+    return Standard(axes, typical, factor, frozenset(scores))
 
 
 def _noise(case: Case, name: str) -> Array:
     return case.noise.get(name, error_of(case.eager[name], case.reference[name]))
+
+
+def _enlarged(case: Case) -> float:
+    """The largest number in the inputs of a case that has unusually large ones."""
+    if case.scale <= 1:
+        return 0.0
+    given = (np.abs(a).max(initial=0.0) for a in case.inputs.values() if a.dtype.kind == "f")
+    return max(map(float, given), default=0.0)
 
 
 def _floats(case: Case, name: str) -> bool:

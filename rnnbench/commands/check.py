@@ -46,7 +46,7 @@ _FILES = (".onnx", ".ts", ".pt", ".pth", ".pt2")
     "--factor", default=10.0, show_default=True, help="How many times the noise floor is allowed."
 )
 @click.option(
-    "--timeout", default=60.0, show_default=True, help="Seconds for loading, and for each call."
+    "--timeout", default=60.0, show_default=True, help="CPU seconds for loading, and for each call."
 )
 @click.option("--memory", default=4.0, show_default=True, help="GB that each process may allocate.")
 @click.option("--save-failures", metavar="DIR", help="An .npz of each case that is wrong.")

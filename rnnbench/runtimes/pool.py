@@ -19,7 +19,7 @@ class Isolation:
     """The limits of the processes.
 
     Attributes:
-        seconds: for loading, and for each call.
+        seconds: of CPU, for loading, and for each call.
         memory: bytes of each.
         workers: processes at a time; as many as there are cores where it is 0.
     """

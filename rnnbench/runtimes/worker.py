@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from rnnbench import runtimes
+from rnnbench.core.cpu_clock import Limit
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Arrays
 from rnnbench.core.processes import limit_memory
@@ -61,7 +62,7 @@ class Worker:
 
     Args:
         job: what to load.
-        seconds: how long loading, and each call, may take.
+        seconds: of CPU that loading, and each call, may take; see `Limit`.
         memory: bytes that the process may allocate (Linux, macOS where its kernel honours it).
     """
 
@@ -164,19 +165,16 @@ class Worker:
             late.set()
             _kill(process)
 
-        timer = threading.Timer(self._seconds, give_up)
-        timer.start()
         try:
-            if header is not None:
-                send(process.stdin, header, arrays)  # type: ignore[arg-type]
-            answer, results = receive(process.stdout)  # type: ignore[arg-type]
+            with Limit(process.pid, self._seconds, give_up):
+                if header is not None:
+                    send(process.stdin, header, arrays)  # type: ignore[arg-type]
+                answer, results = receive(process.stdout)  # type: ignore[arg-type]
         except (EOFError, OSError):
             raise self._died(late.is_set()) from None
         except BaseException:  # Ctrl-C in the middle of a message: the rest of it is of no use
             self.close()
             raise
-        finally:
-            timer.cancel()
         if "error" in answer:
             raise self._error(answer)
         return answer, results

@@ -1,0 +1,69 @@
+"""A limit of time counts what a process computes, and ends one that sleeps."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from rnnbench.core.cpu_clock import Limit, cpu_seconds
+
+COMPUTES = (
+    "import os, sys, time\nos.nice(15)\n"
+    "while time.process_time() < {seconds}: pass\nprint(time.process_time())"
+)
+HOG = "while True: pass"
+
+
+@contextlib.contextmanager
+def hogs(count):
+    """A machine that is busy with something else."""
+    busy = [subprocess.Popen([sys.executable, "-c", HOG]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def run(code, seconds):
+    """Whether it was given up, and how long it took by the clock on the wall."""
+    given_up = threading.Event()
+    words = [sys.executable, "-c", code]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True)
+
+    def give_up():
+        given_up.set()
+        os.killpg(process.pid, signal.SIGKILL)
+
+    start = time.monotonic()
+    with Limit(process.pid, seconds, give_up):
+        process.wait()
+    return given_up.is_set(), time.monotonic() - start
+
+
+def test_a_busy_machine_is_no_verdict():
+    """Of lower priority beside busy processes, it takes many times its limit by the clock."""
+    with hogs(2 * (os.cpu_count() or 1)):
+        given_up, taken = run(COMPUTES.format(seconds=0.7), 1.0)
+    assert not given_up
+    assert taken > 1.0
+
+
+@pytest.mark.parametrize("code", ["while True: pass", "import time\ntime.sleep(60)"])
+def test_what_never_answers_is_given_up(code):
+    given_up, taken = run(code, 1.0)
+    assert given_up
+    assert taken < 30
+
+
+def test_what_a_process_starts_counts():
+    child = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {HOG!r}])"
+    given_up, _ = run(child, 1.0)
+    assert given_up
+    assert cpu_seconds(2**22 + 1) == 0.0
