@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rnnbench import runtimes
+from rnnbench.core.gaps import LAYERS, WORDS, Gap
 from rnnbench.core.markdown import table
 from rnnbench.formats.onnx import DEFAULT_OPSET, IR_VERSION
-from rnnbench.formats.onnx.gaps import LAYERS, WORDS, Gap
 
 PAGE = Path(__file__).with_name("engines.md")
 ONLY = {"P": ("LSTM",), "input_forget": ("LSTM",), "linear_before_reset=0": ("GRU",), "": ("RNN",)}

@@ -31,7 +31,7 @@ def known_gaps(runtime: str, path: Path | None) -> list[str]:
     for node, gap in find_gaps(model, found):
         mended = gap.rewrite and written_for != runtime and runtimes.get(runtime).profile
         way = f"export with --for {runtime}" if mended else f"run it in {' or '.join(able(gap))}"
-        said.append(f"{gap.about(node)}: {way}")
+        said.append(f"{gap.about(node.name)}: {way}")
     return list(dict.fromkeys(said))
 
 

@@ -19,8 +19,8 @@ from rnnbench.core.requirements import not_installed
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
+    from rnnbench.core.gaps import Gap
     from rnnbench.core.signature import Signature
-    from rnnbench.formats.onnx.gaps import Gap
     from rnnbench.formats.onnx.profile import Profile
     from rnnbench.formats.onnx.releases import Release
     from rnnbench.runtimes.timed import Source, TimedCall

@@ -14,9 +14,9 @@ from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
 from rnnbench.checking.case_selection import CaseSelection
 from rnnbench.checking.check import CheckOptions
 from rnnbench.checking.conformance.engines import find_engine_jobs, run_engines
+from rnnbench.core.gaps import WORDS
+from rnnbench.core.layer_facts import PRESENT
 from rnnbench.formats.onnx import profiles as portable
-from rnnbench.formats.onnx.gaps import WORDS
-from rnnbench.formats.onnx.present import PRESENT
 from rnnbench.runtimes.known_gaps import known_gaps
 from tests.helpers.gap_files import OPSETS, probes
 from tests.helpers.gap_probe import behaviour, found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rnnbench.formats.onnx.gaps import Gap
+    from rnnbench.core.gaps import Gap
 
 
 @dataclass(frozen=True)

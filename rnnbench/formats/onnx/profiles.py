@@ -14,8 +14,8 @@ import onnx_ir as ir
 
 from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices, one_line
+from rnnbench.core.gaps import Gap, all_gaps
 from rnnbench.formats.onnx.editing import all_nodes
-from rnnbench.formats.onnx.gaps import Gap
 from rnnbench.formats.onnx.present import find_gaps
 from rnnbench.formats.onnx.profile import Profile, filling
 from rnnbench.formats.onnx.releases import check_release, fit_release, release_of, releases
@@ -39,12 +39,6 @@ def _portable(gaps: Iterable[Gap]) -> Profile:
         once_pinned=("unroll_scans", "gather_backward_slices", "drop_default_direction"),
         last=("name_outputs",),
     )
-
-
-def all_gaps() -> dict[str, tuple[Gap, ...]]:
-    """Runtime -> what a layer may have and it does not compute, of those that judge."""
-    every = {name: plugins.load("runtimes", name).RUNTIME for name in plugins.names("runtimes")}
-    return {name: runtime.gaps for name, runtime in every.items() if runtime.gaps and runtime.judge}
 
 
 def profiles() -> dict[str, Profile]:
@@ -192,7 +186,7 @@ def _refuse(model: ir.Model, profile: Profile) -> None:
         waits = gap.rewrite in (*profile.once_pinned, *profile.last)
         if (fixed and gap.sizes == "dynamic") or (waits and not fixed):
             continue
-        raise RnnbenchError(f"{gap.about(node)}: run it in {' or '.join(able(gap))}")
+        raise RnnbenchError(f"{gap.about(node.name)}: run it in {' or '.join(able(gap))}")
 
 
 def able(gap: Gap) -> list[str]:

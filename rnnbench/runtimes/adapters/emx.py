@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.gaps import seen
 from rnnbench.core.model import Arrays, Run
-from rnnbench.formats.onnx.gaps import seen
 from rnnbench.formats.onnx.profile import ONE_DIRECTION, filling
 from rnnbench.runtimes.adapters._by_shape import by_shape
 from rnnbench.runtimes.runtime import Runtime, Timing

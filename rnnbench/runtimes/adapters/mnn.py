@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.gaps import LAYERS, seen
 from rnnbench.core.model import Arrays, Run
-from rnnbench.formats.onnx.gaps import LAYERS, seen
 from rnnbench.formats.onnx.profile import filling
 from rnnbench.runtimes.adapters._by_shape import by_shape, load_pinned
 from rnnbench.runtimes.runtime import Runtime, Timing

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.core.gaps import LAYERS, seen
 from rnnbench.core.model import Arrays, Run
 from rnnbench.core.signature import Port, Signature
-from rnnbench.formats.onnx.gaps import LAYERS, seen
 from rnnbench.formats.onnx.releases import Release
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (

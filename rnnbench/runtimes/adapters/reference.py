@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.gaps import LAYERS, seen
 from rnnbench.core.model import Arrays, Run
-from rnnbench.formats.onnx.gaps import LAYERS, seen
 from rnnbench.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:

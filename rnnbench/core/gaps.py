@@ -1,18 +1,17 @@
 """What an engine makes of layers that are valid and not the usual ones: records in its adapter.
 
 The profiles of `--for`, the refusals, the messages of `check` and `conform` and the table of
-docs/engines.md are made from these records, and a probe of small files proves them
-(tests/runtimes/test_engine_gaps.py).
+docs/engines.md are made from these records, and `inspect` says them of any file; a probe of small
+files proves them (tests/runtimes/test_engine_gaps.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    import onnx_ir as ir
+from rnnbench.core import plugins
 
 Behaviour = Literal["wrong", "refused"]
 Sizes = Literal["any", "dynamic"]
@@ -49,11 +48,11 @@ class Gap:
         """What a layer with it has, in words."""
         return WORDS[self.attribute]
 
-    def about(self, node: ir.Node) -> str:
-        """What of a layer is not computed, and by whom."""
+    def about(self, name: str | None) -> str:
+        """What of a layer of that name is not computed, and by whom."""
         does = "computes wrong, without a word" if self.behaviour == "wrong" else "refuses"
         has = f" has {self.what}" if self.attribute else ""
-        return f"the {node.op_type} {node.name!r}{has}, which {self.version} {does}"
+        return f"the {self.op} {name!r}{has}, which {self.version} {does}"
 
 
 def seen(
@@ -75,6 +74,12 @@ def seen(
     )
 
 
+def all_gaps() -> dict[str, tuple[Gap, ...]]:
+    """Runtime -> what a layer may have and it does not compute, of those that judge."""
+    every = {name: plugins.load("runtimes", name).RUNTIME for name in plugins.names("runtimes")}
+    return {name: runtime.gaps for name, runtime in every.items() if runtime.gaps and runtime.judge}
+
+
 LAYERS = ("RNN", "GRU", "LSTM")
 
 WORDS = {
@@ -94,4 +99,4 @@ WORDS = {
     "no B": "no biases (B)",
     "no Y": "no sequence among its outputs (Y)",
 }
-"""What a layer may have: its name in a record -> in words. `present.py` finds it."""
+"""What a layer may have: its name in a record -> in words. `layer_facts.py` finds it."""
