@@ -152,6 +152,18 @@ class Flow:
                     waiting += node.outputs
         return found
 
+    def inputs_behind(self, value: Any) -> set[str]:
+        """The inputs that a value depends on; not those of which it takes the sizes alone."""
+        waiting, seen = refs_in([value]), set[str]()
+        while waiting:
+            item = waiting.pop()
+            if item in seen:
+                continue
+            seen.add(item)
+            waiting += refs_in(self.same.get(item, []))
+            waiting += [r for n in self.makers.get(item, ()) if n.op not in MAKERS for r in n.refs]
+        return seen & self._inputs
+
     def outer(self, value: Ref) -> Ref:
         """What a value of a body is called outside, where it is handed in as it is."""
         for _ in range(_DEEPEST):

@@ -1,4 +1,4 @@
-"""The weights of an ONNX file that lie in files beside it: looked for, and not loaded."""
+"""The weights of an ONNX file that lie in files beside it: looked for, and not kept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.inspection.nans import nans_in_file
 
 
 def external_bytes(proto: Any, path: Path) -> int:
@@ -43,6 +44,22 @@ def refuse_outside(path: Path) -> None:
     except Exception:  # protobuf raises types of its own; the runtime says what is wrong with it
         return
     _locations(proto, path)
+
+
+def external_nans(tensor: Any, path: Path, dtype: str, size: int) -> int:
+    """How many numbers of such a weight are NaN; `external_bytes` has allowed its file.
+
+    Args:
+        tensor: the weight.
+        path: of the ONNX file.
+        dtype: of its numbers.
+        size: its bytes.
+    """
+    entry = {e.key: e.value for e in tensor.external_data}
+    with suppress(ValueError, OSError):
+        offset = int(entry.get("offset") or 0)
+        return nans_in_file(path.parent / entry["location"], offset, size, dtype)
+    return 0
 
 
 def graphs_in(attribute: Any) -> list[Any]:

@@ -38,6 +38,7 @@ PASS = (
     *("Identity", "Squeeze", "Unsqueeze", "Reshape", "Transpose", "Flatten", "Cast", "Expand"),
     *("aten.squeeze", "aten.unsqueeze", "aten.view", "aten.reshape", "aten.transpose", "aten.t"),
     *("aten.permute", "aten.contiguous", "aten.clone", "aten.alias", "aten.to", "aten.detach"),
+    "aten.movedim",
     *("aten.expand", "aten.flip", "aten.unsafe_chunk", "aten.unsafe_split", "aten.flatten"),
     *("aten.split_with_sizes", "aten._to_copy", "aten.lift_fresh_copy", "aten.append"),
     *("prim.ListConstruct", "prim.TupleUnpack", "_operator.getitem", "higher_order.cond"),

@@ -34,12 +34,14 @@ class Tensor:
         shape: its sizes.
         values: the numbers of a small one, flat; None where it is large or was not read.
         digest: a checksum of its bytes, by which copies are known; 0 where they were not read.
+        nans: how many of its numbers are NaN; 0 as well where they were not read.
     """
 
     dtype: str
     shape: tuple[int, ...]
     values: tuple[float, ...] | None = None
     digest: int = 0
+    nans: int = 0
 
     @property
     def size(self) -> int:

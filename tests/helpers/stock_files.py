@@ -255,10 +255,10 @@ def scripted(module, path):
     return path
 
 
-def exported(module, path):
+def exported(module, path, inputs=(X,), shapes=None):
     with export_warnings(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The tensor attributes .* assigned during export")
-        torch.export.save(torch.export.export(module, (X,)), path)
+        torch.export.save(torch.export.export(module, inputs, dynamic_shapes=shapes), path)
     return path
 
 

@@ -10,134 +10,36 @@ from onnx import TensorProto, helper
 import rnnbench
 from rnnbench import Model, TensorSpec
 from rnnbench import __main__ as cli
-from rnnbench.core import plugins
 from rnnbench.inspection.inspect import differences, format_inspection
 from rnnbench.models import variants
 from tests.helpers import handmade
+from tests.helpers.hazard_files import batch_first, quantised
 from tests.helpers.stock_files import (
     Cast,
     Doubled,
     Flipped,
-    Kept,
     Layer,
     Loop,
     MixedGru,
-    Normed,
     PeepholeLstm,
     Stepped,
     TwoGates,
     TwoLstms,
     WeighedGru,
     Whole,
-    attribute,
-    constant_lengths,
-    declared_dynamic,
     decomposed,
-    doubled,
-    dropout,
     edited,
     exported,
-    in_training,
     looped,
-    new,
     old,
-    opset,
     own_operator,
     scanned,
     scripted,
-    sequence,
-    stale,
     traced,
     traced_onnx,
-    without_state,
 )
 
 KINDS = {"RNN": "rnn_tanh", "GRU": "gru", "LSTM": "lstm"}
-
-
-CASES = {
-    "frozen_length": lambda p: declared_dynamic(new(Layer(), p, ({1: "batch"},))),
-    "unrolled_loop": lambda p: old(Loop(), p),
-    "foldable_weights": lambda p: new(Layer(hidden=64), p),
-    "baked_device": lambda p: traced(Layer(), p),
-    "no_state_output": lambda p: old(Layer(), p),
-    "training_dropout": lambda p: exported(Layer(num_layers=2, dropout=0.3), p),
-    "kept_state": lambda p: scripted(Kept(), p),
-    "backward_direction": lambda p: old(Layer(bidirectional=True), p),
-    "linear_before_reset": lambda p: edited(p, attribute(linear_before_reset=0)),
-    "layout": lambda p: edited(p, attribute(layout=1)),
-    "opset": lambda p: edited(p, opset(22)),
-    "float_type": lambda p: edited(p, doubled),
-    "constant_lengths": lambda p: edited(p, constant_lengths),
-    "no_initial_state": lambda p: edited(p, without_state),
-    "sequence_construct": lambda p: edited(p, sequence),
-    "stale_shapes": lambda p: edited(p, stale),
-    "quantised_per_call": lambda p: quantised(p),
-    "one_engine_only": lambda p: edited(p, own_operator("com.microsoft", "Gelu")),
-    "frozen_batch": lambda p: edited(
-        p, lambda m: setattr(m.graph.input[1].type.tensor_type.shape.dim[1], "dim_value", 2)
-    ),
-}
-
-
-@pytest.mark.parametrize("name", plugins.names("hazards"))
-def test_each_hazard_is_found_by_name(tmp_path, name):
-    report = rnnbench.inspect(CASES[name](tmp_path / "file"))
-    found = [h for h in report.hazards if h.name == name]
-    assert found, [h.name for h in report.hazards]
-    assert all(h.remedy and h.where and h.what for h in found)
-
-
-@pytest.mark.parametrize(
-    ("write", "severity"),
-    [
-        (old, "error"),  # declared dynamic, and computes five steps
-        (traced, "error"),  # takes any length, and computes five steps
-        (
-            lambda m, p: old(m, p, dynamic=False),
-            "warning",
-        ),  # declares five steps: others are refused
-        (exported, "warning"),
-    ],
-)
-def test_a_frozen_length_is_an_error_where_nothing_refuses_others(tmp_path, write, severity):
-    report = rnnbench.inspect(write(Loop().eval(), tmp_path / "file"))
-    (found,) = [h for h in report.hazards if h.name == "frozen_length"]
-    silent = "computes 5 steps, whatever the length of its input"
-    what = silent if severity == "error" else "takes 5 steps and no other number"
-    assert (found.severity, found.what) == (severity, what)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda p: edited(p, dropout),
-        lambda p: traced(Layer(num_layers=2, dropout=0.3), p),
-    ],
-)
-def test_dropout_in_training_mode_in_the_other_formats(tmp_path, make):
-    names = {h.name for h in rnnbench.inspect(make(tmp_path / "file")).hazards}
-    assert "training_dropout" in names
-
-
-@pytest.mark.parametrize("write", [in_training, traced, scripted, exported])
-def test_a_batch_norm_in_training_mode(tmp_path, write):
-    def found(module):
-        report = rnnbench.inspect(write(module, tmp_path / "file"))
-        return [h.what for h in report.hazards if h.name == "training_dropout"]
-
-    assert any("a batch norm in training mode" in what for what in found(Normed().train()))
-    if write is not in_training:
-        assert found(Normed().eval()) == []
-
-
-def quantised(path):
-    """What ONNX Runtime's own quantiser makes of an LSTM."""
-    from onnxruntime.quantization import quantize_dynamic
-
-    module = torch.nn.LSTM(3, 4)
-    quantize_dynamic(old(module, path.with_name("float.onnx")), path)
-    return path
 
 
 def test_a_quantised_lstm_is_a_recurrence(tmp_path):
@@ -390,7 +292,7 @@ def run(capsys, *arguments):
 
 def test_on_the_command_line(tmp_path, capsys):
     clean = edited(tmp_path / "a.onnx", lambda m: None)
-    damaged = edited(tmp_path / "b.onnx", attribute(layout=1))
+    damaged = edited(tmp_path / "b.onnx", batch_first)
     code, text = run(capsys, clean)
     assert code == 0
     assert "no hazards" in text.out
@@ -436,9 +338,9 @@ def test_the_difference_of_weights(tmp_path, capsys):
     assert row == ("weights: 2 of 4, by 5.0e-01 at most", "R, B", "R_other, B_other")
     nan = edited(tmp_path / "d.onnx", initializer_nan)
     assert differences(rnnbench.inspect(nan), rnnbench.inspect(nan)) == []
-    assert differences(rnnbench.inspect(sound), rnnbench.inspect(nan))[0][0].startswith(
-        "weights: 1 of 4, by inf"
-    )
+    hazards, weights = differences(rnnbench.inspect(sound), rnnbench.inspect(nan))
+    assert hazards == ("hazards", "", "nan_weights (error)")
+    assert weights[0].startswith("weights: 1 of 4, by inf")
     scripts = scripted(Layer(), tmp_path / "a.ts"), scripted(Layer(), tmp_path / "b.ts")
     code, text = run(capsys, *scripts, "--diff")
     assert (code, text.out.splitlines()[2:]) == (0, [])

@@ -8,8 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.inspection.nans import chunks_of, count_nans
 
 _MAGIC = b"PK\x03\x04"
+_FEW = 64
+_DAMAGE = (KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, OSError, EOFError)
 _LIMIT = 2**28  # bytes of one text; a small archive could unfold to any size
 
 
@@ -22,6 +25,7 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._nans: dict[tuple[str, str], int] = {}
         try:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
@@ -53,6 +57,39 @@ class Archive:
             raise RnnbenchError(
                 f"{self.path}: {name} is encrypted: PyTorch never does so"
             ) from None
+
+    def nans(self, name: str, dtype: str) -> int:
+        """How many numbers of a weight are NaN; 0 where it is not there or is damaged."""
+        if (name, dtype) not in self._nans:
+            self._nans[name, dtype] = 0
+            with suppress(
+                KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, OSError, EOFError
+            ):
+                size = self._zip.getinfo(self._prefix + name).file_size
+                with self._zip.open(self._prefix + name) as file:
+                    self._nans[name, dtype] = count_nans(chunks_of(file, size), dtype)
+        return self._nans[name, dtype]
+
+    def whole_numbers(
+        self, name: str, dtype: str, offset: int, count: int
+    ) -> tuple[float, ...] | None:
+        """The numbers of a small tensor of whole ones: lengths, places; None of others.
+
+        Args:
+            name: the entry with its storage.
+            dtype: of its numbers.
+            offset: how many numbers of the storage come before it.
+            count: how many it has.
+        """
+        import numpy as np
+
+        if dtype not in ("int64", "int32") or not 0 < count <= _FEW or name not in self.names:
+            return None
+        kind = np.dtype(dtype).newbyteorder("<")
+        data = self.read(name)[offset * kind.itemsize :][: count * kind.itemsize]
+        if len(data) < count * kind.itemsize:
+            return None
+        return tuple(float(n) for n in np.frombuffer(data, kind))
 
     def text(self, name: str, default: str | None = None) -> str:
         """One entry as text; `default` where it is not there."""

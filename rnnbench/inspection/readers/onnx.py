@@ -1,4 +1,4 @@
-"""ONNX, read with its own library; external weights are looked for, not loaded."""
+"""ONNX, read with its own library; external weights are looked for NaN, not kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.core.errors import RnnbenchError, Unavailable
-from rnnbench.inspection.external import external_bytes, graphs_in
+from rnnbench.inspection.external import external_bytes, external_nans, graphs_in
+from rnnbench.inspection.nans import nans_in_tensor
 from rnnbench.inspection.program import (
     EXTERNAL,
     Body,
@@ -187,7 +188,7 @@ class _Reader:
             bodies,
         )
         if made.op == "Scan" and bodies:
-            _wire_scan(made)
+            _wire_scan(made, self.program.opset or 0)
         elif made.op == "Loop" and bodies:
             _wire_loop(made)
         return made
@@ -214,9 +215,12 @@ class _Reader:
         shape = tuple(tensor.dims)
         data = tensor.raw_data or repr(list(tensor.float_data)).encode()
         digest = zlib.crc32(data) if tensor.raw_data or tensor.float_data else 0
-        known = Tensor(_dtype(tensor.data_type), shape, None, digest)
+        dtype = _dtype(tensor.data_type)
+        known = Tensor(dtype, shape, None, digest, nans_in_tensor(tensor, dtype))
         if tensor.data_location == tensor.EXTERNAL:
-            return Tensor(known.dtype, shape, None, EXTERNAL)
+            size = known.size * _WIDTH.get(tensor.data_type, 0)
+            nans = external_nans(tensor, self.path, dtype, size)
+            return Tensor(dtype, shape, None, EXTERNAL, nans)
         if known.dtype == "string":
             return known
         if tensor.raw_data and tensor.data_type in _WIDTH:
@@ -232,7 +236,7 @@ class _Reader:
             array = numpy_helper.to_array(tensor)
         except Exception as error:
             raise RnnbenchError(f"{self.path} is damaged: {tensor.name!r} has no value") from error
-        return Tensor(known.dtype, shape, tuple(array.ravel().tolist()), digest)
+        return Tensor(dtype, shape, tuple(array.ravel().tolist()), digest, known.nans)
 
 
 _WIDTH = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
@@ -259,14 +263,15 @@ def _dim(dim: Any) -> Dim:
     if dim.HasField("dim_value"):
         return int(dim.dim_value)
     name = str(dim.dim_param)
-    return None if name.startswith("unk__") else name or None  # so shape inference says "unknown"
+    # Shape inference and tf2onnx say "unknown" so; Paddle's converter writes a question mark.
+    return None if name.startswith("unk__") or name == "?" else name or None
 
 
 def _attribute(attribute: Any) -> Any:
     from onnx import helper
 
     if attribute.HasField("t"):
-        return None
+        return _single(attribute.t)
     value = helper.get_attribute_value(attribute)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
@@ -275,21 +280,40 @@ def _attribute(attribute: Any) -> Any:
     return list(value) if attribute.ints or attribute.floats else value
 
 
-def _wire_scan(node: Node) -> None:
-    """https://onnx.ai/onnx/operators/onnx__Scan.html: states first, then sequences."""
+def _single(tensor: Any) -> float | None:
+    """The one number of a tensor in an attribute, as of what a ConstantOfShape repeats."""
+    from onnx import numpy_helper
+
+    if list(tensor.dims) not in ([], [1]) or tensor.data_type == tensor.STRING:
+        return None
+    with suppress(Exception):  # damaged: then nothing is known of it
+        return float(numpy_helper.to_array(tensor).ravel()[0])
+    return None
+
+
+def _wire_scan(node: Node, opset: int) -> None:
+    """https://onnx.ai/onnx/operators/onnx__Scan.html: states first, then sequences.
+
+    Opset 8 has the lengths of the rows before them, and a batch dimension of its own, which its
+    body does not see: its sequences are (batch, time, ...).
+    """
     body = node.bodies[0]
-    states = len(node.args) - int(node.attributes.get("num_scan_inputs") or 0)
+    args = list(node.args)
+    if opset == 8:
+        node.attributes["batched"] = True
+        node.attributes["lengths"] = args.pop(0)
+    states = len(args) - int(node.attributes.get("num_scan_inputs") or 0)
     node.carried = tuple(
         Carried(*ports)
         for ports in zip(
-            node.args[:states],
+            args[:states],
             body.inputs,
             body.outputs,
             _padded(node.outputs, states),
             strict=False,
         )
     )[:states]
-    node.slices = tuple(zip(node.args[states:], body.inputs[states:], strict=False))
+    node.slices = tuple(zip(args[states:], body.inputs[states:], strict=False))
 
 
 def _wire_loop(node: Node) -> None:

@@ -1,4 +1,4 @@
-"""`torch.export`'s archive: its program is JSON, its weights are not looked at.
+"""`torch.export`'s archive: its program is JSON, of its weights only NaN is looked for.
 
 The fields are those of torch/_export/serde/schema.py, tried with the files of torch 2.11 to 2.13;
 archives up to torch 2.6, which had the same JSON under another name, are read as well.
@@ -7,6 +7,7 @@ archives up to torch 2.6, which had the same JSON under another name, are read a
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -74,10 +75,14 @@ def _program(path: Path, data: dict[str, Any], archive: Archive) -> Program:
     program = Program(path, "pt2", Body([]), producer=producer, size=path.stat().st_size)
     _note_values(program, graph)
     weights, users = _inputs(signature)
-    for name in weights:
+    files = _files(archive)
+    for name, given in weights.items():
         shape = program.shapes.get(name, ())
         sizes = tuple(n for n in shape if isinstance(n, int))
-        program.constants[name] = Tensor(program.dtypes.get(name, ""), sizes)
+        dtype = program.dtypes.get(name, "")
+        entry = files.get(given, "")
+        values = archive.whole_numbers(entry, dtype, 0, math.prod(sizes))
+        program.constants[name] = Tensor(dtype, sizes, values, nans=archive.nans(entry, dtype))
     _name_dimensions(program, [program.shapes.get(name, ()) for name in users], said)
     program.inputs = tuple(_port(program, name) for name in users)
     program.graph = _body(program, graph)
@@ -119,15 +124,28 @@ def _dim(size: dict[str, Any]) -> Dim:
     return str(symbols[0]) if len(symbols) == 1 and text.startswith("Symbol(") else text
 
 
-def _inputs(signature: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """The names of the weights, and those of the inputs."""
-    weights, users = [], []
+def _files(archive: Archive) -> dict[str, str]:
+    """The name of a weight in the module -> the entry with its bytes."""
+    found = {}
+    for kind in ("weights", "constants"):
+        for name in archive.names:
+            if name.startswith(f"data/{kind}/") and name.endswith(f"_{kind}_config.json"):
+                for weight, entry in json.loads(archive.text(name))["config"].items():
+                    if not entry.get("use_pickle"):
+                        found[str(weight)] = f"data/{kind}/{entry['path_name']}"
+    return found
+
+
+def _inputs(signature: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """The names of the weights, with those that the module gives them, and of the inputs."""
+    weights: dict[str, str] = {}
+    users: list[str] = []
     for spec in signature["input_specs"]:
         (kind, content), *_ = spec.items()
         if kind == "user_input":
             users += _names(content["arg"])
         elif kind in ("parameter", "buffer", "tensor_constant"):
-            weights.append(str(content["arg"]["name"]))
+            weights[str(content["arg"]["name"])] = str(content.get(f"{kind}_name", ""))
     return weights, users
 
 

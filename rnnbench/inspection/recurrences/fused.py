@@ -58,7 +58,9 @@ def _onnx(flow: Flow, node: Node) -> FoundRecurrence:
         batch=batch,
         node=node,
         states=tuple(s for s in states if s is not None),
+        lasts=tuple(_padded(last, states)),
         source=x,
+        axes=(1, 0) if batch_first else (0, 1),
     )
 
 
@@ -106,7 +108,9 @@ def _layer(flow: Flow, node: Node) -> FoundRecurrence:
         batch=batch,
         node=node,
         states=tuple(hx) if isinstance(hx, list) else (hx,),
+        lasts=tuple(node.outputs[1:]),
         source=x,
+        axes=(1, 0) if given.get("batch_first") else (0, 1),
     )
 
 
@@ -135,6 +139,7 @@ def _cell(flow: Flow, node: Node) -> FoundRecurrence:
         batch=shape[0] if shape else None,
         node=node,
         states=tuple(hx) if isinstance(hx, list) else (hx,),
+        lasts=node.outputs,
         source=node.arg(0),
     )
 
@@ -145,6 +150,13 @@ def sizes(program: Program, x: Any, batch_first: bool) -> tuple[Dim, Dim]:
     if shape is None or len(shape) != 3:
         return None, None
     return (shape[1], shape[0]) if batch_first else (shape[0], shape[1])
+
+
+def _padded(last: tuple[str, ...], states: tuple[Any, ...]) -> Iterator[str]:
+    """The last value of each state that is given; empty where the file gives it no name."""
+    for place, state in enumerate(states):
+        if state is not None:
+            yield last[place] if place < len(last) else ""
 
 
 def _number(shape: tuple[Dim, ...] | None, place: int) -> int | None:

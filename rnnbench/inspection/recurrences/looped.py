@@ -7,7 +7,7 @@ from typing import Any
 
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.operators import CELLS, LOOPS, MATRIX, MULTIPLY, RELU, SIGMOID, TANH
-from rnnbench.inspection.program import Body, Node, Ref, walk
+from rnnbench.inspection.program import Body, Dim, Node, Ref, walk
 from rnnbench.inspection.recurrences.cells import classify, dtype, sizes
 from rnnbench.inspection.recurrences.record import FoundRecurrence, state_in, state_out
 
@@ -33,7 +33,7 @@ def find_looped(flow: Flow) -> tuple[list[FoundRecurrence], set[int]]:
         if kind == "unknown":  # whose matrices may be of any size
             given = _width(flow, [name for _, name in node.slices])
             hidden = _width(flow, [c.inside for c in states] + [c.first for c in states])
-        time, batch = _extent(flow, node)
+        time, batch, axes = _extent(flow, node)
         found.append(
             FoundRecurrence(
                 place=node.name,
@@ -45,13 +45,16 @@ def find_looped(flow: Flow) -> tuple[list[FoundRecurrence], set[int]]:
                 direction=_direction(node),
                 state_in=state_in(flow, [c.first for c in states]),
                 state_out=state_out(flow, [c.last for c in states]),
+                lengths=node.attributes.get("lengths") is not None,
                 dtype=dtype(flow, inner),
                 time=time,
                 batch=batch,
                 period=len(body.nodes),
                 node=node,
                 states=tuple(c.first for c in states),
+                lasts=tuple(c.last for c in states),
                 source=node.slices[0][0] if node.slices else None,
+                axes=axes,
             )
         )
     return found, claimed
@@ -87,17 +90,22 @@ def _width(flow: Flow, values: Sequence[Any]) -> int | None:
     return next((s[-1] for s in shapes if s and isinstance(s[-1], int)), None)
 
 
-def _extent(flow: Flow, node: Node) -> tuple[int | str | None, int | str | None]:
-    """(time, batch) of the sequence that is walked along."""
+def _extent(flow: Flow, node: Node) -> tuple[Dim, Dim, tuple[int, int]]:
+    """(time, batch) of the sequence that is walked along, and which dimensions those are."""
     if not node.slices:
-        return None, None
+        return None, None, (0, 1)
     shape = flow.program.shape(node.slices[0][0]) or ()
-    axes = node.attributes.get("scan_input_axes") or [0]
-    axis = int(axes[0])
-    rest = [d for i, d in enumerate(shape) if i != axis % max(len(shape), 1)]
-    return (shape[axis] if shape else None), (rest[0] if len(rest) > 1 else None)
+    if node.attributes.get("batched"):
+        time, batch = 1, 0
+    else:
+        given = node.attributes.get("scan_input_axes") or [0]
+        time = int(given[0]) % max(len(shape), 1)
+        batch = 1 if time == 0 else 0
+    steps = shape[time] if len(shape) > time else None
+    return steps, (shape[batch] if len(shape) > 2 else None), (time, batch)
 
 
 def _direction(node: Node) -> str:
-    backwards = node.attributes.get("scan_input_directions") or [0]
+    given = node.attributes.get("scan_input_directions") or node.attributes.get("directions")
+    backwards = given if isinstance(given, list) else [0]
     return "reverse" if any(backwards) else "forward"

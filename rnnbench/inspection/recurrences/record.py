@@ -29,7 +29,9 @@ class FoundRecurrence(Recurrence):
         period: nodes in one step of a loop.
         node: the operator or loop itself; None of an unrolled loop.
         states: what it starts from.
+        lasts: the names of what it ends with, one for each of `states`; none where that is unknown.
         source: the sequence that it reads.
+        axes: which dimensions of that are its time and its batch.
     """
 
     input_size: int | None = None
@@ -46,12 +48,14 @@ class FoundRecurrence(Recurrence):
     period: int | None = None
     node: Node | None = field(default=None, repr=False, compare=False)
     states: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    lasts: tuple[str, ...] = field(default=(), repr=False, compare=False)
     source: Any = field(default=None, repr=False, compare=False)
+    axes: tuple[int, int] = field(default=(0, 1), repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """What can be said of it outside of the program."""
         shared = {"where": self.place, "form": inspected(self.representation), "kind": self.kind}
-        skip = (*(f.name for f in fields(Recurrence)), "node", "states", "source")
+        skip = (*(f.name for f in fields(Recurrence)), "node", "states", "lasts", "source", "axes")
         return shared | {k: v for k, v in vars(self).items() if k not in skip}
 
 

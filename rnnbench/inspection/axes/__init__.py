@@ -1,0 +1,1 @@
+"""One dimension of a value, followed through a program: what is read of it, and where."""

@@ -1,0 +1,156 @@
+"""Follows one dimension of a value through a program, and says what is read of it.
+
+The dimension that an input leaves open (its batch, its time) must reach the results whole. Where a
+node reads fixed places of it, or gives it a fixed size, the size of the example input is in the
+file. What the nodes do is in `table`; a node that has no rule may read everything.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from rnnbench.inspection.axes.place import Place
+from rnnbench.inspection.axes.table import step
+from rnnbench.inspection.dataflow import Flow, bodies
+from rnnbench.inspection.program import Dim, Node, Ref, refs_in
+from rnnbench.inspection.recurrences import FoundRecurrence
+
+_MOST = 20_000  # places that are looked at from one input
+
+
+@dataclass(frozen=True)
+class Trail:
+    """What a dimension has come through.
+
+    Attributes:
+        behind: a recurrence.
+        changed: nodes that gave it another length.
+        frozen: a node that gave it a fixed size; what is said of that is said there.
+    """
+
+    behind: bool = False
+    changed: bool = False
+    frozen: bool = False
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a node does with a dimension.
+
+    Attributes:
+        node: which; None where the value is a result of the program or of a body.
+        place: the value that it reads, and which of its dimensions.
+        trail: what lies before it.
+        kind: `whole`, `places` (only these are read), `cut` (only from a fixed place to another),
+            `rest` (from a place on), `fixed` (any other size is refused, or wrong), `joined` (put
+            behind one another, along another dimension), `time` or `batch` (of a recurrence).
+        numbers: the places, the two ends or the size.
+    """
+
+    node: Node | None
+    place: Place
+    trail: Trail
+    kind: str
+    numbers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A dimension whose size a file leaves open.
+
+    Attributes:
+        name: its own, or which it is.
+        role: `time` or `batch`, by the recurrence that it leads to or else by its name; empty
+            where neither says.
+        start: where it is followed from.
+        uses: what is done with it.
+    """
+
+    name: str
+    role: str
+    start: Place
+    uses: tuple[Use, ...]
+
+
+def open_axes(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> list[Axis]:
+    """The open dimensions of the inputs; where none says its sizes, of what recurrences give."""
+    found = []
+    for port in flow.program.inputs:
+        for axis, dim in enumerate(port.shape or ()):
+            if not isinstance(dim, int):
+                start = Place(Ref(port.name), axis, len(port.shape or ()))
+                uses = follow(flow, start, recurrences)
+                name = dim or f"dimension {axis} of {port.name}"
+                found.append(Axis(name, _role(dim, uses), start, uses))
+    if any(port.shape is not None for port in flow.program.inputs):
+        return found
+    for r in recurrences:  # TorchScript: any size is taken
+        for start, role in _results(flow, r):
+            uses = follow(flow, start, recurrences, Trail(behind=True))
+            found.append(Axis(role, role, start, uses))
+    return found
+
+
+_NAMES = {
+    "time": ("time", "seq", "len", "frame", "step", "chunk"),
+    "batch": ("batch", "rows"),
+}
+
+
+def _role(dim: Dim, uses: tuple[Use, ...]) -> str:
+    roles = [use.kind for use in uses if use.kind in _NAMES]
+    name = str(dim or "").lower()
+    roles += [role for role, parts in _NAMES.items() if any(part in name for part in parts)]
+    return roles[0] if roles else {"t": "time", "n": "batch", "b": "batch"}.get(name, "")
+
+
+def _results(flow: Flow, r: FoundRecurrence) -> list[tuple[Place, str]]:
+    """Where the time and the batch of a layer of PyTorch go on: in its sequence of results.
+
+    The program gets the sizes of that, which a file without shapes does not say.
+    """
+    if r.representation != "fused" or r.node is None or r.lengths or not r.node.outputs:
+        return []
+    value = Ref(r.node.outputs[0])
+    if r.hidden_size:
+        width = r.hidden_size * (2 if r.direction == "bidirectional" else 1)
+        names = ("time", "batch") if r.axes == (0, 1) else ("batch", "time")
+        flow.program.shapes.setdefault(value, (*names, width))
+    return [(Place(value, r.axes[0], 3), "time"), (Place(value, r.axes[1], 3), "batch")]
+
+
+def follow(
+    flow: Flow,
+    start: Place,
+    recurrences: tuple[FoundRecurrence, ...] = (),
+    trail: Trail | None = None,
+) -> tuple[Use, ...]:
+    """Everything that is done with a dimension, through nodes that keep it as well.
+
+    Behind a node that gives it a fixed size, only what it leads to is looked for.
+    """
+    ends = {ref for body in bodies(flow.program) for ref in refs_in(list(body.outputs))}
+    layers = {id(r.node): r for r in recurrences if r.node is not None}
+    found: list[Use] = []
+    waiting, trails = deque([start]), {start: trail or Trail()}
+    while waiting and len(trails) < _MOST:
+        place = waiting.popleft()
+        here = trails[place]
+        if place.value in ends:
+            found.append(Use(None, place, here, "whole"))
+        for node in flow.readers.get(place.value, ()):
+            layer = layers.get(id(node))
+            done = step(flow, node, place, layer)
+            found += [Use(node, place, here, *use) for use in done.uses]
+            fixes = any(kind in ("fixed", "cut") for kind, _ in done.uses)
+            beyond = Trail(
+                here.behind or layer is not None,
+                here.changed or done.changed,
+                here.frozen or fixes,
+            )
+            for following in done.places:
+                if following.value and following not in trails:
+                    trails[following] = beyond
+                    waiting.append(following)
+    return tuple(u for u in found if not u.trail.frozen or u.kind in _NAMES)

@@ -1,0 +1,80 @@
+"""What each operator does with one dimension of a value that it reads.
+
+A rule takes the node and the place, and gives what is read there and where the dimension goes on.
+ONNX's and PyTorch's operators share rules.
+"""
+
+from __future__ import annotations
+
+from rnnbench.inspection.axes import keeping, moving, picking
+from rnnbench.inspection.axes.layers import through_layer
+from rnnbench.inspection.axes.place import WHOLE, Place, Rule, Step
+from rnnbench.inspection.axes.reshaping import reshape
+from rnnbench.inspection.dataflow import Flow
+from rnnbench.inspection.program import Node
+from rnnbench.inspection.recurrences import FoundRecurrence
+
+
+def step(flow: Flow, node: Node, place: Place, layer: FoundRecurrence | None) -> Step:
+    """What a node does with a dimension of a value that it reads."""
+    if layer is not None:
+        return through_layer(node, place, layer)
+    rule = _RULES.get(node.op)
+    return rule(flow, node, place) if rule is not None else Step([WHOLE])
+
+
+def _torch(*names: str) -> list[str]:
+    return [f"aten.{name}" for name in names]
+
+
+_KEEPS = (
+    *("Identity", "Cast", "CastLike", "Relu", "Tanh", "Sigmoid", "Neg", "Abs", "Exp", "Log"),
+    *("Sqrt", "Reciprocal", "Erf", "Elu", "Selu", "LeakyRelu", "Softplus", "Softsign", "Not"),
+    *("HardSigmoid", "HardSwish", "Dropout", "Floor", "Ceil", "Round", "Sin", "Cos", "Sign"),
+    *("Gelu", "Mish", "Celu", "ThresholdedRelu", "Clip", "BatchNormalization", "Swish", "IsNaN"),
+    *("QuantizeLinear", "DequantizeLinear"),
+    *_torch("relu", "tanh", "sigmoid", "neg", "abs", "exp", "log", "sqrt", "erf", "elu", "gelu"),
+    *_torch("leaky_relu", "silu", "dropout", "clone", "contiguous", "alias", "to", "_to_copy"),
+    *_torch("detach", "clamp", "hardtanh", "batch_norm", "lift_fresh_copy", "floor", "ceil"),
+)
+_ADDS = (
+    *("Add", "Sub", "Mul", "Div", "Pow", "Where", "Min", "Max", "Sum", "Mean", "Mod", "PRelu"),
+    *("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "And", "Or", "Xor"),
+    *_torch("add", "sub", "mul", "div", "pow", "where", "minimum", "maximum", "rsub"),
+)
+_REDUCES = (
+    *("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2"),
+    *("ReduceSumSquare", "ReduceLogSumExp", *_torch("sum", "mean", "amax", "amin")),
+)
+_SIZES = (
+    *("Shape", "Size", "ConstantOfShape", *_torch("size", "sym_size", "dim", "new_zeros")),
+    *_torch("zeros_like", "ones_like", "new_ones", "full_like", "new_full"),
+)
+_RULES: dict[str, Rule] = {
+    **dict.fromkeys(_KEEPS, keeping.same),
+    **dict.fromkeys(
+        ("Shape", "Size", *_torch("size", "sym_size", "new_zeros", "dim")), keeping.nothing
+    ),
+    **dict.fromkeys(("ConstantOfShape", *_torch("zeros_like", "ones_like")), keeping.nothing),
+    **dict.fromkeys(("Pad", "CumSum", *_torch("pad", "flip", "constant_pad_nd")), keeping.changed),
+    **dict.fromkeys(("Conv", "MaxPool", "AveragePool", "ConvTranspose"), keeping.convolution),
+    **dict.fromkeys(_torch("conv1d", "conv2d", "max_pool1d", "avg_pool1d"), keeping.convolution),
+    **dict.fromkeys(_ADDS, keeping.elementwise),
+    **dict.fromkeys(("MatMul", "Gemm", *_torch("linear", "matmul", "mm")), keeping.product),
+    **dict.fromkeys(("LayerNormalization", "Softmax", "LogSoftmax"), keeping.over_axis),
+    **dict.fromkeys(("Concat", "aten.cat"), keeping.join),
+    **dict.fromkeys(_REDUCES, keeping.reduce),
+    **dict.fromkeys(("Transpose", *_torch("transpose", "permute", "t")), moving.transpose),
+    **dict.fromkeys(("Squeeze", "aten.squeeze"), moving.squeeze),
+    **dict.fromkeys(("Unsqueeze", "aten.unsqueeze"), moving.unsqueeze),
+    **dict.fromkeys(("Expand", "aten.expand"), moving.expand),
+    **dict.fromkeys(("Reshape", "aten.view", "aten.reshape"), reshape),
+    **dict.fromkeys(("Gather", "aten.index_select"), picking.gather),
+    **dict.fromkeys(("GatherElements", "aten.gather"), picking.gather_elements),
+    "aten.embedding": picking.embedding,
+    "aten.select": picking.select,
+    **dict.fromkeys(("Slice", "aten.slice"), picking.slice_),
+    **dict.fromkeys(("Split", *_torch("split", "split_with_sizes")), picking.split),
+    "aten.unbind": picking.unbind,
+}
+"""Operator -> its rule; one without may read everything."""
