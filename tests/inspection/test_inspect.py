@@ -275,6 +275,32 @@ def test_an_unrolled_loop_has_its_period_steps_and_cell(tmp_path, kind, write):
     assert found.period * 5 <= report.nodes
 
 
+class OneLayerAgain(torch.nn.Module):
+    """One layer, four times: of depth, not of time."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 4)
+
+    def forward(self, x):
+        for _ in range(4):
+            heads = self.layer(x).reshape(x.shape[0], x.shape[1], 2, 2)
+            x = torch.tanh(heads).reshape(x.shape[0], x.shape[1], 4)
+        return x
+
+
+@pytest.mark.parametrize("write", [old, traced, exported])
+def test_a_layer_that_is_called_again_is_no_loop_over_time(tmp_path, write):
+    """As ALBERT has it, which joins sizes in each of its layers."""
+    module, x = OneLayerAgain().eval(), torch.zeros(5, 2, 4)
+    path = tmp_path / "file"
+    if write is traced:
+        traced(module, path, x)
+    else:
+        write(module, path, inputs=(x,))
+    assert rnnbench.inspect(path).recurrences == ()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("write", [old, traced, scripted, exported])
 def test_a_fused_layer_is_one_recurrence(tmp_path, kind, write):
@@ -302,7 +328,7 @@ def test_on_the_command_line(tmp_path, capsys):
     assert (document["schema"], document["ok"]) == ("rnnbench-inspect-1", False)
     assert [r["hazards"] == [] for r in document["files"]] == [True, False]
     code, text = run(capsys, damaged)
-    assert text.out.splitlines()[-1] == "more: docs/inspect.md#layout"
+    assert text.out.splitlines()[-1] == "more: docs/inspect.md#layout (#engine_gaps)"
     assert "pitfall" not in text.out
     assert run(capsys, clean, clean, "--diff")[0] == 0
     code, text = run(capsys, clean, damaged, "--diff")

@@ -17,5 +17,5 @@ def find(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> Iterator[Found
     """Yields where, what, and a severity other than the usual one."""
     for node in walk(flow.program.graph):
         if node.op in ("SequenceConstruct", "SequenceInsert", "SequenceEmpty"):
-            yield node.name, f"{node.op} collects steps", ""
+            yield node.name, f"{node.op} puts tensors into a sequence", ""
             return

@@ -260,10 +260,10 @@ def _port(value: Any) -> Port:
 
 
 def _dim(dim: Any) -> Dim:
+    """Shape inference and tf2onnx call an unknown one `unk__9`, Paddle's converter `?`, or -1."""
     if dim.HasField("dim_value"):
-        return int(dim.dim_value)
+        return int(dim.dim_value) if dim.dim_value >= 0 else None
     name = str(dim.dim_param)
-    # Shape inference and tf2onnx say "unknown" so; Paddle's converter writes a question mark.
     return None if name.startswith("unk__") or name == "?" else name or None
 
 

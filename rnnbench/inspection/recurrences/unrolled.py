@@ -178,17 +178,24 @@ def _collected(
     flow: Flow, steps: list[list[Node]], made_at: list[dict[str, tuple[int, int]]]
 ) -> int:
     """How many results are joined by a node that takes one of each step."""
-    for name in made_at[0]:
-        goals = [name]
-        for _ in range(4):  # a result may be unsqueezed before it is joined
-            readers = [n for g in goals for n in flow.readers.get(g, ())]
-            joined = [n for n in readers if n.op in COLLECT]
-            for node in joined:
-                count = len(refs_in(data_of(node)))
-                if count >= len(steps):
-                    return count
-            goals = [o for n in readers if n.op in PASS and n.op not in COLLECT for o in n.outputs]
+    for j, i in made_at[0].values():
+        joins = [_joins(flow, step[j].outputs[i]) for step in steps]
+        for name, node in joins[-1].items():
+            # The first step may have another node for its initial state.
+            if all(name in found for found in joins[1:]):
+                return len(refs_in(data_of(node)))
     return 0
+
+
+def _joins(flow: Flow, value: str) -> dict[int, Node]:
+    """The nodes that put a value and others together, by their ids."""
+    found: dict[int, Node] = {}
+    goals = [value]
+    for _ in range(4):  # a result may be unsqueezed before it is joined
+        readers = [n for g in goals for n in flow.readers.get(g, ())]
+        found |= {id(n): n for n in readers if n.op in COLLECT}
+        goals = [o for n in readers if n.op in PASS and n.op not in COLLECT for o in n.outputs]
+    return found
 
 
 def _describe(flow: Flow, block: _Block) -> FoundRecurrence:
