@@ -231,32 +231,94 @@ def test_a_state_of_one_row_where_the_size_is_lost(tmp_path):
 # Only some places --------------------------------------------------------------------------------
 
 
-def test_one_step_of_an_open_time_as_keras_exports_it(tmp_path):
-    """Keras 3.15 unrolls its GRU to the length of its example, which is 1 where time is None."""
+def keras_like(*nodes):
+    """An input (batch, dim_0_1, 3), all of its products with the weights, and nodes to `step`."""
 
     def edit(proto):
-        for name, array in {"w": np.ones((3, 12)), "b": np.ones(12), "u": np.ones((4, 12))}.items():
-            initializer(proto, name, array.astype(np.float32))
-        initializer(proto, "zero", np.array(0))
-        nodes = [
-            helper.make_node("Transpose", ["x"], ["turned"], perm=[1, 0, 2]),
-            helper.make_node("MatMul", ["turned", "w"], ["product"]),
-            helper.make_node("Add", ["product", "b"], ["sum"]),
-            helper.make_node("Gather", ["sum", "zero"], ["step"], axis=0),
-            helper.make_node("Tanh", ["step"], ["y"]),
+        weights = {"w": (3, 12), "b": (12,), "kernel": (4, 12, 3)}
+        for name, shape in weights.items():
+            initializer(proto, name, np.ones(shape, np.float32))
+        for name, number in {"zero": [0], "minus": [-1], "far": [-(2**63) + 1]}.items():
+            initializer(proto, name, np.array(number))
+        made = [
+            ("Transpose", "x", "turned", {"perm": [1, 0, 2]}),
+            *(("MatMul", "turned w", "product", {}), ("Add", "product b", "sum", {})),
+            *(*nodes, ("Tanh", "step", "y", {})),
         ]
         del proto.graph.node[:], proto.graph.output[1:], proto.graph.input[1:]
-        proto.graph.node.extend(nodes)
-        for dim, name in zip(
-            proto.graph.input[0].type.tensor_type.shape.dim, ("batch", "dim_0_1"), strict=False
-        ):
-            dim.dim_param = name
+        proto.graph.node.extend(
+            helper.make_node(op, ins.split(), [out], **kept) for op, ins, out, kept in made
+        )
+        dims = proto.graph.input[0].type.tensor_type.shape.dim
+        dims[0].dim_param, dims[1].dim_param = "batch", "dim_0_1"
         proto.graph.output[0].type.tensor_type.ClearField("shape")
 
-    report = rnnbench.inspect(edited(tmp_path / "a.onnx", edit))
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("nodes", "severity", "what"),
+    [
+        (
+            [("Gather", "sum zero", "step", {})],
+            "error",
+            "only place 0 of dim_0_1 is read",
+        ),
+        (  # backwards as well
+            [
+                ("Slice", "sum minus far zero minus", "back", {}),
+                *(("Gather", "back zero", "last", {}), ("Gather", "sum zero", "first", {})),
+                ("Add", "first last", "step", {}),
+            ],
+            "error",
+            "only places -1, 0 of dim_0_1 is read",
+        ),
+        (
+            [
+                ("Transpose", "sum", "wide", {"perm": [1, 2, 0]}),
+                ("Conv", "wide kernel", "conv", {"pads": [1, 1]}),
+                ("Gather", "conv zero", "step", {"axis": 2}),
+            ],
+            "warning",
+            "only place 0 of what is made of dim_0_1 is read",
+        ),
+    ],
+)
+def test_one_step_of_an_open_time_as_keras_exports_it(tmp_path, nodes, severity, what):
+    """Keras 3.15 unrolls its GRU to the length of its example, which is 1 where time is None."""
+    report = rnnbench.inspect(edited(tmp_path / "a.onnx", keras_like(*nodes)))
     (found,) = report.hazards
-    assert (found.name, found.severity) == ("constant_positions", "error")
-    assert (found.where, found.what) == ("x", "only place 0 of dim_0_1 is read")
+    assert (found.name, found.severity) == ("constant_positions", severity)
+    assert (found.where, found.what) == ("x", what)
+
+
+def test_one_step_of_an_open_time_that_is_split_off(tmp_path):
+    """As Keras exports its SimpleRNN: other lengths are refused."""
+    nodes = [("Split", "sum", "step", {"axis": 0})]
+
+    def edit(proto):
+        keras_like(*nodes)(proto)
+        initializer(proto, "one", np.array([1]))
+        proto.graph.node[3].input.append("one")
+
+    path = edited(tmp_path / "a.onnx", edit)
+    assert hazards(path) == [(TIME, "takes 1 of dim_0_1, which is dynamic")]
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [("Gather", "sum minus", "step", {})],  # the last step is what is asked for
+        [("ReduceMean", "sum zero", "step", {"keepdims": 0})],
+        [("Gather", "sum zero", "one", {}), ("Sub", "sum one", "step", {})],
+    ],
+)
+def test_where_all_steps_are_read_nothing_is_said(tmp_path, nodes):
+    def edit(proto):
+        keras_like(*nodes)(proto)
+        proto.opset_import[0].version = 18
+
+    assert hazards(edited(tmp_path / "a.onnx", edit)) == []
 
 
 def test_a_state_for_each_of_two_layers_is_no_such_thing(tmp_path):

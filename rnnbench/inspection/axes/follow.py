@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from rnnbench.inspection.axes.place import Place
 from rnnbench.inspection.axes.table import step
 from rnnbench.inspection.dataflow import Flow, bodies
-from rnnbench.inspection.program import Dim, Node, Ref, refs_in
+from rnnbench.inspection.program import Node, Port, Ref, refs_in
 from rnnbench.inspection.recurrences import FoundRecurrence
 
 _MOST = 20_000  # places that are looked at from one input
@@ -26,11 +26,13 @@ class Trail:
     Attributes:
         behind: a recurrence.
         changed: nodes that gave it another length.
+        turned: a node that turned it round.
         frozen: a node that gave it a fixed size; what is said of that is said there.
     """
 
     behind: bool = False
     changed: bool = False
+    turned: bool = False
     frozen: bool = False
 
 
@@ -82,7 +84,7 @@ def open_axes(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> list[Axis
                 start = Place(Ref(port.name), axis, len(port.shape or ()))
                 uses = follow(flow, start, recurrences)
                 name = dim or f"dimension {axis} of {port.name}"
-                found.append(Axis(name, _role(dim, uses), start, uses))
+                found.append(Axis(name, _role(port, axis, uses), start, uses))
     if any(port.shape is not None for port in flow.program.inputs):
         return found
     for r in recurrences:  # TorchScript: any size is taken
@@ -98,11 +100,16 @@ _NAMES = {
 }
 
 
-def _role(dim: Dim, uses: tuple[Use, ...]) -> str:
+def _role(port: Port, axis: int, uses: tuple[Use, ...]) -> str:
+    """By the recurrence that it leads to, its name, or its place in (batch, time, features)."""
+    shape = port.shape or ()
     roles = [use.kind for use in uses if use.kind in _NAMES]
-    name = str(dim or "").lower()
+    name = str(shape[axis] or "").lower()
     roles += [role for role, parts in _NAMES.items() if any(part in name for part in parts)]
-    return roles[0] if roles else {"t": "time", "n": "batch", "b": "batch"}.get(name, "")
+    roles += {"t": ["time"], "n": ["batch"], "b": ["batch"]}.get(name, [])
+    if axis < 2 and len(shape) == 3 and isinstance(shape[2], int):
+        roles.append(("batch", "time")[axis])
+    return roles[0] if roles else ""
 
 
 def _results(flow: Flow, r: FoundRecurrence) -> list[tuple[Place, str]]:
@@ -118,6 +125,14 @@ def _results(flow: Flow, r: FoundRecurrence) -> list[tuple[Place, str]]:
         names = ("time", "batch") if r.axes == (0, 1) else ("batch", "time")
         flow.program.shapes.setdefault(value, (*names, width))
     return [(Place(value, r.axes[0], 3), "time"), (Place(value, r.axes[1], 3), "batch")]
+
+
+def _use(node: Node, place: Place, trail: Trail, kind: str, numbers: tuple[int, ...] = ()) -> Use:
+    if trail.turned and kind == "places":
+        numbers = tuple(-1 - n for n in numbers)
+    elif trail.turned and kind in ("cut", "rest"):  # counted from the other end
+        kind, numbers = "whole", ()
+    return Use(node, place, trail, kind, numbers)
 
 
 def follow(
@@ -142,11 +157,12 @@ def follow(
         for node in flow.readers.get(place.value, ()):
             layer = layers.get(id(node))
             done = step(flow, node, place, layer)
-            found += [Use(node, place, here, *use) for use in done.uses]
+            found += [_use(node, place, here, *use) for use in done.uses]
             fixes = any(kind in ("fixed", "cut") for kind, _ in done.uses)
             beyond = Trail(
                 here.behind or layer is not None,
                 here.changed or done.changed,
+                here.turned != done.turned,
                 here.frozen or fixes,
             )
             for following in done.places:

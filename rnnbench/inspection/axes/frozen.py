@@ -40,7 +40,7 @@ def _says(axis: Axis, use: Use) -> str:
         return f"takes {numbers[0]} of {what}, which is dynamic"
     if use.kind == "cut" and not _goes_on(axis, use):
         return f"keeps {numbers[1] - numbers[0]} of {what}, which is dynamic"
-    if use.kind == "places" and use.trail.behind and max(numbers) > 0:
+    if use.kind == "places" and use.trail.behind and min(numbers) >= 0 and max(numbers):
         return f"takes {places(numbers)} of {what}, which is dynamic"
     return ""
 

@@ -24,8 +24,22 @@ def nothing(flow: Flow, node: Node, place: Place) -> Step:
 
 
 def changed(flow: Flow, node: Node, place: Place) -> Step:
-    """It reads all of it, and its results have one of another length."""
+    """Its results have one of another length, each place of which is made of a few nearby."""
+    return Step([], on(node, place.axis, place.rank), changed=True)
+
+
+def mixed(flow: Flow, node: Node, place: Place) -> Step:
+    """A place of its results may be made of any that it reads."""
     return Step([WHOLE], on(node, place.axis, place.rank), changed=True)
+
+
+def turned(flow: Flow, node: Node, place: Place) -> Step:
+    """Some dimensions are turned round, so that a place is counted from the end."""
+    axes = vector(flow, node.arg(1, "dims"))
+    if axes is None or None in axes:
+        return mixed(flow, node, place)
+    about = place.axis in [int(a or 0) % place.rank for a in axes]
+    return Step([], on(node, place.axis, place.rank), turned=about)
 
 
 def convolution(flow: Flow, node: Node, place: Place) -> Step:
@@ -70,7 +84,7 @@ def over_axis(flow: Flow, node: Node, place: Place) -> Step:
         if node.op == "LayerNormalization"
         else (place.axis == axis % place.rank)
     )
-    return (changed if along else same)(flow, node, place)
+    return (mixed if along else same)(flow, node, place)
 
 
 def join(flow: Flow, node: Node, place: Place) -> Step:
@@ -78,7 +92,7 @@ def join(flow: Flow, node: Node, place: Place) -> Step:
     axis = int(node.attributes.get("axis", node.arg(1, "dim", 0)) or 0)
     if node.op == "Concat":
         axis = int(node.attributes.get("axis") or 0)
-    return (changed if axis % place.rank == place.axis else same)(flow, node, place)
+    return (mixed if axis % place.rank == place.axis else same)(flow, node, place)
 
 
 def reduce(flow: Flow, node: Node, place: Place) -> Step:

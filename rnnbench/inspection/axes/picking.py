@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnnbench.inspection.axes.keeping import changed, same
+from rnnbench.inspection.axes.keeping import changed, mixed, same
 from rnnbench.inspection.axes.place import WHOLE, Place, Step, on
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.numbers import fixed_numbers, vector
@@ -41,7 +41,7 @@ def gather(flow: Flow, node: Node, place: Place) -> Step:
     if not found or None in found:
         return Step([WHOLE])
     numbers = [int(n or 0) for n in found]
-    return Step([WHOLE]) if min(numbers) < 0 else _places(numbers)
+    return _places(numbers)
 
 
 def gather_elements(flow: Flow, node: Node, place: Place) -> Step:
@@ -77,7 +77,7 @@ def select(flow: Flow, node: Node, place: Place) -> Step:
         return Step([WHOLE])
     axis = axis % place.rank
     if axis == place.axis:
-        whole = isinstance(at, bool) or not isinstance(at, int) or at < 0
+        whole = isinstance(at, bool) or not isinstance(at, int)
         return Step([WHOLE]) if whole else _places([at])
     return Step([], on(node, place.axis - (axis < place.axis), place.rank - 1))
 
@@ -90,36 +90,45 @@ def slice_(flow: Flow, node: Node, place: Place) -> Step:
             [default if v is None else v for v in values]
             for values, default in zip(given, (0, 0, _OPEN_END), strict=True)
         )
+        steps = [node.arg(4, "step", 1)]
         if any(isinstance(v, Ref) for v in axes):
             return Step([WHOLE])
     elif "starts" in node.attributes:
         starts, ends = node.attributes["starts"], node.attributes["ends"]
+        steps = [1] * len(starts)
         axes = node.attributes.get("axes") or list(range(len(starts)))
     else:
-        found = [vector(flow, node.arg(i)) if node.arg(i) is not None else None for i in (1, 2, 3)]
-        starts, ends = found[0] or [], found[1] or []
-        axes = found[2] or list(range(len(starts)))
-        if node.arg(3) is not None and (found[2] is None or None in axes):
+        found = [vector(flow, node.arg(i)) if node.arg(i) is not None else None for i in range(5)]
+        starts, ends = found[1] or [], found[2] or []
+        steps = [1] * len(starts) if node.arg(4) is None else found[4] or []
+        axes = found[3] or list(range(len(starts)))
+        if node.arg(3) is not None and (found[3] is None or None in axes):
             return Step([WHOLE])
     places = [int(a) % place.rank for a in axes]
     if place.axis not in places:
         return same(flow, node, place)
     i = places.index(place.axis)
-    begin, end = (values[i] if i < len(values) else None for values in (starts, ends))
-    return _stretch(flow, node, place, begin, end)
+    numbers: list[Any] = [v[i] if i < len(v) else None for v in (starts, ends, steps)]
+    if any(isinstance(n, bool) or not isinstance(n, int) for n in numbers):
+        return mixed(flow, node, place)
+    return _stretch(flow, node, place, *numbers)
 
 
-def _stretch(flow: Flow, node: Node, place: Place, begin: Any, end: Any) -> Step:
-    known = all(isinstance(n, int) and not isinstance(n, bool) for n in (begin, end))
-    if known and begin >= 0 and end >= _OPEN_END:
-        return Step(
-            [WHOLE, ("rest", (begin,))], on(node, place.axis, place.rank), changed=begin > 0
-        )
-    if not known or begin < 0 or end < 0:
+def _stretch(flow: Flow, node: Node, place: Place, begin: int, end: int, by: int) -> Step:
+    """From a place to another, in steps."""
+    kept = on(node, place.axis, place.rank)
+    if (begin, by) == (-1, -1) and end <= -_OPEN_END:
+        return Step([], kept, turned=True)
+    if begin >= 0 and end >= _OPEN_END and by > 0:
+        return Step([("rest", (begin,))], kept, changed=begin > 0 or by > 1)
+    if begin >= 0 and end < 0 and by > 0:
         return changed(flow, node, place)
+    if begin < 0 or end < 0 or by < 0:  # counted from the end
+        last = begin == -1 and end >= _OPEN_END
+        return _places([begin]) if last else mixed(flow, node, place)
     if end <= begin + 1:
         return _places([begin])
-    return Step([("cut", (begin, end))], on(node, place.axis, place.rank))
+    return Step([("cut", (begin, end))], kept)
 
 
 def split(flow: Flow, node: Node, place: Place) -> Step:

@@ -26,11 +26,13 @@ class Step:
         uses: kind and numbers of each.
         places: where the dimension goes on.
         changed: whether it has another length there.
+        turned: whether it is the other way round there.
     """
 
     uses: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
     changed: bool = False
+    turned: bool = False
 
 
 WHOLE: tuple[str, tuple[int, ...]] = ("whole", ())

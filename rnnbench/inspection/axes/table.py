@@ -56,7 +56,9 @@ _RULES: dict[str, Rule] = {
         ("Shape", "Size", *_torch("size", "sym_size", "new_zeros", "dim")), keeping.nothing
     ),
     **dict.fromkeys(("ConstantOfShape", *_torch("zeros_like", "ones_like")), keeping.nothing),
-    **dict.fromkeys(("Pad", "CumSum", *_torch("pad", "flip", "constant_pad_nd")), keeping.changed),
+    **dict.fromkeys(("Pad", *_torch("pad", "constant_pad_nd")), keeping.changed),
+    **dict.fromkeys(("CumSum", *_torch("cumsum", "softmax", "log_softmax")), keeping.mixed),
+    "aten.flip": keeping.turned,
     **dict.fromkeys(("Conv", "MaxPool", "AveragePool", "ConvTranspose"), keeping.convolution),
     **dict.fromkeys(_torch("conv1d", "conv2d", "max_pool1d", "avg_pool1d"), keeping.convolution),
     **dict.fromkeys(_ADDS, keeping.elementwise),

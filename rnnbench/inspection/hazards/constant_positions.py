@@ -20,15 +20,18 @@ def find(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> Iterator[Found
     told = {name for source in unrolled for name in flow.inputs_behind(source)}
     axes = open_axes(flow, recurrences)
     for axis in axes:
-        seen = axis.uses
-        if axis.start.value in told or not all(use.kind in ("places", "cut") for use in seen):
+        uses = [use for use in axis.uses if use.kind != "rest"]
+        if axis.start.value in told or not all(use.kind in ("places", "cut") for use in uses):
             continue
-        if seen and not any(use.trail.behind for use in seen):
-            numbers = {n for use in seen for n in _read(use.kind, use.numbers)}
-            what = f"only {places(tuple(sorted(numbers)))} of {axis.name} is read"
+        numbers = sorted({n for use in uses for n in _read(use.kind, use.numbers)})
+        if numbers and numbers[-1] >= 0 and not any(use.trail.behind for use in uses):
+            changed = any(use.trail.changed for use in uses)
+            name = f"what is made of {axis.name}" if changed else axis.name
+            what = f"only {places(tuple(numbers))} of {name} is read"
             # A number for each row, of which one is taken for all.
             for_all = axis.start.rank == 1 and any(a.name == axis.name for a in axes if a != axis)
-            yield axis.start.value, what, "note" if for_all else ""
+            # Of what a convolution made of a chunk there may be one place.
+            yield axis.start.value, what, "note" if for_all else "warning" if changed else ""
 
 
 def _read(kind: str, numbers: tuple[int, ...]) -> tuple[int, ...]:
