@@ -9,7 +9,7 @@ from torch import nn
 
 import rnnbench
 from tests.helpers.hazard_files import initializer, lengths_behind
-from tests.helpers.stock_files import edited, scripted, traced
+from tests.helpers.stock_files import Loop, edited, old, scripted, traced
 
 
 def lengths_of(path):
@@ -109,3 +109,57 @@ def test_hazards_of_a_scan_of_opset_8(tmp_path):
     assert names(lengths="m") == {("constant_lengths", "error")}
     assert names(first="2, 4") == {("frozen_batch", "error")}
     assert names(x="2, 5, 2", first="2, 4") == {("frozen_length", "warning")}
+
+
+# The batch of a state ---------------------------------------------------------------------------
+
+
+def scan(path, first, step):
+    """A Scan along (time, batch, 4) whose state has sizes of its own."""
+    count = np.prod([int(n) for n in first.split(",")])
+    zeros = f"z = Constant <value = float[{first}] {{{', '.join('0' * count)}}}> ()"
+    body = f"step (float[a, 4] h, float[b, 4] f) => (float[c, 4] g, float[d, 4] o) {{ {step} }}"
+    square = f"r = Constant <value = float[4, 4] {{{', '.join('1' * 16)}}}> ()"
+    text = f"""<ir_version: 9, opset_import: ["": 18]>
+    layer (float[time, batch, 4] x) => (float[e, 4] last, float[time, batch, 4] y) {{ {zeros}
+    {square} last, y = Scan <num_scan_inputs = 1, body = {body}> (z, x) }}"""
+    onnx.save(onnx.parser.parse_model(text), path)
+    return [h.what for h in rnnbench.inspect(path).hazards if h.name == "frozen_batch"]
+
+
+@pytest.mark.parametrize(("first", "found"), [("2, 4", ["2"]), ("1, 4", ["1"])])
+def test_the_state_of_a_scan_keeps_its_shape(tmp_path, first, found):
+    """ONNX Runtime refuses a state of one row that becomes one of several, too."""
+    step = "a = MatMul (h, r) c = Add (a, f) g = Tanh (c) o = Identity (g)"
+    said = scan(tmp_path / "a.onnx", first, step)
+    assert said == [f"its initial state has batch {n}, its input any" for n in found]
+
+
+def test_a_state_without_rows_may_have_any_size(tmp_path):
+    """As the covariance of a filter, which no row changes."""
+    step = "a = MatMul (h, r) g = Tanh (a) o = MatMul (f, g)"
+    assert scan(tmp_path / "a.onnx", "4, 4", step) == []
+
+
+class FixedRows(nn.Module):
+    """A loop that starts from zeros for the rows of the example."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.GRUCell(3, 4)
+
+    def forward(self, x):
+        h = torch.zeros(2, 4)
+        for frame in x.unbind(0):
+            h = self.cell(frame, h)
+        return h
+
+
+def test_the_state_of_an_unrolled_loop(tmp_path):
+    def found(path):
+        return [h for h in rnnbench.inspect(path).hazards if h.name == "frozen_batch"]
+
+    assert found(old(FixedRows(), tmp_path / "a.onnx"))
+    assert found(traced(FixedRows(), tmp_path / "a.ts"))
+    assert found(old(Loop(), tmp_path / "b.onnx")) == []
+    assert found(traced(Loop(), tmp_path / "b.ts")) == []

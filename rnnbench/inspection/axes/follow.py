@@ -145,10 +145,23 @@ def follow(
 
     Behind a node that gives it a fixed size, only what it leads to is looked for.
     """
+    uses = _walk(flow, start, recurrences, trail or Trail())[0]
+    return tuple(u for u in uses if not u.trail.frozen or u.kind in _NAMES)
+
+
+def reaches(flow: Flow, start: Place, value: str, axis: int) -> bool:
+    """Whether a dimension goes on to be this one of that value."""
+    trails = _walk(flow, start, (), Trail())[1]
+    return any(place.value == value and place.axis == axis for place in trails)
+
+
+def _walk(
+    flow: Flow, start: Place, recurrences: tuple[FoundRecurrence, ...], trail: Trail
+) -> tuple[list[Use], dict[Place, Trail]]:
     ends = {ref for body in bodies(flow.program) for ref in refs_in(list(body.outputs))}
     layers = {id(r.node): r for r in recurrences if r.node is not None}
     found: list[Use] = []
-    waiting, trails = deque([start]), {start: trail or Trail()}
+    waiting, trails = deque([start]), {start: trail}
     while waiting and len(trails) < _MOST:
         place = waiting.popleft()
         here = trails[place]
@@ -169,4 +182,4 @@ def follow(
                 if following.value and following not in trails:
                     trails[following] = beyond
                     waiting.append(following)
-    return tuple(u for u in found if not u.trail.frozen or u.kind in _NAMES)
+    return found, trails

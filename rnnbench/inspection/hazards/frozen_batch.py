@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from rnnbench.inspection.axes.follow import Axis, follow, open_axes
+from rnnbench.inspection.axes.follow import Axis, follow, open_axes, reaches
 from rnnbench.inspection.axes.frozen import frozen_by
 from rnnbench.inspection.axes.place import Place
 from rnnbench.inspection.dataflow import Flow
@@ -37,14 +38,39 @@ def find(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> Iterator[Found
 
 def _state_batch(flow: Flow, r: FoundRecurrence) -> int | None:
     """The batch of an initial state that is a number; a loop's may be 1 for all rows."""
-    fused = r.representation == "fused"
-    for state in () if r.representation == "step" else r.states:
-        shape = flow.program.shape(state) or ()
-        place = (0 if r.axes == (1, 0) and flow.program.format == "onnx" else 1) if fused else 0
-        size = shape[place] if len(shape) == (3 if fused else 2) else None
-        if isinstance(size, int) and (fused or size > 1):
-            return size
-    return None
+    if r.representation == "fused":
+        place = 0 if r.axes == (1, 0) and flow.program.format == "onnx" else 1
+        sizes = [_size(flow, state, 3, place) for state in r.states]
+    elif r.representation in ("scan", "while", "unrolled"):
+        # A Scan's state keeps its shape; of others 1 stands for all rows.
+        least = 1 if r.representation == "scan" else 2
+        states = [s for i, s in enumerate(r.states) if _has_rows(flow, r, i)]
+        sizes = [n for n in (_size(flow, s, 2, 0) for s in states) if n is None or n >= least]
+    else:
+        return None
+    return next((n for n in sizes if n is not None), None)
+
+
+def _size(flow: Flow, value: Any, rank: int, axis: int) -> int | None:
+    shape = flow.program.shape(value) or ()
+    size = shape[axis] if len(shape) == rank else None
+    return size if isinstance(size, int) else None
+
+
+def _has_rows(flow: Flow, r: FoundRecurrence, place: int) -> bool:
+    """Whether the batch of the sequence is the first dimension of what a state becomes."""
+    if r.node is None or not r.node.slices or len(r.node.carried) <= place:
+        return r.representation == "unrolled"
+    if r.node.attributes.get("batched"):
+        return True
+    states = [c for c in r.node.carried if c.first == r.states[place]]
+    time, batch = r.axes
+    for outer, inner in r.node.slices:
+        rank = len(flow.program.shape(outer) or ()) - 1
+        start = Place(Ref(inner), batch - (time < batch), rank)
+        if rank > 0 and any(reaches(flow, start, str(c.next), 0) for c in states):
+            return True
+    return False
 
 
 def _is_open(flow: Flow, r: FoundRecurrence, axes: list[Axis]) -> bool:
