@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rnnbench.inspection.dataflow import Flow
-from rnnbench.inspection.program import Node, Ref
+from rnnbench.inspection.program import Dim, Node, Ref
 
 _DEEPEST = 32
 _AS_IT_IS = (
@@ -16,6 +17,16 @@ _AS_IT_IS = (
 _REPEATS = ("Expand", "Tile", "aten.expand", "aten.repeat", "aten.expand_as")
 _JOINS = ("Concat", "aten.cat", "aten.stack")
 _FILLS = {"aten.full": 1, "aten.new_full": 2, "aten.full_like": 1}
+
+_SAME_SHAPE = ("Identity", "Cast", "aten.contiguous", "aten.to", "aten.clone", "aten.detach")
+_MOST = 64  # numbers that are repeated
+_ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "Mul": lambda a, b: a * b,
+    "Add": lambda a, b: a + b,
+    "Sub": lambda a, b: a - b,
+    "Equal": lambda a, b: a == b,
+    "Where": lambda a, b, c: b if a else c,
+}
 
 Vector = list[int | None]
 """Whole numbers; None where one depends on the input."""
@@ -31,7 +42,8 @@ def vector(flow: Flow, value: Any, deepest: int = _DEEPEST) -> Vector | None:
         return None
     tensor = flow.program.constants.get(value)
     if tensor is not None:
-        return None if tensor.values is None else [int(n) for n in tensor.values]
+        whole = tensor.values is not None and all(float(n).is_integer() for n in tensor.values)
+        return [int(n) for n in tensor.values or ()] if whole else None
     makers = flow.makers.get(value, [])
     if len(makers) == 1:
         found = _made(flow, makers[0], deepest - 1)
@@ -43,17 +55,63 @@ def vector(flow: Flow, value: Any, deepest: int = _DEEPEST) -> Vector | None:
 def _made(flow: Flow, node: Node, deepest: int) -> Vector | None:
     if node.op in _AS_IT_IS and node.args:
         return vector(flow, node.args[0], deepest)
-    if node.op in _JOINS:
-        parts = [vector(flow, part, deepest) for part in node.args]
-        return None if None in parts else [n for part in parts for n in part or ()]
     if node.op == "Shape" and not node.attributes:
         shape = flow.program.shape(node.args[0])
         return None if shape is None else [d if isinstance(d, int) else None for d in shape]
-    if node.op == "Gather":
-        whole, at = vector(flow, node.args[0], deepest), vector(flow, node.args[1], deepest)
-        if whole and at and all(i is not None and -len(whole) <= i < len(whole) for i in at):
-            return [whole[i] for i in at if i is not None]
-    return None
+    if node.op not in (*_JOINS, *_ARITHMETIC, "ConstantOfShape", "Gather"):
+        return None
+    parts = [vector(flow, part, deepest) for part in node.args]
+    known = [part for part in parts if part is not None]
+    return _of_parts(node, known) if known and len(known) == len(parts) else None
+
+
+def _of_parts(node: Node, parts: list[Vector]) -> Vector | None:
+    if node.op in _JOINS:
+        return [n for part in parts for n in part]
+    if node.op == "ConstantOfShape":
+        return _filled(parts[0], node.attributes.get("value"))
+    if node.op in _ARITHMETIC:
+        return _worked_out(node.op, parts)
+    whole, at = parts  # of a Gather
+    inside = [whole[i] for i in at if i is not None and -len(whole) <= i < len(whole)]
+    return inside if len(inside) == len(at) else None
+
+
+def _filled(shape: Vector, number: Any) -> Vector | None:
+    """As many as a shape of one dimension says of the same number."""
+    size = shape[0] if len(shape) == 1 else None
+    number = number or 0.0
+    if size is None or not 0 <= size <= _MOST or not float(number).is_integer():
+        return None
+    return [int(number)] * size
+
+
+def _worked_out(op: str, parts: list[Vector]) -> Vector | None:
+    """Number by number; one number stands for as many as the others are."""
+    count = max(len(part) for part in parts)
+    if any(len(part) not in (1, count) for part in parts):
+        return None
+    rows = zip(*(part * count if len(part) == 1 else part for part in parts), strict=True)
+    return [None if None in row else int(_ARITHMETIC[op](*row)) for row in rows]
+
+
+def known_shape(flow: Flow, value: Any, deepest: int = _DEEPEST) -> tuple[Dim, ...] | None:
+    """The sizes of a value: those that are said, or those that it is expanded to."""
+    shape = flow.program.shape(value)
+    makers = flow.makers.get(value, []) if isinstance(value, Ref) and deepest > 0 else []
+    if (shape is not None and None not in shape) or len(makers) != 1:
+        return shape
+    node = makers[0]
+    if node.op in _SAME_SHAPE:
+        return known_shape(flow, node.args[0], deepest - 1)
+    if node.op in ("Expand", "aten.expand"):
+        target = vector(flow, node.arg(1, "size"))
+        before = known_shape(flow, node.args[0], deepest - 1) or ()
+        if target is not None:
+            kept = [*[1] * (len(target) - len(before)), *before][: len(target)]
+            pairs = zip(target, kept, strict=False)
+            return tuple(d if n in (-1, 1) else n for n, d in pairs)
+    return shape
 
 
 def fixed_numbers(flow: Flow, value: Any, deepest: int = _DEEPEST) -> tuple[float, ...] | None:

@@ -8,6 +8,7 @@ file. What the nodes do is in `table`; a node that has no rule may read everythi
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rnnbench.inspection.axes.place import Place
@@ -27,12 +28,14 @@ class Trail:
         behind: a recurrence.
         changed: nodes that gave it another length.
         turned: a node that turned it round.
+        joined: a node that put it and others together, so that it may have so many parts.
         frozen: a node that gave it a fixed size; what is said of that is said there.
     """
 
     behind: bool = False
     changed: bool = False
     turned: bool = False
+    joined: bool = False
     frozen: bool = False
 
 
@@ -88,8 +91,9 @@ def open_axes(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> list[Axis
     if any(port.shape is not None for port in flow.program.inputs):
         return found
     for r in recurrences:  # TorchScript: any size is taken
-        for start, role in _results(flow, r):
-            uses = follow(flow, start, recurrences, Trail(behind=True))
+        results, sources = list(_results(flow, r)), list(_sources(flow, r))
+        for start, role in sources or results:  # the ones lead to the others
+            uses = follow(flow, start, recurrences, Trail(behind=not sources))
             found.append(Axis(role, role, start, uses))
     return found
 
@@ -112,19 +116,58 @@ def _role(port: Port, axis: int, uses: tuple[Use, ...]) -> str:
     return roles[0] if roles else ""
 
 
-def _results(flow: Flow, r: FoundRecurrence) -> list[tuple[Place, str]]:
-    """Where the time and the batch of a layer of PyTorch go on: in its sequence of results.
+def _results(flow: Flow, r: FoundRecurrence) -> Iterator[tuple[Place, str]]:
+    """Where the time and the batch of a layer of PyTorch go on, in its sequence and its states.
 
-    The program gets the sizes of that, which a file without shapes does not say.
+    The program gets the sizes of those, which a file without shapes does not say.
     """
     if r.representation != "fused" or r.node is None or r.lengths or not r.node.outputs:
-        return []
-    value = Ref(r.node.outputs[0])
-    if r.hidden_size:
-        width = r.hidden_size * (2 if r.direction == "bidirectional" else 1)
-        names = ("time", "batch") if r.axes == (0, 1) else ("batch", "time")
-        flow.program.shapes.setdefault(value, (*names, width))
-    return [(Place(value, r.axes[0], 3), "time"), (Place(value, r.axes[1], 3), "batch")]
+        return
+    value, *lasts = (Ref(name) for name in r.node.outputs)
+    width, ways = r.hidden_size, 2 if r.direction == "bidirectional" else 1
+    names = ("time", "batch") if r.axes == (0, 1) else ("batch", "time")
+    if width:
+        flow.program.shapes.setdefault(value, (*names, width * ways))
+    yield Place(value, r.axes[0], 3), "time"
+    yield Place(value, r.axes[1], 3), "batch"
+    for last in lasts:
+        if width:
+            flow.program.shapes.setdefault(last, (r.num_layers * ways, "batch", width))
+        yield Place(last, 1, 3), "batch"
+
+
+_KEEPS = (
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "linear",
+    "relu",
+    "tanh",
+    "dropout",
+    "contiguous",
+    "to",
+    "slice",
+)
+
+
+def _sources(flow: Flow, r: FoundRecurrence) -> Iterator[tuple[Place, str]]:
+    """The same of the input that a layer of PyTorch reads, where nothing on the way reshapes it."""
+    value, axes = r.source, list(r.axes)
+    inputs = {port.name for port in flow.program.inputs}
+    while isinstance(value, Ref) and value not in inputs:
+        makers = flow.makers.get(value, [])
+        if len(makers) != 1 or not makers[0].args:
+            return
+        node, name = makers[0], makers[0].op.removeprefix("aten.")
+        if name == "transpose" and all(isinstance(node.arg(i), int) for i in (1, 2)):
+            swap = {node.arg(1) % 3: node.arg(2) % 3, node.arg(2) % 3: node.arg(1) % 3}
+            axes = [swap.get(axis, axis) for axis in axes]
+        elif name not in _KEEPS:
+            return
+        value = node.args[0]
+    if isinstance(value, Ref) and r.representation == "fused" and not r.lengths:
+        yield from zip((Place(value, axis, 3) for axis in axes), ("time", "batch"), strict=True)
 
 
 def _use(node: Node, place: Place, trail: Trail, kind: str, numbers: tuple[int, ...] = ()) -> Use:
@@ -176,6 +219,7 @@ def _walk(
                 here.behind or layer is not None,
                 here.changed or done.changed,
                 here.turned != done.turned,
+                here.joined or done.joined,
                 here.frozen or fixes,
             )
             for following in done.places:

@@ -34,6 +34,8 @@ def _says(axis: Axis, use: Use) -> str:
     numbers, what = use.numbers, axis.name
     if use.trail.changed:
         what = f"what is made of {what}"
+    if use.kind == "fixed" and use.trail.joined and use.node.op != "Expand":
+        return ""  # the parts of what was put together
     if use.kind == "fixed" and use.node.op in _SHAPES:
         return f"its shape has {numbers[0]} where {what} is dynamic"
     if use.kind == "fixed" and not (use.trail.changed and use.node.op == "Squeeze"):

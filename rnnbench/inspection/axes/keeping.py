@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rnnbench.inspection.axes.place import WHOLE, Place, Step, on
 from rnnbench.inspection.dataflow import Flow
-from rnnbench.inspection.numbers import vector
+from rnnbench.inspection.numbers import known_shape, vector
 from rnnbench.inspection.program import Node
 
 
@@ -88,11 +88,17 @@ def over_axis(flow: Flow, node: Node, place: Place) -> Step:
 
 
 def join(flow: Flow, node: Node, place: Place) -> Step:
-    """Put together with others, along this dimension or another."""
-    axis = int(node.attributes.get("axis", node.arg(1, "dim", 0)) or 0)
-    if node.op == "Concat":
-        axis = int(node.attributes.get("axis") or 0)
-    return (mixed if axis % place.rank == place.axis else same)(flow, node, place)
+    """Put together with others, along this dimension or another, which a constant then fixes."""
+    torch = node.op.startswith("aten.")
+    axis = int(node.arg(1, "dim", 0) or 0) if torch else int(node.attributes.get("axis") or 0)
+    if axis % place.rank == place.axis:
+        return Step([WHOLE], on(node, place.axis, place.rank), changed=True, joined=True)
+    for other in node.refs:
+        shape = known_shape(flow, other) or ()
+        size = shape[place.axis] if len(shape) == place.rank else None
+        if isinstance(size, int) and {kind for kind, _ in flow.origins(other)} == {"constant"}:
+            return Step([("fixed", (size,))], on(node, place.axis, place.rank))
+    return same(flow, node, place)
 
 
 def reduce(flow: Flow, node: Node, place: Place) -> Step:

@@ -53,7 +53,7 @@ def gather_elements(flow: Flow, node: Node, place: Place) -> Step:
         return Step([WHOLE])
     if axis % place.rank == place.axis:
         found = fixed_numbers(flow, at)
-        if not found or min(found) < 0:
+        if not found or not all(float(n).is_integer() and n >= 0 for n in found):
             return Step([WHOLE])
         return _places(sorted({int(n) for n in found}))
     shape = flow.program.shape(at)
@@ -61,6 +61,28 @@ def gather_elements(flow: Flow, node: Node, place: Place) -> Step:
     if isinstance(size, int) and flow.constant_only(at):
         return Step([("cut", (0, size))])
     return same(flow, node, place)
+
+
+def gather_nd(flow: Flow, node: Node, place: Place) -> Step:
+    """Elements at (place, place ...), one row of the indices for each; whole rows of the rest."""
+    width = (flow.program.shape(node.args[1]) or (None,))[-1]
+    found = vector(flow, node.args[1]) if node.args[0] == place.value else None
+    if not found or None in found or node.attributes.get("batch_dims"):
+        return Step([WHOLE])
+    if not isinstance(width, int) or place.axis >= width:
+        return Step([WHOLE])
+    return _places([int(n or 0) for n in found[place.axis :: width]])
+
+
+def index(flow: Flow, node: Node, place: Place) -> Step:
+    """`x[i, j]`: a tensor of places for each of the first dimensions, or None for all of one."""
+    given = node.arg(1, "indices")
+    if node.args[0] != place.value or not isinstance(given, list) or place.axis >= len(given):
+        return Step([WHOLE])
+    found = vector(flow, given[place.axis]) if given[place.axis] is not None else None
+    if not found or None in found or len(found) < 1:
+        return Step([WHOLE])
+    return _places([int(n or 0) for n in found])
 
 
 def embedding(flow: Flow, node: Node, place: Place) -> Step:

@@ -27,12 +27,14 @@ class Step:
         places: where the dimension goes on.
         changed: whether it has another length there.
         turned: whether it is the other way round there.
+        joined: whether it is a part of one there.
     """
 
     uses: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
     changed: bool = False
     turned: bool = False
+    joined: bool = False
 
 
 WHOLE: tuple[str, tuple[int, ...]] = ("whole", ())

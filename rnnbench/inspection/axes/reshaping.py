@@ -60,8 +60,14 @@ def _fixed_size(before: list[Dim], target: Vector, axis: int) -> int | None:
     if all(n is not None and n > 0 for n in target):
         known, written = _numbers(before, target)
         alone = all(isinstance(d, int) or i == axis for i, d in enumerate(before))
-        return written // known if alone else here or target[0]
-    if None in target or None in before or here is None or here <= 1:
+        if alone:
+            return written // known
+        return here if axis == 0 or len(target) >= len(before) else None
+    if None in target or here is None or here <= 1:
+        return None
+    if axis == 0:  # the outermost: another number of rows would be cut in the middle of one
+        return here
+    if None in before:
         return None
     known, written = _numbers(before, target)
     least = written // gcd(known, written)  # what the open ones must be a multiple of

@@ -73,6 +73,8 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("Reshape", "aten.view", "aten.reshape"), reshape),
     **dict.fromkeys(("Gather", "aten.index_select"), picking.gather),
     **dict.fromkeys(("GatherElements", "aten.gather"), picking.gather_elements),
+    "GatherND": picking.gather_nd,
+    "aten.index": picking.index,
     "aten.embedding": picking.embedding,
     "aten.select": picking.select,
     **dict.fromkeys(("Slice", "aten.slice"), picking.slice_),

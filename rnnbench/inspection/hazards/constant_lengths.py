@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,7 +49,7 @@ def _constants(flow: Flow, lengths: Any) -> tuple[int, ...] | None:
     if lengths is None:
         return None
     found = fixed_numbers(flow, lengths)
-    if found is not None:
+    if found is not None and all(math.isfinite(n) for n in found):
         return tuple(int(n) for n in found)
     return () if flow.constant_only(lengths) else None
 

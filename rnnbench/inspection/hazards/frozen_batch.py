@@ -10,6 +10,7 @@ from rnnbench.inspection.axes.frozen import frozen_by
 from rnnbench.inspection.axes.place import Place
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.hazards import Found
+from rnnbench.inspection.numbers import known_shape
 from rnnbench.inspection.program import Ref
 from rnnbench.inspection.recurrences import FoundRecurrence
 
@@ -52,7 +53,7 @@ def _state_batch(flow: Flow, r: FoundRecurrence) -> int | None:
 
 
 def _size(flow: Flow, value: Any, rank: int, axis: int) -> int | None:
-    shape = flow.program.shape(value) or ()
+    shape = known_shape(flow, value) or ()
     size = shape[axis] if len(shape) == rank else None
     return size if isinstance(size, int) else None
 
