@@ -24,6 +24,7 @@ class Flow:
         readers: value -> the nodes that read it, in their bodies too.
         same: value in or after a body -> the values that it stands for.
         kept: the tensors that the program itself overwrites.
+        vectors: shapes and indices that were worked out once (`numbers.vector`).
     """
 
     def __init__(self, program: Program) -> None:
@@ -32,6 +33,7 @@ class Flow:
         self.readers: dict[str, list[Node]] = defaultdict(list)
         self.same: dict[str, list[Any]] = defaultdict(list)
         self.kept: set[str] = set()
+        self.vectors: dict[str, list[int | None] | None] = {}
         self._inputs = {port.name for port in program.inputs}
         self._outputs = self._name_outputs()
         for node in walk(program.graph):

@@ -19,7 +19,7 @@ _JOINS = ("Concat", "aten.cat", "aten.stack")
 _FILLS = {"aten.full": 1, "aten.new_full": 2, "aten.full_like": 1}
 
 _SAME_SHAPE = ("Identity", "Cast", "aten.contiguous", "aten.to", "aten.clone", "aten.detach")
-_MOST = 64  # numbers that are repeated
+_MOST = 256  # numbers that are repeated or joined
 _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "Mul": lambda a, b: a * b,
     "Add": lambda a, b: a + b,
@@ -40,6 +40,14 @@ def vector(flow: Flow, value: Any, deepest: int = _DEEPEST) -> Vector | None:
         return [value]
     if not isinstance(value, Ref) or deepest <= 0:
         return None
+    if value in flow.vectors:
+        return flow.vectors[value]
+    flow.vectors[value] = None  # until it is known, also where a damaged file goes in circles
+    found = flow.vectors[value] = _of_value(flow, value, deepest)
+    return found
+
+
+def _of_value(flow: Flow, value: Ref, deepest: int) -> Vector | None:
     tensor = flow.program.constants.get(value)
     if tensor is not None:
         whole = tensor.values is not None and all(float(n).is_integer() for n in tensor.values)
@@ -67,7 +75,7 @@ def _made(flow: Flow, node: Node, deepest: int) -> Vector | None:
 
 def _of_parts(node: Node, parts: list[Vector]) -> Vector | None:
     if node.op in _JOINS:
-        return [n for part in parts for n in part]
+        return [n for part in parts for n in part] if sum(map(len, parts)) <= _MOST else None
     if node.op == "ConstantOfShape":
         return _filled(parts[0], node.attributes.get("value"))
     if node.op in _ARITHMETIC:
@@ -120,8 +128,9 @@ def fixed_numbers(flow: Flow, value: Any, deepest: int = _DEEPEST) -> tuple[floa
     None where one depends on the input: on its sizes, too.
     """
     if isinstance(value, list | tuple):
-        parts = [fixed_numbers(flow, v, deepest - 1) for v in value]
-        return None if None in parts else tuple(n for part in parts for n in part or ())
+        parts = [fixed_numbers(flow, v, deepest - 1) for v in value[:_MOST]]
+        numbers = tuple(n for part in parts for n in part or ())
+        return None if None in parts or len(numbers) > _MOST or len(value) > _MOST else numbers
     if isinstance(value, int | float):
         return (float(value),)
     if value in flow.program.constants:

@@ -20,7 +20,12 @@ def step(flow: Flow, node: Node, place: Place, layer: FoundRecurrence | None) ->
     if layer is not None:
         return through_layer(node, place, layer)
     rule = _RULES.get(node.op)
-    return rule(flow, node, place) if rule is not None else Step([WHOLE])
+    if rule is None:
+        return Step([WHOLE])
+    try:
+        return rule(flow, node, place)
+    except (ValueError, IndexError, TypeError, AttributeError, ZeroDivisionError):
+        return Step([WHOLE])  # of a damaged file, whose attributes do not fit its sizes
 
 
 def _torch(*names: str) -> list[str]:
