@@ -2,9 +2,10 @@
 
 import zipfile
 
+import numpy as np
 import pytest
 import torch
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 import rnnbench
 from rnnbench import __main__ as cli
@@ -108,3 +109,18 @@ def test_nothing_in_a_pickle_is_called(tmp_path):
     with pytest.raises(RnnbenchError, match="holds no module"):
         rnnbench.inspect(path)
     assert not marker.exists()
+
+
+def test_a_size_below_zero_does_not_end_the_process(tmp_path):
+    """ONNX's shape inference (1.23) aborts at a Slice along it; Paddle's converter writes -1."""
+
+    def edit(proto):
+        for name, number in {"from": 0, "to": 3, "along": 0}.items():
+            proto.graph.initializer.append(numpy_helper.from_array(np.array([number]), name))
+        node = helper.make_node("Slice", ["x", "from", "to", "along"], ["part"])
+        proto.graph.node.insert(0, node)
+        proto.graph.node[1].input[0] = "part"
+        proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -7
+
+    report = rnnbench.inspect(edited(tmp_path / "file", edit))
+    assert report.inputs[0].shape == (None, "batch", 3)

@@ -12,7 +12,7 @@ from rnnbench.inspection.nans import chunks_of, count_nans
 
 _MAGIC = b"PK\x03\x04"
 _FEW = 64
-_DAMAGE = (KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, OSError, EOFError)
+_DAMAGE = (KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, OSError, EOFError)
 _LIMIT = 2**28  # bytes of one text; a small archive could unfold to any size
 
 
@@ -49,7 +49,7 @@ class Archive:
             return self._zip.read(self._prefix + name)
         except KeyError:
             raise RnnbenchError(f"{self.path} has no {name}: it is damaged") from None
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError):
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError):
             raise RnnbenchError(
                 f"{self.path}: {name} is damaged: copy or export it again"
             ) from None

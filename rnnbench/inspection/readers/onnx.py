@@ -96,9 +96,20 @@ def _with_shapes(proto: Any) -> Any:
 
     if proto.ByteSize() > _INFER_BYTES:
         return proto
+    _forget_negative_sizes(proto.graph)
     with suppress(Exception):  # inference gives up on what is inconsistent, as damaged files are
         return onnx.shape_inference.infer_shapes(proto, data_prop=True)
     return proto
+
+
+def _forget_negative_sizes(graph: Any) -> None:
+    """Takes sizes like -1 away, which mean "unknown": at a Slice of one ONNX ends the process."""
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.HasField("dim_value") and dim.dim_value < 0:
+                dim.Clear()
+    for body in (g for n in graph.node for a in n.attribute for g in graphs_in(a)):
+        _forget_negative_sizes(body)
 
 
 def _note_shapes(program: Program, graph: Any) -> None:
@@ -180,7 +191,7 @@ class _Reader:
         bodies = tuple(self.body(g, known) for a in node.attribute for g in graphs_in(a))
         domain = "" if node.domain in ("", "ai.onnx") else f"{node.domain}."
         made = Node(
-            domain + node.op_type,
+            f"{domain}{node.op_type}",
             node.name or next((o for o in node.output if o), node.op_type),
             [Ref(i) if i else None for i in node.input],
             attributes,
