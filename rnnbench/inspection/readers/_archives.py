@@ -12,7 +12,10 @@ from rnnbench.inspection.nans import chunks_of, count_nans
 
 _MAGIC = b"PK\x03\x04"
 _FEW = 64
-_DAMAGE = (KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, OSError, EOFError)
+_DAMAGE = (
+    *(KeyError, ValueError, RuntimeError, OSError, EOFError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 _LIMIT = 2**28  # bytes of one text; a small archive could unfold to any size
 
 
@@ -62,9 +65,7 @@ class Archive:
         """How many numbers of a weight are NaN; 0 where it is not there or is damaged."""
         if (name, dtype) not in self._nans:
             self._nans[name, dtype] = 0
-            with suppress(
-                KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, OSError, EOFError
-            ):
+            with suppress(*_DAMAGE):
                 size = self._zip.getinfo(self._prefix + name).file_size
                 with self._zip.open(self._prefix + name) as file:
                     self._nans[name, dtype] = count_nans(chunks_of(file, size), dtype)

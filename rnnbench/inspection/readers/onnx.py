@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -288,7 +289,8 @@ def _attribute(attribute: Any) -> Any:
         return value.decode("utf-8", "replace")
     if attribute.strings:
         return [item.decode("utf-8", "replace") for item in attribute.strings]
-    return list(value) if attribute.ints or attribute.floats else value
+    listed = isinstance(value, Iterable) and (attribute.ints or attribute.floats)
+    return list(value) if listed else value
 
 
 def _single(tensor: Any) -> float | None:
