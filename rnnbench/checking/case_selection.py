@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from time import process_time
+from dataclasses import asdict, dataclass
 
-from rnnbench.cases.cases import Case, CaseSet, make_cases
-from rnnbench.cases.plans import Plan, parse_case, plan_further, plan_sweep
+from rnnbench.cases.cases import CaseSet
+from rnnbench.cases.making import SECONDS, Wanted, from_message, make_wanted
+from rnnbench.cases.plans import parse_case
 from rnnbench.cases.stored import read_cases
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.core.model import Model
+from rnnbench.runtimes.job import Job
+from rnnbench.runtimes.pool import Isolation
+from rnnbench.runtimes.worker import Worker
 
 KINDS = ("quick", "full")
-_SECONDS = {"quick": 30, "full": 1200}  # of CPU that the module may take for further cases
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,19 @@ class CaseSelection:
             raise choices("kind of cases", self.kind, KINDS)
 
 
-def gather(bundle: Bundle, selection: CaseSelection, model: Model | None = None) -> CaseSet:
+def gather(
+    bundle: Bundle,
+    selection: CaseSelection,
+    model: Model | None = None,
+    isolation: Isolation | None = None,
+) -> CaseSet:
     """Reads the stored cases and makes the others, with the given model or the rebuilt one.
+
+    Args:
+        bundle: whose cases.
+        selection: which.
+        model: what was exported, where it is in this process.
+        isolation: the limits of the process in which the rebuilt module runs; None: in this one.
 
     Raises:
         RnnbenchError: the cases are damaged; or one was asked for that there is not, or that needs
@@ -58,67 +70,43 @@ def gather(bundle: Bundle, selection: CaseSelection, model: Model | None = None)
         if "skipped" in entry
     }
     names = {case.name for case in stored}
-    asked = [*selection.extra, *(name for name in selection.only if name not in names)]
-    asked_plans = [parse_case(text, bundle.traced, seed=selection.seed) for text in asked]
-    notes: tuple[str, ...] = ()
-    made: Sequence[Case] = ()
-    if asked_plans or selection.kind == "full" or (selection.further and not selection.only):
+    asked = (*selection.extra, *(name for name in selection.only if name not in names))
+    named = {parse_case(text, bundle.traced, seed=selection.seed).name for text in asked}
+    further = selection.kind == "full" or (selection.further and not selection.only)
+    made = CaseSet(())
+    if asked or further:
+        wanted = Wanted(selection.kind, asked, further, selection.seed)
         try:
-            made, failed, notes = _make(bundle, selection, asked_plans, model)
-            skipped |= failed
+            made = _make(bundle, wanted, model, isolation)
         except RnnbenchError as error:
-            if asked_plans:
+            if asked:
                 raise
-            notes = (f"{bundle.name}: only the stored cases were used: {one_line(error)}",)
-    cases = {case.name: case for case in (*stored, *made) if selection.empty or not case.empty}
+            said = f"{bundle.name}: only the stored cases were used: {one_line(error)}"
+            made = CaseSet((), notes=(said,))
+    skipped |= made.skipped
+    every = (*stored, *made.cases)
+    cases = {case.name: case for case in every if selection.empty or not case.empty}
     if selection.only:
-        wanted = {plan.name for plan in asked_plans} | set(selection.only)
-        cases = {name: case for name, case in cases.items() if name in wanted}
-        skipped = {name: why for name, why in skipped.items() if name in wanted}
+        chosen = named | set(selection.only)
+        cases = {name: case for name, case in cases.items() if name in chosen}
+        skipped = {name: why for name, why in skipped.items() if name in chosen}
     if not cases:
         why = "; ".join(skipped.values())
         raise RnnbenchError(f"{bundle.path}: no case is left to compare at ({why})")
-    return CaseSet(tuple(cases.values()), skipped, notes=notes)
+    return CaseSet(tuple(cases.values()), skipped, notes=made.notes)
 
 
 def _make(
-    bundle: Bundle, selection: CaseSelection, asked: Sequence[Plan], model: Model | None
-) -> tuple[tuple[Case, ...], dict[str, str], tuple[str, ...]]:
-    """The cases that are not stored, why the module cannot run some, and what was left out."""
+    bundle: Bundle, wanted: Wanted, model: Model | None, isolation: Isolation | None
+) -> CaseSet:
+    """The cases that are not stored; a module that ends its process takes no check with it."""
     from rnnbench.models.rebuild import trained
 
-    model = trained(bundle) if model is None else model
-    fixed = {d: bundle.traced[d] for d in bundle.manifest.get("frozen") or ()}
-    for plan in asked:
-        if not fixed.items() <= plan.dims.items():
-            raise RnnbenchError(
-                f"case {plan.name!r}: {bundle.name} was exported for "
-                f"{', '.join(f'{d}={n}' for d, n in fixed.items())} alone"
-            )
-    plans = list(asked)
-    if selection.kind == "full":
-        plans += plan_sweep(model, bundle.traced, fixed, seed=selection.seed)
-    elif selection.further and not selection.only:
-        plans += plan_further(model, bundle.traced, fixed, seed=selection.seed)
-    cases: list[Case] = []
-    skipped: dict[str, str] = {}
-    left: list[str] = []
-    before = process_time()
-    for plan in {plan.name: plan for plan in plans}.values():
-        if plan not in asked and process_time() - before > _SECONDS[selection.kind]:
-            left.append(plan.name)
-            continue
-        made = make_cases(model, [plan])
-        cases += made.cases
-        skipped |= {name: f"the model itself fails: {why}" for name, why in made.skipped.items()}
-    return tuple(cases), skipped, _left_out(bundle, left, selection.kind)
-
-
-def _left_out(bundle: Bundle, left: Sequence[str], kind: str) -> tuple[str, ...]:
-    """A line about the cases that would have taken too long."""
-    if not left:
-        return ()
-    return (
-        f"{bundle.name}: {len(left)} further cases were left out, since the module takes long "
-        f"({_SECONDS[kind]} s of CPU for those before): --case {left[0]} adds one",
-    )
+    if model is not None:
+        return make_wanted(bundle, model, wanted)
+    if isolation is None:
+        return make_wanted(bundle, trained(bundle), wanted)
+    job = Job("eager", "eager", None, bundle.path, trust_code=bundle.trust_code)
+    seconds = 2 * SECONDS[wanted.kind] + isolation.seconds
+    with Worker(job, seconds=seconds, memory=isolation.memory) as worker:
+        return from_message(*worker.cases(asdict(wanted)))

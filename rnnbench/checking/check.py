@@ -109,7 +109,7 @@ def _check(
     jobs = find_jobs(bundle, runtimes, costs=FULL if options.selection.kind == "full" else QUICK)
     if live is None and not bundle.source:
         jobs = [replace(j, missing=_NO_CODE) if j.format == "eager" else j for j in jobs]
-    found = gather(bundle, options.selection, model)
+    found = gather(bundle, options.selection, model, options.isolation)
     layout = layout_of(bundle, found.cases)
     standard = standard_of(layout, found.cases, options.factor)
     judge = Judge(bundle, {case.name: case for case in found.cases}, standard)

@@ -17,6 +17,7 @@ from rnnbench.core.text import harmless, harmless_lines
 if TYPE_CHECKING:
     from rnnbench.checking.report import CheckReport, OutputRow
 
+_FOLDED = 12  # letters of a case that a column holds
 SHORT = 30
 """Characters of a reason that fits into a table."""
 
@@ -200,7 +201,7 @@ def format_report(report: CheckReport) -> str:
                 _shown,
                 (row.worst_error, row.relative_error, row.tolerance_needed, row.noise_floor),
             ),
-            row.worst_case,
+            row.worst_case.replace(",", ", ") if len(row.worst_case) > _FOLDED else row.worst_case,
             "" if row.first_step is None else str(row.first_step),
             "" if row.same_argmax is None else f"{100 * row.same_argmax:.5g} %",
             row.verdict,

@@ -99,6 +99,10 @@ class Worker:
         """The inputs and outputs as the file itself declares them."""
         return Signature.from_json(self._ask({"do": "signature"})[0])
 
+    def cases(self, wanted: dict[str, Any]) -> _Answer:
+        """Cases of the module that the process has; see `rnnbench.cases.making`."""
+        return self._ask({"do": "cases", "wanted": wanted})
+
     def weights(self) -> Arrays:
         """The arrays that the file holds, by name."""
         return self._ask({"do": "weights"})[1]
@@ -275,10 +279,22 @@ def main(words: list[str]) -> None:
             return
         if header["do"] == "run":
             _answer(answers, lambda given=arrays: ({}, loaded[0](given)))  # type: ignore[misc]
+        elif header["do"] == "cases":
+            _answer(answers, lambda said=header["wanted"]: _cases(job, said))  # type: ignore[misc]
         elif header["do"] == "weights":
             _answer(answers, lambda: ({}, weights(job)))
         else:
             _answer(answers, lambda: (signature(job).to_json(), {}))
+
+
+def _cases(job: Job, wanted: dict[str, Any]) -> _Answer:
+    from rnnbench.cases.making import Wanted, make_wanted, to_message
+    from rnnbench.core.bundle import Bundle
+    from rnnbench.models.rebuild import trained
+
+    bundle = Bundle.open(job.bundle or "", trust_code=job.trust_code)
+    asked = tuple(wanted["asked"])
+    return to_message(make_wanted(bundle, trained(bundle), Wanted(**wanted | {"asked": asked})))
 
 
 def _answer(stream: BinaryIO, work: Callable[[], _Answer]) -> bool:

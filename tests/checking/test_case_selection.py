@@ -1,5 +1,6 @@
 """The cases of a full sweep, what one result says of a case, and running a failure again."""
 
+import itertools
 import json
 import shlex
 
@@ -10,7 +11,16 @@ import torch
 
 from rnnbench import Model, TensorSpec
 from rnnbench import __main__ as cli
-from rnnbench.cases.plans import INPUTS, LENGTHS, STATES, make_inputs, parse_case, plan_sweep
+from rnnbench.cases.plans import (
+    INPUTS,
+    LENGTHS,
+    SIZES,
+    STATES,
+    make_inputs,
+    parse_case,
+    plan_further,
+    plan_sweep,
+)
 from rnnbench.checking.case_selection import CaseSelection
 from rnnbench.checking.check import CheckOptions, check
 from tests.helpers import handmade
@@ -36,8 +46,10 @@ def test_a_sweep_has_every_size_state_and_kind_of_value():
     plans = plan_sweep(ragged(), TRACED, {})
     shapes = {(plan.dims["batch"], plan.dims["time"]) for plan in plans}
     assert shapes >= {(b, t) for b in (1, 2, 3, 4, 7) for t in (1, 2, 5, 6, 13, 97)}
-    assert max(time for _, time in shapes) == 1000
-    assert {(plan.inputs, plan.state) for plan in plans} >= {(i, s) for i in INPUTS for s in STATES}
+    assert max(time for _, time in shapes) == 4097
+    usual = itertools.product(INPUTS[:5], STATES[:3])
+    kinds = {(plan.inputs, plan.state) for plan in plans}
+    assert kinds == {*usual, *((size, size) for size in SIZES)}
     assert {plan.lengths for plan in plans} == set(LENGTHS)
     assert len({plan.seed for plan in plans}) == len({plan.name for plan in plans}) == len(plans)
     again = plan_sweep(ragged(), TRACED, {}, seed=1)
@@ -116,3 +128,37 @@ def test_the_printed_command_runs_the_failure_again(tmp_path, capsys):
         "made-gru-onnx-onnxruntime-longer.npz",
         f"made-gru-onnx-onnxruntime-{made}.npz",
     ]
+
+
+def words():
+    ids = TensorSpec("ids", ("batch", "time"), "int64", high=100)
+    return Model(torch.nn.Identity(), (ids,), ("y",))
+
+
+def test_further_cases_are_around_blocks_large_and_of_every_length():
+    plans = plan_further(ragged(), TRACED, {})
+    assert {plan.dims["batch"] for plan in plans} >= {8, 17}
+    times = {plan.dims["time"] for plan in plans}
+    assert times >= {2, 3, 31, 32, 33, 64, 65, 128, 257}
+    assert {plan.lengths for plan in plans} == set(LENGTHS)
+    largest = make_inputs(ragged(), next(plan for plan in plans if plan.inputs == "x300"))
+    assert np.abs(largest["x"]).max() > 300
+    assert np.abs(largest["h0"]).max() > 300
+    assert len(plans) <= 16
+    for plan in plans:
+        assert parse_case(plan.name, TRACED) == plan
+
+
+def test_lengths_of_every_kind():
+    found = {}
+    for plan in plan_further(ragged(), TRACED, {}):
+        found[plan.lengths] = make_inputs(ragged(), plan)["lengths"], plan.dims["time"]
+    lengths, steps = found["equal"]
+    assert set(lengths.tolist()) == {steps // 2}
+    lengths, steps = found["tail"]
+    assert lengths.max() == steps - 1
+
+
+def test_each_id_of_a_small_vocabulary():
+    (plan,) = (p for p in plan_further(words(), TRACED, {}) if p.inputs == "every")
+    assert set(make_inputs(words(), plan)["ids"].reshape(-1).tolist()) == set(range(100))
