@@ -17,7 +17,6 @@ from rnnbench.core.text import harmless, harmless_lines
 if TYPE_CHECKING:
     from rnnbench.checking.report import CheckReport, OutputRow
 
-_FOLDED = 12  # letters of a case that a column holds
 SHORT = 30
 """Characters of a reason that fits into a table."""
 
@@ -201,9 +200,9 @@ def format_report(report: CheckReport) -> str:
                 _shown,
                 (row.worst_error, row.relative_error, row.tolerance_needed, row.noise_floor),
             ),
-            row.worst_case.replace(",", ", ") if len(row.worst_case) > _FOLDED else row.worst_case,
+            row.worst_case,
             "" if row.first_step is None else str(row.first_step),
-            "" if row.same_argmax is None else f"{100 * row.same_argmax:.5g} %",
+            "" if row.same_argmax is None else f"{100 * row.same_argmax:.3g} %",
             row.verdict,
         ]
         for row in report.rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from textwrap import wrap
 from typing import Literal
@@ -11,6 +12,9 @@ from rnnbench.core.text import harmless, harmless_lines, in_markdown
 Style = Literal["text", "markdown", "html"]
 
 _FORMATS = {"text": "simple", "markdown": "github", "html": "html"}
+
+
+_LONG = 12  # letters of a cell that stays in one line
 
 
 def format_table(
@@ -58,9 +62,10 @@ def format_tight_table(
         headers: of the columns.
         rows: cells, formatted already.
         words: as in `format_table`.
-        fold: a word of a header a line.
+        fold: a word of a header a line; and of a cell with commas, a part a line.
     """
-    table = [[harmless(cell) for cell in row] for row in rows]
+    given = [[harmless(cell) for cell in row] for row in rows]
+    table = [line for row in given for line in (_folded(row) if fold else [row])]
     kept = [i for i in range(len(headers)) if any(row[i] for row in table)]
     heads = [headers[i].split() if fold else [headers[i]] for i in kept]
     columns = [[row[i] for row in table] for i in kept]
@@ -91,3 +96,13 @@ def _line(cells: Sequence[str], widths: Sequence[int], sides: Sequence[str]) -> 
         for cell, width, side in zip(cells, widths, sides, strict=True)
     ]
     return "  ".join(padded).rstrip()
+
+
+def _folded(row: Sequence[str]) -> list[list[str]]:
+    """A row as several, where a cell is long and has commas: `time=65,` above `batch=2`."""
+    parts = [
+        re.findall(r"[^,]+,?", cell) if len(cell) > _LONG and "," in cell else [cell]
+        for cell in row
+    ]
+    height = max(map(len, parts))
+    return [[(cell[i : i + 1] or [""])[0] for cell in parts] for i in range(height)]
