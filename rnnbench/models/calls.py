@@ -142,7 +142,7 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
     lists = [(v, list(v)) for _, names, *_ in saved for v in names.values() if type(v) is list]
     data = {id(t): (t, t.data) for t in _every_tensor(module)}
     try:
-        module.eval()
+        _evaluate(module)
         for tensor, original in data.values():
             wide = double and original.is_floating_point()
             tensor.data = original.double() if wide else _own(tensor, original)
@@ -161,6 +161,15 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
                 now.update(before)
         for part, training in modes:
             part.training = training
+
+
+def _evaluate(module: torch.nn.Module) -> None:
+    """Evaluation mode, of a module too whose `train()` does something else and takes no mode."""
+    try:
+        module.eval()
+    except TypeError:
+        for part in module.modules():
+            part.training = False
 
 
 def leave_inference_mode(module: torch.nn.Module) -> None:

@@ -63,6 +63,7 @@ DRAFTS = {
     "control:KeywordSpotter": {"spectrogram": (B, 12, T)},
     "control:FlatImageReader": {"mel": (B, 1, T, None)},
     "control:WorldModel": {"action": (T, B, None), "latent": (T, B, None)},
+    "control:JoinedMemory": {"input_tensor": (B, T, None), "memories": (1, B, 16)},
     "kinds:GroupedLayers": {"x": (B, T, 64)},
     "kinds:WordsOfAnyType": {"X": (B, T)},
     "kinds:StyleEncoder": {"inputs": (B, T, 16)},
@@ -97,6 +98,7 @@ EXPORTED = (
     "speech:Encoder",  # lengths in falling order
     "series:LeakyLayer",  # a state that the module keeps
     "control:RecurrentPolicy",  # a distribution
+    "control:JoinedMemory",
     "kinds:PackedCells",
     "kinds:NothingBeside",
     "kinds:SampleVocoder",

@@ -116,6 +116,9 @@ def _shapes_said(values: Values, text: str) -> Iterator[Edit]:
     if not found:
         return
     got, want = (tuple(map(int, found[k].split(", "))) for k in ("got", "want"))
+    if got[-1] == 0:  # what is left of a tensor whose first part was a state: it holds two
+        whole = (*want[:-1], 2 * want[-1])
+        yield from ((0.3, shaped(values, p, whole)) for p in ports_in(values) if p.shape == want)
     states = [p for p in ports_in(values) if p.shape == got and p.role != "lengths"]
     for port in states[int(found["which"] or 0) :] or states:
         yield 0.3, with_(values, port, replace(port, shape=want))

@@ -121,3 +121,20 @@ class WorldModel(nn.Module):
     def forward(self, action, latent):
         outs, _ = self.rnn(torch.cat([action, latent], -1))
         return self.gmm(outs)
+
+
+class JoinedMemory(nn.Module):
+    """Both states of its layer in one tensor; `train()` is a step of its own, and takes no mode."""
+
+    def __init__(self, features=6, memory_size=16):
+        super().__init__()
+        self.half = memory_size // 2
+        self.lstm = nn.LSTM(features, self.half, batch_first=True)
+
+    def train(self):
+        self.lstm.train()
+
+    def forward(self, input_tensor, memories):
+        h0, c0 = torch.split(memories, self.half, dim=-1)
+        y, (h, c) = self.lstm(input_tensor, (h0.contiguous(), c0.contiguous()))
+        return y, torch.cat([h, c], dim=-1)
