@@ -51,6 +51,7 @@ from tests.zoo import (  # noqa: E402, F401
     branches,
     calls,
     cells,
+    demands,
     endings,
     irregular,
     layers,

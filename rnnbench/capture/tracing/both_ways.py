@@ -148,7 +148,9 @@ class _Changer:
         return _Items().visit(self._expression(test))  # type: ignore[no-any-return]
 
     def _unless_data(self, test: ast.expr, otherwise: bool) -> ast.expr:
-        known = helper_call("unless_data", self._test(test), ast.Constant(otherwise))
+        if any(isinstance(n, _AWAY) for n in ast.walk(test)):
+            return test
+        known = helper_call("unless_data", later(self._test(test)), ast.Constant(otherwise))
         placed: ast.expr = at(known, test)
         return placed
 

@@ -23,7 +23,7 @@ from rnnbench.core.errors import RnnbenchError
 
 aten = torch.ops.aten
 
-_MOST = 3  # questions: each doubles what is run
+FEW, MANY = 3, 5  # questions: each doubles what is run
 _RANDOM = ("rand", "dropout", "bernoulli", "normal", "multinomial")
 
 
@@ -35,6 +35,7 @@ class Answers:
         counting: how to answer a loop that runs as long as data say.
         steps: how many steps it is to run.
         rows: whether a list of the numbers in a tensor is walked row by row.
+        most: how many questions are answered.
 
     Attributes:
         asked: the tensors, in order.
@@ -49,8 +50,10 @@ class Answers:
         steps: int = 0,
         *,
         rows: bool = False,
+        most: int = FEW,
     ) -> None:
         self.given = tuple(given)
+        self.most = most
         self.rows = rows
         self.counting = counting
         self.steps = steps
@@ -65,7 +68,7 @@ class Answers:
                 return None
             self.ends.append(_truth(question))
             return self.counting.going == (len(self.ends) < self.steps)
-        if len(self.asked) == _MOST:
+        if len(self.asked) == self.most:
             return None
         self.asked.append(question)
         place = len(self.asked) - 1
@@ -241,9 +244,14 @@ class _Merger:
         return name
 
 
-def _traced(size: Any) -> int:
-    """The size in the trace: the same one may be another symbol on another way."""
-    return int(size.node.hint) if isinstance(size, torch.SymInt) else size
+def _traced(size: Any) -> int | str:
+    """The size in the trace: the same one may be another symbol on another way.
+
+    Of a number in a tensor it is the symbol, which is one where it was made in the same way.
+    """
+    if not isinstance(size, torch.SymInt):
+        return int(size)
+    return str(size) if size.node.hint is None else int(size.node.hint)
 
 
 def _get(module: torch.nn.Module, path: str) -> Any:

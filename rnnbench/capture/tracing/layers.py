@@ -75,6 +75,10 @@ class _Intercept(TorchFunctionMode):
             torch.Tensor.masked_select: select_rows,
             torch.istft: istft,
             torch.Tensor.istft: istft,
+            torch.equal: _equal,
+            torch.Tensor.equal: _equal,
+            torch.allclose: _allclose,
+            torch.Tensor.allclose: _allclose,
         }
 
     def __torch_function__(
@@ -163,6 +167,16 @@ def _where(condition: Tensor, *given: Any, **named: Any) -> Any:
     """`torch.where`, which takes a mask of bytes too, where a trace does not."""
     is_mask = condition.dtype == torch.uint8
     return torch.where(condition.to(torch.bool) if is_mask else condition, *given, **named)
+
+
+def _equal(a: Tensor, b: Tensor) -> Any:
+    """`torch.equal`, which gives a truth of Python: a tensor, which an `if` may ask."""
+    return (a == b).all() if a.shape == b.shape else False
+
+
+def _allclose(a: Tensor, b: Tensor, *given: Any, **named: Any) -> Tensor:
+    """`torch.allclose`, likewise."""
+    return torch.isclose(a, b, *given, **named).all()
 
 
 def _linspace(start: Any, end: Any, steps: Any, **options: Any) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from rnnbench.capture.graph_edit import number
 from rnnbench.capture.tracing.step_numbers import value_of
@@ -229,12 +230,18 @@ def _alike(ours: Any, theirs: Any) -> bool:
 
 def _same_size(a: Any, b: Any) -> bool:
     """Whether two sizes are one in the trace: they may be two symbols."""
-    known = [int(s.node.hint) if isinstance(s, torch.SymInt) else s for s in (a, b)]
-    return bool(known[0] == known[1])
+    known = [_traced(s) for s in (a, b)]
+    return known[0] == known[1] if None not in known else statically_known_true(a == b)
+
+
+def _traced(size: Any) -> int | None:
+    """The size in the trace; None of a number in a tensor."""
+    hint = size.node.hint if isinstance(size, torch.SymInt) else size
+    return None if hint is None else int(hint)
 
 
 def _described(value: Any) -> str:
     if not isinstance(value, Tensor):
         return f"a {type(value).__name__}"
-    sizes = [int(s.node.hint) if isinstance(s, torch.SymInt) else s for s in value.shape]
-    return f"{str(value.dtype).removeprefix('torch.')}{sizes}"
+    sizes = ", ".join("?" if (n := _traced(s)) is None else str(n) for s in value.shape)
+    return f"{str(value.dtype).removeprefix('torch.')}[{sizes}]"

@@ -17,10 +17,10 @@ from __future__ import annotations
 import builtins
 import math
 import re
-import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ import numpy
 import torch
 from torch import Tensor, nn
 
-from rnnbench.capture.source_lines import is_library
 from rnnbench.capture.tracing.listed import (
     Listed,
     as_tensor,
@@ -38,6 +37,7 @@ from rnnbench.capture.tracing.listed import (
     listed_in,
     smallest,
 )
+from rnnbench.capture.tracing.own_files import own_files
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def symbolic_numbers(root: nn.Module) -> Iterator[None]:
         names[name] = function
 
     try:
-        for names in _own_files(root):
+        for names in own_files(root):
             for name, function in _BUILTINS.items():
                 # A file may have one of that name, or give it to torch, which takes Python's alone.
                 if name not in names and not (name in _TYPES and _as_dtype(names, name)):
@@ -253,20 +253,13 @@ _OF_MODULES: dict[builtins.int, Any] = {
 
 def _as_dtype(names: dict[str, Any], name: str) -> bool:
     """Whether a file has `dtype=int`, `x.to(int)` or `type(x) is int`."""
+    return _says_dtype(str(names["__file__"]), name)
+
+
+@lru_cache(maxsize=1024)
+def _says_dtype(file: str, name: str) -> bool:
     try:
-        text = Path(names["__file__"]).read_text(encoding="utf-8")
+        text = Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return True
     return re.search(rf"(\bdtype\s*=|\.(to|type)\(|\bis( not)?\s)\s*{name}\b", text) is not None
-
-
-def _own_files(root: nn.Module) -> list[dict[str, Any]]:
-    """The global names of the files that the model's classes are in."""
-    classes = {base for module in root.modules() for base in type(module).__mro__}
-    found = {}
-    for cls in classes:
-        file = sys.modules.get(cls.__module__)
-        path = getattr(file, "__file__", None)
-        if file is not None and path and not is_library(path):
-            found[cls.__module__] = vars(file)
-    return list(found.values())

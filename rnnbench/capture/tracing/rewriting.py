@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from rnnbench.capture.source_lines import is_library
 from rnnbench.capture.tracing import merging
 from rnnbench.capture.tracing.both_ways import with_both_ways
+from rnnbench.capture.tracing.demanded import demanded, is_of_sizes
+from rnnbench.capture.tracing.demands import demands_of, with_demands
 from rnnbench.capture.tracing.filled import filled, taken, with_filled_lists
 from rnnbench.capture.tracing.step_numbers import Numbering, value_of
 from rnnbench.capture.tracing.syntax import HELPERS
@@ -37,10 +39,12 @@ class Rewritten:
     Attributes:
         functions: those that run both ways of an `if` on data.
         steps: whether the number of a step is data to them: `if t % 2`.
+        demanding: those of which only what they demand of sizes is rewritten.
     """
 
     functions: tuple[FunctionType, ...] = ()
     steps: bool = False
+    demanding: tuple[FunctionType, ...] = ()
 
     def and_those_of(self, error: BaseException) -> Rewritten | None:
         """With the model's own function in which an error arose; None: it cannot be rewritten.
@@ -48,17 +52,21 @@ class Rewritten:
         Args:
             error: raised in a trace.
         """
-        frame = None
+        frame, line = None, 0
         traceback = error.__traceback__
         while traceback is not None:
-            here = traceback.tb_frame
-            frame = frame if is_library(here.f_code.co_filename) else here
+            if not is_library(traceback.tb_frame.f_code.co_filename):
+                frame, line = traceback.tb_frame, traceback.tb_lineno
             traceback = traceback.tb_next
         if frame is None or any(_same(frame.f_code, f.__code__) for f in self.functions):
             return None
+        known = tuple(f for f in self.demanding if _same(frame.f_code, f.__code__))
+        if not known and is_of_sizes(error) and _demands_at(frame.f_code, line):
+            found = _functions(frame)
+            return replace(self, demanding=self.demanding + found) if found else None
         if rewritten(frame.f_code, self.steps) is None:
             return None
-        found = _functions(frame)
+        found = known or _functions(frame)
         return replace(self, functions=self.functions + found) if found else None
 
 
@@ -94,11 +102,19 @@ class Helpers(Numbering):
             values.append(no())
         return both.choose("an expression", *values) if both.both else values[0]
 
-    def unless_data(self, test: Any, otherwise: bool) -> bool:
+    def unless_data(self, test: Callable[[], Any], otherwise: bool) -> bool:
         """The truth of a test; of one that a trace does not know, that on which nothing raises."""
-        test = value_of(test)
-        truth = self._known(test) if merging.is_data(test) else bool(test)
+
+        def asked() -> bool | None:
+            value = value_of(test())
+            return self._known(value) if merging.is_data(value) else bool(value)
+
+        truth = demanded(asked, otherwise)
         return otherwise if truth is None else truth
+
+    def demanded(self, test: Callable[[], Any], otherwise: bool) -> bool:
+        """The truth of a test; of sizes that a trace does not know, that on which none raises."""
+        return bool(demanded(lambda: bool(test()), otherwise))
 
     def item(self, value: Any) -> Any:
         """`value.item()`, where it is known."""
@@ -122,11 +138,13 @@ def running_both_ways(
         known: the truth of a tensor, where it is made of constants alone.
         sizes: the sizes that loops over steps have in this trace.
     """
-    before = [(function, function.__code__) for function in those.functions]
-    names = {id(f.__globals__): f.__globals__ for f in those.functions}
+    demanding = [f for f in those.demanding if f not in those.functions]
+    before = [(function, function.__code__) for function in (*those.functions, *demanding)]
+    names = {id(f.__globals__): f.__globals__ for f, _ in before}
     try:
         for function, code in before:
-            function.__code__ = rewritten(code, those.steps) or code
+            changed = _changed_by(those.steps) if function in those.functions else with_demands
+            function.__code__ = _recompiled(code, changed) or code
         for its in names.values():
             its[HELPERS] = Helpers(known, sizes if those.steps else ())
         yield
@@ -173,12 +191,32 @@ def rewritten(code: CodeType, steps: bool = False) -> CodeType | None:
         code: of the function.
         steps: whether the number of a step is data as well.
     """
+    return _recompiled(code, _changed_by(steps))
+
+
+def _demands_at(code: CodeType, line: int) -> bool:
+    """Whether a line of a function is of an `assert`, or of an `if` with a `raise`."""
+    found = _function_of(code)
+    return found is not None and any(
+        test.lineno <= line <= (test.end_lineno or 0) for test in demands_of(found[0])
+    )
+
+
+def _function_of(code: CodeType) -> tuple[ast.FunctionDef, str | None] | None:
+    """The function in its file, and the class that it is directly in; None where it is not."""
     try:
         tree = _parsed(Path(code.co_filename).read_text(encoding="utf-8"))
     except (OSError, SyntaxError, UnicodeDecodeError):
         return None
-    found = _find(tree, code)
-    function = _changed(found[0], steps) if found else None
+    return _find(tree, code)
+
+
+def _recompiled(
+    code: CodeType, change: Callable[[ast.FunctionDef], ast.FunctionDef | None]
+) -> CodeType | None:
+    """The code of a function whose syntax is changed; None where nothing is."""
+    found = _function_of(code)
+    function = change(found[0]) if found else None
     if found is None or function is None:
         return None
     # Around it stands what it takes names from: those stay free in it, and `self.__x` its class's.
@@ -204,10 +242,14 @@ def _parsed(text: str) -> ast.Module:
     return ast.parse(text)
 
 
-def _changed(function: ast.FunctionDef, steps: bool) -> ast.FunctionDef | None:
-    """The function with all that is rewritten; None where that is nothing."""
-    both = with_both_ways(function, steps)
-    return with_filled_lists(both or function) or both
+def _changed_by(steps: bool) -> Callable[[ast.FunctionDef], ast.FunctionDef | None]:
+    """What gives a function with all that is rewritten, or None where that is nothing."""
+
+    def changed(function: ast.FunctionDef) -> ast.FunctionDef | None:
+        both = with_both_ways(function, steps)
+        return with_filled_lists(both or function) or both
+
+    return changed
 
 
 def _functions(frame: FrameType) -> tuple[FunctionType, ...]:

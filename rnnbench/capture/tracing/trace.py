@@ -7,7 +7,6 @@ them and `rnnbench::recurrence`, and its parameters and buffers are attributes.
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,17 +14,18 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.export import Dim, ExportedProgram
+from torch.export import ExportedProgram
 
 from rnnbench.capture.graph_edit import drop_casts, number, settle_squeezes
 from rnnbench.capture.operators.sizes import settle_whole
+from rnnbench.capture.tracing.arguments import as_called, example_of
 from rnnbench.capture.tracing.assertions import (
     conditions_of,
     drop_least_of_two,
     plain_assertions,
 )
 from rnnbench.capture.tracing.data_bounds import select_by_tensors
-from rnnbench.capture.tracing.data_branches import Answers, NoWay, merge_ways, share
+from rnnbench.capture.tracing.data_branches import FEW, MANY, Answers, NoWay, merge_ways, share
 from rnnbench.capture.tracing.declared import as_declared
 from rnnbench.capture.tracing.errors import (
     DependsOnData,
@@ -36,6 +36,7 @@ from rnnbench.capture.tracing.errors import (
 from rnnbench.capture.tracing.foreign import refuse_foreign
 from rnnbench.capture.tracing.layers import standing_in
 from rnnbench.capture.tracing.listed import AsksForNumbers
+from rnnbench.capture.tracing.merging import Unlike
 from rnnbench.capture.tracing.regions import inline_regions
 from rnnbench.capture.tracing.rewriting import Rewritten
 from rnnbench.capture.tracing.scripted import Wrapped
@@ -43,8 +44,8 @@ from rnnbench.capture.tracing.states import hidden_state
 from rnnbench.capture.tracing.steps_run import STEPS, Counting, ask_once
 from rnnbench.core.dims import names_of
 from rnnbench.core.errors import RnnbenchError
-from rnnbench.core.model import Model, sample_inputs
-from rnnbench.models.calls import device_of, leave_inference_mode, undisturbed
+from rnnbench.core.model import Model
+from rnnbench.models.calls import leave_inference_mode, undisturbed
 
 aten = torch.ops.aten
 
@@ -126,11 +127,21 @@ def _all_functions(
     *,
     rows: bool,
 ) -> Trace:
-    """The trace in which every function that has to runs both ways of an `if` on data."""
+    """The trace in which every function that has to runs both ways of an `if` on data.
+
+    Where such a function leaves what cannot be chosen from, `mask if mask.any() else None`, more
+    questions are answered instead.
+    """
+    first, most = those, FEW
     while True:
         try:
-            return _all_ways(model, dims, static, those, counting, rows=rows)
-        except DependsOnData as error:
+            return _all_ways(model, dims, static, those, counting, rows=rows, most=most)
+        except RnnbenchError as error:
+            if isinstance(error.__cause__, Unlike) and most == FEW and those != first:
+                those, most = first, MANY
+                continue
+            if not isinstance(error, DependsOnData):
+                raise
             # A function that asks in each step of a loop runs both ways in each.
             cause = error.__cause__
             more = None if cause is None else those.and_those_of(cause)
@@ -148,9 +159,10 @@ def _all_ways(
     counting: Counting | None,
     *,
     rows: bool,
+    most: int,
 ) -> Trace:
     """One graph for all the ways that the questions outside of loops have."""
-    answers, first, asked = _first_way(model, dims, static, those, counting, rows)
+    answers, first, asked = _first_way(model, dims, static, those, counting, rows, most)
     if counting is not None:
         if asked:
             raise RnnbenchError("an `if` on data beside a loop that runs as long as data say")
@@ -159,7 +171,7 @@ def _all_ways(
         return replace(first, counting=counting, those=those)
 
     def trace(given: tuple[bool, ...]) -> tuple[fx.GraphModule, int]:
-        told = Answers(given, rows=rows)
+        told = Answers(given, rows=rows, most=most)
         found, count = _trace_once(model, dims, static, told, those)
         return found.graph, count
 
@@ -178,6 +190,7 @@ def _first_way(
     those: Rewritten,
     counting: Counting | None,
     rows: bool,
+    most: int,
 ) -> tuple[tuple[bool, ...], Trace, int]:
     """The first way on which the module does not raise: its answers, and what `_trace_once` gives.
 
@@ -185,7 +198,7 @@ def _first_way(
     """
     answers: tuple[bool, ...] = ()
     while True:
-        told = Answers(answers, counting, dims.get(STEPS, 0), rows=rows)
+        told = Answers(answers, counting, dims.get(STEPS, 0), rows=rows, most=most)
         try:
             return answers, *_trace_once(model, dims, static, told, those)
         except NoWay as error:
@@ -213,8 +226,8 @@ def _trace_once(
     declared = as_declared(model, module, fixed, told)
     instead = standing_in(module, told, those, fixed.values())
     with evaluating(module), one_line_errors(model), instead, declared:
-        tensors, shapes = _example(model, dims, static)
-        shapes = _as_called(module, shapes)
+        tensors, shapes = example_of(model, dims, static)
+        shapes = as_called(module, shapes)
         try:
             program = torch.export.export(module, tensors, dynamic_shapes=shapes, strict=False)
         except Exception as error:
@@ -252,7 +265,7 @@ def retrace(
 ) -> ExportedProgram:
     """Exports a rewritten graph, with its dimensions dynamic but for the `static` ones."""
     with torch.no_grad(), one_line_errors(model):
-        tensors, shapes = _example(model, dims, static)
+        tensors, shapes = example_of(model, dims, static)
         program = torch.export.export(graph, tensors, dynamic_shapes=shapes, strict=False)
         program = _functional(program)
     drop_least_of_two(program.graph)
@@ -274,32 +287,6 @@ def _functional(program: ExportedProgram) -> ExportedProgram:
 
 def _calls(module: Any) -> list[fx.Node]:
     return list(module.graph.nodes) if isinstance(module, fx.GraphModule) else []
-
-
-def _example(model: Model, dims: Mapping[str, int], static: Sequence[str] = ()) -> tuple[Any, Any]:
-    """The arguments of `torch.export`: tensors, and which of their sizes may change."""
-    arrays = sample_inputs(model, dims, 0)
-    tensors = tuple(
-        torch.from_numpy(arrays[spec.name]).to(device_of(model.module)) for spec in model.inputs
-    )
-    # `Dim.AUTO`, since named dimensions fail on a scan ("Constraints violated").
-    shapes = tuple(
-        {
-            i: Dim.AUTO(min=1) if set(names_of(size)) - set(static) else Dim.STATIC
-            for i, size in enumerate(spec.shape)
-        }
-        for spec in model.inputs
-    )
-    return tensors, shapes
-
-
-def _as_called(module: nn.Module, shapes: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The shapes in the structure of the arguments: those of a `*args` are a tuple of their own."""
-    parameters = list(inspect.signature(module.forward).parameters.values())
-    for i, parameter in enumerate(parameters):
-        if parameter.kind is inspect.Parameter.VAR_POSITIONAL and len(shapes) > i:
-            return (*shapes[:i], shapes[i:])
-    return shapes
 
 
 def unlift(program: ExportedProgram) -> fx.GraphModule:
