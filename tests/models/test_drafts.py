@@ -64,6 +64,7 @@ DRAFTS = {
     "control:FlatImageReader": {"mel": (B, 1, T, None)},
     "control:WorldModel": {"action": (T, B, None), "latent": (T, B, None)},
     "control:JoinedMemory": {"input_tensor": (B, T, None), "memories": (1, B, 16)},
+    "control:Nowcaster": {"x": (T, B, 8, None, None), "hidden_state": (B, 4, None, None)},
     "kinds:GroupedLayers": {"x": (B, T, 64)},
     "kinds:WordsOfAnyType": {"X": (B, T)},
     "kinds:StyleEncoder": {"inputs": (B, T, 16)},

@@ -85,6 +85,7 @@ def edits(
     yield from _one_channel(values, text)
     if re.search(r"non-singleton|same number of dim|must match|batch2|expand", text):
         yield from _like_another(values)
+        yield from _like_a_step(values)
     if "must match the size of" in text:
         yield from _of_all_steps(values, text, s)
     yield from _sizes_said(values, text, s)
@@ -132,6 +133,15 @@ def _like_another(values: Values) -> Iterator[Edit]:
     for a, b in itertools.permutations(ports, 2):
         if a.shape != b.shape:
             yield 0.9, shaped(values, a, b.shape)
+
+
+def _like_a_step(values: Values) -> Iterator[Edit]:
+    """A state of the shape of one step of a video: [batch, channels, height, width]."""
+    ports = ports_in(values)
+    for video in (p for p in ports if p.role == "data" and len(p.shape) == 5):
+        for state in (p for p in ports if p.role == "state"):
+            if state.shape != video.shape[1:]:
+                yield 0.5, shaped(values, state, video.shape[1:])
 
 
 def _of_all_steps(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
@@ -197,6 +207,7 @@ def _sizes_said(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
                         yield 0.8, sized(values, port, axis, size + want - got)
                     yield from _through_layers(values, port, axis, got, want)
         if cost < 1:
+            yield from _shared(values, got, want)
             yield from _side_by_side(values, got, want, s)
             yield from _alike(values, got, want, s)
 
@@ -209,15 +220,25 @@ def _alike(values: Values, got: int, want: int, s: Sizes) -> Iterator[Edit]:
             yield 0.35, grown(values, size, want // count)
 
 
+def _shared(values: Values, got: int, want: int) -> Iterator[Edit]:
+    """Channels of an image and of a state, of which each has the half: the state has `want`."""
+    ports = [p for p in ports_in(values) if len(p.shape) > 3 and p.shape[-3] == got]
+    for image, state in itertools.permutations(ports, 2):
+        if state.role == "state" and 2 * got > want:
+            given = sized(values, image, len(image.shape) - 3, 2 * got - want)
+            yield 0.3, sized(given, state, len(state.shape) - 3, want)
+
+
 def _side_by_side(values: Values, got: int, want: int, s: Sizes) -> Iterator[Edit]:
     """Sizes of inputs that stand beside each other: those that the constructor was given."""
-    for axis in (-1, 1):
+    rest = {want - n for n in s.given if n < want}  # of channels, which are few
+    for axis, rank in ((-1, 2), (1, 4), (-3, 4)):  # the channels of images may come after steps
         ports = [
             p for p in ports_in(values)
-            if p.role != "lengths" and len(p.shape) > (1 if axis < 0 else 3)
-            and p.shape[axis] in s.free
+            if p.role != "lengths" and len(p.shape) >= rank and p.shape[axis] in s.free
         ]  # fmt: skip
-        yield from _sums(values, ports, axis, got, want, sorted(s.given))
+        pool = s.given | rest if rank > 2 else s.given
+        yield from _sums(values, ports, axis, got, want, sorted(pool))
 
 
 def _sums(

@@ -138,3 +138,21 @@ class JoinedMemory(nn.Module):
         h0, c0 = torch.split(memories, self.half, dim=-1)
         y, (h, c) = self.lstm(input_tensor, (h0.contiguous(), c0.contiguous()))
         return y, torch.cat([h, c], dim=-1)
+
+
+class Nowcaster(nn.Module):
+    """Images, time first, and a state of other channels, which it cannot do without."""
+
+    def __init__(self, input_channels=12, output_channels=4):
+        super().__init__()
+        self.gate = nn.Conv2d(input_channels, output_channels, 3, padding=1)
+        self.new = nn.Conv2d(input_channels, output_channels, 3, padding=1)
+
+    def forward(self, x, hidden_state=None):
+        outputs = []
+        for step in range(len(x)):
+            gate = torch.sigmoid(self.gate(torch.cat([x[step], hidden_state], dim=1)))
+            new = torch.relu(self.new(torch.cat([x[step], gate * hidden_state], dim=1)))
+            hidden_state = gate * hidden_state + (1 - gate) * new
+            outputs.append(hidden_state)
+        return torch.stack(outputs, dim=0)
