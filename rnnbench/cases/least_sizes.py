@@ -6,6 +6,7 @@ What is not declared (`Model(dims={"time": Dim(min=400)})`) is found by running 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from rnnbench.models.calls import call, device_of, undisturbed
 # All that are small, then those that have many divisors, as frames and windows are.
 _CANDIDATES = (*range(16, 64), *(k * 2**n for n in range(2, 11) for k in (16, 18, 20, 28, 30)))
 _MULTIPLES = 512  # the largest that is looked for
+_LARGEST = 2**24  # numbers in an input that is tried
 _SHOWN = 3  # sizes one after the other that work: there is no multiple to be kept
 
 
@@ -49,7 +51,7 @@ def with_least_sizes(model: Model, start: Dims) -> Model:
         if works(start):
             return model
         others = [d for d in start if d != model.batch_dim]
-        large = _first_that_works(start, others, works)
+        large = _first_that_works(model, start, others, works)
         if large is None:
             return model
         found = dict(model.dims)
@@ -59,11 +61,13 @@ def with_least_sizes(model: Model, start: Dims) -> Model:
 
 
 def _first_that_works(
-    start: Dims, others: list[str], works: Callable[[Dims], bool]
+    model: Model, start: Dims, others: list[str], works: Callable[[Dims], bool]
 ) -> dict[str, int] | None:
     """Sizes above the start, all dimensions but the batch alike."""
     for size in _CANDIDATES:
         dims = dict(start) | dict.fromkeys(others, size)
+        if max(math.prod(spec.resolve(dims)) for spec in model.inputs) > _LARGEST:
+            break
         if others and works(dims):
             return dims
     return None

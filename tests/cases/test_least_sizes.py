@@ -47,6 +47,19 @@ def test_what_runs_and_what_never_does_stay_as_they_are():
     assert with_least_sizes(broken, traced_sizes(broken)) is broken
 
 
+def test_no_input_of_many_dimensions_is_large():
+    largest = []
+
+    class Refuses(nn.Module):
+        def forward(self, x):
+            largest.append(x.numel())
+            raise TypeError("no tensor")
+
+    model = Model(Refuses(), (TensorSpec("x", ("batch", "time", "height", "width")),), ("y",))
+    assert with_least_sizes(model, traced_sizes(model)) is model
+    assert max(largest) <= 2**24
+
+
 class Convolved(nn.Module):
     def __init__(self):
         super().__init__()
