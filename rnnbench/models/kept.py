@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -67,19 +67,52 @@ def holding(module: nn.Module, values: Mapping[Key, Any]) -> Iterator[None]:
     What is assigned to a buffer while torch.export traces is written into its tensor.
     """
     saved = []
+    listed: dict[str, list[str]] = {}
     for key, value in values.items():
         part = module.get_submodule(key.path)
+        if key.name in part._buffers:
+            listed.setdefault(key.path, []).append(key.name)
         for own in (part._buffers, vars(part)):
             if key.name in own:
                 saved.append((own, key.name, own.pop(key.name)))
         vars(part)[key.name] = value
     try:
-        yield
+        with listed_as_buffers({module.get_submodule(p): names for p, names in listed.items()}):
+            yield
     finally:
         for key in values:
             vars(module.get_submodule(key.path)).pop(key.name, None)
         for own, name, value in saved:
             own[name] = value
+
+
+@contextmanager
+def listed_as_buffers(plain: Mapping[nn.Module, Sequence[str]]) -> Iterator[None]:
+    """While it lasts, a module's `named_buffers()` has some of its plain attributes too.
+
+    Args:
+        plain: the names of attributes that are buffers otherwise.
+    """
+    before = {part: vars(part).get("named_buffers", _ABSENT) for part in plain}
+
+    def listing(part: nn.Module, names: Sequence[str]) -> Any:
+        def named_buffers(prefix: str = "", *given: Any, **named: Any) -> Iterator[Any]:
+            yield from nn.Module.named_buffers(part, prefix, *given, **named)
+            for name in names:
+                if isinstance(vars(part).get(name), Tensor):
+                    yield f"{prefix}.{name}" if prefix else name, vars(part)[name]
+
+        return named_buffers
+
+    for part, names in plain.items():
+        vars(part)["named_buffers"] = listing(part, names)
+    try:
+        yield
+    finally:
+        for part, own in before.items():
+            vars(part).pop("named_buffers", None)
+            if own is not _ABSENT:
+                vars(part)["named_buffers"] = own
 
 
 def changed(before: Mapping[Key, Any], after: Mapping[Key, Any]) -> list[Key]:

@@ -108,3 +108,24 @@ class BuffersWithoutAShape(nn.Module):
         self.voltage = 0.9 * self.voltage + x + self.recurrent(self.spike) - fired
         self.spike = (self.voltage > 1).float()
         return self.spike, self.voltage
+
+
+@entry(XB, expect="scan", lift_state=True)
+class StatesAmongItsBuffers(nn.Module):
+    """A step is given all buffers by their names; what it leaves is kept in them."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(3 + H, H)
+        self.register_buffer("voltage", torch.zeros(0))
+
+    def forward(self, x):
+        if self.voltage.shape != (x.size(0), H):
+            self.voltage = x.new_zeros(x.size(0), H)
+        state, seen = dict(self.named_buffers()), []
+        for step in x.unbind(1):
+            now = torch.sin(self.inner(torch.cat([step, state["voltage"]], -1)))
+            state["voltage"] = 0.9 * state["voltage"] + now
+            seen.append(state["voltage"])
+        self.voltage = state["voltage"]
+        return torch.stack(seen, 1)

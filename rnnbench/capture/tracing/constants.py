@@ -108,7 +108,9 @@ class Constants:
         first = next(chain(self._root.parameters(), self._root.buffers()), None)
         if first is not self._first:
             self._first = first
-            named = chain(self._root.named_parameters(), self._root.named_buffers())
+            # Of the class: a module's own may have what stands for a state as well.
+            buffers = nn.Module.named_buffers(self._root)
+            named = chain(self._root.named_parameters(), buffers)
             self._ids = {id(tensor): name for name, tensor in named}
         return self._ids
 

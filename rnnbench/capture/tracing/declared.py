@@ -16,7 +16,7 @@ from rnnbench.capture.tracing.steps_run import STEPS
 from rnnbench.core.dims import names_of, value_of
 from rnnbench.core.model import Model
 from rnnbench.models.binding import bind, exchanged_forward, ordered, own_forward
-from rnnbench.models.kept import tensors_in
+from rnnbench.models.kept import listed_as_buffers, tensors_in
 
 
 @contextmanager
@@ -63,8 +63,10 @@ def _as_shaped(module: nn.Module) -> Iterator[None]:
     for part, name, held in empty:
         del part._buffers[name]
         vars(part)[name] = held
+    names = {part: [n for p, n, _ in empty if p is part] for part, _, _ in empty}
     try:
-        yield
+        with listed_as_buffers(names):
+            yield
     finally:
         for part, name, held in empty:
             now = vars(part).pop(name, held)
