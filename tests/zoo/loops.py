@@ -362,3 +362,21 @@ class WordsInSentences(nn.Module):
             h, c = self.sentence(word, (h, c))
             seen.append(h)
         return torch.stack(seen, 1), h
+
+
+@entry(X, expect="scan")
+class FirstStatesOfNoBatch(nn.Module):
+    """Rates and potentials that begin with one row for all; each step gives those of every row."""
+
+    def __init__(self):
+        super().__init__()
+        self.enter, self.back = nn.Linear(3, H), nn.Linear(H, H)
+
+    def forward(self, x):
+        potential = torch.zeros(H)
+        rate, seen = torch.relu(potential), []
+        for t in range(x.size(0)):
+            potential = 0.8 * potential + 0.2 * (self.back(rate) + self.enter(x[t]))
+            rate = torch.relu(potential)
+            seen.append(rate)
+        return torch.stack(seen)

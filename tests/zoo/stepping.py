@@ -3,9 +3,10 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from rnnbench import TensorSpec
 from rnnbench.core.known_warnings import torchscript_deprecation
 from tests.zoo import LENGTHS, TOKENS, XB, X, entry
 
@@ -263,3 +264,35 @@ class ScriptedChildren(nn.Module):
 
     def forward(self, x):
         return self.encoder(self.front(x))
+
+
+@entry(
+    X,
+    TensorSpec("h", ("batch", H), role="state"),
+    outputs="y hn",
+    states={"h": "hn"},
+    expect="scan",
+)
+class ScriptedStepsInAList(nn.Module):
+    """A scripted layer that adds lists of what each step gives, and keeps its states in one."""
+
+    class _Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix = nn.Linear(3 + H, H)
+
+        def forward(self, x: Tensor, hidden: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+            found: list[Tensor] = []
+            for step in x.unbind(0):
+                hidden = [torch.sin(self.mix(torch.cat([step, hidden[0]], 1)))]
+                found += [hidden[0]]
+            return torch.stack(found), hidden
+
+    def __init__(self):
+        super().__init__()
+        with torchscript_deprecation():
+            self.layer = torch.jit.script(self._Layer())
+
+    def forward(self, x, h):
+        y, hidden = self.layer(x, [h])
+        return y, hidden

@@ -32,6 +32,7 @@ from rnnbench.capture.loops.steps import Block, carried_in
 from rnnbench.capture.operators.recurrence import recurrence
 from rnnbench.capture.operators.rolled import repeated, run_scan, run_scan_or_nothing
 from rnnbench.capture.rolling.bodies import build_body
+from rnnbench.capture.rolling.first_states import expand_first_states
 from rnnbench.capture.rolling.mapping import map_steps
 from rnnbench.capture.rolling.stacks import Stacks
 from rnnbench.capture.rolling.uses import Uses
@@ -76,6 +77,7 @@ class Emitter:
         # All is written where the loop ends: what it needs is there, and what needs it is not yet.
         members = {n for step in block.steps for n in step if n is not None}
         end = _readers_behind(self.graph, members)
+        expand_first_states(self.graph, block)
         self.stacks = Stacks(self.graph, block, end)
         self.uses = Uses(block, self.stacks, members)
 

@@ -23,6 +23,7 @@ Call = Callable[..., Any]
 # aten operators on Python values: where no tensor takes part, and sizes may be symbolic
 _SCALAR: dict[str, Call] = {
     "add": operator.add,
+    "add_": operator.iadd,  # of a list, `outputs += [y]`
     "sub": operator.sub,
     "mul": operator.mul,
     "div": operator.truediv,
