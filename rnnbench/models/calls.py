@@ -142,7 +142,7 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
     lists = [(v, list(v)) for _, names, *_ in saved for v in names.values() if type(v) is list]
     data = {id(t): (t, t.data) for t in _every_tensor(module)}
     try:
-        _evaluate(module)
+        evaluated(module)
         for tensor, original in data.values():
             wide = double and original.is_floating_point()
             tensor.data = original.double() if wide else _own(tensor, original)
@@ -163,13 +163,14 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
             part.training = training
 
 
-def _evaluate(module: torch.nn.Module) -> None:
-    """Evaluation mode, of a module too whose `train()` does something else and takes no mode."""
+def evaluated(module: torch.nn.Module) -> torch.nn.Module:
+    """The module in evaluation mode, one too whose `train()` or `eval()` does something else."""
     try:
         module.eval()
-    except TypeError:
+    except TypeError:  # a `train()` that takes no mode
         for part in module.modules():
             part.training = False
+    return module
 
 
 def leave_inference_mode(module: torch.nn.Module) -> None:

@@ -86,9 +86,11 @@ def module_of(source: Source, device: str) -> torch.nn.Module:
     Raises:
         RnnbenchError: its code is not here.
     """
+    from rnnbench.models.calls import evaluated
+
     if source.module is None:
         raise RnnbenchError("the code of the model is not on this machine: give its FILE.py")
-    return source.module.to(device).eval()
+    return evaluated(source.module.to(device))
 
 
 def path_of(source: Source) -> Path:

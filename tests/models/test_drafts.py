@@ -129,6 +129,12 @@ def test_batch_and_time_are_found(name, tmp_path):
     assert dict(model.states).items() >= STATES.get(name, {}).items()
 
 
+def test_a_module_whose_eval_gives_nothing_runs_eagerly(tmp_path):
+    model = drafted("control:JoinedMemory", tmp_path)
+    bundle = rnnbench.export(model, ("pt2",), tmp_path / "exports")
+    assert rnnbench.check(bundle, ["eager"], model=model).ok
+
+
 @pytest.mark.parametrize("name", EXPORTED)
 def test_a_draft_is_exported_unedited(name, tmp_path):
     bundle = rnnbench.export(drafted(name, tmp_path), ("pt2",), tmp_path / "exports")

@@ -53,13 +53,13 @@ def load(
 
     from rnnbench.core.threads import torch_threads
     from rnnbench.formats.aoti.inductor import compiling_here, import_compiler
-    from rnnbench.models.calls import call
+    from rnnbench.models.calls import call, evaluated
     from rnnbench.models.rebuild import trained
 
     import_compiler()
     if bundle is None:
         raise RnnbenchError("compile runs the module of a bundle: give the bundle")
-    module = trained(bundle).module.to(device).eval()
+    module = evaluated(trained(bundle).module.to(device))
     with torchscript_deprecation():
         compiled = torch.compile(module, dynamic=True)
     inputs, outputs = bundle.inputs, bundle.outputs

@@ -37,12 +37,13 @@ def load(
         RnnbenchError: the code is there, and the weights are not its own.
     """
     from rnnbench.core.threads import torch_threads
-    from rnnbench.models.calls import call
+    from rnnbench.models.calls import call, evaluated
     from rnnbench.models.rebuild import trained, twin
 
     if bundle is None:
         raise RnnbenchError("eager runs the module of a bundle: give the bundle")
-    module = (twin(bundle) if mode == "twin" else trained(bundle).module).to(device).eval()
+    module = twin(bundle) if mode == "twin" else trained(bundle).module
+    module = evaluated(module.to(device))
     inputs, outputs = bundle.inputs, bundle.outputs
 
     def run(arrays: Arrays) -> Arrays:

@@ -134,6 +134,9 @@ class JoinedMemory(nn.Module):
     def train(self):
         self.lstm.train()
 
+    def eval(self):
+        self.lstm.eval()
+
     def forward(self, input_tensor, memories):
         h0, c0 = torch.split(memories, self.half, dim=-1)
         y, (h, c) = self.lstm(input_tensor, (h0.contiguous(), c0.contiguous()))
