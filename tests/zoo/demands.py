@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tests.zoo import LENGTHS, XB, entry
-from tests.zoo.masks import padding_mask
+from tests.zoo.masks import numbers, padding_mask, ramp
 
 H = 4
 
@@ -82,3 +82,12 @@ class MaskOfAnotherFile(Encoder):
     def forward(self, x, lengths):
         y, _ = self.run(x, lengths)
         return y.masked_fill(padding_mask(lengths).unsqueeze(-1), 0.5).sum(1)
+
+
+@entry(XB)
+class TablesThatFunctionsKeep(Encoder):
+    """A cached function, and one that holds its last table in an attribute of itself."""
+
+    def forward(self, x):
+        y = self.rnn(x)[0]
+        return y * ramp(x.size(1)).view(-1, 1) + numbers(x.size(1)).view(-1, 1)

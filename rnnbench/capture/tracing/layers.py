@@ -28,6 +28,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torch.overrides import TorchFunctionMode
 
 from rnnbench.capture.graph_edit import number
+from rnnbench.capture.tracing.caches import without_caches
 from rnnbench.capture.tracing.constants import ASKED, Constants
 from rnnbench.capture.tracing.data_bounds import (
     Window,
@@ -39,6 +40,7 @@ from rnnbench.capture.tracing.data_bounds import (
 from rnnbench.capture.tracing.data_branches import Answers
 from rnnbench.capture.tracing.listed import Listed, is_whole
 from rnnbench.capture.tracing.makers import indexed, is_listed_index, maker, making_tensors
+from rnnbench.capture.tracing.own_files import own_files
 from rnnbench.capture.tracing.packing import Packing, padded_again
 from rnnbench.capture.tracing.python_numbers import symbolic_numbers
 from rnnbench.capture.tracing.rewriting import Rewritten, running_both_ways
@@ -293,6 +295,7 @@ def standing_in(
             _Intercept(packing, constants, told),
             scripts_standing_in(root),
             making_tensors(),
+            without_caches(own_files(root)),
             symbolic_numbers(root),
             running_both_ways(those, truth, sizes),
         ):
