@@ -79,6 +79,7 @@ DRAFTS = {
     },
     "kinds:ConfiguredStack": {"x": (B, T, 16)},
     "kinds:PackedCells": {"inputs": (B, T, 5), "lengths": (B,), "att_scores": (B, T)},
+    "kinds:ScriptedCell": {"input": (B, 6), "state": (B, 8)},
     "kinds:NothingBeside": {"inputs": (B, T, 8)},
     "kinds:SampleVocoder": {"x": (B, "10*time"), "mels": (B, T, 12)},
 }

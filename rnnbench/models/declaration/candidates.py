@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 from torch.utils import _pytree
 
+from rnnbench.models.declaration.forward import written_forward
 from rnnbench.models.declaration.ports import (
     DEFAULT,
     Argument,
@@ -81,15 +82,19 @@ def arguments_of(module: nn.Module, sizes: Sizes) -> list[Argument]:
     """The parameters of a module's `forward`, with what each may be."""
     found: list[Argument] = []
     parts = _unpacked(module)
-    for p in inspect.signature(type(module).forward).parameters.values():
+    for p in inspect.signature(_written(module)).parameters.values():
         if p.name == "self" or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             continue
         optional = p.default is not p.empty
         state = bool(_STATE.fullmatch(p.name))
+        candidates = list(_candidates(p, module, sizes, first=not found))
+        if isinstance(module, torch.jit.ScriptModule) and p.default is not None:
+            # It would run: to TorchScript, None is a tensor that is not defined.
+            candidates = [c for c in candidates if c is not None]
         found.append(
             Argument(
                 p.name,
-                tuple(_candidates(p, module, sizes, first=not found)),
+                tuple(candidates),
                 by_name=p.kind is p.KEYWORD_ONLY,
                 optional=optional,
                 state=state,
@@ -100,13 +105,17 @@ def arguments_of(module: nn.Module, sizes: Sizes) -> list[Argument]:
     return found
 
 
+def _written(module: nn.Module) -> Any:
+    return written_forward(type(module)) or module.forward
+
+
 def _unpacked(module: nn.Module) -> dict[str, tuple[str, ...]]:
     """The arguments that `forward` takes apart, with the names of what is in them.
 
     states, mask = memory   ->   memory: states, mask
     """
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(type(module).forward)))
+        tree = ast.parse(textwrap.dedent(inspect.getsource(_written(module))))
     except (OSError, TypeError, SyntaxError):  # there is no source, or no Python
         return {}
     found: dict[str, tuple[str, ...]] = {}

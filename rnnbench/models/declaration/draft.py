@@ -203,10 +203,10 @@ def _require_forward(cls: type[nn.Module], where: str) -> None:
     """Raises where a class has no `forward` with an argument."""
     import inspect
 
-    from torch import nn
+    from rnnbench.models.declaration.forward import written_forward
 
-    own = getattr(cls, "forward", None)
-    if own is None or own is nn.Module.forward:
+    own = written_forward(cls)
+    if own is None:
         raise RnnbenchError(f"{where} has no forward method: give the class of the whole network")
     parameters = list(inspect.signature(own).parameters.values())[1:]
     if not [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from rnnbench.core.known_warnings import torchscript_deprecation
+
 
 class GroupedLayers(nn.Module):
     """Features in groups, one layer for each."""
@@ -223,3 +225,17 @@ class NothingBeside(nn.Module):
 
     def forward(self, inputs, seq_len=None):
         return self.rnn(inputs)[0], seq_len
+
+
+with torchscript_deprecation():
+
+    class ScriptedCell(torch.jit.ScriptModule):
+        """A class whose methods are scripted: they are no longer on the class."""
+
+        def __init__(self, input_size=6, hidden_size=8):
+            super().__init__()
+            self.mix = nn.Linear(input_size + hidden_size, hidden_size)
+
+        @torch.jit.script_method
+        def forward(self, input: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+            return torch.tanh(self.mix(torch.cat([input, state], -1)))
