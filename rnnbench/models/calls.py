@@ -163,8 +163,15 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
             part.training = training
 
 
-def evaluated(module: torch.nn.Module) -> torch.nn.Module:
-    """The module in evaluation mode, one too whose `train()` or `eval()` does something else."""
+def evaluated(module: torch.nn.Module, device: str | None = None) -> torch.nn.Module:
+    """The module in evaluation mode, one too whose `train()`, `eval()` or `to()` gives nothing.
+
+    Args:
+        module: it is changed itself.
+        device: where it is moved.
+    """
+    if device is not None:
+        module.to(device)
     try:
         module.eval()
     except TypeError:  # a `train()` that takes no mode

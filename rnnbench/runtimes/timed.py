@@ -90,7 +90,7 @@ def module_of(source: Source, device: str) -> torch.nn.Module:
 
     if source.module is None:
         raise RnnbenchError("the code of the model is not on this machine: give its FILE.py")
-    return evaluated(source.module.to(device))
+    return evaluated(source.module, device)
 
 
 def path_of(source: Source) -> Path:

@@ -59,7 +59,7 @@ def load(
     import_compiler()
     if bundle is None:
         raise RnnbenchError("compile runs the module of a bundle: give the bundle")
-    module = evaluated(trained(bundle).module.to(device))
+    module = evaluated(trained(bundle).module, device)
     with torchscript_deprecation():
         compiled = torch.compile(module, dynamic=True)
     inputs, outputs = bundle.inputs, bundle.outputs

@@ -43,7 +43,7 @@ def load(
     if bundle is None:
         raise RnnbenchError("eager runs the module of a bundle: give the bundle")
     module = twin(bundle) if mode == "twin" else trained(bundle).module
-    module = evaluated(module.to(device))
+    module = evaluated(module, device)
     inputs, outputs = bundle.inputs, bundle.outputs
 
     def run(arrays: Arrays) -> Arrays:

@@ -137,6 +137,9 @@ class JoinedMemory(nn.Module):
     def eval(self):
         self.lstm.eval()
 
+    def to(self, device):
+        self.lstm.to(device)
+
     def forward(self, input_tensor, memories):
         h0, c0 = torch.split(memories, self.half, dim=-1)
         y, (h, c) = self.lstm(input_tensor, (h0.contiguous(), c0.contiguous()))
