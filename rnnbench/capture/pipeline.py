@@ -24,6 +24,7 @@ from rnnbench.capture.simplify import (
 )
 from rnnbench.capture.source_lines import source_line
 from rnnbench.capture.splits import split_by_slices
+from rnnbench.capture.this_thread import exporting_alone
 from rnnbench.capture.tracing.branches import explain_unproved, sizes_beyond
 from rnnbench.capture.tracing.errors import DependsOnData
 from rnnbench.capture.tracing.prove import Proof, Unproved, runs_at
@@ -44,6 +45,7 @@ _ENOUGH = 5  # steps
 _SCALES = (1, 5)  # short traces are fast; strided front-ends need longer ones
 
 
+@exporting_alone()
 @collecting_seldom()
 def capture(model: Model, *, keep_loops: bool = False, allow_frozen: bool = False) -> Captured:
     """Captures a model once for all formats.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from rnnbench.core.one_thread import ignoring, quiet_loggers
 
 _TORCHSCRIPT_CALLS = (
     "script",
@@ -27,28 +28,24 @@ def torchscript_deprecation() -> Iterator[None]:
     TorchScript is deprecated, with a `DeprecationWarning` up to torch 2.13 and a `FutureWarning`
     from 2.14 (pytorch#177239). People still ship it, so rnnbench still writes and reads it.
     """
-    with warnings.catch_warnings():
-        for call in _TORCHSCRIPT_CALLS:
-            for category in (DeprecationWarning, FutureWarning):
-                warnings.filterwarnings("ignore", rf"`torch\.jit\.{call}` is", category)
+    calls = "|".join(_TORCHSCRIPT_CALLS)
+    text = rf"`torch\.jit\.({calls})` is"
+    with ignoring((text, DeprecationWarning), (text, FutureWarning)):
         yield
 
 
 @contextmanager
 def export_warnings() -> Iterator[None]:
     """Silences what `torch.export` says of its own code, and nothing else, in its block."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+    warnings = (
+        (r"`isinstance\(treespec, LeafSpec\)`", FutureWarning),
         # torch 2.11 reads constants from the file's own bytes, and changes none of them.
-        warnings.filterwarnings("ignore", r"The given buffer is not writable", UserWarning)
-        # "Unsure how to serialize the given empty list": of a scan without extras, and it is right.
-        serializer = logging.getLogger("torch._export.serde.serialize")
-        level = serializer.level
-        serializer.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            serializer.setLevel(level)
+        (r"The given buffer is not writable", UserWarning),
+    )
+    # "Unsure how to serialize the given empty list": of a scan without extras, and it is right.
+    serializer = ("torch._export.serde.serialize",)
+    with ignoring(*warnings), quiet_loggers(serializer, logging.ERROR):
+        yield
 
 
 @contextmanager
@@ -58,6 +55,5 @@ def scattered_weights() -> Iterator[None]:
     cuDNN copies the weights of a scripted layer together in each call; a benchmark shows what that
     takes, and need not say it again for each.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"RNN module weights are not part of", UserWarning)
+    with ignoring((r"RNN module weights are not part of", UserWarning)):
         yield

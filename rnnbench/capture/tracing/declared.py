@@ -46,7 +46,9 @@ def as_declared(
         return (returned, told.predicates()) if told.predicates() else returned
 
     # Where the inputs are the arguments, they keep the names that these have.
-    with exchanged_forward(module, functools.wraps(before)(forward) if flat else forward):
+    if flat:
+        functools.update_wrapper(forward, before, updated=())
+    with exchanged_forward(module, forward):
         yield
 
 

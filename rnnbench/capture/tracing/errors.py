@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dis
-import io
 import logging
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,13 +14,13 @@ from rnnbench.capture.tracing.foreign import said_of_foreign
 from rnnbench.capture.tracing.rewriting import Rewritten
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Model
+from rnnbench.core.one_thread import ignoring, printing_to, quiet_loggers
 
 
 @contextmanager
 def one_line_errors(model: Model) -> Iterator[None]:
     """Turns whatever the module or `torch.export` raises into one line with the model's place."""
-    with warnings.catch_warnings(), _without_dumps():
-        warnings.simplefilter("ignore")
+    with ignoring(("", Warning)), _without_dumps():
         try:
             yield
         except (KeyboardInterrupt, RnnbenchError, NoWay):
@@ -36,18 +33,9 @@ def one_line_errors(model: Model) -> Iterator[None]:
 @contextmanager
 def _without_dumps() -> Iterator[None]:
     """On a refusal torch prints its whole graph to stderr; what the module prints is kept."""
-    printed = io.StringIO()
     names = ("torch.fx.experimental.symbolic_shapes", "torch.export", "torch._dynamo")
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        with contextlib.redirect_stderr(printed):
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    with quiet_loggers(names, logging.CRITICAL), printing_to("stderr") as printed:
+        yield
     sys.stderr.write(printed.getvalue())
 
 

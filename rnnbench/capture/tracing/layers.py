@@ -16,9 +16,10 @@ where it would be `gru.input(x, zeros, [weight_ih_l0, ...], True, 1, ...)`, its 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any
+from types import FunctionType
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,12 +49,14 @@ from rnnbench.capture.tracing.run_layers import run_layers
 from rnnbench.capture.tracing.scripted import scripts_standing_in
 from rnnbench.capture.tracing.selected import select_rows, take_as_some
 from rnnbench.capture.tracing.spectra import istft
+from rnnbench.core.one_thread import exchanged, exchanged_code, exchanged_setting
 from rnnbench.core.recurrence import KINDS
 
 _NARROW = (torch.narrow, torch.Tensor.narrow)
 _FUSED: dict[Any, str] = {getattr(torch, kind): kind for kind in KINDS}
 _DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 _WHOLE = (torch.Tensor.__int__, torch.Tensor.__index__, torch.Tensor.item)
+_PAD_PACKED = cast(FunctionType, pad_packed_sequence)
 _LAYERS: tuple[type[nn.RNNBase], ...] = (nn.RNN, nn.GRU, nn.LSTM)
 
 
@@ -257,10 +260,6 @@ def standing_in(
         sizes: the sizes that loops over steps have in this trace.
     """
     packing, constants = Packing(), Constants(root)
-    originals = {layer: layer.forward for layer in _LAYERS}
-    tolist = FakeTensor.tolist
-    unpacking = pad_packed_sequence.__code__
-    validating = Distribution._validate_args
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         def forward(module: nn.RNNBase, input: Any, hx: Any = None) -> Any:
@@ -281,16 +280,20 @@ def standing_in(
             return answer if known else walked
         return list(x) if told.rows and x.dim() == 1 else Listed(x)
 
-    try:
-        for layer, original in originals.items():
-            layer.forward = wrap(original)
-        FakeTensor.tolist = listed  # type: ignore[method-assign, assignment]
-        FakeTensor.__iter__ = lambda x: _each_row(x, packing, told)  # type: ignore[method-assign]
-        FakeTensor.__len__ = lambda x: _rows(x, packing, told)  # type: ignore[method-assign]
+    with ExitStack() as instead:
+        for layer in _LAYERS:
+            instead.enter_context(exchanged(layer, "forward", wrap(layer.forward)))
+        of_tensors: dict[str, Callable[[Tensor], Any]] = {
+            "tolist": listed,
+            "__iter__": lambda x: _each_row(x, packing, told),
+            "__len__": lambda x: _rows(x, packing, told),
+        }
+        for name, function in of_tensors.items():
+            instead.enter_context(exchanged(FakeTensor, name, function))
         # It asks whether parameters are valid, and raises: what is not would raise in eager mode.
-        Distribution.set_default_validate_args(False)
+        instead.enter_context(exchanged_setting(Distribution, "_validate_args", False))
         # The name may have been imported anywhere: the function stays, what it does is exchanged.
-        pad_packed_sequence.__code__ = padded_again.__code__
+        instead.enter_context(exchanged_code(_PAD_PACKED, padded_again.__code__))
         with (
             _Intercept(packing, constants, told),
             scripts_standing_in(root),
@@ -300,10 +303,3 @@ def standing_in(
             running_both_ways(those, truth, sizes),
         ):
             yield
-    finally:
-        pad_packed_sequence.__code__ = unpacking
-        Distribution.set_default_validate_args(validating)
-        FakeTensor.tolist = tolist  # type: ignore[method-assign]
-        del FakeTensor.__iter__, FakeTensor.__len__  # those of Tensor are there again
-        for layer, original in originals.items():
-            layer.forward = original

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch._subclasses import FakeTensor
 
 from rnnbench.capture.tracing.listed import as_tensor, listed_in
+from rnnbench.core.one_thread import exchanged, replaced
 
 
 def maker(func: Any, args: tuple[Any, ...]) -> Callable[..., Tensor] | None:
@@ -40,20 +41,17 @@ def indexed(x: Tensor, index: Any) -> Tensor:
 def making_tensors() -> Iterator[None]:
     """While it lasts, functions that no mode intercepts take such lists too."""
     kinds = {"LongTensor": torch.int64, "IntTensor": torch.int32, "FloatTensor": torch.float32}
-    names = [*kinds, "from_numpy"]
-    before = {name: getattr(torch, name) for name in names}
+    before = torch.from_numpy
 
     def from_numpy(array: Any) -> Any:
-        return before["from_numpy"](array) if listed_in(array) is None else _made(array)
+        return before(array) if listed_in(array) is None else _made(array)
 
-    try:
+    with ExitStack() as instead:
         for name, dtype in kinds.items():
-            setattr(torch, name, _Legacy(name, (), {"python": before[name], "dtype": dtype}))
-        torch.from_numpy = from_numpy  # type: ignore[assignment]
+            legacy = _Legacy(name, (), {"python": getattr(torch, name), "dtype": dtype})
+            instead.enter_context(replaced(torch, name, legacy))
+        instead.enter_context(exchanged(torch, "from_numpy", from_numpy))
         yield
-    finally:
-        for name, function in before.items():
-            setattr(torch, name, function)
 
 
 class _Legacy(type):

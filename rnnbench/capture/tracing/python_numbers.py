@@ -19,7 +19,7 @@ import math
 import re
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from rnnbench.capture.tracing.listed import (
     smallest,
 )
 from rnnbench.capture.tracing.own_files import own_files
+from rnnbench.core.one_thread import exchanged, replaced
 
 
 @contextmanager
@@ -47,32 +48,26 @@ def symbolic_numbers(root: nn.Module) -> Iterator[None]:
     Args:
         root: the module that is traced.
     """
-    changed: list[tuple[dict[str, Any], str, Any]] = []
-
-    def exchange(names: dict[str, Any], name: str, function: Any) -> None:
-        changed.append((names, name, names.get(name, _MISSING)))
-        names[name] = function
-
-    try:
+    with ExitStack() as instead:
         for names in own_files(root):
             for name, function in _BUILTINS.items():
                 # A file may have one of that name, or give it to torch, which takes Python's alone.
                 if name not in names and not (name in _TYPES and _as_dtype(names, name)):
-                    exchange(names, name, function)
+                    instead.enter_context(_for_this_thread(names, name, function))
             for name, value in list(names.items()):
                 ours = _OF_MODULES.get(id(value))
                 if ours is not None:
-                    exchange(names, name, ours)
+                    instead.enter_context(replaced(names, name, ours))
         yield
-    finally:
-        for names, name, before in reversed(changed):
-            if before is _MISSING:
-                del names[name]
-            else:
-                names[name] = before
 
 
-_MISSING = object()
+def _for_this_thread(
+    names: dict[str, Any], name: str, function: Any
+) -> AbstractContextManager[None]:
+    """A name of Python's in a file; the types pass on what is no size, in any thread."""
+    if name in _TYPES:
+        return replaced(names, name, function)
+    return exchanged(names, name, function, otherwise=getattr(builtins, name))
 
 
 def _max(*values: Any, **options: Any) -> Any:

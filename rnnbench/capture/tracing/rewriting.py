@@ -11,7 +11,7 @@ import ast
 import dis
 import gc
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from rnnbench.capture.tracing.demands import demands_of, with_demands
 from rnnbench.capture.tracing.filled import filled, taken, with_filled_lists
 from rnnbench.capture.tracing.step_numbers import Numbering, value_of
 from rnnbench.capture.tracing.syntax import HELPERS
+from rnnbench.core.one_thread import exchanged_code, replaced
 
 Known = Callable[[Tensor], bool | None]
 
@@ -139,20 +140,17 @@ def running_both_ways(
         sizes: the sizes that loops over steps have in this trace.
     """
     demanding = [f for f in those.demanding if f not in those.functions]
-    before = [(function, function.__code__) for function in (*those.functions, *demanding)]
-    names = {id(f.__globals__): f.__globals__ for f, _ in before}
-    try:
-        for function, code in before:
+    names = {id(f.__globals__): f.__globals__ for f in (*those.functions, *demanding)}
+    with ExitStack() as instead:
+        for its in names.values():
+            helpers = Helpers(known, sizes if those.steps else ())
+            instead.enter_context(replaced(its, HELPERS, helpers))
+        for function in (*those.functions, *demanding):
             changed = _changed_by(those.steps) if function in those.functions else with_demands
-            function.__code__ = _recompiled(code, changed) or code
-        for its in names.values():
-            its[HELPERS] = Helpers(known, sizes if those.steps else ())
+            code = _recompiled(function.__code__, changed)
+            if code is not None:
+                instead.enter_context(exchanged_code(function, code))
         yield
-    finally:
-        for function, code in before:
-            function.__code__ = code
-        for its in names.values():
-            its.pop(HELPERS, None)
 
 
 def numbering_steps(module: nn.Module, those: Rewritten) -> Rewritten | None:

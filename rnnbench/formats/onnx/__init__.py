@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.one_thread import ignoring, quiet_loggers
 from rnnbench.formats._format import Format, WriteOptions
 
 if TYPE_CHECKING:
@@ -175,17 +175,9 @@ def _check(path: Path) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """The exporter's remarks on itself are not for our users."""
-    loggers = [logging.getLogger(n) for n in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    names = ("torch.onnx", "onnxscript", "onnx_ir")
+    with ignoring(("", Warning)), quiet_loggers(names, logging.ERROR):
+        yield
 
 
 FORMAT = Format(

@@ -6,11 +6,11 @@ is traced at exactly the sizes that are measured, which is the best case of an u
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Model
+from rnnbench.core.one_thread import ignoring
 from rnnbench.models.calls import undisturbed
 
 
@@ -29,8 +29,8 @@ def export_stock(model: Model, arrays: Arrays, path: Path) -> None:
     }
     tensors = tuple(torch.from_numpy(arrays[name]) for name in names)
     try:
-        with warnings.catch_warnings(), undisturbed(model.module):
-            warnings.simplefilter("ignore")  # deprecated, and it warns of every recurrent layer
+        # It is deprecated, and warns of every recurrent layer.
+        with ignoring(("", Warning)), undisturbed(model.module):
             torch.onnx.export(
                 model.module,
                 tensors,
