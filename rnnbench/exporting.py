@@ -73,6 +73,33 @@ def export(  # noqa: PLR0913  (keywords of a public function)
         wanted = (*wanted, "portable")
     writers = _find_writers(model, wanted, asked)
 
+    from rnnbench.capture.this_thread import exporting_alone
+    from rnnbench.models.as_it_was import left_as_it_was
+
+    with exporting_alone(), left_as_it_was(model.module):
+        loops = {"keep_loops": keep_loops, "allow_frozen": allow_frozen}
+        said = {"metadata": dict(metadata or {}), "source": _remembered(source or {})}
+        return _written(model, writers, asked, out, loops, said)
+
+
+def _written(
+    model: Model,
+    writers: Mapping[str, Format],
+    asked: WriteOptions,
+    out: str | Path,
+    loops: Mapping[str, bool],
+    described: Mapping[str, Any],
+) -> Bundle:
+    """Captures the model and writes the bundle.
+
+    Args:
+        model: as the user declared it.
+        writers: the formats, by name.
+        asked: their options.
+        out: the folder that the bundle's folder goes to.
+        loops: the options of `capture`.
+        described: what the manifest says besides.
+    """
     from rnnbench.capture.pipeline import capture
     from rnnbench.capture.tracing.sizes import traced_sizes
     from rnnbench.capture.tracing.unsupported import refuse_unsupported
@@ -91,20 +118,19 @@ def export(  # noqa: PLR0913  (keywords of a public function)
         declared, model = model, with_least_sizes(model, traced_sizes(model))
         plans = _plans(model, asked.pin)
         check_declaration(model, plans[0])
-        captured = capture(model, keep_loops=keep_loops, allow_frozen=allow_frozen)
+        captured = capture(model, **loops)
         # After the capture, which refuses loops whose end depends on data: some have none.
         cases = write_cases(model, folder, _possible(plans, captured))
         digest = save_weights(model.module, folder)
-        said = _metadata(model, metadata or {}, digest)
+        said = _metadata(model, described["metadata"], digest)
         artifacts, failed = _write_all(captured, folder, writers, replace(asked, metadata=said))
         write_manifest(
             folder,
             _describe(model, captured, _found(declared, model))
+            | dict(described)
             | {
                 "version": said["version"],
                 "sha256": digest,
-                "metadata": dict(metadata or {}),
-                "source": _remembered(source or {}),
                 "artifacts": artifacts,
                 "failed": failed,
                 "cases": cases,

@@ -13,6 +13,7 @@ import numpy as np
 from rnnbench.core.bundle import WEIGHTS
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, TensorSpec
+from rnnbench.models.as_it_was import every_tensor, is_tensor, process_as_it_was
 from rnnbench.models.binding import bind, ordered
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
     The module is not copied, because `weight_norm` forbids `deepcopy`. Each tensor object stays
     the same and gets other data meanwhile, so that tied weights and the lists of weights that
     `nn.RNN` keeps follow; buffers get a copy, so that a state that is kept in one is not lost.
+    What the module's code changes in the process is put back, too.
     """
     import torch
 
@@ -140,13 +142,14 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
     modes = [(m, m.training) for m in module.modules() if isinstance(m, scripted)]
     saved = [(m, dict(vars(m)), dict(m._parameters), dict(m._buffers)) for m in parts]
     lists = [(v, list(v)) for _, names, *_ in saved for v in names.values() if type(v) is list]
-    data = {id(t): (t, t.data) for t in _every_tensor(module)}
+    data = {id(t): (t, t.data) for t in every_tensor(module)}
     try:
         evaluated(module)
         for tensor, original in data.values():
             wide = double and original.is_floating_point()
             tensor.data = original.double() if wide else _own(tensor, original)
-        yield
+        with process_as_it_was():
+            yield
     finally:
         for tensor, original in data.values():
             tensor.data = original
@@ -203,7 +206,7 @@ def on_cpu(module: torch.nn.Module) -> Iterator[None]:
 
     Each tensor object stays the same and gets other data meanwhile.
     """
-    saved = [(t, t.data) for t in _every_tensor(module) if t.device.type not in ("cpu", "meta")]
+    saved = [(t, t.data) for t in every_tensor(module) if t.device.type not in ("cpu", "meta")]
     try:
         for tensor, data in saved:
             tensor.data = data.cpu()
@@ -259,7 +262,7 @@ def weights_digest(module: torch.nn.Module) -> str:
 
 
 def _state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {k: v.detach().cpu() for k, v in module.state_dict().items() if _is_tensor(v)}
+    return {k: v.detach().cpu() for k, v in module.state_dict().items() if is_tensor(v)}
 
 
 def _digest(state: dict[str, torch.Tensor]) -> str:
@@ -284,7 +287,7 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
         raise RnnbenchError(
             f"{file} cannot be read ({one_line(error)}): export the model again"
         ) from None
-    if not isinstance(state, dict) or not all(map(_is_tensor, state.values())):
+    if not isinstance(state, dict) or not all(map(is_tensor, state.values())):
         raise RnnbenchError(f"{file} holds no state dict: export the model again")
     return state
 
@@ -323,27 +326,6 @@ def to_array(name: str, tensor: torch.Tensor) -> np.ndarray[Any, Any]:
             f"output {name!r} is {tensor.dtype}, which numpy does not have "
             f"({one_line(error)}): return float32, or another dtype of numpy"
         ) from None
-
-
-def _every_tensor(module: torch.nn.Module) -> Iterator[torch.Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
-    for part in module.modules():
-        for value in vars(part).values():
-            if _is_tensor(value):
-                yield value
-            elif _of_tensors(value):
-                yield from value
-
-
-def _of_tensors(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_is_tensor, value))
-
-
-def _is_tensor(value: Any) -> bool:
-    import torch
-
-    return isinstance(value, torch.Tensor)
 
 
 def _own(tensor: torch.Tensor, data: torch.Tensor) -> torch.Tensor:

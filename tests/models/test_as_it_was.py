@@ -1,0 +1,168 @@
+"""What a module's code does to the process or to itself is put back, also after a refusal."""
+
+import os
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import rnnbench
+from rnnbench import Model, TensorSpec
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.models.as_it_was import left_as_it_was, process_as_it_was
+
+X = TensorSpec("x", ("batch", "time", 3))
+
+DONE = {
+    "dtype": lambda module: torch.set_default_dtype(torch.float64),
+    "device": lambda module: torch.set_default_device("meta"),
+    "gradients off": lambda module: torch._C._set_grad_enabled(False),
+    "threads": lambda module: torch.set_num_threads(3),
+    "precision": lambda module: torch.set_float32_matmul_precision("medium"),
+    "deterministic": lambda module: torch.use_deterministic_algorithms(True),
+    "folder": lambda module: os.chdir("/"),
+    "environment": lambda module: os.environ.update(RNNBENCH_OF_A_MODULE="1", HOME="/"),
+    "less environment": lambda module: os.environ.pop("PATH"),
+    "torch's numbers": lambda module: torch.manual_seed(7),
+    "Python's numbers": lambda module: random.seed(7),
+    "NumPy's numbers": lambda module: np.random.seed(7),
+    "weights": lambda module: module.gru.weight_ih_l0.data.mul_(1.5),
+    "a buffer": lambda module: module.scale.add_(1),
+    "training mode": lambda module: module.train(),
+    "evaluation mode": lambda module: module.gru.eval(),
+}
+
+
+class Does(nn.Module):
+    """It does something, and raises then, if it is to be refused."""
+
+    def __init__(self, what=None, refused=False):
+        super().__init__()
+        self.gru = nn.GRU(3, 4, batch_first=True)
+        self.register_buffer("scale", torch.ones(1))
+        self.what, self.refused = what, refused
+        self.eval()
+        self.gru.train()
+
+    def forward(self, x):
+        if self.what is not None:
+            DONE[self.what](self)
+        if self.refused:
+            raise ValueError("of itself")
+        return self.gru(x)[0]
+
+
+def state(module):
+    numbers = np.random.get_state()
+    return {
+        "dtype": torch.get_default_dtype(),
+        "device": torch.get_default_device(),
+        "gradients": torch.is_grad_enabled(),
+        "threads": torch.get_num_threads(),
+        "precision": torch.get_float32_matmul_precision(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "folder": os.getcwd(),  # noqa: PTH109
+        "environment": dict(os.environ),
+        "torch": torch.get_rng_state().tolist(),
+        "python": random.getstate(),
+        "numpy": (numbers[0], numbers[1].tolist(), *numbers[2:]),
+        "weights": {name: t.tolist() for name, t in module.state_dict().items()},
+        "storage": [t.data_ptr() for t in module.parameters()],
+        "modes": [part.training for part in module.modules()],
+    }
+
+
+@pytest.mark.parametrize("what", DONE)
+@pytest.mark.parametrize("refused", [False, True])
+def test_what_a_block_does_is_put_back(what, refused):
+    module = Does()
+    before = state(module)
+    try:
+        with left_as_it_was(module), process_as_it_was():
+            DONE[what](module)
+            if refused:
+                raise ValueError("of itself")
+    except ValueError:
+        assert refused
+    after = state(module)
+    modes = {"modes"} if "mode" in what else set()  # put back by whoever sets them
+    assert {name for name in after if after[name] != before[name]} == modes
+
+
+def test_each_use_of_a_module_leaves_the_process_as_it_was():
+    before = state(Does())
+    with process_as_it_was():
+        for what in ("dtype", "device", "gradients off", "threads", "folder", "environment"):
+            DONE[what](None)
+    after = state(Does())
+    assert all(after[name] == before[name] for name in ("dtype", "device", "gradients", "folder"))
+    assert after["environment"] == before["environment"]
+
+
+@pytest.fixture(scope="module")
+def _libraries(tmp_path_factory):
+    """What a first export imports sets variables of its own."""
+    model = Model(Does(), (X,), ("y",), name="first")
+    rnnbench.export(model, ("onnx",), tmp_path_factory.mktemp("first"))
+
+
+@pytest.mark.usefixtures("_libraries")
+@pytest.mark.parametrize("what", DONE)
+def test_a_refused_export_leaves_all_as_it_was(what, tmp_path):
+    torch.manual_seed(0)
+    module = Does(what, refused=True)
+    before = state(module)
+    with pytest.raises(RnnbenchError):
+        rnnbench.export(Model(module, (X,), ("y",)), ("onnx",), tmp_path)
+    after = state(module)
+    assert {name for name in after if after[name] != before[name]} == set()
+    assert not any(tmp_path.iterdir())
+
+
+HARMLESS = (
+    *("gradients off", "threads", "precision", "folder", "environment"),
+    *("Python's numbers", "NumPy's numbers", "evaluation mode"),
+)
+
+
+@pytest.mark.usefixtures("_libraries")
+@pytest.mark.parametrize("what", HARMLESS)
+def test_an_export_leaves_all_as_it_was(what, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    module = Does(what)
+    before = state(module)
+    bundle = rnnbench.export(Model(module, (X,), ("y",), name="does"), ("onnx",), "out")
+    after = state(module)
+    assert {name for name in after if after[name] != before[name]} == set()
+    assert bundle.artifacts["onnx"].path.is_file()
+    assert (tmp_path / "out" / "does").is_dir()
+
+
+class Enables(nn.Module):
+    """As a model with a gradient penalty, or one that somebody has trained in its forward."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(3, 4, batch_first=True)
+        self.cell = nn.GRUCell(4, 4)
+
+    def forward(self, x):
+        torch.set_grad_enabled(True)
+        x = self.gru(x)[0]
+        h = x.new_zeros(x.size(0), 4)
+        for t in range(x.size(1)):
+            h = self.cell(x[:, t], h)
+        return h
+
+
+@pytest.mark.parametrize("formats", [("onnx", "torchscript", "pt2")])
+def test_a_forward_that_enables_gradients_is_exported(formats, tmp_path):
+    torch.manual_seed(0)
+    bundle = rnnbench.export(Model(Enables(), (X,), ("y",), name="enables"), formats, tmp_path)
+    assert [*bundle.artifacts] == [*formats]
+    assert bundle.manifest["failed"] == {}
+    assert rnnbench.check(bundle).ok
+    assert torch.is_grad_enabled()
