@@ -78,7 +78,7 @@ def export(  # noqa: PLR0913  (keywords of a public function)
 
     with exporting_alone(), left_as_it_was(model.module):
         loops = {"keep_loops": keep_loops, "allow_frozen": allow_frozen}
-        said = {"metadata": dict(metadata or {}), "source": _remembered(source or {})}
+        said = {"metadata": dict(metadata or {}), "source": dict(source or {})}
         return _written(model, writers, asked, out, loops, said)
 
 
@@ -127,7 +127,7 @@ def _written(
         write_manifest(
             folder,
             _describe(model, captured, _found(declared, model))
-            | dict(described)
+            | {**described, "source": _remembered(described["source"])}
             | {
                 "version": said["version"],
                 "sha256": digest,
