@@ -1,10 +1,12 @@
 """Finds the verbs in `commands/`, runs one, and turns what went wrong into a line and a code.
 
 0: fine. 1: something differs, or one model of several failed. 2: bad input, said in one line.
+130, 143: stopped by Ctrl-C, SIGTERM. 141: nobody reads what is printed, as of SIGPIPE.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -12,9 +14,11 @@ from collections.abc import Sequence
 import click
 
 from rnnbench.commands._console import note
-from rnnbench.commands._options import BAD_INPUT, FINE, INTERRUPTED
+from rnnbench.commands._options import BAD_INPUT, FINE, INTERRUPTED, UNREAD
 from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices, one_line
+from rnnbench.core.interrupts import noted
+from rnnbench.core.whole import full
 
 
 class _Verbs(click.Group):
@@ -33,17 +37,23 @@ class _Verbs(click.Group):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its code; what went wrong is one line on stderr."""
-    sys.exit(_run(arguments))
+    with noted() as interrupts:
+        code = _run(arguments)
+    if code == INTERRUPTED and interrupts.signal is not None:
+        code = 128 + interrupts.signal  # as a shell tells it
+    sys.exit(code)
 
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         code = cli.main(arguments, prog_name="rnnbench", standalone_mode=False)
-    except click.Abort:
+        if sys.stdout is not None:  # it is closed
+            sys.stdout.flush()  # a full disk is seen here, and not at the exit
+    except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads: do not fail at exit as well
-        return FINE
+    except (BrokenPipeError, SystemExit):  # click exits, with 1, where nobody reads
+        _write_to_nobody()
+        return UNREAD
     except Exception as error:
         message = _explained(error)
         if message is None:
@@ -52,12 +62,23 @@ def _run(arguments: Sequence[str] | None) -> int:
     return code if isinstance(code, int) else FINE
 
 
+def _write_to_nobody(*streams: int) -> None:
+    """What is still to be printed would fail at the exit as well."""
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams or (1, 2):
+        with contextlib.suppress(OSError):
+            os.dup2(nobody, stream)
+
+
 def _explained(error: Exception) -> str | None:
     """The line about what went wrong; None where the trace itself is asked for."""
     if isinstance(error, click.ClickException):
         return error.format_message()
     if isinstance(error, RnnbenchError):
         return one_line(error)
+    if isinstance(error, OSError) and error.filename is None and full(error) is not None:
+        _write_to_nobody(1)
+        return f"cannot print to stdout ({full(error)}): make room, or print to another place"
     if isinstance(error, OSError):
         return f"{error.strerror or one_line(error)}: {error.filename or ''}".rstrip(": ")
     if os.environ.get("RNNBENCH_TRACEBACK"):

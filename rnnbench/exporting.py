@@ -15,6 +15,7 @@ from rnnbench.core.bundle import Bundle, describe_file, describe_spec, write_man
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Model
 from rnnbench.core.trust import digest, remember_code
+from rnnbench.core.whole import full
 from rnnbench.formats._format import WriteOptions
 from rnnbench.models import sources
 
@@ -199,6 +200,8 @@ def _write_all(
         try:
             details = writer.write(captured, path, options)
         except Exception as error:  # torch, onnx and the compilers raise types of their own
+            if full(error) is not None:  # which has nothing to do with the format
+                raise
             for left in (path, path.with_name(f"{path.name}.data")):
                 left.unlink(missing_ok=True)
             known = isinstance(error, RnnbenchError | RuntimeError)

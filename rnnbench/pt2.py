@@ -8,13 +8,12 @@ All other names are those of `torch.export`.
 from __future__ import annotations
 
 import io
-import tempfile
 import warnings
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import torch
@@ -87,9 +86,9 @@ def export(
         )
     axes = from_dynamic_shapes(call, dynamic_shapes)
     declared = declare(call, axes, call.names, default_outputs(call, call.names))
-    with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
+    with temporary_folder() as folder:
         with called_flat(call):
-            bundle = export_proved(declared.model, "pt2", Path(folder))
+            bundle = export_proved(declared.model, "pt2", folder)
         program = _as_called(declared, bundle)
         _prove(program, declared, bundle)
     return program

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from rnnbench.benchmarking.measuring.measure import Measured
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.core.whole import write_file
 
 JOURNAL = ".journal"
 
@@ -77,17 +77,12 @@ def next_file(folder: Path, name: str) -> Path:
 
 def write_results(path: Path, data: dict[str, Any]) -> None:
     """Writes a results file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    text = json.dumps(data, separators=(",", ":"), default=str) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(
-            json.dumps(data, separators=(",", ":"), default=str) + "\n", encoding="utf-8"
-        )
-        partial.replace(path)
     except OSError as error:
         raise _cannot_write(path.parent, error) from None
-    finally:
-        partial.unlink(missing_ok=True)
+    write_file(path, text.encode(), "choose another --out")
 
 
 class Journal:

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 from rnnbench.checking.report import CheckReport
 from rnnbench.checking.verdicts import CaseResult
-from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.verdicts import Verdict
+from rnnbench.core.whole import write_file
 
 _ILLEGAL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -47,16 +47,7 @@ def write_junit(report: CheckReport, path: Path) -> None:
     Raises:
         RnnbenchError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(format_junit(report), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise RnnbenchError(
-            f"cannot write {path} ({error.strerror}): give another --junit"
-        ) from None
-    finally:
-        partial.unlink(missing_ok=True)
+    write_file(path, format_junit(report).encode(), "give another --junit")
 
 
 def _add(suite: ElementTree.Element, name: str, result: CaseResult) -> None:

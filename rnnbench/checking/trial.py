@@ -10,14 +10,14 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rnnbench.core.errors import RnnbenchError, one_line
-from rnnbench.core.processes import limit_memory
+from rnnbench.core.processes import end_with_parent, limit_memory
+from rnnbench.core.temporary import temporary_folder
 from rnnbench.models.sources import importing_from, load
 
 _FORMATS = ("onnx",)
@@ -122,7 +122,7 @@ def tried(text: str) -> str | None:
     from rnnbench.core.verdicts import Verdict
     from rnnbench.exporting import export
 
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         file = Path(folder) / "draft.py"
         file.write_text(text, encoding="utf-8")
         try:
@@ -140,6 +140,7 @@ def tried(text: str) -> str | None:
 
 def main() -> None:
     """Answers each line of stdin, a JSON string, with a line: null, or why it is refused."""
+    end_with_parent()
     limit_memory(_MEMORY)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a user's module prints is no answer

@@ -16,10 +16,10 @@ from rnnbench.cases.cases import Case
 from rnnbench.cases.standard import Standard
 from rnnbench.cases.tolerance import Difference
 from rnnbench.checking.runner import LOADING, RunResult
-from rnnbench.core.atomic import write_file
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.verdicts import Verdict
+from rnnbench.core.whole import write_file
 
 NOT_PROVED = "float32 has no digits left: the module's own noise is as large as its values"
 """Why a case that is equal proves nothing."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices
 from rnnbench.core.trust import not_recorded
+from rnnbench.core.whole import recover_all
 from rnnbench.models import tasks, variants
 from rnnbench.models.sources import file_of, is_source
 
@@ -168,6 +169,7 @@ def find_bundles(given: Sequence[str], out: Path) -> tuple[Path, ...]:
     """
     if given:
         return tuple(Path(path) for path in given)
+    recover_all(out)
     found = tuple(sorted(manifest.parent for manifest in out.glob("[!.]*/manifest.json")))
     if not found:
         raise RnnbenchError(

@@ -38,7 +38,7 @@ def command(
     report = make_report(results)
     if html is not None:
         from rnnbench.benchmarking.report.page import make_page
-        from rnnbench.core.atomic import write_file
+        from rnnbench.core.whole import write_file
 
         write_file(Path(html), make_page(report).encode())
         note(f"written to {html}")
@@ -62,8 +62,8 @@ def _write_plots(folder: Path, material: Material) -> None:
     """All are drawn before the first is written."""
     from rnnbench.benchmarking.report.drawing import to_png
     from rnnbench.benchmarking.report.plots import sections
-    from rnnbench.core.atomic import write_file
     from rnnbench.core.errors import RnnbenchError, one_line
+    from rnnbench.core.whole import write_file
 
     drawn = {plot.name: to_png(plot) for s in sections(material) for plot in s.plots}
     try:

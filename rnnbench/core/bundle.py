@@ -12,6 +12,7 @@ from rnnbench.core.dims import Dim
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.manifest import what_is_wrong
 from rnnbench.core.model import TensorSpec
+from rnnbench.core.whole import recover
 
 SCHEMA = 1  # of the manifest: grows when a reader of the one before could not read it rightly
 PRODUCER = "rnnbench"
@@ -69,6 +70,7 @@ class Bundle:
             RnnbenchError: the folder is no bundle, or is damaged, incomplete or of another schema.
         """
         path = Path(path)
+        recover(path)
         bundle = cls(path, _read_manifest(path), trust_code)
         if not _is_name(bundle.name):
             raise _damaged(path, f"{bundle.name!r} is no name of a folder")

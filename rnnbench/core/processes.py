@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from rnnbench.core.errors import RnnbenchError
 
@@ -46,6 +49,61 @@ def run_module(
     if done.returncode:
         raise RnnbenchError(f"its process failed: {_why(done)}")
     return done.stdout
+
+
+def run_apart(
+    words: Sequence[str], folder: Path, seconds: float, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Runs somebody's program, which ends with all that it has started, whatever ends this.
+
+    Raises:
+        OSError: there is no such program.
+        subprocess.TimeoutExpired: it took too long.
+    """
+    with subprocess.Popen(
+        words,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=end_with_parent,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        finally:
+            end_group(process.pid)
+    return subprocess.CompletedProcess(list(words), process.returncode, out, err)
+
+
+def end_group(pid: int) -> None:
+    """Ends a process that leads a session, and what it has started there."""
+    with contextlib.suppress(AttributeError, ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def _prctl() -> Callable[..., int] | None:
+    try:
+        return ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+    except (OSError, AttributeError):
+        return None
+
+
+_PRCTL = _prctl()
+
+
+def end_with_parent() -> None:
+    """This process is killed when the thread that started it ends, however that comes about.
+
+    Linux alone can do that; elsewhere a process that is asked through a pipe reads its end.
+    """
+    if _PRCTL is not None:
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _why(done: subprocess.CompletedProcess[str]) -> str:

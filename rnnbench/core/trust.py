@@ -19,8 +19,8 @@ from typing import Any
 
 import platformdirs
 
-from rnnbench.core.atomic import write_file
 from rnnbench.core.errors import RnnbenchError, Unavailable
+from rnnbench.core.whole import write_file
 
 FOLDER = "RNNBENCH_STATE_DIR"
 """The variable that puts the record elsewhere."""

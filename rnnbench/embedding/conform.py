@@ -12,12 +12,11 @@ import atexit
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -26,6 +25,8 @@ from rnnbench.checking.conformance.engines import ALL, find_engine_jobs, run_eng
 from rnnbench.checking.conformance.rows import Compared, ConformanceRow, format_conformed, judged
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.core.processes import run_apart
+from rnnbench.core.temporary import temporary_folder
 from rnnbench.core.trust import refuse_machine_code
 from rnnbench.core.verdicts import Verdict
 from rnnbench.embedding.project import embed
@@ -114,9 +115,9 @@ def _missing(bundle: Bundle, target: Target) -> str:
 @cache
 def _workshop() -> Path:
     """Where projects are built; it goes when the process ends."""
-    folder = tempfile.mkdtemp(prefix="rnnbench-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    until_the_end = ExitStack()
+    atexit.register(until_the_end.close)
+    return until_the_end.enter_context(temporary_folder())
 
 
 def _project(bundle: Bundle, target: Target) -> Path:
@@ -148,9 +149,7 @@ def _run(command: Sequence[str], folder: Path, limit: float, wrong: int = 0) -> 
     python = str(Path(sys.executable).parent)
     environment["PATH"] = os.pathsep.join((python, environment.get("PATH", os.defpath)))
     try:
-        done = subprocess.run(
-            words, cwd=folder, timeout=limit, capture_output=True, text=True, env=environment
-        )
+        done = run_apart(words, folder, limit, environment)
     except (OSError, subprocess.TimeoutExpired) as error:
         return one_line(error)
     if done.returncode in (0, wrong):

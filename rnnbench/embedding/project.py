@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.whole import recover, whole_folder
 from rnnbench.embedding.header import c_header
 from rnnbench.embedding.target import TARGET, TARGETS, TEMPLATE, Target
 
@@ -38,22 +39,20 @@ def embed(bundle: Bundle, target: Target, out: str | Path, *, force: bool = Fals
             f"{bundle.name} has no {target.format} file, which {target.name} needs (it has: "
             f"{has}): export it with --format {target.format}"
         )
-    if out.exists() and not force:
-        raise RnnbenchError(f"{out} is there already: give another --out, or --force to replace it")
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    recover(out)
+
+    def allowed() -> None:
+        if out.exists() and not force:
+            raise RnnbenchError(
+                f"{out} is there already: give another --out, or --force to replace it"
+            )
+
+    allowed()
     try:
-        partial.mkdir(parents=True)
-        _fill(bundle, target, partial)
-        if out.is_dir() and not out.is_symlink():
-            shutil.rmtree(out)
-        elif out.exists():
-            out.unlink()
-        partial.rename(out)
+        with whole_folder(out, still_allowed=allowed) as partial:
+            _fill(bundle, target, partial)
     except OSError as error:
         raise RnnbenchError(f"cannot write {out} ({error}): give another --out") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return out
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, choices
+from rnnbench.core.temporary import temporary_folder
 from rnnbench.formats import onnx
 from rnnbench.formats._format import Format, WriteOptions
 
@@ -32,7 +32,7 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
     """
     from rnnbench.formats.onnx.profiles import rewrite
 
-    with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
+    with temporary_folder() as folder:
         plain = Path(folder) / "model.onnx"
         said = onnx.write(captured, plain, options)
         return {"opset": said["opset"]} | rewrite(plain, path, options.profile, options.pin)

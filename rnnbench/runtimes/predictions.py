@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from rnnbench.core.documents import plain
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays
 from rnnbench.core.tables import format_table
+from rnnbench.core.whole import whole_file
 from rnnbench.runtimes.predict import Forecast, run_csv, run_npz, run_text
 from rnnbench.runtimes.session import Session
 
@@ -120,14 +120,5 @@ def _arrays(outputs: Arrays, save: str | None) -> Answer:
 
 def _save(outputs: Arrays, path: Path) -> None:
     """Writes all or nothing: a file that was there stays until the new one is whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, **outputs)  # type: ignore[arg-type]
-        partial.replace(path)
-    except OSError as error:
-        raise RnnbenchError(
-            f"cannot write {path} ({error.strerror}): give another --save"
-        ) from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path, "give another --save") as file:
+        np.savez(file, **outputs)  # type: ignore[arg-type]

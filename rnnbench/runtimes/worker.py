@@ -27,7 +27,7 @@ from rnnbench import runtimes
 from rnnbench.core.cpu_clock import Limit
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Arrays
-from rnnbench.core.processes import limit_memory
+from rnnbench.core.processes import end_with_parent, limit_memory
 from rnnbench.core.signature import Signature
 from rnnbench.runtimes import forkserver
 from rnnbench.runtimes.job import Job, load, signature, weights
@@ -250,6 +250,7 @@ def main(words: list[str]) -> None:
 
     The channel is what stdin and stdout were; whatever a runtime prints goes to stderr instead.
     """
+    end_with_parent()
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

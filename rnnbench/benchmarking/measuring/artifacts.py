@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from rnnbench.cases.stored import read_cases
 from rnnbench.cases.tolerance import compare
 from rnnbench.core.errors import RnnbenchError, Unavailable
 from rnnbench.core.model import Arrays
+from rnnbench.core.temporary import temporary_folder
 from rnnbench.formats.onnx.stock import export_stock
 from rnnbench.runtimes.runtime import Timing
 from rnnbench.runtimes.timed import Source, TimedCall
@@ -49,8 +51,8 @@ class Artifacts:
     """A temporary folder and what was made in it (context manager)."""
 
     def __init__(self) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="rnnbench-")
-        self.folder = Path(self._temporary.name)
+        self._temporary = ExitStack()
+        self.folder = self._temporary.enter_context(temporary_folder())
         self.network = cache(build_network)
         self.exported = cache(self._export)
 
@@ -63,7 +65,7 @@ class Artifacts:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._temporary.cleanup()
+        self._temporary.close()
 
     def source(self, target: str, way: Implementation, conditions: Conditions) -> Source:
         """What a way runs.

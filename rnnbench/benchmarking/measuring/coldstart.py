@@ -19,7 +19,7 @@ import numpy as np
 
 from rnnbench.benchmarking.plan import Item, timing_of
 from rnnbench.core.model import Arrays, TensorSpec
-from rnnbench.core.processes import run_module
+from rnnbench.core.processes import end_with_parent, run_module
 from rnnbench.models.calls import read_weights, save_weights
 from rnnbench.runtimes import get
 from rnnbench.runtimes.runtime import Timing
@@ -141,4 +141,5 @@ def _module(target: str, form: str, conditions: dict[str, Any], folder: Path) ->
 
 
 if __name__ == "__main__":
+    end_with_parent()
     print(json.dumps(run_job(json.load(sys.stdin))))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from rnnbench.core.errors import RnnbenchError
-from rnnbench.core.processes import run_module
+from rnnbench.core.processes import end_with_parent, run_module
 
 COLUMNS = 64  # of the matrix-matrix product
 _REPEATS = 64  # products in one call of numpy, so that calling it does not count
@@ -118,4 +118,5 @@ def _in_process(threads: int, hidden: Sequence[int]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     print(json.dumps(measure([int(size) for size in sys.argv[1:]])))

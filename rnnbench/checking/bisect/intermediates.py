@@ -17,7 +17,8 @@ import numpy as np
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Arrays
-from rnnbench.core.processes import run_module
+from rnnbench.core.processes import end_with_parent, run_module
+from rnnbench.core.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from torch import fx
@@ -212,10 +213,9 @@ def _places(program: ExportedProgram, bundle: Bundle) -> dict[str, tuple[str, st
 
 
 def _in_a_process(bundle: Bundle, inputs: Arrays) -> Values:
-    import tempfile
     from pathlib import Path
 
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         given, made = Path(folder) / "in.npz", Path(folder) / "out.npz"
         np.savez(given, **inputs)  # type: ignore[arg-type]
         try:
@@ -248,4 +248,5 @@ def _main(folder: str, given: str, made: str) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     _main(*sys.argv[1:])

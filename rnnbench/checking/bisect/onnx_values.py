@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import onnx
@@ -79,7 +79,7 @@ def every_value(model: onnx.ModelProto) -> Iterator[Path]:
             if name and name not in present:
                 copy.graph.output.append(onnx.ValueInfoProto(name=name))
                 present.add(name)
-    with TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         path = Path(folder) / "probe.onnx"
         onnx.save(copy, str(path), save_as_external_data=copy.ByteSize() > 2**30)
         yield path

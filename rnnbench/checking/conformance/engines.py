@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from rnnbench.checking.runner import LOADING, RunResult, fits, run_jobs
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.core.temporary import temporary_folder
 from rnnbench.core.verdicts import Verdict
 from rnnbench.runtimes.job import Job
 from rnnbench.runtimes.known_gaps import with_gaps
@@ -105,7 +105,7 @@ def run_engines(
     # A case that is streamed as well has the same name there.
     by_name = {f"{case.name} ({_how(case)})": case for case in golden_cases(bundle)}
     golden = [replace(case, name=name) for name, case in by_name.items()]
-    with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
+    with temporary_folder() as folder:
         prepared = [_prepare(bundle, job, golden, layout, Path(folder)) for job in here]
         work = {job: cases for job, cases in prepared if not job.missing and cases}
         rows = {job: _unready(bundle, job) for job, cases in prepared if job not in work}

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.checking.drift import DriftReport
-from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.core.errors import RnnbenchError, Unavailable
 from rnnbench.core.verdicts import Verdict
+from rnnbench.core.whole import write_file
 
 _KINDS = (".png", ".svg", ".pdf")
 _LOWEST = 1e-12  # an error of 0 has no place on a logarithmic axis
@@ -64,11 +65,4 @@ def plot_drift(report: DriftReport, path: Path) -> None:
     axes.legend(fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=path.suffix[1:], dpi=120)
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        temporary.write_bytes(buffer.getvalue())
-        temporary.replace(path)
-    except OSError as error:
-        raise RnnbenchError(f"--plot {path} cannot be written ({one_line(error)})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_file(path, buffer.getvalue(), "give another --plot")

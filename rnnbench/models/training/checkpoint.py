@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.whole import whole_file
 
 FORMAT = "rnnbench-checkpoint-1"
 _KEYS = {"format", "run", "attempt", "epoch", "weights", "optimizer", "best", "best_loss"}
@@ -64,16 +63,8 @@ def save(path: Path, progress: Progress, run: dict[str, Any]) -> None:
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)  # noqa: PTH105  (the guarantee is this function's)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(path) as file:
+            torch.save(state, file)
     except OSError as error:
         raise RnnbenchError(
             f"checkpoint {path} cannot be written ({one_line(error)}): give another path"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from rnnbench.core.model import Arrays, Run
+from rnnbench.core.temporary import temporary_folder
 
 Dims = Mapping[str, tuple[int, ...]]
 Loaded = TypeVar("Loaded")
@@ -40,7 +40,7 @@ def load_pinned(path: Path, shapes: Dims, load: Callable[[Path], Loaded]) -> Loa
 
     from rnnbench.formats.onnx.profiles import pinned
 
-    with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
+    with temporary_folder() as folder:
         file = Path(folder) / path.name
         onnx.save(pinned(path, dict(shapes)), file)
         return load(file)

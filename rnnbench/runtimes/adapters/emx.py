@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.gaps import seen
 from rnnbench.core.model import Arrays, Run
+from rnnbench.core.temporary import temporary_folder
 from rnnbench.formats.onnx.profile import ONE_DIRECTION, filling
 from rnnbench.runtimes.adapters._by_shape import by_shape
 from rnnbench.runtimes.runtime import Runtime, Timing
@@ -118,7 +118,7 @@ def _generate(path: Path, proto: Any) -> str:
 
 def _link(code: str) -> Any:
     """The function of a C file, in a library that is loaded into this process."""
-    with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
+    with temporary_folder() as folder:
         source, library = Path(folder) / "model.c", Path(folder) / "model.so"
         source.write_text(code, encoding="utf-8")
         command = [*_compiler(), *_FLAGS, str(source), "-o", str(library), "-lm"]

@@ -22,6 +22,7 @@ import numpy as np
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.gaps import LAYERS, seen
 from rnnbench.core.model import Arrays, Run
+from rnnbench.core.temporary import temporary_folder
 from rnnbench.formats.onnx.profile import filling
 from rnnbench.runtimes.adapters._by_shape import by_shape, load_pinned
 from rnnbench.runtimes.runtime import Runtime, Timing
@@ -81,7 +82,7 @@ class Net:
             ) from None
         self.outputs = {value.name: _dtype(value) for value in graph.output}
         given = [value.name for value in graph.input]
-        with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder, heard() as told:
+        with temporary_folder() as folder, heard() as told:
             import MNN  # it greets on stdout
 
             file = Path(folder) / "model.mnn"

@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from importlib import metadata
 from importlib.util import find_spec
@@ -22,6 +21,7 @@ import numpy as np
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.gaps import LAYERS, seen
 from rnnbench.core.model import Arrays, Run
+from rnnbench.core.temporary import temporary_folder
 from rnnbench.formats.onnx.profile import filling
 from rnnbench.runtimes.adapters._by_shape import by_shape
 from rnnbench.runtimes.runtime import Runtime, Timing
@@ -186,8 +186,7 @@ def convert(path: Path, shapes: dict[str, tuple[int, ...]], threads: int | None)
     proto = pinned(path, shapes)
     _refuse_rows_of_layers(proto)
     _refuse_several_picks(path, proto)
-    with tempfile.TemporaryDirectory(prefix="rnnbench-") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         onnx.save(proto, folder / "model.onnx")
         unknown = _run_pnnx(path, folder)
         net = _net(path, folder, threads, unknown)
@@ -259,7 +258,7 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
     """The network of the form that `export --for ncnn` writes."""
     from rnnbench.formats.onnx.profiles import rewrite
 
-    with tempfile.TemporaryDirectory(prefix="rnnbench-") as folder:
+    with temporary_folder() as folder:
         file = Path(folder) / "ncnn.onnx"
         rewrite(path_of(source), file, "ncnn")
         network = convert(file, {name: array.shape for name, array in arrays.items()}, threads)

@@ -1,0 +1,86 @@
+"""Ctrl-C, SIGTERM and SIGHUP end a command in order: none is lost, and each cleans up.
+
+Python raises `KeyboardInterrupt` where it happens to be, and a callback of a C library (a trace
+hook, a destructor, `ctypes`) may swallow that. So it is noted, and raised again every half a
+second, until it is on its way: an exception of that kind is being handled, or the command has
+ended.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+AGAIN = 0.5  # seconds
+
+
+class Interrupts:
+    """What has arrived.
+
+    Attributes:
+        signal: the first that arrived; None: none has.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._alarm: tuple[Any, tuple[float, float]] | None = None  # somebody else's
+
+    def arrived(self, number: int, _frame: FrameType | None) -> None:
+        """The handler."""
+        self.signal = self.signal or number
+        if self._alarm is None and hasattr(signal, "setitimer"):
+            self._alarm = signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)
+            signal.signal(signal.SIGALRM, self._later)
+            signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
+        raise KeyboardInterrupt
+
+    def _later(self, _number: int, _frame: FrameType | None) -> None:
+        if not _on_its_way():
+            raise KeyboardInterrupt
+
+    def over(self) -> None:
+        """Nothing is raised any more, and the timer is whose it was."""
+        if self._alarm is not None:
+            handler, timer = self._alarm
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, handler)
+            signal.setitimer(signal.ITIMER_REAL, *timer)
+
+
+def _on_its_way() -> bool:
+    """Whether something is cleaned up for it: `finally`, `except` and `__exit__` see an error."""
+    error = sys.exc_info()[1]
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__context__
+    return False
+
+
+@contextmanager
+def noted() -> Iterator[Interrupts]:
+    """While it lasts, signals that ask to end are noted and raised; the handlers are put back.
+
+    In another thread than the main one, and on a system without timers, Python's own stay.
+    """
+    interrupts = Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupts
+        return
+    before: dict[int, Any] = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # `nohup`, and a shell's background job, ask that it be ignored.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, interrupts.arrived)
+    try:
+        yield interrupts
+    finally:
+        interrupts.over()
+        for number, handler in before.items():
+            signal.signal(number, handler)

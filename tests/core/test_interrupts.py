@@ -1,0 +1,99 @@
+"""Signals that ask to end: noted, raised again where one was swallowed, and left alone else."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from rnnbench.core.interrupts import AGAIN, noted
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+
+
+def wait(seconds):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def swallowing(number):
+    """As a callback of a C library does."""
+    try:
+        signal.raise_signal(number)
+    except KeyboardInterrupt:
+        return
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_one_that_was_swallowed_is_raised_again(name):
+    number = getattr(signal, name)
+    before = signal.getsignal(number), signal.getsignal(signal.SIGALRM)
+    with noted() as interrupts:
+        swallowing(number)
+        assert interrupts.signal == number
+        with pytest.raises(KeyboardInterrupt):
+            wait(20 * AGAIN)
+    assert (signal.getsignal(number), signal.getsignal(signal.SIGALRM)) == before
+    assert signal.getitimer(signal.ITIMER_REAL)[1] == 0  # that of pytest-timeout is there again
+
+
+def test_what_cleans_up_is_not_interrupted_again():
+    cleaned = []
+
+    def stopped():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            try:
+                raise ValueError("of a clean-up")
+            except ValueError:
+                wait(3 * AGAIN)
+            cleaned.append(True)
+
+    with noted(), pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert cleaned == [True]
+
+
+def test_ignored_ones_stay_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with noted() as interrupts:
+            signal.raise_signal(signal.SIGHUP)
+            assert interrupts.signal is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_other_threads_have_no_signals():
+    found = []
+
+    def run():
+        with noted() as interrupts:
+            found.append(interrupts.signal)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert found == [None]
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_command_ends_with_the_shells_code(name, code):
+    program = (
+        "import sys, time\n"
+        "import rnnbench.__main__ as main\n"
+        "def busy(*_, **__):\n"
+        "    print('here', flush=True)\n"
+        "    time.sleep(60)\n"
+        "main.cli.main = busy\n"
+        "main.main(['list'])\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"here\n"
+        process.send_signal(getattr(signal, name))
+        assert process.wait(30) == code
