@@ -24,6 +24,7 @@ from rnnbench.benchmarking.record import (
     write_results,
 )
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.core.interrupts import taken_up
 
 _OTHER_SIZES = (128,)  # a user's model has no hidden size of its own
 
@@ -85,14 +86,14 @@ def run_plan(
                     journal.add(line)
                     lines.append(line)
     except KeyboardInterrupt:
+        taken_up()
         interrupted = True
     entries = [line["entry"] for line in lines if "entry" in line]
     skipped = list(_skipped(lines))
     if entries:
         facts = {**head["machine"], "skipped": skipped, "plan": head["plan"]}
         write_results(journal.results, to_results(entries, facts))
-    if not interrupted:
-        journal.path.unlink()
+    journal.end(finished=not interrupted)
     wrong = tuple(line["skipped"]["what"] for line in lines if line.get("wrong"))
     path = journal.results if entries else None
     if path is None and not interrupted:
@@ -108,24 +109,36 @@ def _start(
     machine = describe_machine()
     if resume:
         journal = find_journal(folder, name)
-        head, lines = journal.read()
-        if head.get("plan") != plan.to_json():
-            raise RnnbenchError(
-                f"{journal.path} is of another plan: give the options that it was started with, "
-                "or start anew without --resume"
-            )
-        differs = same_machine(machine, head["machine"])
-        if differs:
-            raise RnnbenchError(
-                f"{journal.path} is of another machine ({differs}): start anew without --resume"
-            )
-        return journal, head, lines
+        try:
+            return journal, *_read(journal, plan, machine)
+        except BaseException:
+            journal.end(finished=False)
+            raise
     sizes = tuple(plan.hidden) or _OTHER_SIZES
     machine["limits"] = measure_limits(plan.threads, sizes)
-    journal = Journal(next_file(folder, name or ("quick" if plan.quick else "full")))
     head = {"plan": plan.to_json(), "machine": machine}
-    journal.begin(head)
-    return journal, head, []
+    while True:
+        journal = Journal(next_file(folder, name or ("quick" if plan.quick else "full")))
+        if journal.begin(head):
+            return journal, head, []
+
+
+def _read(
+    journal: Journal, plan: Plan, machine: dict[str, Any]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What a run that was stopped has measured, where it was of the same plan and machine."""
+    head, lines = journal.read()
+    if head.get("plan") != plan.to_json():
+        raise RnnbenchError(
+            f"{journal.path} is of another plan: give the options that it was started with, "
+            "or start anew without --resume"
+        )
+    differs = same_machine(machine, head["machine"])
+    if differs:
+        raise RnnbenchError(
+            f"{journal.path} is of another machine ({differs}): start anew without --resume"
+        )
+    return head, lines
 
 
 def _measure(item: Item, artifacts: Artifacts, quick: bool) -> dict[str, Any]:

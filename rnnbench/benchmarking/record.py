@@ -15,7 +15,7 @@ from typing import Any
 
 from rnnbench.benchmarking.measuring.measure import Measured
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
-from rnnbench.core.whole import write_file
+from rnnbench.core.whole import LOCKS, lock, unlock, write_file
 
 JOURNAL = ".journal"
 
@@ -94,22 +94,44 @@ class Journal:
     def __init__(self, results: Path) -> None:
         self.results = results
         self.path = results.with_suffix(JOURNAL)
+        self._held: int | None = None
 
-    def begin(self, head: dict[str, Any]) -> None:
-        """Starts anew."""
+    def begin(self, head: dict[str, Any]) -> bool:
+        """Starts anew; False where another run that began at the same time has taken the number."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text("", encoding="utf-8")
+            self.path.touch(exist_ok=False)
+        except FileExistsError:
+            return False
         except OSError as error:
             raise _cannot_write(self.path.parent, error) from None
+        self.hold()
         self.add(head)
+        return True
+
+    def hold(self) -> bool:
+        """Makes it known that a run writes here; False where another does."""
+        self._held = lock(self.path)
+        return self._held is not None or not LOCKS
+
+    def end(self, *, finished: bool) -> None:
+        """The run has ended; what is left of one that was stopped is there for `--resume`."""
+        unlock(self._held)
+        if finished:
+            self.path.unlink()
 
     def add(self, line: dict[str, Any]) -> None:
         """Appends one line, to the disk."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, default=str) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, default=str) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise RnnbenchError(
+                f"cannot write {self.path} ({error.strerror or one_line(error)}): make room, and "
+                "go on with --resume"
+            ) from None
 
     def read(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The head, and the whole lines after it; what is left of a cut one is removed."""
@@ -133,10 +155,12 @@ def find_journal(folder: Path, name: str | None) -> Journal:
         RnnbenchError: there is none.
     """
     found = sorted(folder.glob(f"[0-9][0-9][0-9][0-9]_{name or '*'}{JOURNAL}"))
-    if not found:
-        called = f" of the name {name!r}" if name else ""
-        raise RnnbenchError(f"no run{called} in {folder} was stopped: start one without --resume")
-    return Journal(found[-1].with_suffix(".json"))
+    for path in reversed(found):
+        journal = Journal(path.with_suffix(".json"))
+        if journal.hold():  # else it runs still
+            return journal
+    called = f" of the name {name!r}" if name else ""
+    raise RnnbenchError(f"no run{called} in {folder} was stopped: start one without --resume")
 
 
 def _cannot_write(folder: Path, error: OSError) -> RnnbenchError:

@@ -47,6 +47,7 @@ class Interrupts:
         """Nothing is raised any more, and the timer is whose it was."""
         if self._alarm is not None:
             handler, timer = self._alarm
+            self._alarm = None
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, handler)
             signal.setitimer(signal.ITIMER_REAL, *timer)
@@ -60,6 +61,15 @@ def _on_its_way() -> bool:
             return True
         error = error.__context__
     return False
+
+
+_current: list[Interrupts] = []
+
+
+def taken_up() -> None:
+    """For who catches `KeyboardInterrupt` to end in his own way: it is not raised again."""
+    for interrupts in _current:
+        interrupts.over()
 
 
 @contextmanager
@@ -78,9 +88,11 @@ def noted() -> Iterator[Interrupts]:
         # `nohup`, and a shell's background job, ask that it be ignored.
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, interrupts.arrived)
+    _current.append(interrupts)
     try:
         yield interrupts
     finally:
+        _current.remove(interrupts)
         interrupts.over()
         for number, handler in before.items():
             signal.signal(number, handler)

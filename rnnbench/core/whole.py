@@ -31,6 +31,9 @@ try:
 except ImportError:  # Windows: no locks between processes there, so leftovers stay
     fcntl = None  # type: ignore[assignment]
 
+LOCKS = fcntl is not None
+"""Whether `lock` can lock anything here."""
+
 _PARTIAL, _OLD = ".partial", ".old"
 _RANDOM = 4  # bytes
 _ASIDE = re.compile(rf"\.(.+)\.[0-9a-f]{{{2 * _RANDOM}}}{re.escape(_OLD)}")

@@ -200,7 +200,8 @@ def serve(channel: socket.socket) -> None:
                     _tell(code, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
                     continue
                 head, fds, _, _ = socket.recv_fds(channel, 8, _PIPES)
-                if not head:
+                if not head:  # nobody is left who could read what they answer
+                    _end_all(selector)
                     return
                 request = json.loads(_received(channel, int.from_bytes(head, "little")))
                 for module in request["preload"]:
@@ -210,6 +211,13 @@ def serve(channel: socket.socket) -> None:
                     os.close(fd)
                 selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, fds[3]))
                 channel.sendall(pid.to_bytes(8, "little"))
+
+
+def _end_all(selector: selectors.BaseSelector) -> None:
+    for key in selector.get_map().values():
+        if key.data is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(key.data[0], signal.SIGKILL)
 
 
 def _fork(request: Mapping[str, Any], fds: list[int], main: Any, close: list[Any]) -> int:

@@ -250,7 +250,6 @@ def main(words: list[str]) -> None:
 
     The channel is what stdin and stdout were; whatever a runtime prints goes to stderr instead.
     """
-    end_with_parent()
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -313,6 +312,7 @@ def _answer(stream: BinaryIO, work: Callable[[], _Answer]) -> bool:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     main(sys.argv[1:])
     atexit._run_exitfuncs()  # removes temporary files
     os._exit(0)  # what is left is freeing memory, over which torch takes a third of a second
