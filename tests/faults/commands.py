@@ -35,7 +35,7 @@ VERBS = {
         *("bench", "model.py", "--runtime", "eager,onnxruntime", "--time", "2"),
         *("--hidden", "4", "--quick", "--out", "benches"),
     ),
-    "embed": ("embed", "out/net", "python-onnxruntime", "--out", "project", "--force"),
+    "embed": ("embed", "out/net", "--target", "python-onnxruntime", "--out", "project", "--force"),
     "conform": ("conform", "out/net", "--target", "python-onnxruntime"),
 }
 
