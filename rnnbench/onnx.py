@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 import warnings
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import torch
@@ -141,7 +142,9 @@ def export(  # noqa: PLR0913  (those of torch.onnx.export)
     _refuse_training(model, training)
     _refuse_destination(f)
 
+    from rnnbench.capture.this_thread import exporting_alone
     from rnnbench.formats.onnx import check_opset
+    from rnnbench.models.as_it_was import left_as_it_was
     from rnnbench.models.example.call import take_call
     from rnnbench.models.example.declare import warn_of_training
 
@@ -149,11 +152,15 @@ def export(  # noqa: PLR0913  (those of torch.onnx.export)
     args = args if isinstance(args, tuple | list) else (args,)
     if not kwargs and args and isinstance(args[-1], dict):  # as torch.onnx.export has it
         args, kwargs = args[:-1], args[-1]
-    call = take_call(model, tuple(args), kwargs or {})
-    if dynamo:
-        warn_of_training(call, stacklevel=2)
-    declared = _declared(call, input_names, output_names, dynamic_axes, dynamic_shapes)
-    return _made(declared, f, opset_version, external=bool(dynamo and external_data))
+    with ExitStack() as until_exported:
+        until_exported.enter_context(exporting_alone())
+        until_exported.enter_context(left_as_it_was(model))
+        call = take_call(model, tuple(args), kwargs or {})
+        if dynamo:
+            warn_of_training(call, stacklevel=2)
+        declared = _declared(call, input_names, output_names, dynamic_axes, dynamic_shapes)
+        external = bool(dynamo and external_data)
+        return _made(declared, f, opset_version, until_exported, external=external)
 
 
 _OPTIONS = (*_IGNORED, *_REFUSED)
@@ -248,27 +255,27 @@ def _names(what: str, given: Sequence[str] | None, default: Sequence[str]) -> li
 
 
 def _made(
-    declared: Declared, f: Any, opset: int | None, *, external: bool
+    declared: Declared,
+    f: Any,
+    opset: int | None,
+    until_exported: ExitStack,
+    *,
+    external: bool,
 ) -> torch.onnx.ONNXProgram:
     """Makes the file in a folder of its own, proves it there, and moves it to its place."""
-    from rnnbench.checking.proved import export_proved
+    from rnnbench.checking.proved import prove
+    from rnnbench.exporting import export as export_bundle
     from rnnbench.models.example.call import called_flat
 
     # A link stays, and the file that it names is written, as PyTorch does.
     beside = None if f is None or hasattr(f, "write") else Path(f).resolve()
-    try:
-        workplace = tempfile.TemporaryDirectory(
-            prefix=".rnnbench-", dir=beside.parent if beside else None
-        )
-    except OSError as error:
-        raise RnnbenchError(
-            f"cannot write {f} ({error.strerror or one_line(error)}): give another path"
-        ) from None
-    with workplace as folder:
+    with temporary_folder(beside.parent if beside else None, f"cannot write {f}") as folder:
         with called_flat(declared.call):
-            bundle = export_proved(declared.model, "onnx", Path(folder) / "proof", opset=opset)
+            bundle = export_bundle(declared.model, ("onnx",), folder / "proof", opset=opset)
+        until_exported.close()  # other threads may export while this proves what is written
+        prove(bundle, "onnx")
         program = _program(declared, bundle)
-        made = Path(folder) / "file" / (beside.name if beside else "model.onnx")
+        made = folder / "file" / (beside.name if beside else "model.onnx")
         made.parent.mkdir()
         program.save(made, external_data=external and beside is not None)
         _same(made, bundle)
@@ -315,16 +322,23 @@ def _same(made: Path, bundle: Bundle) -> None:
     import numpy as np
 
     from rnnbench.cases.stored import read_cases
-    from rnnbench.runtimes.adapters.onnxruntime import open_session
+    from rnnbench.runtimes.job import Job
+    from rnnbench.runtimes.worker import Worker
 
-    sessions = [open_session(file, "cpu", 1) for file in (bundle.artifacts["onnx"].path, made)]
-    names = [i.name for i in sessions[0].get_inputs()]
-    for case in [case for case in read_cases(bundle) if not case.empty][:2]:
-        found = []
-        for session in sessions:
-            ports = zip(session.get_inputs(), names, strict=True)
-            found.append(session.run(None, {port.name: case.inputs[name] for port, name in ports}))
-        equal = (np.array_equal(a, b, equal_nan=True) for a, b in zip(*found, strict=True))
+    cases = [case for case in read_cases(bundle) if not case.empty][:2]
+    names: list[str] = []
+    found = []
+    for file in (bundle.artifacts["onnx"].path, made):
+        with Worker(Job("onnxruntime", "onnx", file)) as run:
+            said = run.signature()
+            ports = [port.name for port in said.inputs]
+            names = names or ports
+            for case in cases:
+                given = dict(zip(ports, (case.inputs[name] for name in names), strict=True))
+                outputs = run(given)
+                found.append([outputs[port.name] for port in said.outputs])
+    for proved, written in zip(found[: len(cases)], found[len(cases) :], strict=True):
+        equal = (np.array_equal(a, b, equal_nan=True) for a, b in zip(proved, written, strict=True))
         if not all(equal):
             raise RnnbenchError(
                 f"model {bundle.name!r}: the file with its names is not the one that was proved: "

@@ -72,23 +72,28 @@ def export(
     for name in (name for name, given in ignored.items() if given):
         warnings.warn(f"{name}=True changes nothing: the capture is rnnbench's own", stacklevel=2)
 
-    from rnnbench.checking.proved import export_proved
+    from rnnbench.capture.this_thread import exporting_alone
+    from rnnbench.checking.proved import prove
+    from rnnbench.exporting import export as export_bundle
+    from rnnbench.models.as_it_was import left_as_it_was
     from rnnbench.models.example.call import called_flat, take_call
     from rnnbench.models.example.declare import declare, default_outputs, warn_of_training
     from rnnbench.models.example.shapes import from_dynamic_shapes
 
-    call = take_call(mod, args, kwargs or {})
-    warn_of_training(call, stacklevel=3)
-    if call.returned.num_leaves != len(call.kept):
-        raise RnnbenchError(
-            f"{type(call.own).__name__} returns a dataclass that PyTorch cannot make anew: call "
-            "torch.export.register_dataclass(its class) first"
-        )
-    axes = from_dynamic_shapes(call, dynamic_shapes)
-    declared = declare(call, axes, call.names, default_outputs(call, call.names))
     with temporary_folder() as folder:
-        with called_flat(call):
-            bundle = export_proved(declared.model, "pt2", folder)
+        with exporting_alone(), left_as_it_was(mod):
+            call = take_call(mod, args, kwargs or {})
+            warn_of_training(call, stacklevel=3)
+            if call.returned.num_leaves != len(call.kept):
+                raise RnnbenchError(
+                    f"{type(call.own).__name__} returns a dataclass that PyTorch cannot make anew: "
+                    "call torch.export.register_dataclass(its class) first"
+                )
+            axes = from_dynamic_shapes(call, dynamic_shapes)
+            declared = declare(call, axes, call.names, default_outputs(call, call.names))
+            with called_flat(call):
+                bundle = export_bundle(declared.model, ("pt2",), folder)
+        prove(bundle, "pt2")
         program = _as_called(declared, bundle)
         _prove(program, declared, bundle)
     return program

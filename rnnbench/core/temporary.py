@@ -21,11 +21,12 @@ _PREFIX = "rnnbench-"
 
 
 @contextmanager
-def temporary_folder(within: Path | None = None) -> Iterator[Path]:
+def temporary_folder(within: Path | None = None, failed: str = "") -> Iterator[Path]:
     """A new folder that is removed with all that is in it when the block ends.
 
     Args:
         within: where; the system's folder for temporary files, unless given.
+        failed: how the line begins where it cannot be made: what it is for.
 
     Raises:
         RnnbenchError: nothing can be written there.
@@ -36,9 +37,10 @@ def temporary_folder(within: Path | None = None) -> Iterator[Path]:
         _clear(place, prefix)
         folder, held = _made(place, prefix)
     except OSError as error:
+        remedy = "give another path" if within else "make room there, or set TMPDIR to another"
         raise RnnbenchError(
-            f"cannot write to {place} ({error.strerror or one_line(error)}): make room there"
-            + ("" if within else ", or set TMPDIR to another folder")
+            f"{failed or f'cannot write to {place}'} ({error.strerror or one_line(error)}): "
+            f"{remedy}"
         ) from None
     inside = folder / "files"  # which whoever writes there may lock
     try:

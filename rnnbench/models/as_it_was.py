@@ -36,7 +36,11 @@ def left_as_it_was(module: torch.nn.Module) -> Iterator[None]:
     whether two runs of a module differ has to be seen in between. The environment is not put back
     here, since libraries that are imported meanwhile set variables of theirs.
     """
-    weights = {id(t): (t.data, t.data.clone()) for t in every_tensor(module) if _is_dense(t)}
+    import torch
+
+    # What is no module is refused by whoever was given it.
+    tensors = every_tensor(module) if isinstance(module, torch.nn.Module) else ()
+    weights = {id(t): (t.data, t.data.clone()) for t in tensors if _is_dense(t)}
     with ExitStack() as back:
         for put_back in _random_numbers():
             back.callback(put_back)
