@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -19,6 +20,8 @@ from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.core.interrupts import noted
 from rnnbench.core.whole import full
+
+_NO_MEMORY = re.compile(r"can't start new thread|can't allocate memory|Cannot allocate memory")
 
 
 class _Verbs(click.Group):
@@ -76,17 +79,28 @@ def _explained(error: Exception) -> str | None:
         return error.format_message()
     if isinstance(error, RnnbenchError):
         return one_line(error)
-    if isinstance(error, OSError) and error.filename is None and full(error) is not None:
-        _write_to_nobody(1)
-        return f"cannot print to stdout ({full(error)}): make room, or print to another place"
-    if isinstance(error, OSError):
-        return f"{error.strerror or one_line(error)}: {error.filename or ''}".rstrip(": ")
+    of_the_system = _of_the_system(error)
+    if of_the_system is not None:
+        return of_the_system
     if os.environ.get("RNNBENCH_TRACEBACK"):
         return None
     return (
         f"this is a bug in rnnbench ({type(error).__name__}: {one_line(error)}): "
         "run it with RNNBENCH_TRACEBACK=1 and report what it says"
     )
+
+
+def _of_the_system(error: Exception) -> str | None:
+    """The line about what the system refused: memory, room, a file."""
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        why = one_line(error)
+        return f"not enough memory ({why}): make room, or raise the limit of this process"
+    if isinstance(error, OSError) and error.filename is None and full(error) is not None:
+        _write_to_nobody(1)
+        return f"cannot print to stdout ({full(error)}): make room, or print to another place"
+    if isinstance(error, OSError):
+        return f"{error.strerror or one_line(error)}: {error.filename or ''}".rstrip(": ")
+    return None
 
 
 def _refuse(message: str) -> int:

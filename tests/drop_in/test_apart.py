@@ -101,5 +101,5 @@ def test_a_file_with_an_operator_that_stock_lacks_fails(bundle, format, tmp_path
     written(format, str(file), given)
     job = Job(format, format, file, bundle.path)
     arrays = dict(zip(("x", "h0"), (np.asarray(t) for t in given), strict=True))
-    with pytest.raises(RnnbenchError, match="rnnbench::|deserializing"), Worker(job) as run:
+    with pytest.raises(RnnbenchError, match=r"rnnbench::|deserializing"), Worker(job) as run:
         run(arrays)
