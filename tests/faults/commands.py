@@ -80,10 +80,10 @@ class Workplace:
         } | options
         return subprocess.Popen([sys.executable, "-m", "rnnbench", *words], **options)
 
-    def run(self, *words, **options):
-        """A command, to its end: its code, stdout and stderr."""
+    def run(self, *words, limit=240, **options):
+        """A command, to its end within so many seconds: its code, stdout and stderr."""
         process = self.start(*words, **options)
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=limit)
         return process.returncode, out, err
 
     def processes(self) -> list[int]:
