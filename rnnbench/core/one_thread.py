@@ -198,9 +198,9 @@ def _choosing(code: CodeType, choose: Callable[[], Callable[..., Any]]) -> CodeT
     free = code.co_freevars
     text = (
         f"def outer({', '.join(free)}):\n"
-        f" def f(*args, **named):\n"
-        f"  choose = {_CALLED!r}\n"
-        f"  return choose()(*args, **named)\n"
+        f" def f(*_by_thread, **_by_name):\n"
+        f"  _chosen = {_CALLED!r}\n"
+        f"  return _chosen()(*_by_thread, **_by_name)\n"
         f"  ({', '.join(free)})\n"  # never reached, but free in it
     )
     outer = next(c for c in compile(text, "<by thread>", "exec").co_consts if _is_code(c))

@@ -40,7 +40,7 @@ def left_as_it_was(module: torch.nn.Module) -> Iterator[None]:
 
     # What is no module is refused by whoever was given it.
     tensors = every_tensor(module) if isinstance(module, torch.nn.Module) else ()
-    weights = {id(t): (t.data, t.data.clone()) for t in tensors if _is_dense(t)}
+    weights = {id(t): (t.data, t.data.to("cpu", copy=True)) for t in tensors if _is_dense(t)}
     with ExitStack() as back:
         for put_back in _random_numbers():
             back.callback(put_back)
@@ -153,5 +153,5 @@ def _put_back_weights(weights: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
     with torch.no_grad():
         for now, before in weights:
             # What nobody wrote to is not written to: it may be a file's pages, or shared.
-            if not torch.equal(now, before):
+            if not torch.equal(now.cpu(), before):
                 now.copy_(before)

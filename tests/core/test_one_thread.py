@@ -61,12 +61,12 @@ def test_a_method_and_a_name_in_a_file_are_exchanged_for_one_thread():
     assert Owner().method(2) == ("its own", 2)
 
 
-def closing(a, b):
+def closing(a, args):
     def inner(x, *more, c=3):
-        return a, b, x, more, c
+        return a, args, x, more, c
 
     def other(x, *more, c=3):
-        return b, a, x, more, -c
+        return args, a, x, more, -c
 
     return inner, other
 
