@@ -54,7 +54,11 @@ def _run(arguments: Sequence[str] | None) -> int:
             sys.stdout.flush()  # a full disk is seen here, and not at the exit
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except (BrokenPipeError, SystemExit):  # click exits, with 1, where nobody reads
+    except (BrokenPipeError, SystemExit) as error:
+        # Click itself takes a broken pipe for it, with code 1, and wraps stdout then.
+        unread = type(sys.stdout).__name__.endswith("PacifyFlushWrapper")
+        if isinstance(error, SystemExit) and not unread:
+            raise
         _write_to_nobody()
         return UNREAD
     except Exception as error:
