@@ -88,6 +88,9 @@ def run_plan(
     except KeyboardInterrupt:
         taken_up()
         interrupted = True
+    except BaseException:
+        journal.end(finished=False)
+        raise
     entries = [line["entry"] for line in lines if "entry" in line]
     skipped = list(_skipped(lines))
     if entries:

@@ -258,6 +258,9 @@ def test_a_cut_line_of_a_journal_is_measured_again(tmp_path):
     journal.add({"id": "a"})
     with journal.path.open("a") as file:
         file.write('{"id": "b", "ent')
+    with pytest.raises(RnnbenchError, match=r"no run in .* was stopped"):
+        find_journal(tmp_path, None)  # it runs still
+    journal.end(finished=False)
     head, lines = find_journal(tmp_path, None).read()
     assert (head, lines) == ({"plan": {}}, [{"id": "a"}])
     journal.add({"id": "b"})
