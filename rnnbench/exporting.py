@@ -74,10 +74,11 @@ def export(  # noqa: PLR0913  (keywords of a public function)
         wanted = (*wanted, "portable")
     writers = _find_writers(model, wanted, asked)
 
+    from rnnbench.capture.caches import caches_as_they_were
     from rnnbench.capture.this_thread import exporting_alone
     from rnnbench.models.as_it_was import left_as_it_was
 
-    with exporting_alone(), left_as_it_was(model.module):
+    with exporting_alone(), left_as_it_was(model.module), caches_as_they_were():
         loops = {"keep_loops": keep_loops, "allow_frozen": allow_frozen}
         said = {"metadata": dict(metadata or {}), "source": dict(source or {})}
         return _written(model, writers, asked, out, loops, said)
