@@ -74,7 +74,7 @@ def export(  # noqa: PLR0913  (keywords of a public function)
         wanted = (*wanted, "portable")
     writers = _find_writers(model, wanted, asked)
 
-    from rnnbench.capture.caches import caches_as_they_were
+    from rnnbench.capture.kept_by_torch import caches_as_they_were
     from rnnbench.capture.this_thread import exporting_alone
     from rnnbench.models.as_it_was import left_as_it_was
 
