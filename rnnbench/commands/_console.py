@@ -195,7 +195,7 @@ def format_report(report: CheckReport) -> str:
         [
             "" if len(models) == 1 else row.model,
             *(row.format, row.runtime + (" (pinned)" if row.pinned else "")),
-            *(row.output, str(row.cases)),
+            *("weights" if row.is_about_weights else row.output, str(row.cases)),
             *map(
                 _shown,
                 (row.worst_error, row.relative_error, row.tolerance_needed, row.noise_floor),

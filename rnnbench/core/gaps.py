@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rnnbench.core import plugins
+from rnnbench.core.errors import RnnbenchError
 
 Behaviour = Literal["wrong", "refused"]
 Sizes = Literal["any", "dynamic"]
@@ -75,9 +76,19 @@ def seen(
 
 
 def all_gaps() -> dict[str, tuple[Gap, ...]]:
-    """Runtime -> what a layer may have and it does not compute, of those that judge."""
-    every = {name: plugins.load("runtimes", name).RUNTIME for name in plugins.names("runtimes")}
-    return {name: runtime.gaps for name, runtime in every.items() if runtime.gaps and runtime.judge}
+    """Runtime -> what a layer may have and it does not compute, of those that judge.
+
+    A plugin of another package that cannot be imported has none: whoever runs it is told.
+    """
+    found = {}
+    for name in plugins.names("runtimes"):
+        try:
+            runtime = plugins.load("runtimes", name).RUNTIME
+        except RnnbenchError:
+            continue
+        if runtime.gaps and runtime.judge:
+            found[name] = runtime.gaps
+    return found
 
 
 LAYERS = ("RNN", "GRU", "LSTM")

@@ -168,7 +168,8 @@ def test_a_variant_is_exported_and_its_file_inspected(run, tmp_path):
         *("--format", "onnx", "--json"),
     )
     assert code == 0, err
-    code, said, _ = run("inspect", f"{out}/hello-tiny-rnn/model.onnx", "--json")
+    code, said, err = run("inspect", f"{out}/hello-tiny-rnn/model.onnx", "--json")
+    assert said, err
     hazards = {h["name"]: h for h in json.loads(said)["files"][0]["hazards"]}
     assert hazards["always_there"]["where"] == "everywhere"
     code, _, err = run("embed", f"{out}/hello-tiny-rnn", "--target", "tiny-text")
