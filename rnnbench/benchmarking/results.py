@@ -16,7 +16,7 @@ from typing import Any, Self, get_type_hints
 
 import numpy as np
 
-from rnnbench.benchmarking.fields import what_is_wrong
+from rnnbench.benchmarking.fields import facts_wrong, what_is_wrong
 from rnnbench.benchmarking.summary import Summary
 from rnnbench.core.errors import RnnbenchError, one_line
 
@@ -305,6 +305,9 @@ def _facts(path: Path, data: Any) -> dict[str, Any]:
             f"{path} has schema {facts.get('schema')!r}, and this rnnbench reads {SCHEMA}: "
             "measure again, or use the rnnbench that wrote it"
         )
+    wrong = facts_wrong(facts)
+    if wrong:
+        raise RnnbenchError(f"{path} is damaged ({wrong}): measure again")
     return facts
 
 

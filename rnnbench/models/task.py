@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import util
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from rnnbench.core.errors import RnnbenchError, Unavailable
 
 VEGA_HINT = "pip install 'rnnbench[tasks]' (or: pip install vega_datasets)"
+
+_MOST_ROWS = 10**6  # of a window
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,40 @@ class Task:
     attempts: int = 1
 
 
+def says_its_letters(metadata: Mapping[str, Any]) -> str:
+    """What is wrong with the metadata of a model of text; nothing where all is well."""
+    alphabet, unknown = metadata.get("alphabet"), metadata.get("unknown")
+    if not isinstance(alphabet, str | list) or not alphabet:
+        return "alphabet is no list of letters"
+    if not all(isinstance(letter, str) for letter in alphabet):
+        return "alphabet holds something else than letters"
+    return "" if unknown is None or unknown in alphabet else "unknown is not in the alphabet"
+
+
+def says_how_to_forecast(metadata: Mapping[str, Any]) -> str:
+    """What is wrong with the metadata of a model of columns; nothing where all is well."""
+    columns, target = metadata.get("columns"), metadata.get("target")
+    if not isinstance(columns, list) or not columns or not all(isinstance(c, str) for c in columns):
+        return "columns is no list of names"
+    for name in ("mean", "std"):
+        numbers = metadata.get(name)
+        fits = isinstance(numbers, list) and len(numbers) == len(columns)
+        if not fits or not all(map(_is_number, numbers or ())):
+            return f"{name} is no number for each column"
+    if type(metadata.get("window")) is not int or not 1 <= metadata["window"] <= _MOST_ROWS:
+        return "window is no number of rows"
+    if not isinstance(target, dict) or not _is_number(target.get("mean")):
+        return "target has no mean"
+    if not _is_number(target.get("std")):
+        return "target has no std"
+    texts = [target.get(name) for name in ("column", "unit")]
+    return "" if all(isinstance(t, str) for t in texts) else "target has no column or no unit"
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
 def encode_text(metadata: Mapping[str, Any], text: str) -> NDArray[np.int64]:
     """Text -> ids [time]: the places of its characters in the task's alphabet.
 
@@ -122,22 +159,27 @@ def encode_columns(
     values = returns(raw) if metadata.get("transform") == "return" else raw
     if not np.isfinite(values).all():
         raise RnnbenchError(f"columns {', '.join(needed)} must hold finite numbers in every row")
-    features: NDArray[np.float32] = ((values - metadata["mean"]) / metadata["std"]).astype(
-        "float32"
-    )
+    with np.errstate(all="ignore"):
+        features: NDArray[np.float32] = ((values - metadata["mean"]) / metadata["std"]).astype(
+            "float32"
+        )
+    if not np.isfinite(features).all():
+        raise RnnbenchError(f"columns {', '.join(needed)} hold numbers that float32 does not have")
     return features
 
 
 def decode_values(metadata: Mapping[str, Any], y: NDArray[Any]) -> NDArray[np.float64]:
     """Normalised values [..., value] -> values in the task's unit."""
     target = metadata["target"]
-    values: NDArray[np.float64] = y.astype(np.float64) * target["std"] + target["mean"]
+    with np.errstate(all="ignore"):
+        values: NDArray[np.float64] = y.astype(np.float64) * target["std"] + target["mean"]
     return values
 
 
 def returns(prices: NDArray[np.float64]) -> NDArray[np.float64]:
     """Prices [time, ...] -> the change from each to the next in percent [time - 1, ...]."""
-    changes: NDArray[np.float64] = 100 * (prices[1:] / prices[:-1] - 1)
+    with np.errstate(all="ignore"):  # of a price of 0; whoever uses it refuses what is not finite
+        changes: NDArray[np.float64] = 100 * (prices[1:] / prices[:-1] - 1)
     return changes
 
 

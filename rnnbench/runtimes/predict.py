@@ -20,7 +20,15 @@ from rnnbench.cases.feeding import inputs_of
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.core.model import Arrays, TensorSpec
-from rnnbench.models.task import decode_text, decode_values, encode_columns, encode_text, returns
+from rnnbench.models.task import (
+    decode_text,
+    decode_values,
+    encode_columns,
+    encode_text,
+    returns,
+    says_how_to_forecast,
+    says_its_letters,
+)
 from rnnbench.runtimes.session import Session, load, loaded_apart
 
 
@@ -87,6 +95,7 @@ def run_text(session: Session, text: str, length: int = 80) -> str:
         raise RnnbenchError(f"{bundle.name} has no alphabet: give {_expected(bundle)}")
     if not text:
         raise RnnbenchError("the text is empty: give one character or more")
+    _refuse_metadata(bundle, says_its_letters(metadata))
     state = session.zero_states({bundle.batch_dim: 1})
     scores, state = _read(session, text, state)
     if "answer" in metadata:
@@ -110,6 +119,7 @@ def run_csv(session: Session, path: Path) -> list[Forecast]:
     bundle = session.bundle
     if "columns" not in bundle.metadata:
         raise RnnbenchError(f"{bundle.name} does not read columns: give {_expected(bundle)}")
+    _refuse_metadata(bundle, says_how_to_forecast(bundle.metadata))
     series: dict[str, list[dict[str, str]]] = {}
     for row in _read_csv(path):
         series.setdefault(row.get("symbol") or "", []).append(row)
@@ -211,6 +221,14 @@ def _numbers(name: str, rows: list[dict[str, str]]) -> NDArray[np.float64]:
                 f"row {line}, column {name!r}: {row[name]!r} is not a number"
             ) from None
     return np.array(values)
+
+
+def _refuse_metadata(bundle: Bundle, wrong: str) -> None:
+    """Refuses a bundle whose manifest may come from anywhere, and says something else there."""
+    if wrong:
+        raise RnnbenchError(
+            f"the metadata of {bundle.name} are damaged ({wrong}): export the model again"
+        )
 
 
 def _data(bundle: Bundle) -> TensorSpec:

@@ -46,7 +46,7 @@ def limit_seconds(row: Mapping[str, Any], facts: Mapping[str, Any]) -> float | N
         row: the `extra_info` of a latency.
         facts: `machine_info["rnnbench"]`.
     """
-    limits = facts.get("limits", {}).get("threads", {}).get(str(row["threads"]))
+    limits = (facts.get("limits") or {}).get("threads", {}).get(str(row["threads"]))
     if not limits or row["device"] != "cpu":
         return None
     steps = row["time"] if row["weight_bytes"] > _last_level(facts) else 1
@@ -103,7 +103,7 @@ def _best(run: Callable[[], Any]) -> float:
 
 
 def _last_level(facts: Mapping[str, Any]) -> float:
-    return max(facts.get("caches", {}).values(), default=float("inf"))
+    return max((facts.get("caches") or {}).values(), default=float("inf"))
 
 
 def _in_process(threads: int, hidden: Sequence[int]) -> dict[str, Any]:
