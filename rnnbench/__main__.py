@@ -40,10 +40,13 @@ class _Verbs(click.Group):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its code; what went wrong is one line on stderr."""
-    with noted() as interrupts:
-        code = _run(arguments)
-    if code == INTERRUPTED and interrupts.signal is not None:
-        code = 128 + interrupts.signal  # as a shell tells it
+    try:
+        with noted() as interrupts:
+            code = _run(arguments)
+        if code == INTERRUPTED and interrupts.signal is not None:
+            code = 128 + interrupts.signal  # as a shell tells it
+    except KeyboardInterrupt as error:  # before the command began, or behind its end
+        code = 128 + int(error.args[0]) if error.args else INTERRUPTED
     sys.exit(code)
 
 

@@ -23,9 +23,12 @@ LARGE = 20.0  # standard deviation: gates saturate
 
 _CHOICES = {"inputs": INPUTS, "state": STATES, "lengths": LENGTHS}
 _BATCHES, _TIMES = (1, 2, 7), (1, 2, 13, 97)
-_LONG = ((1, 1000), (2, 1000), (2, 1025), (1, 4097))  # rows and steps
+_LONG = ((1, 1000), (2, 1000), (2, 1025), (2, 4097))  # rows and steps
 # Around the sizes of blocks and vectors of engines: (rows, steps).
-_BLOCKS = ((8, 31), (17, 3), (2, 257), (3, 128), (17, 32), (2, 65), (8, 2), (1, 33), (3, 64))
+_BLOCKS = (
+    *((8, 31), (17, 3), (2, 257), (3, 128), (17, 32)),
+    *((2, 65), (8, 2), (1, 33), (3, 64), (2, 1025)),
+)
 _VOCABULARY = 17 * 257  # ids that one case can hold
 
 

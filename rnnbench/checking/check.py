@@ -19,9 +19,8 @@ from rnnbench.checking.report import CheckReport, OutputRow
 from rnnbench.checking.rows import not_exported, output_rows
 from rnnbench.checking.runner import cases_for, live_module, run_jobs
 from rnnbench.checking.verdicts import CaseResult, Judge
-from rnnbench.checking.weights.proof import prove_weights
+from rnnbench.checking.weights import prove_weights
 from rnnbench.core.bundle import Bundle
-from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.verdicts import all_well
 from rnnbench.models.calls import on_cpu
 from rnnbench.runtimes.job import Job
@@ -126,13 +125,8 @@ def _check(
         options.on_rows(rows[job])
     compared = all_well({row.verdict for job in work for row in rows[job]})
     ran_well = [job for job in work if any(row.cases for row in rows[job])]
-    proofs = prove_weights(
-        bundle,
-        [] if options.selection.only else ran_well,
-        options.isolation,
-        lambda: _module_of(bundle, model),
-        found.cases,
-    )
+    judged = [] if options.selection.only else ran_well
+    proofs = prove_weights(bundle, judged, options.isolation, model)
     for job, row, result in proofs:
         rows[job].append(row)
         results[job].append(result)
@@ -145,18 +139,6 @@ def _check(
         tuple(result for job in work for result in results[job]),
         (*_replaced(bundle, {job.format for job in work}), *found.notes),
     )
-
-
-def _module_of(bundle: Bundle, model: Model | None) -> Model | None:
-    """What was exported, where its code is here and may run."""
-    if model is not None:
-        return model
-    from rnnbench.models.rebuild import trained
-
-    try:
-        return trained(bundle)
-    except RnnbenchError:
-        return None
 
 
 def _replaced(bundle: Bundle, formats: Collection[str]) -> list[str]:

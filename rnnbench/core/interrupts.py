@@ -37,7 +37,7 @@ class Interrupts:
             self._alarm = signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)
             signal.signal(signal.SIGALRM, self._later)
             signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(number)
 
     def _later(self, _number: int, _frame: FrameType | None) -> None:
         if not _on_its_way():

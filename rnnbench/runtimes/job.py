@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from rnnbench import runtimes
 from rnnbench.core.errors import RnnbenchError, choices
-from rnnbench.core.model import Arrays, Run
+from rnnbench.core.model import Run
 from rnnbench.core.signature import Signature
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
+    from rnnbench.runtimes.accounting import Account
 
 
 @dataclass(frozen=True)
@@ -97,13 +98,16 @@ def signature(job: Job) -> Signature:
     return declared(job.path)
 
 
-def weights(job: Job) -> Arrays:
-    """The arrays that the job's file holds, by name.
+def account(job: Job) -> Account:
+    """Where each weight of the job's bundle is among the arrays that its file holds.
 
     Raises:
-        RnnbenchError: files of this kind do not say, or this one is damaged.
+        RnnbenchError: files of this kind do not say, or a file is damaged.
     """
+    from rnnbench.models.calls import arrays_of, read_weights
+    from rnnbench.runtimes.accounting import account
+
     read = runtimes.get(job.runtime).weights
-    if job.path is None or read is None:
+    if job.path is None or job.bundle is None or read is None:
         raise RnnbenchError(f"the weights in files that {job.runtime} runs cannot be read")
-    return read(job.path)
+    return account(arrays_of(read_weights(job.bundle)), read(job.path).values())

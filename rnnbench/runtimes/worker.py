@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +30,8 @@ from rnnbench.core.model import Arrays
 from rnnbench.core.processes import end_with_parent, limit_memory
 from rnnbench.core.signature import Signature
 from rnnbench.runtimes import forkserver
-from rnnbench.runtimes.job import Job, load, signature, weights
+from rnnbench.runtimes.accounting import Account
+from rnnbench.runtimes.job import Job, account, load, signature
 from rnnbench.runtimes.messages import receive, send
 
 __all__ = ["Job", "Worker", "WorkerError"]
@@ -63,11 +64,20 @@ class Worker:
     Args:
         job: what to load.
         seconds: of CPU that loading, and each call, may take; see `Limit`.
+        needs_torch: whether what it will be asked needs torch, though the runtime does not.
         memory: bytes that the process may allocate (Linux, macOS where its kernel honours it).
     """
 
-    def __init__(self, job: Job, *, seconds: float = 60.0, memory: int = 4 * 2**30) -> None:
+    def __init__(
+        self,
+        job: Job,
+        *,
+        seconds: float = 60.0,
+        memory: int = 4 * 2**30,
+        needs_torch: bool = False,
+    ) -> None:
         self.job = job
+        self._needs_torch = needs_torch
         self._seconds = seconds
         self._memory = memory
         self._process: subprocess.Popen[bytes] | forkserver.Fork | None = None
@@ -103,9 +113,14 @@ class Worker:
         """Cases of the module that the process has; see `rnnbench.cases.making`."""
         return self._ask({"do": "cases", "wanted": wanted})
 
-    def weights(self) -> Arrays:
-        """The arrays that the file holds, by name."""
-        return self._ask({"do": "weights"})[1]
+    def account(self) -> Account:
+        """Where each weight of the bundle is in the file."""
+        said = self._ask({"do": "account"})[0]
+        return Account(dict(said["found"]), dict(said["altered"]), tuple(said["missing"]))
+
+    def effects(self, names: Sequence[str]) -> dict[str, bool]:
+        """Weight of the module that the process has -> whether it matters to the outputs."""
+        return dict(self._ask({"do": "effects", "names": [*names]})[0])
 
     def close(self) -> None:
         """Ends the process; it may be started again."""
@@ -153,6 +168,7 @@ class Worker:
     def _forked(self, words: list[str]) -> forkserver.Fork | None:
         """The process as a fork of one that has torch, where it needs torch and there is one."""
         requires = runtimes.get(self.job.runtime).requires
+        requires = {**requires, "torch": "torch"} if self._needs_torch else requires
         if not forkserver.serves(requires, self.job.device):
             return None
         return forkserver.fork(words, self.job.format, self._said.fileno())
@@ -279,22 +295,45 @@ def main(words: list[str]) -> None:
             return
         if header["do"] == "run":
             _answer(answers, lambda given=arrays: ({}, loaded[0](given)))  # type: ignore[misc]
-        elif header["do"] == "cases":
-            _answer(answers, lambda said=header["wanted"]: _cases(job, said))  # type: ignore[misc]
-        elif header["do"] == "weights":
-            _answer(answers, lambda: ({}, weights(job)))
         else:
-            _answer(answers, lambda: (signature(job).to_json(), {}))
+            _answer(answers, lambda asked=header: _ABOUT[asked["do"]](job, asked))  # type: ignore[misc]
 
 
-def _cases(job: Job, wanted: dict[str, Any]) -> _Answer:
+def _signature(job: Job, _asked: dict[str, Any]) -> _Answer:
+    return signature(job).to_json(), {}
+
+
+def _account(job: Job, _asked: dict[str, Any]) -> _Answer:
+    return asdict(account(job)), {}
+
+
+def _cases(job: Job, asked: dict[str, Any]) -> _Answer:
     from rnnbench.cases.making import Wanted, make_wanted, to_message
     from rnnbench.core.bundle import Bundle
     from rnnbench.models.rebuild import trained
 
     bundle = Bundle.open(job.bundle or "", trust_code=job.trust_code)
-    asked = tuple(wanted["asked"])
-    return to_message(make_wanted(bundle, trained(bundle), Wanted(**wanted | {"asked": asked})))
+    said = asked["wanted"]
+    wanted = Wanted(**said | {"asked": tuple(said["asked"])})
+    return to_message(make_wanted(bundle, trained(bundle), wanted))
+
+
+def _effects(job: Job, asked: dict[str, Any]) -> _Answer:
+    from rnnbench.cases.effects import effects
+    from rnnbench.cases.stored import read_cases
+    from rnnbench.core.bundle import Bundle
+    from rnnbench.models.rebuild import trained
+
+    bundle = Bundle.open(job.bundle or "", trust_code=job.trust_code)
+    return effects(trained(bundle), asked["names"], read_cases(bundle)), {}
+
+
+_ABOUT: dict[str, Callable[[Job, dict[str, Any]], _Answer]] = {
+    "signature": _signature,
+    "account": _account,
+    "cases": _cases,
+    "effects": _effects,
+}
 
 
 def _answer(stream: BinaryIO, work: Callable[[], _Answer]) -> bool:

@@ -13,11 +13,8 @@ from rnnbench.cases.standard import standard_of
 from rnnbench.checking.case_selection import CaseSelection, gather
 from rnnbench.checking.runner import run_jobs
 from rnnbench.checking.verdicts import Judge
-from rnnbench.checking.weights.accounting import account
 from rnnbench.core.bundle import Bundle
-from rnnbench.models.calls import arrays_of, read_weights
-from rnnbench.runtimes.job import Job, load
-from rnnbench.runtimes.job import weights as weights_of
+from rnnbench.runtimes.job import Job, account, load
 from tests.attack import on_onnx, on_torch
 from tests.helpers import tiers
 
@@ -80,7 +77,7 @@ class Target:
             (ran,) = run_jobs(other, work, layout, None)
             if any(result.verdict.is_wrong for result in judge.judge(ran)):
                 return True
-        return bool(account(arrays_of(read_weights(other.path)), weights_of(job).values()).altered)
+        return bool(account(job).altered)
 
     def shows(self, other, format, rng):
         """Whether some input makes an output off by more than twice what is allowed."""

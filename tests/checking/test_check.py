@@ -56,7 +56,7 @@ def test_sound_artifacts_are_the_same(sound, capsys):
     }
     outputs = [row for row in report.rows if not row.is_about_weights]
     assert {row.output for row in outputs} == {"y", "hn"}
-    assert all(row.cases == 29 and row.tolerance_needed < 1e-5 for row in outputs)
+    assert all(row.cases == 30 and row.tolerance_needed < 1e-5 for row in outputs)
     assert {row.format for row in report.rows if row.is_about_weights} == {"torchscript", "onnx"}
     assert capsys.readouterr() == ("", "")
 

@@ -31,7 +31,7 @@ def test_an_abort_at_nothing_is_a_limit_and_no_failure(sound):
     assert limit.worst_case == "empty-batch"
     assert "ends its process at batch=0" in limit.reason
     rows = [row for row in report.rows if not row.is_about_weights]
-    assert {row.cases for row in rows if row is not limit} == {29}
+    assert {row.cases for row in rows if row is not limit} == {30}
 
 
 def test_a_hang_is_a_row_and_the_others_go_on(sound):
@@ -69,7 +69,7 @@ def test_junit_has_a_row_per_case(sound):
     report = check(sound, ["eager"], isolate=False)
     root = ElementTree.fromstring(format_junit(report))
     cases = [case.get("name") for case in root.iter("testcase")]
-    assert len(cases) == len(report.results) == 2 * 29
+    assert len(cases) == len(report.results) == 2 * 30
     assert root.get("failures") == root.get("errors") == "0"
 
 

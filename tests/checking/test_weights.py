@@ -12,7 +12,7 @@ import rnnbench
 from rnnbench import Model, TensorSpec
 from rnnbench.checking.check import check
 from rnnbench.checking.report import WEIGHTS
-from rnnbench.checking.weights.accounting import FUNCTIONS, account
+from rnnbench.runtimes.accounting import FUNCTIONS, account
 from tests.helpers import tiers
 
 IDS = TensorSpec("ids", ("batch", "time"), dtype="int64", high=30_000)

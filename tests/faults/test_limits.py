@@ -83,14 +83,15 @@ def as_anybody():
 @pytest.mark.parametrize("verb", ["export", "train", "embed", "bench", "run"])
 def test_a_read_only_folder_is_one_line_that_names_it(verb, place, tmp_path):
     copied = place.copy(tmp_path / "copy")
-    for folder in (copied.folder, copied.folder / "out", copied.folder / "runs"):
+    folders = [copied.folder, *(path for path in copied.folder.rglob("*") if path.is_dir())]
+    for folder in folders:
         folder.chmod(0o555)
     try:
         code, out, err = copied.run(*WRITES[verb][0], preexec_fn=as_anybody)
         assert code == 2, (out, err)
         assert "Permission denied" in one_line(err)
     finally:
-        for folder in (copied.folder, copied.folder / "out", copied.folder / "runs"):
+        for folder in folders:
             folder.chmod(0o755)
 
 

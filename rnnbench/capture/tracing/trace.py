@@ -130,16 +130,19 @@ def _all_functions(
     """The trace in which every function that has to runs both ways of an `if` on data.
 
     Where such a function leaves what cannot be chosen from, `mask if mask.any() else None`, more
-    questions are answered instead.
+    questions are answered instead; where that is refused as well, the first refusal says why.
     """
     first, most = those, FEW
+    unlike: RnnbenchError | None = None
     while True:
         try:
             return _all_ways(model, dims, static, those, counting, rows=rows, most=most)
         except RnnbenchError as error:
             if isinstance(error.__cause__, Unlike) and most == FEW and those != first:
-                those, most = first, MANY
+                those, most, unlike = first, MANY, error
                 continue
+            if unlike is not None:
+                raise unlike from unlike.__cause__
             if not isinstance(error, DependsOnData):
                 raise
             # A function that asks in each step of a loop runs both ways in each.

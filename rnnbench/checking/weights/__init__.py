@@ -1,1 +1,0 @@
-"""Every weight of the module is in the file: found there, or accounted for, or named."""
