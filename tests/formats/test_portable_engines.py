@@ -13,6 +13,7 @@ import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
 from rnnbench.checking.case_selection import CaseSelection
 from rnnbench.checking.check import CheckOptions
+from rnnbench.checking.report import WEIGHTS
 from rnnbench.commands.export import command as export_command
 from rnnbench.formats.onnx import profiles as portable
 from rnnbench.models import variants
@@ -240,7 +241,7 @@ def test_a_file_with_fixed_sizes_gets_the_cases_of_these_sizes(tmp_path):
     report = rnnbench.check(bundle)
     assert report.ok
     ran = {r.case for r in report.results if r.format == "portable"}
-    assert ran == {"pinned", "stream-1"}
+    assert ran == {"pinned", "stream-1", WEIGHTS}
     bundle = rnnbench.export(model, ("onnx",), tmp_path, profile="portable", pin={"time": 11})
     report = rnnbench.check(bundle)
     assert {r.case for r in report.results if r.format == "portable"} >= {"pinned"}
