@@ -47,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             code = 128 + interrupts.signal  # as a shell tells it
     except KeyboardInterrupt as error:  # before the command began, or behind its end
         code = 128 + int(error.args[0]) if error.args else INTERRUPTED
+    # Python notes that one passed through `exec` of a string, as a dataclass is made by, and ends
+    # itself with SIGINT for that, though it was caught; the next `exec` takes the note back.
+    exec("pass")
     sys.exit(code)
 
 
