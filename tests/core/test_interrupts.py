@@ -6,9 +6,11 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+import rnnbench
 from rnnbench.core.interrupts import AGAIN, noted
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
@@ -97,3 +99,19 @@ def test_a_command_ends_with_the_shells_code(name, code):
         assert process.stdout.readline() == b"here\n"
         process.send_signal(getattr(signal, name))
         assert process.wait(30) == code
+
+
+def test_a_signal_that_meets_an_exec_of_a_string_has_its_own_code(tmp_path):
+    """As where a dataclass is made: Python takes it for one that nobody caught."""
+    (tmp_path / "meets.py").write_text(
+        "from rnnbench import __main__ as it\n"
+        "def interrupted(*_, **__):\n"
+        "    exec('import os, signal, time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)')\n"
+        "it.cli.main = interrupted\n"
+        "it.main([])\n"
+    )
+    path = f"{tmp_path}{os.pathsep}{Path(rnnbench.__file__).parents[1]}"
+    done = subprocess.run(
+        [sys.executable, "-m", "meets"], env={**os.environ, "PYTHONPATH": path}, check=False
+    )
+    assert done.returncode == 128 + signal.SIGTERM
