@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rnnbench.core.cpu_clock import Limit
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.processes import end_with_parent, limit_memory
 from rnnbench.core.temporary import temporary_folder
@@ -54,7 +55,7 @@ class Trials:
 
         Args:
             text: of the file.
-            seconds: how long it may take.
+            seconds: of CPU that it may take; see `Limit`.
 
         Returns:
             Why it was refused; None where it was exported and computes the same.
@@ -74,16 +75,13 @@ class Trials:
             late.set()
             process.kill()
 
-        timer = threading.Timer(seconds, give_up)
-        timer.start()
         try:
-            process.stdin.write(json.dumps(text) + "\n")
-            process.stdin.flush()
-            answer = process.stdout.readline()
+            with Limit(process.pid, seconds, give_up):
+                process.stdin.write(json.dumps(text) + "\n")
+                process.stdin.flush()
+                answer = process.stdout.readline()
         except OSError:
             answer = ""
-        finally:
-            timer.cancel()
         if late.is_set():
             self._end()
             raise TimeoutError(f"no answer in {seconds:.0f} s")

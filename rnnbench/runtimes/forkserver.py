@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _MODULE = __spec__.name
-_WORKER = "rnnbench.runtimes.worker"
 # format -> what torch imports to load it. Tried on torch 2.13.
 _PRELOADED = {"pt2": ("torch.export._unlift",)}
 # Libraries read these when they are loaded: a server that has others is of no use.
@@ -70,7 +69,7 @@ class Fork:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._ended, selectors.EVENT_READ)
                 if not selector.select(timeout):
-                    raise subprocess.TimeoutExpired(_WORKER, timeout or 0.0)
+                    raise subprocess.TimeoutExpired(_MODULE, timeout or 0.0)
             said = os.read(self._ended, 16)
             os.close(self._ended)
             self._code = int(said) if said else -signal.SIGKILL  # the server is gone, too
@@ -186,7 +185,8 @@ def serve(channel: socket.socket) -> None:
     """Forks for whoever asks, until nobody can any more."""
     import torch  # noqa: F401
 
-    worker = importlib.import_module(_WORKER)
+    from rnnbench.runtimes import answering
+
     gc.collect()
     gc.freeze()  # a collection in a fork would copy all of it
     with selectors.DefaultSelector() as selector:
@@ -206,7 +206,7 @@ def serve(channel: socket.socket) -> None:
                 request = json.loads(_received(channel, int.from_bytes(head, "little")))
                 for module in request["preload"]:
                     importlib.import_module(module)
-                pid = _fork(request, fds, worker.main, [channel, selector])
+                pid = _fork(request, fds, answering.main, [channel, selector])
                 for fd in fds[:3]:
                     os.close(fd)
                 selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, fds[3]))

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from rnnbench.core.model import Arrays
+
+Answer = tuple[dict[str, Any], Arrays]
+"""A header as JSON values, and arrays by name."""
+
+NO_MEMORY = re.compile(
+    r"bad[_ ]alloc|allocate memory|failed to allocate|unable to allocate|out of memory", re.I
+)
+"""What runtimes say where there is no memory left."""
 
 
 def send(stream: BinaryIO, header: Mapping[str, Any], arrays: Arrays | None = None) -> None:

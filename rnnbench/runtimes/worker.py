@@ -1,45 +1,39 @@
 """One artifact in one runtime, in a process of its own: an abort or a hang stays in it.
 
-The child is `python -m rnnbench.runtimes.worker`, or, where it needs torch, a fork of a process
-that has it (`forkserver.py`). Some runtimes abort the process on an empty batch (onnxruntime),
+The child (`answering.py`) is a process of its own, or, where it needs torch, a fork of one that has
+it (`forkserver.py`). Some runtimes abort the process on an empty batch (onnxruntime),
 panic (tract) or never return; and a foreign TorchScript or .pt2 file is a program.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from rnnbench import runtimes
 from rnnbench.core.cpu_clock import Limit
-from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.core.errors import RnnbenchError, Unavailable
 from rnnbench.core.model import Arrays
-from rnnbench.core.processes import end_with_parent, limit_memory
 from rnnbench.core.signature import Signature
-from rnnbench.runtimes import forkserver
+from rnnbench.runtimes import answering, forkserver
 from rnnbench.runtimes.accounting import Account
-from rnnbench.runtimes.job import Job, account, load, signature
-from rnnbench.runtimes.messages import receive, send
+from rnnbench.runtimes.job import Job
+from rnnbench.runtimes.messages import NO_MEMORY, Answer, receive, send
 
 __all__ = ["Job", "Worker", "WorkerError"]
 
-_NO_MEMORY = re.compile(
-    r"bad[_ ]alloc|allocate memory|failed to allocate|unable to allocate|out of memory", re.I
-)
-_MODULE = __spec__.name  # what a process of its own runs
+_MODULE = answering.__spec__.name  # what a process of its own runs
 _FAREWELL = 5.0  # seconds that a child has to remove its temporary files and end
 
 
@@ -109,7 +103,7 @@ class Worker:
         """The inputs and outputs as the file itself declares them."""
         return Signature.from_json(self._ask({"do": "signature"})[0])
 
-    def cases(self, wanted: dict[str, Any]) -> _Answer:
+    def cases(self, wanted: dict[str, Any]) -> Answer:
         """Cases of the module that the process has; see `rnnbench.cases.making`."""
         return self._ask({"do": "cases", "wanted": wanted})
 
@@ -136,7 +130,7 @@ class Worker:
         if process is not None:
             _kill(process)
 
-    def _ask(self, header: dict[str, Any], arrays: Arrays | None = None) -> _Answer:
+    def _ask(self, header: dict[str, Any], arrays: Arrays | None = None) -> Answer:
         if self._process is None:
             self._start()
         return self._exchange(header, arrays)
@@ -173,7 +167,7 @@ class Worker:
             return None
         return forkserver.fork(words, self.job.format, self._said.fileno())
 
-    def _exchange(self, header: dict[str, Any] | None, arrays: Arrays | None = None) -> _Answer:
+    def _exchange(self, header: dict[str, Any] | None, arrays: Arrays | None = None) -> Answer:
         """Sends a request, unless it is the first answer that is waited for, and reads."""
         process = self._process
         assert process is not None
@@ -215,16 +209,13 @@ class Worker:
         self.close()
         if late:
             return WorkerError(f"no answer in {self._seconds:g} s")
-        if any(map(_NO_MEMORY.search, lines[-5:])):
+        if any(map(NO_MEMORY.search, lines[-5:])):
             return self._out_of_memory()
         return WorkerError(_name_of(code), lines[-1].strip()[:200] if lines else "")
 
     def _out_of_memory(self) -> WorkerError:
         limit = f" (limit {self._memory / 2**30:.1f} GB)" if self.job.device == "cpu" else ""
         return WorkerError(f"out of memory{limit}")
-
-
-_Answer = tuple[dict[str, Any], Arrays]
 
 
 def _name_of(code: int) -> str:
@@ -256,102 +247,3 @@ def _end(process: subprocess.Popen[bytes] | forkserver.Fork) -> None:
         _kill(process)
         process.wait()
         process.stdout.close()
-
-
-# -- the child ------------------------------------------------------------------------------------
-
-
-def main(words: list[str]) -> None:
-    """Loads the job, then answers requests until the parent closes the pipe.
-
-    The channel is what stdin and stdout were; whatever a runtime prints goes to stderr instead.
-    """
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    raw = json.loads(words[0])
-    paths = {k: None if raw[k] is None else Path(raw[k]) for k in ("path", "bundle")}
-    job = Job(**(raw | paths))
-    # Python calls a lack of memory a syntax error: our own modules are there before the limit is.
-    import rnnbench.core.bundle
-
-    if "torch" in runtimes.get(job.runtime).requires:
-        import rnnbench.models.calls  # noqa: F401
-
-    if job.device == "cpu":  # a driver reserves far more than it uses
-        limit_memory(int(words[1]))
-    loaded: list[Callable[[Arrays], Arrays]] = []
-
-    def start() -> _Answer:
-        loaded.append(load(job))
-        return {}, {}
-
-    if not _answer(answers, start):
-        return
-    while True:
-        try:
-            header, arrays = receive(requests)
-        except EOFError:
-            return
-        if header["do"] == "run":
-            _answer(answers, lambda given=arrays: ({}, loaded[0](given)))  # type: ignore[misc]
-        else:
-            _answer(answers, lambda asked=header: _ABOUT[asked["do"]](job, asked))  # type: ignore[misc]
-
-
-def _signature(job: Job, _asked: dict[str, Any]) -> _Answer:
-    return signature(job).to_json(), {}
-
-
-def _account(job: Job, _asked: dict[str, Any]) -> _Answer:
-    return asdict(account(job)), {}
-
-
-def _cases(job: Job, asked: dict[str, Any]) -> _Answer:
-    from rnnbench.cases.making import Wanted, make_wanted, to_message
-    from rnnbench.core.bundle import Bundle
-    from rnnbench.models.rebuild import trained
-
-    bundle = Bundle.open(job.bundle or "", trust_code=job.trust_code)
-    said = asked["wanted"]
-    wanted = Wanted(**said | {"asked": tuple(said["asked"])})
-    return to_message(make_wanted(bundle, trained(bundle), wanted))
-
-
-def _effects(job: Job, asked: dict[str, Any]) -> _Answer:
-    from rnnbench.cases.effects import effects
-    from rnnbench.cases.stored import read_cases
-    from rnnbench.core.bundle import Bundle
-    from rnnbench.models.rebuild import trained
-
-    bundle = Bundle.open(job.bundle or "", trust_code=job.trust_code)
-    return effects(trained(bundle), asked["names"], read_cases(bundle)), {}
-
-
-_ABOUT: dict[str, Callable[[Job, dict[str, Any]], _Answer]] = {
-    "signature": _signature,
-    "account": _account,
-    "cases": _cases,
-    "effects": _effects,
-}
-
-
-def _answer(stream: BinaryIO, work: Callable[[], _Answer]) -> bool:
-    """Sends what the work returns, or why it returned nothing; whether it did."""
-    try:
-        header, arrays = work()
-    except Exception as error:  # each runtime raises types of its own
-        kind = "unavailable" if isinstance(error, Unavailable) else "refused"
-        if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
-            kind = "memory"
-        send(stream, {"error": kind, "message": one_line(error)})
-        return False
-    send(stream, header, arrays)
-    return True
-
-
-if __name__ == "__main__":
-    end_with_parent()
-    main(sys.argv[1:])
-    atexit._run_exitfuncs()  # removes temporary files
-    os._exit(0)  # what is left is freeing memory, over which torch takes a third of a second

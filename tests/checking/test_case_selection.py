@@ -18,12 +18,15 @@ from rnnbench.cases.plans import (
     STATES,
     make_inputs,
     parse_case,
+    plan_cases,
     plan_further,
     plan_sweep,
 )
 from rnnbench.checking.case_selection import CaseSelection
 from rnnbench.checking.check import CheckOptions, check
+from rnnbench.models.lifting import lifted
 from tests.helpers import handmade
+from tests.zoo import MODELS
 
 TRACED = {"time": 5, "batch": 3}
 
@@ -162,3 +165,11 @@ def test_lengths_of_every_kind():
 def test_each_id_of_a_small_vocabulary():
     (plan,) = (p for p in plan_further(words(), TRACED, {}) if p.inputs == "every")
     assert set(make_inputs(words(), plan)["ids"].reshape(-1).tolist()) == set(range(100))
+
+
+def test_a_bundle_carries_few_cases():
+    """What `check` makes does not stay in the bundle: at most 14 are stored, of every zoo model."""
+    for name, entry in MODELS.items():
+        model = lifted(entry.build())
+        sizes = {dim: model.dims[dim].fit(5) for dim in model.dims}
+        assert len(plan_cases(model, sizes)) <= 14, name
