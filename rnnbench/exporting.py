@@ -105,7 +105,7 @@ def _written(
     from rnnbench.capture.pipeline import capture
     from rnnbench.capture.tracing.sizes import traced_sizes
     from rnnbench.capture.tracing.unsupported import refuse_unsupported
-    from rnnbench.cases.cases import check_declaration
+    from rnnbench.cases.cases import check_declaration, plan_cases
     from rnnbench.cases.least_sizes import with_least_sizes
     from rnnbench.cases.stored import write_cases
     from rnnbench.core.collector import collecting_seldom
@@ -118,8 +118,8 @@ def _written(
     quick = collecting_seldom(), torch_threads(1)
     with writing(out, model.name) as folder, quick[0], quick[1], on_cpu(model.module):
         declared, model = model, with_least_sizes(model, traced_sizes(model))
+        check_declaration(model, plan_cases(model, traced_sizes(model))[0])
         plans = _plans(model, asked.pin)
-        check_declaration(model, plans[0])
         captured = capture(model, **loops)
         # After the capture, which refuses loops whose end depends on data: some have none.
         cases = write_cases(model, folder, _possible(plans, captured))
@@ -171,9 +171,12 @@ def _find_writers(model: Model, formats: Sequence[str], options: WriteOptions) -
 def _plans(model: Model, pin: Mapping[str, int]) -> tuple[Plan, ...]:
     """The cases that are to be, and one with the sizes that a file has fixed."""
     from rnnbench.capture.tracing.sizes import traced_sizes
+    from rnnbench.cases.cases import count_outputs
     from rnnbench.cases.plans import Plan, plan_cases
+    from rnnbench.cases.room import STORED, room_for
 
-    plans = plan_cases(model, traced_sizes(model))
+    traced = traced_sizes(model)
+    plans = plan_cases(model, traced, room_for(model, count_outputs(model), traced, STORED))
     if any(pin.items() <= plan.dims.items() for plan in plans):
         return tuple(plans)
     dims = plans[0].dims | dict(pin)

@@ -214,5 +214,5 @@ def _shape_of(bundle: Bundle, cases: list[Case], name: str) -> list[int | str]:
 
 
 def _finite(case: Case) -> bool:
-    arrays: list[Arrays] = [case.reference, case.eager]
+    arrays: list[Arrays] = [case.reference, case.eager, case.noise]
     return all(np.isfinite(a).all() for part in arrays for a in part.values())

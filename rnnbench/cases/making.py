@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from time import process_time
 from typing import Any
 
-from rnnbench.cases.cases import Case, CaseSet, make_cases
-from rnnbench.cases.plans import parse_case, plan_further, plan_sweep
+from rnnbench.cases.cases import Case, CaseSet, count_outputs, make_cases
+from rnnbench.cases.plans import Plan, parse_case, plan_further, plan_sweep
+from rnnbench.cases.room import MADE, room_for
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays, Model
@@ -16,6 +17,7 @@ from rnnbench.core.model import Arrays, Model
 SECONDS = {"quick": 30, "full": 1200}
 """Of CPU that the module may take for further cases, by the kind of check."""
 
+_GROUP = 6  # cases
 _PARTS = ("inputs", "reference", "eager", "noise")
 
 
@@ -53,19 +55,29 @@ def make_wanted(bundle: Bundle, model: Model, wanted: Wanted) -> CaseSet:
     plans = list(asked)
     if wanted.further:
         others = plan_sweep if wanted.kind == "full" else plan_further
-        plans += others(model, bundle.traced, fixed, seed=wanted.seed)
+        room = room_for(model, count_outputs(model), bundle.traced, MADE, fixed)
+        plans += others(model, bundle.traced, fixed, room, seed=wanted.seed)
+    plans = list({plan.name: plan for plan in plans}.values())
     cases: list[Case] = []
     skipped: dict[str, str] = {}
+    narrow: dict[str, str] = {}
     left: list[str] = []
     before = process_time()
-    for plan in {plan.name: plan for plan in plans}.values():
-        if plan not in asked and process_time() - before > SECONDS[wanted.kind]:
-            left.append(plan.name)
+    for some in (asked, *_groups(plans[len(asked) :])):
+        if some is not asked and process_time() - before > SECONDS[wanted.kind]:
+            left += [plan.name for plan in some]
             continue
-        made = make_cases(model, [plan])
+        made = make_cases(model, some)
         cases += made.cases
         skipped |= {name: f"the model itself fails: {why}" for name, why in made.skipped.items()}
-    return CaseSet(tuple(cases), skipped, notes=_left_out(bundle, left, wanted.kind))
+        narrow |= made.narrow
+    notes = (*_left_out(bundle, left, wanted.kind), *_own_precision(bundle, narrow))
+    return CaseSet(tuple(cases), skipped, narrow, notes)
+
+
+def _groups(plans: Sequence[Plan]) -> list[Sequence[Plan]]:
+    """A few at a time: what a group shares (weights in float64, moved weights) is made once."""
+    return [plans[i : i + _GROUP] for i in range(0, len(plans), _GROUP)]
 
 
 def _left_out(bundle: Bundle, left: Sequence[str], kind: str) -> tuple[str, ...]:
@@ -75,6 +87,17 @@ def _left_out(bundle: Bundle, left: Sequence[str], kind: str) -> tuple[str, ...]
     return (
         f"{bundle.name}: {len(left)} further cases were left out, since the module takes long "
         f"({SECONDS[kind]} s of CPU for those before): --case {left[0]} adds one",
+    )
+
+
+def _own_precision(bundle: Bundle, narrow: Mapping[str, str]) -> tuple[str, ...]:
+    """A line about the cases of which there is no reference in float64."""
+    if not narrow:
+        return ()
+    name, why = next(iter(narrow.items()))
+    return (
+        f"{bundle.name}: {len(narrow)} further cases are compared with the module in its own "
+        f"precision, because float64 fails ({name}: {why})",
     )
 
 

@@ -1,4 +1,4 @@
-"""Which inputs a model is judged at: sizes, lengths, states and kinds of values, by name."""
+"""Which cases a model is judged at: sizes, lengths, states and kinds of values, by name."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import itertools
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
-
+from rnnbench.cases.room import Room
 from rnnbench.core.errors import RnnbenchError, choices
-from rnnbench.core.model import Arrays, Dims, Model, TensorSpec, sample_inputs
+from rnnbench.core.model import Dims, Model
 
-Array = np.ndarray[Any, Any]
+_Variation = tuple[dict[str, int], str, str, str]  # sizes; inputs, state and lengths of `Plan`
 
 SIZES = {"x3": 3.0, "x30": 30.0, "x300": 300.0}  # times the usual values
 INPUTS = ("random", "large", "zero", "constant", "denormal", *SIZES, "every")
 STATES = ("random", "zero", "carried", *SIZES)
 LENGTHS = ("random", "full", "one", "equal", "tail")
-LARGE = 20.0  # standard deviation: gates saturate
 
 _CHOICES = {"inputs": INPUTS, "state": STATES, "lengths": LENGTHS}
 _BATCHES, _TIMES = (1, 2, 7), (1, 2, 13, 97)
@@ -30,6 +27,7 @@ _BLOCKS = (
     *((2, 65), (8, 2), (1, 33), (3, 64), (2, 1025)),
 )
 _VOCABULARY = 17 * 257  # ids that one case can hold
+_LARGER = ((8, 31), (2, 129))  # at which a full check tries large values as well
 
 
 @dataclass(frozen=True)
@@ -58,14 +56,22 @@ class Plan:
 
     @property
     def scale(self) -> float:
-        """How many times as large as usual inputs or states are."""
+        """How many times as large as usual inputs or states are; of `SIZES` alone."""
         return max(SIZES.get(self.inputs, 1.0), SIZES.get(self.state, 1.0))
 
 
-def plan_cases(model: Model, traced: Dims, *, seed: int = 0) -> tuple[Plan, ...]:
+def plan_cases(
+    model: Model, traced: Dims, room: Room | None = None, *, seed: int = 0
+) -> tuple[Plan, ...]:
     """The quick cases of a model: the traced shape and others, edges, states and kinds of values.
 
-    A variation that the declaration has no room for (no dynamic time, no state) is left out.
+    A variation that the declaration has no place for (no dynamic time, no state) is left out.
+
+    Args:
+        model: the declaration.
+        traced: the sizes at which it was captured.
+        room: what its outputs may take; None for as much as there is.
+        seed: of all random inputs.
     """
     base = {dim: int(traced[dim]) for dim in model.dims}
     batch, time = model.batch_dim, model.time_dim
@@ -87,12 +93,15 @@ def plan_cases(model: Model, traced: Dims, *, seed: int = 0) -> tuple[Plan, ...]
     for name, change, note in wanted:
         if set(change) <= set(base):
             dims = model.fit(base | change)
+            dims = room.fit(dims, change) if room else dims
             if dims not in [plan.dims for plan in plans]:
                 plans.append(Plan(name, dims, seed + len(plans), note))
-    return (*plans, *_special(model, base, seed + len(plans)))
+    return (*plans, *_special(model, base, room, seed + len(plans)))
 
 
-def plan_further(model: Model, traced: Dims, fixed: Dims, *, seed: int = 0) -> tuple[Plan, ...]:
+def plan_further(
+    model: Model, traced: Dims, fixed: Dims, room: Room | None = None, *, seed: int = 0
+) -> tuple[Plan, ...]:
     """The cases that a check makes besides those that a bundle carries.
 
     Rows and steps around the sizes of blocks and vectors; inputs and states 3, 30 and 300 times as
@@ -102,46 +111,64 @@ def plan_further(model: Model, traced: Dims, fixed: Dims, *, seed: int = 0) -> t
         model: the declaration.
         traced: the sizes at which it was captured.
         fixed: the dimensions that cannot change, with their sizes.
+        room: what its outputs may take; None for as much as there is.
         seed: of all random inputs.
     """
-    base = {dim: int(traced[dim]) for dim in model.dims}
-    batch, time = model.batch_dim, model.time_dim
-    plain = ("random", "random", "random")
-
-    def sized(rows: int, steps: int) -> dict[str, int]:
-        wanted = {batch: rows, time: steps}
-        return model.fit(base | {d: n for d, n in wanted.items() if d in base}) | dict(fixed)
-
-    variations = [(sized(*size), *plain) for size in _BLOCKS]
+    variations: list[_Variation] = [
+        (_sized(model, traced, fixed, room, size), "random", "random", "random") for size in _BLOCKS
+    ]
     if model.sample is None:
-        floats = any(s.dtype.startswith("float") and s.role == "data" for s in model.inputs)
-        states = _has(model, "state")
-        if floats or states:
-            large = [(x if floats else "random", x if states else "random") for x in SIZES]
-            variations += [(sized(3, 12), *sizes, "random") for sizes in large]
-        steps = _steps_for_every_id(model)
+        variations += _large(model, _sized(model, traced, fixed, room, (17, 12)))
+        rows = _sized(model, traced, fixed, None, (17, 1)).get(model.batch_dim, 1)
+        steps = _steps_for_every_id(model, rows)
         if steps:
-            variations.append((sized(17, steps), "every", "random", "random"))
+            dims = _sized(model, traced, fixed, None, (rows, steps))
+            variations.append((dims, "every", "random", "random"))
         if _has(model, "lengths"):
-            variations += [(sized(3, 9), "random", "random", kind) for kind in LENGTHS[1:]]
+            dims = _sized(model, traced, fixed, room, (3, 9))
+            variations += [(dims, "random", "random", kind) for kind in LENGTHS[1:]]
     plans = [_plan(*variation, seed) for variation in variations]
     return tuple({plan.name: plan for plan in plans}.values())
 
 
-def _steps_for_every_id(model: Model) -> int:
-    """The steps that 17 rows need for each id of the largest small vocabulary; 0 for none."""
+def _sized(
+    model: Model, traced: Dims, fixed: Dims, room: Room | None, size: tuple[int, int]
+) -> dict[str, int]:
+    """So many rows and steps, where they may change, and the other dimensions as they were."""
+    base = {dim: int(traced[dim]) for dim in model.dims}
+    wanted = dict(zip((model.batch_dim, model.time_dim), size, strict=True))
+    dims = model.fit(base | {d: n for d, n in wanted.items() if d in base}) | dict(fixed)
+    return room.fit(dims) if room else dims
+
+
+def _large(model: Model, dims: dict[str, int]) -> list[_Variation]:
+    """Inputs and states 3, 30 and 300 times as large."""
+    floats = any(s.dtype.startswith("float") and s.role == "data" for s in model.inputs)
+    states = _has(model, "state")
+    if not floats and not states:
+        return []
+    usual = "random"
+    return [(dims, x if floats else usual, x if states else usual, usual) for x in SIZES]
+
+
+def _steps_for_every_id(model: Model, rows: int) -> int:
+    """The steps that so many rows need for each id of all small vocabularies; 0 for none."""
     data = [s for s in model.inputs if s.role == "data" and s.dtype.startswith("int") and s.high]
-    sizes = [s.high for s in data if s.high and s.high <= _VOCABULARY and model.time_dim in s.dims]
-    return -(-max(sizes) // 17) if sizes else 0
+    ids = [s for s in data if s.high and s.high <= _VOCABULARY and model.time_dim in s.dims]
+    steps = (-(-(s.high or 0) // (rows if model.batch_dim in s.dims else 1)) for s in ids)
+    return max(steps, default=0)
 
 
-def plan_sweep(model: Model, traced: Dims, fixed: Dims, *, seed: int = 0) -> tuple[Plan, ...]:
+def plan_sweep(
+    model: Model, traced: Dims, fixed: Dims, room: Room | None = None, *, seed: int = 0
+) -> tuple[Plan, ...]:
     """The full cases: every batch with every length, then every kind of value at one shape.
 
     Args:
         model: the declaration.
         traced: the sizes at which it was captured.
         fixed: the dimensions that cannot change, with their sizes.
+        room: what its outputs may take; None for as much as there is.
         seed: changes all random inputs; each case has its own, which follows from its name.
     """
     base = {dim: int(traced[dim]) for dim in model.dims}
@@ -155,16 +182,21 @@ def plan_sweep(model: Model, traced: Dims, fixed: Dims, *, seed: int = 0) -> tup
     if time in base:
         shapes += [base | ({batch: n} if batch in base else {}) | {time: t} for n, t in _LONG]
     shapes = [model.fit(shape) for shape in shapes]
+    shapes = [room.fit(shape) if room else shape for shape in shapes]
     shapes = [shape for shape in shapes if fixed.items() <= shape.items()]
     shapes = [s for i, s in enumerate(shapes) if s not in shapes[:i]]
     other = model.fit({d: n + 1 for d, n in base.items()}) | dict(fixed)
-    variations = [(shape, "random", "random", "random") for shape in shapes]
+    other = room.fit(other) if room else other
+    variations: list[_Variation] = [(shape, "random", "random", "random") for shape in shapes]
     for kind, state in itertools.product(_kinds(model), _states(model)):
         variations.append((other, kind, state, "random"))
     if _has(model, "lengths") and model.sample is None:
         variations += [(other, "random", "random", lengths) for lengths in LENGTHS[1:3]]
+    if model.sample is None:
+        for size in _LARGER:
+            variations += _large(model, _sized(model, traced, fixed, room, size))
     plans = [_plan(dims, kind, state, lengths, seed) for dims, kind, state, lengths in variations]
-    plans += plan_further(model, traced, fixed, seed=seed)
+    plans += plan_further(model, traced, fixed, room, seed=seed)
     return tuple({plan.name: plan for plan in plans}.values())
 
 
@@ -212,75 +244,7 @@ def parse_case(text: str, dims: Dims, *, seed: int = 0) -> Plan:
     return plan if own is None else replace(plan, name=f"{plan.name},seed={own}", seed=own)
 
 
-def make_inputs(model: Model, plan: Plan) -> Arrays:
-    """The arrays of a plan; `carried` states are random here, and come from a call elsewhere.
-
-    Where a model has its own `sample`, that decides the values of data and lengths.
-    """
-    arrays = sample_inputs(
-        model,
-        plan.dims,
-        plan.seed,
-        scale=LARGE if plan.inputs == "large" else SIZES.get(plan.inputs, 1.0),
-        zero_state=plan.state == "zero",
-    )
-    if plan.state == "zero":  # `sample` knows nothing of it
-        zero = {s.name: np.zeros_like(arrays[s.name]) for s in model.inputs if s.role == "state"}
-        arrays |= zero
-    if model.sample is not None:
-        return arrays
-    made = {s.name: _valued(s, arrays[s.name], plan) for s in model.inputs}
-    return arrays | made
-
-
-def _valued(spec: TensorSpec, array: Array, plan: Plan) -> Array:
-    if spec.role == "lengths":
-        return _lengths(array, plan)
-    if spec.role == "state":
-        floats = spec.dtype.startswith("float")
-        times = 2 * SIZES.get(plan.state, 0.5)  # of the usual standard deviation of 0.5
-        return np.asarray(array * times, spec.dtype) if floats else array
-    if spec.role != "data":
-        return array
-    if spec.dtype.startswith("float"):
-        return _floats(array, plan.inputs)
-    return _ids(array, plan.inputs, spec.high or 2)
-
-
-def _floats(array: Array, kind: str) -> Array:
-    if kind == "denormal":
-        tiny = float(np.finfo(array.dtype).smallest_normal)
-        small = np.clip(array, -3, 3).astype(np.float64) * tiny / 4
-        return np.asarray(small, array.dtype)
-    constant = {"zero": 0.0, "constant": 0.5}.get(kind)
-    return array if constant is None else np.full_like(array, constant)
-
-
-def _ids(array: Array, kind: str, high: int) -> Array:
-    if kind == "every":
-        return np.asarray((np.arange(array.size) % high).reshape(array.shape), array.dtype)
-    constant = {"zero": 0, "constant": high - 1}.get(kind)
-    return array if constant is None else np.full_like(array, constant)
-
-
-def _lengths(array: Array, plan: Plan) -> Array:
-    if plan.lengths == "one":
-        return np.ones_like(array)
-    full = int(array.max(initial=0))  # `sample_inputs` makes one row full
-    if plan.lengths == "full":
-        return np.full_like(array, full)
-    if plan.lengths == "equal":
-        return np.full_like(array, max(full // 2, min(full, 1)))
-    if plan.lengths == "tail":
-        shorter = np.minimum(array, max(full - 1, min(full, 1)))
-        return np.asarray(shorter, array.dtype)
-    array = array.copy()
-    if array.size > 1:
-        array.reshape(-1)[-1] = min(1, full)
-    return array
-
-
-def _special(model: Model, base: dict[str, int], seed: int) -> list[Plan]:
+def _special(model: Model, base: dict[str, int], room: Room | None, seed: int) -> list[Plan]:
     """Zero states, and other kinds of values; `sample` decides its own."""
     plans = []
     if _has(model, "state"):
@@ -294,6 +258,7 @@ def _special(model: Model, base: dict[str, int], seed: int) -> list[Plan]:
         plans.append(Plan("full-lengths", base, seed, "no row ends early", lengths="full"))
         if model.states and {model.batch_dim, model.time_dim} <= base.keys():
             dims = model.fit(base | {model.batch_dim: 2, model.time_dim: 200})
+            dims = room.fit(dims) if room else dims
             plans.append(Plan("long-full-lengths", dims, seed, "to be streamed", lengths="full"))
     return plans
 

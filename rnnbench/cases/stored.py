@@ -18,7 +18,8 @@ import numpy as np
 
 from rnnbench.cases.cases import Case, CaseSet, layout_of, make_cases
 from rnnbench.cases.feeding import FeedMode
-from rnnbench.cases.plans import Plan, make_inputs, plan_empty
+from rnnbench.cases.inputs import make_inputs
+from rnnbench.cases.plans import Plan, plan_empty
 from rnnbench.cases.streams import plan_streams
 from rnnbench.core.bundle import CASES, Bundle
 from rnnbench.core.errors import RnnbenchError, one_line

@@ -83,8 +83,9 @@ def compare(
     noise = error_of(eager, reference) if noise is None else noise
     exact = reference.astype(np.float64)
     limit = allowance(exact, eager, noise, rule)
-    # Where the module itself has no number, an artifact owes none, and nothing is proved.
-    owed = np.isfinite(eager) | ~np.isfinite(exact)
+    # Where the module itself, or a rounding beside it, has no number, an artifact owes none, and
+    # nothing is proved.
+    owed = (np.isfinite(eager) & np.isfinite(noise)) | ~np.isfinite(exact)
     off = ~(apart <= limit.allowed) & owed
     first = _first(off, rule.axes.time)
     share = _same_argmax(actual.astype(np.float64), exact, limit.allowed) if rule.scores else None

@@ -10,7 +10,7 @@ from torch import nn
 from rnnbench import Model, TensorSpec
 from rnnbench.cases.allowance import Axes, Rule, allowance, typical_sizes
 from rnnbench.cases.cases import layout_of, make_cases
-from rnnbench.cases.noise import RUNS, error_of, measure_noise
+from rnnbench.cases.noise import RUNS, error_of, measure_noise, neighbours
 from rnnbench.cases.plans import plan_cases
 from rnnbench.cases.standard import standard_of
 from rnnbench.cases.tolerance import compare
@@ -256,3 +256,62 @@ def test_a_module_is_left_as_it_was_and_thresholds_are_not_crossed():
     assert torch.equal(module.w, before)
     assert module.w.data_ptr() == storage
     assert noise["one"]["y"].tolist() == [0, 0, 0, 0]  # whole numbers and buffers stay
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.3, 0.01])
+def test_a_mask_of_a_part_of_the_least_number_is_compared(share):
+    """In float64 it is beyond what float32 has: the module's own number is what is owed."""
+    model = masked(share)
+    cases = make_cases(model, plan_cases(model, {"time": 7, "batch": 3})).cases
+    standard = standard_of(layout_of(model, cases), cases)
+    for case in cases:
+        assert not standard.compare(case, "scores", case.eager["scores"]).reason
+        wrong = case.eager["scores"].copy()
+        wrong[-1, -1, -1] *= 0.9
+        if wrong.size and abs(wrong[-1, -1, -1]) > 1e30:
+            assert standard.compare(case, "scores", wrong).reason, case.name
+
+
+def masked(share):
+    class Masked(Tagger):
+        def forward(self, x, lengths):
+            least = torch.finfo(x.dtype).min
+            return super().forward(x, lengths).clamp(min=least * share)
+
+    inputs = (
+        TensorSpec("x", ("time", "batch", 6)),
+        TensorSpec("lengths", ("batch",), "int64", role="lengths"),
+    )
+    return Model(Masked(None), inputs, ("scores",), name="masked")
+
+
+def test_where_a_rounding_makes_an_infinity_nothing_is_owed():
+    """And nothing is proved: the neighbour of a pole may be it."""
+    exact = np.linspace(1, 2, 40).reshape(10, 4)
+    eager, noise = exact.astype(np.float32), np.full(exact.shape, 1e-7, np.float32)
+    noise[3, 1] = np.inf
+    for value in (1.5, np.inf, np.nan):
+        given = eager.copy()
+        given[3, 1] = value
+        assert not compare(given, exact, eager, noise, Rule(Axes(time=0))).reason
+        given[4, 1] += 0.1
+        assert compare(given, exact, eager, noise, Rule(Axes(time=0))).reason
+    assert compare(eager, exact, eager, np.full_like(noise, np.inf)).unproved_from == 0
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**31))
+def test_moved_numbers_are_neighbours(seed):
+    """Down, up or not at all, each as often; whole numbers, and what is no number, stay."""
+    rng = np.random.default_rng(seed)
+    kind = rng.choice([np.float16, np.float32, np.float64])
+    values = (rng.normal(size=(300, 3)) * 10.0 ** rng.integers(-4, 3, (300, 3))).astype(kind)
+    values[:4, 0] = [0.0, -3.0, np.inf, np.nan]
+    moved = neighbours(values, rng)
+    near = [np.nextafter(values, kind(way)) for way in (-np.inf, np.inf)]
+    below, above = moved == near[0], moved == near[1]
+    stays = (moved == values) | np.isnan(values)
+    assert (below | above | stays).all()
+    assert stays[:4, 0].all()
+    if kind != np.float16:  # of which many are whole numbers
+        assert min(below.mean(), above.mean(), stays.mean()) > 0.25

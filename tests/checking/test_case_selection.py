@@ -11,12 +11,12 @@ import torch
 
 from rnnbench import Model, TensorSpec
 from rnnbench import __main__ as cli
+from rnnbench.cases.inputs import make_inputs
 from rnnbench.cases.plans import (
     INPUTS,
     LENGTHS,
     SIZES,
     STATES,
-    make_inputs,
     parse_case,
     plan_cases,
     plan_further,
@@ -165,6 +165,15 @@ def test_lengths_of_every_kind():
 def test_each_id_of_a_small_vocabulary():
     (plan,) = (p for p in plan_further(words(), TRACED, {}) if p.inputs == "every")
     assert set(make_inputs(words(), plan)["ids"].reshape(-1).tolist()) == set(range(100))
+
+
+@pytest.mark.parametrize("fixed", [{}, {"batch": 1}])
+def test_each_id_where_there_is_one_row(fixed):
+    """Every one of them in the row that there is, of a sequence without a batch as well."""
+    alone = Model(torch.nn.Identity(), (TensorSpec("ids", ("time",), "int64", high=100),), ("y",))
+    for model in (words(), alone) if fixed else (alone,):
+        (plan,) = (p for p in plan_further(model, TRACED, fixed) if p.inputs == "every")
+        assert set(make_inputs(model, plan)["ids"].reshape(-1).tolist()) == set(range(100))
 
 
 def test_a_bundle_carries_few_cases():
