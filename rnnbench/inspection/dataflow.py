@@ -23,6 +23,9 @@ class Flow:
         makers: value -> the nodes that make it; a list that is appended to has several.
         readers: value -> the nodes that read it, in their bodies too.
         same: value in or after a body -> the values that it stands for.
+        handed: value of a branch -> what it is called behind the branches.
+        chosen: value behind branches -> the one that it stands for, where it is that or, in an
+            inner call without a batch, that with one more dimension or one less.
         kept: the tensors that the program itself overwrites.
         vectors: shapes and indices that were worked out once (`numbers.vector`).
     """
@@ -32,6 +35,8 @@ class Flow:
         self.makers: dict[str, list[Node]] = defaultdict(list)
         self.readers: dict[str, list[Node]] = defaultdict(list)
         self.same: dict[str, list[Any]] = defaultdict(list)
+        self.handed: dict[str, list[str]] = defaultdict(list)
+        self.chosen: dict[str, Ref] = {}
         self.kept: set[str] = set()
         self.vectors: dict[str, list[int | None] | None] = {}
         self._inputs = {port.name for port in program.inputs}
@@ -70,11 +75,28 @@ class Flow:
                     self.same[name].append(value)
                 for inner, outer in zip(body.inputs, node.refs[1:], strict=False):
                     self.same[inner].append(outer)
+            self._hand_on(node)
         elif node.bodies:
             rest = [n for n in node.outputs if n and n not in {c.last for c in node.carried}]
             values = refs_in(list(node.bodies[-1].outputs))[-len(rest) :] if rest else []
             for name, value in zip(rest, values, strict=False):
                 self.same[name].append(value)
+
+    def _hand_on(self, node: Node) -> None:
+        """Which values of its branches a node gives, the ones of another rank left out."""
+        for name, *values in zip(node.outputs, *(b.outputs for b in node.bodies), strict=False):
+            others = {
+                o
+                for body in node.bodies
+                for n in body.nodes
+                if _ranks(n, values)
+                for o in n.outputs
+            }
+            kept = [v for v in values if isinstance(v, Ref) and v not in others]
+            for value in kept:
+                self.handed[value].append(name)
+            if len(kept) == 1 < len(values):
+                self.chosen[name] = kept[0]
 
     def _find_live(self) -> set[str]:
         """The values that an output, or a tensor that the program keeps, depends on."""
@@ -202,6 +224,13 @@ class Flow:
             varying.add(value)
             waiting += [o for node in self.readers.get(value, ()) for o in node.outputs]
         return varying
+
+
+def _ranks(node: Node, values: list[Any]) -> bool:
+    """Whether a branch gives what another one gives, with one more dimension or one less."""
+    return (
+        node.op in ("aten.squeeze", "aten.unsqueeze") and bool(node.args) and node.args[0] in values
+    )
 
 
 def data_of(node: Node) -> list[Any]:

@@ -68,7 +68,8 @@ def _made(flow: Flow, node: Node, deepest: int) -> Vector | None:
         return None if shape is None else [d if isinstance(d, int) else None for d in shape]
     if node.op not in (*_JOINS, *_ARITHMETIC, "ConstantOfShape", "Gather"):
         return None
-    parts = [vector(flow, part, deepest) for part in node.args]
+    members = node.args[0] if node.op in ("aten.cat", "aten.stack") else node.args
+    parts = [vector(flow, part, deepest) for part in members]
     known = [part for part in parts if part is not None]
     return _of_parts(node, known) if known and len(known) == len(parts) else None
 
@@ -105,6 +106,7 @@ def _worked_out(op: str, parts: list[Vector]) -> Vector | None:
 
 def known_shape(flow: Flow, value: Any, deepest: int = _DEEPEST) -> tuple[Dim, ...] | None:
     """The sizes of a value: those that are said, or those that it is expanded to."""
+    value = flow.chosen.get(value, value) if isinstance(value, Ref) else value
     shape = flow.program.shape(value)
     makers = flow.makers.get(value, []) if isinstance(value, Ref) and deepest > 0 else []
     if (shape is not None and None not in shape) or len(makers) != 1:

@@ -49,7 +49,14 @@ MAKERS = (
     *("aten.new_zeros", "aten.new_ones", "aten.new_full", "aten.new_empty", "aten.zeros_like"),
     *("aten.ones_like", "aten.full_like", "aten.sym_size", "aten.size", "aten.arange"),
 )
-RESHAPE = ("Reshape", "aten.view", "aten.reshape")
+# Element by element, their arguments' sizes aligned at their ends.
+BROADCAST = (
+    *("Add", "Sub", "Mul", "Div", "Pow", "Where", "Min", "Max", "Sum", "Mean", "Mod", "PRelu"),
+    *("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "And", "Or", "Xor"),
+    *("aten.add", "aten.sub", "aten.mul", "aten.div", "aten.pow", "aten.where", "aten.minimum"),
+    *("aten.maximum", "aten.rsub", "aten.lt", "aten.le", "aten.gt", "aten.ge", "aten.eq"),
+    *("aten.ne", "aten.logical_and", "aten.logical_or", "aten.bitwise_and", "aten.bitwise_or"),
+)
 
 # Arguments of the fused layers, which a file may give by place.
 PADDED = (

@@ -208,6 +208,8 @@ X = torch.zeros(5, 2, 3)
 
 def old(module, path, *, dynamic=True, inputs=(X,), names=("x",)):
     axes = {"x": {0: "time", 1: "batch"}} if dynamic else None
+    if dynamic and "lengths" in names:
+        axes["lengths"] = {0: "batch"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(

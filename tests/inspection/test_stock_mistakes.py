@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnnbench
-from tests.helpers.stock_files import old, traced
+from tests.helpers.stock_files import old, scripted, traced
 
 NAMES = ("frozen_batch", "frozen_length", "constant_lengths", "constant_positions")
 
@@ -62,6 +62,12 @@ MISTAKES = {
         {"frozen_length"},
     ),
     "the fifth step": (lambda net, x: net.rnn(x)[0][4], {"frozen_length"}),
+    "the first two steps and the last two of five": (
+        lambda net, x: net.rnn(x)[0].index_select(
+            0, torch.cat([torch.tensor([0, 1]), torch.tensor([3, 4])])
+        ),
+        {"frozen_length"},
+    ),
 }
 
 SOUND = {
@@ -95,3 +101,86 @@ def test_the_size_of_the_example_is_found(tmp_path, name, write):
 @pytest.mark.parametrize("name", SOUND)
 def test_what_takes_any_size_is_sound(tmp_path, name, write):
     assert found(write, SOUND[name], tmp_path / "file") == set()
+
+
+class Scripted(nn.Module):
+    """A layer whose shapes its own code asks for: both its branches are in the file."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, 4)
+
+
+class TwoRows(Scripted):
+    def forward(self, x):
+        return self.rnn(x, torch.zeros(1, 2, 4))[0]
+
+
+class AsManyRows(Scripted):
+    def forward(self, x):
+        return self.rnn(x, torch.zeros(1, x.size(1), 4))[0]
+
+
+class Places(Scripted):
+    def __init__(self):
+        super().__init__()
+        self.places = nn.Parameter(torch.zeros(5, 1, 3))
+
+    def forward(self, x):
+        return self.rnn(x + self.places)[0]
+
+
+class EachPlace(Places):
+    def forward(self, x):
+        return self.rnn(x + self.places.mean(0))[0]
+
+
+class FifthStep(Scripted):
+    def forward(self, x):
+        return self.rnn(x)[0][4]
+
+
+class LastStep(Scripted):
+    def forward(self, x):
+        return self.rnn(x)[0][-1]
+
+
+class RowAlone(Scripted):
+    """Its own branch, as PyTorch's layer has one for a sequence without a batch."""
+
+    def forward(self, x):
+        alone = x.dim() == 2
+        y = self.rnn(x.unsqueeze(1) if alone else x)[0]
+        return y.squeeze(1) if alone else y
+
+
+@pytest.mark.parametrize(
+    ("cls", "names"),
+    [
+        (TwoRows, {"frozen_batch"}),
+        (AsManyRows, set()),
+        (Places, {"frozen_length"}),
+        (EachPlace, set()),
+        (FifthStep, {"frozen_length"}),
+        (LastStep, set()),
+        (RowAlone, set()),
+    ],
+)
+def test_a_scripted_file_is_followed_through_its_branches(tmp_path, cls, names):
+    path = scripted(cls().eval(), tmp_path / "scripted.ts")
+    assert {h.name for h in rnnbench.inspect(path).hazards if h.name in NAMES} == names
+
+
+@pytest.mark.parametrize("steps", [5, None])
+def test_a_mask_of_so_many_steps(tmp_path, steps):
+    """Its rows follow the lengths, its steps the example."""
+
+    class Masked(Scripted):
+        def forward(self, x, lengths):
+            there = torch.arange(x.shape[0] if steps is None else steps)[:, None] < lengths[None]
+            return self.rnn(x)[0] * there[..., None]
+
+    inputs = torch.zeros(5, 2, 3), torch.tensor([5, 3])
+    path = old(Masked(), tmp_path / "masked.onnx", inputs=inputs, names=("x", "lengths"))
+    found = {h.name for h in rnnbench.inspect(path).hazards if h.name in NAMES}
+    assert found == ({"frozen_length"} if steps else set())

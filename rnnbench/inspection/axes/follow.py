@@ -156,6 +156,9 @@ def _sources(flow: Flow, r: FoundRecurrence) -> Iterator[tuple[Place, str]]:
     value, axes = r.source, list(r.axes)
     inputs = {port.name for port in flow.program.inputs}
     while isinstance(value, Ref) and value not in inputs:
+        if value in flow.chosen:
+            value = flow.chosen[value]
+            continue
         makers = flow.makers.get(value, [])
         if len(makers) != 1 or not makers[0].args:
             return
@@ -202,6 +205,7 @@ def _walk(
     flow: Flow, start: Place, recurrences: tuple[FoundRecurrence, ...], trail: Trail
 ) -> tuple[list[Use], dict[Place, Trail]]:
     ends = {ref for body in bodies(flow.program) for ref in refs_in(list(body.outputs))}
+    ends -= flow.handed.keys() - set(refs_in(list(flow.program.graph.outputs)))
     layers = {id(r.node): r for r in recurrences if r.node is not None}
     found: list[Use] = []
     waiting, trails = deque([start]), {start: trail}
@@ -210,6 +214,11 @@ def _walk(
         here = trails[place]
         if place.value in ends:
             found.append(Use(None, place, here, "whole"))
+        for name in flow.handed.get(place.value, ()):
+            behind = Place(Ref(name), place.axis, place.rank)
+            if behind not in trails:
+                trails[behind] = here
+                waiting.append(behind)
         for node in flow.readers.get(place.value, ()):
             layer = layers.get(id(node))
             done = step(flow, node, place, layer)

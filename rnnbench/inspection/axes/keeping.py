@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rnnbench.inspection.axes.place import WHOLE, Place, Step, on
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.numbers import known_shape, vector
-from rnnbench.inspection.program import Node
+from rnnbench.inspection.operators import BROADCAST
+from rnnbench.inspection.program import Node, Ref
+
+_SAME_SIZES = (
+    *("Cast", "Identity", "Not", "aten.to", "aten._to_copy", "aten.clone", "aten.logical_not"),
+)
 
 
 def same(flow: Flow, node: Node, place: Place) -> Step:
@@ -57,11 +64,40 @@ def elementwise(flow: Flow, node: Node, place: Place) -> Step:
         return Step([WHOLE])
     rank = max([place.rank, *(len(shape or ()) for shape in shapes)])
     end = place.rank - place.axis
-    for other, shape in zip(others, shapes, strict=True):
-        size = shape[-end] if shape and len(shape) >= end else 1
-        if isinstance(size, int) and size > 1 and flow.constant_only(other):
-            return Step([("fixed", (size,))], on(node, rank - end, rank))
+    size = max((constant_size(flow, other, end) for other in others), default=1)
+    if size > 1:
+        return Step([("fixed", (size,))], on(node, rank - end, rank))
     return Step([], on(node, rank - end, rank))
+
+
+def constant_size(flow: Flow, value: Any, end: int, deepest: int = 8) -> int:
+    """The size that a constant gives a dimension of a value, counted from its end; 1 where none.
+
+    In a mask `arange(7) < lengths[:, None]` that is 7 of the last one, whatever the lengths are.
+    """
+    if not isinstance(value, Ref) or deepest <= 0:
+        return 1
+    shape = flow.program.shape(value) or ()
+    if flow.constant_only(value):
+        size = shape[-end] if len(shape) >= end else 1
+        return size if isinstance(size, int) else 1
+    makers = flow.makers.get(value, [])
+    parts: list[Any] = []
+    if len(makers) == 1 and makers[0].op in (*BROADCAST, *_SAME_SIZES):
+        parts = makers[0].refs
+    elif len(makers) == 1 and makers[0].op in ("Unsqueeze", "aten.unsqueeze"):
+        parts, end = _before(flow, makers[0], len(shape), end)
+    return max((constant_size(flow, part, end, deepest - 1) for part in parts), default=1)
+
+
+def _before(flow: Flow, node: Node, rank: int, end: int) -> tuple[list[Any], int]:
+    """What got another dimension, if not this one, and where this one, from the end, was in it."""
+    axes = vector(flow, node.attributes.get("axes") or node.arg(1, "dim"))
+    axis = axes[0] if axes and len(axes) == 1 else None
+    if axis is None or (axis >= 0 and not rank):
+        return [], end
+    new = -axis if axis < 0 else rank - axis
+    return ([], end) if end == new else ([node.args[0]], end - (end > new))
 
 
 def product(flow: Flow, node: Node, place: Place) -> Step:

@@ -11,6 +11,7 @@ from rnnbench.inspection.axes.layers import through_layer
 from rnnbench.inspection.axes.place import WHOLE, Place, Rule, Step
 from rnnbench.inspection.axes.reshaping import reshape
 from rnnbench.inspection.dataflow import Flow
+from rnnbench.inspection.operators import BROADCAST
 from rnnbench.inspection.program import Node
 from rnnbench.inspection.recurrences import FoundRecurrence
 
@@ -42,11 +43,6 @@ _KEEPS = (
     *_torch("leaky_relu", "silu", "dropout", "clone", "contiguous", "alias", "to", "_to_copy"),
     *_torch("detach", "clamp", "hardtanh", "batch_norm", "lift_fresh_copy", "floor", "ceil"),
 )
-_ADDS = (
-    *("Add", "Sub", "Mul", "Div", "Pow", "Where", "Min", "Max", "Sum", "Mean", "Mod", "PRelu"),
-    *("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "And", "Or", "Xor"),
-    *_torch("add", "sub", "mul", "div", "pow", "where", "minimum", "maximum", "rsub"),
-)
 _REDUCES = (
     *("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2"),
     *("ReduceSumSquare", "ReduceLogSumExp", *_torch("sum", "mean", "amax", "amin")),
@@ -66,7 +62,7 @@ _RULES: dict[str, Rule] = {
     "aten.flip": keeping.turned,
     **dict.fromkeys(("Conv", "MaxPool", "AveragePool", "ConvTranspose"), keeping.convolution),
     **dict.fromkeys(_torch("conv1d", "conv2d", "max_pool1d", "avg_pool1d"), keeping.convolution),
-    **dict.fromkeys(_ADDS, keeping.elementwise),
+    **dict.fromkeys(BROADCAST, keeping.elementwise),
     **dict.fromkeys(("MatMul", "Gemm", *_torch("linear", "matmul", "mm")), keeping.product),
     **dict.fromkeys(("LayerNormalization", "Softmax", "LogSoftmax"), keeping.over_axis),
     **dict.fromkeys(("Concat", "aten.cat"), keeping.join),

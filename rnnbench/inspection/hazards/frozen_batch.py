@@ -88,6 +88,7 @@ def _has_one_row(flow: Flow, r: FoundRecurrence) -> bool:
     """Whether the module itself may have given its input that batch."""
     value = r.source
     while isinstance(value, Ref):
+        value = flow.chosen.get(value, value)
         nodes = flow.makers.get(value, [])
         if not nodes:
             return False

@@ -19,6 +19,7 @@ class Notes:
         program: gets the shapes that the code itself says.
         nodes: of the body that is being written.
         taken: the names that values have.
+        something: results that are never None.
         calls: the functions that are being written out, the innermost last.
     """
 
@@ -28,6 +29,7 @@ class Notes:
         self.taken: set[str] = set()
         self.calls: list[str] = []
         self._count = 0
+        self.something: set[str] = set()
 
     def fresh(self, stem: str) -> Ref:
         """A name that nothing else has."""
@@ -48,6 +50,8 @@ class Notes:
         name = f"{place}: {short}" if place else short
         self.nodes.append(Node(op, name, args, attributes, outputs))
         self._note_shape(op, args, outputs)
+        if op.startswith("aten.") and not op.endswith("__"):
+            self.something.update(outputs)
         return outputs[0] if count == 1 else list(outputs)
 
     def _note_shape(self, op: str, args: list[Any], outputs: tuple[Ref, ...]) -> None:
@@ -79,6 +83,9 @@ class Notes:
             op = op.removesuffix("_")
         if op in _FOLDED and not any(isinstance(a, Ref | list | Object) for a in args):
             return _FOLDED[op](*args)
+        compared = op in ("aten.__is__", "aten.__isnot__") and args[1] is None
+        if compared and self.is_something(args[0]):
+            return op == "aten.__isnot__"
         if op == "aten.device" and args and isinstance(args[0], str):
             return "device:" + ":".join(map(str, args))
         if op == "aten.append" and args and isinstance(args[0], Ref):
@@ -87,6 +94,10 @@ class Notes:
             self.nodes[-1].outputs = (node_list,)
             return node_list
         return self.emit(op, args, named, count)
+
+    def is_something(self, value: Any) -> bool:
+        """Whether a value is a result that is never None."""
+        return isinstance(value, Ref) and value in self.something
 
 
 def flat(values: list[Any]) -> list[Ref]:

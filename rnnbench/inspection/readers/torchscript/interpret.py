@@ -229,6 +229,8 @@ class _Reader:
                 continue
             frame[name] = self.notes.fresh(name)
             outputs.append(frame[name])
+            if all(self.notes.is_something(v) for v in pair):
+                self.notes.something.add(frame[name])
             for body, value in zip(bodies, pair, strict=True):
                 body.outputs += (value,)
         for name in frames[0].keys() | frames[1].keys():
