@@ -75,13 +75,23 @@ def standard_of(layout: StreamLayout, cases: Sequence[Case], factor: float = FAC
     axes = {n: Axes(layout.time_axes.get(n), layout.batch_axes.get(n)) for n in names}
     typical: dict[str, Array] = {}
     for name in names:
-        found = [(c.reference[name], _noise(c, name)) for c in whole if _floats(c, name)]
+        found = [(_sizes(c, name), _noise(c, name)) for c in whole if _floats(c, name)]
         sizes = typical_sizes(found, axes[name])
         if sizes is not None:
             typical[name] = sizes
     states = set(layout.states.values())
     scores = {n for n in names if n not in states and any(_scores(c, n, axes[n]) for c in whole)}
     return Standard(axes, typical, factor, frozenset(scores))
+
+
+def _sizes(case: Case, name: str) -> Array:
+    """The reference; infinite where it is a mask of `torch.finfo(x.dtype).min`, which is no size.
+
+    That is the least number of float64, or, of the module itself, of the output's own dtype.
+    """
+    exact = case.reference[name]
+    beyond = np.abs(exact) >= np.finfo(case.eager[name].dtype).max
+    return np.where(beyond, np.inf, exact)
 
 
 def _noise(case: Case, name: str) -> Array:

@@ -9,7 +9,8 @@ from torch import nn
 
 from rnnbench import Model, TensorSpec
 from rnnbench.cases.allowance import Axes, Rule, allowance, typical_sizes
-from rnnbench.cases.cases import layout_of, make_cases
+from rnnbench.cases.cases import Case, layout_of, make_cases
+from rnnbench.cases.feeding import StreamLayout
 from rnnbench.cases.noise import RUNS, error_of, measure_noise, neighbours
 from rnnbench.cases.plans import plan_cases
 from rnnbench.cases.standard import standard_of
@@ -138,6 +139,23 @@ def test_a_large_unit_lends_nothing():
     assert verdict(standard, case, constant).reason
     assert verdict(standard, case, coarse).reason.startswith("off by 1.0e-05")
     assert verdict(standard, case, rounded).reason == ""
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_is_masked_in_most_cases_is_judged_by_its_own_size(dtype):
+    """Where every class but one is the least number of the dtype, that says nothing of sizes."""
+    plain = np.random.default_rng(0).uniform(0.2, 0.8, (6, 2, 3))
+    masked, noise = plain.copy(), np.full(plain.shape, 1e-8)
+    masked[..., 1] = np.finfo(dtype).min
+    eager = plain.astype(np.float32)
+    eager[..., 1] = np.finfo(np.float32).min
+    cases = [
+        Case("a", {}, {}, {"y": masked}, {"y": eager}, {"y": noise * (masked > 0)}),
+        Case("b", {}, {}, {"y": plain}, {"y": plain.astype(np.float32)}, {"y": noise}),
+    ]
+    standard = standard_of(StreamLayout((), {}, "batch", "time", {"y": 1}, {"y": 0}), cases)
+    assert (standard.typical["y"] < 1).all()
+    assert standard.allowed(cases[1], "y").max() < 1e-5
 
 
 def test_what_is_chaotic_is_proved_as_long_as_it_can_be():
