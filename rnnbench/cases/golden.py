@@ -6,6 +6,7 @@ exports/README.md describes the files; `read_arrays` is the whole of a reader in
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +38,8 @@ class Record:
         array: the values.
         allowed: the largest absolute error; 0 for inputs.
         stream: whether the case may be fed step by step, with the states handed on.
+        limits: the largest absolute error of each element, in the array's shape; `allowed` is the
+            largest of them. None: it is that of every element.
     """
 
     case: str
@@ -45,6 +48,7 @@ class Record:
     array: np.ndarray[Any, Any]
     allowed: float = 0.0
     stream: bool = False
+    limits: np.ndarray[Any, Any] | None = None
 
 
 def golden_records(bundle: Bundle) -> Iterator[Record]:
@@ -60,8 +64,37 @@ def golden_records(bundle: Bundle) -> Iterator[Record]:
             yield Record(case.name, "in", name, array, stream=stream)
         for name, exact in case.reference.items():
             array = exact.astype(case.eager[name].dtype)
-            allowed = float(standard.allowed(case, name, _COARSENESS).max(initial=0.0))
-            yield Record(case.name, "out", name, array, allowed, stream)
+            allowed, limits = _limits(standard.allowed(case, name, _COARSENESS), array.dtype)
+            yield Record(case.name, "out", name, array, allowed, stream, limits)
+
+
+def _limits(
+    allowed: np.ndarray[Any, Any], dtype: np.dtype[Any]
+) -> tuple[float, np.ndarray[Any, Any] | None]:
+    """The largest of what elements are allowed, and that of each where they are not all equal.
+
+    Args:
+        allowed: in float64.
+        dtype: of the output.
+    """
+    if (allowed == allowed.max(initial=0.0)).all():
+        return float(_towards_zero(allowed, np.float64).max(initial=0.0)), None
+    limits = _towards_zero(allowed, _limit_dtype(dtype))
+    return float(limits.max()), limits
+
+
+def _limit_dtype(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
+    """In what the limits of an output stand in the data file."""
+    return np.float64 if dtype == np.float64 else np.float32
+
+
+def _towards_zero(
+    allowed: np.ndarray[Any, Any], kind: type[np.floating[Any]]
+) -> np.ndarray[Any, Any]:
+    """In another dtype, where nothing is larger than it was; nor infinite, which JSON has not."""
+    finite = np.minimum(allowed, float(np.finfo(kind).max))
+    near = finite.astype(kind)
+    return np.asarray(np.where(near > finite, np.nextafter(near, kind(0)), near))
 
 
 def whole_cases(bundle: Bundle) -> list[Case]:
@@ -96,27 +129,29 @@ def write_arrays(folder: Path, records: Iterable[Record], header: str = HEADER) 
     data_name = str(Path(header).with_suffix(".bin"))
     with (folder / data_name).open("wb") as data:
         for record in records:
-            array = np.ascontiguousarray(record.array)
-            raw = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-            lines.append(
-                json.dumps(
-                    {
-                        "case": record.case,
-                        "part": record.part,
-                        "name": record.name,
-                        "dtype": str(array.dtype),
-                        "shape": list(array.shape),
-                        "offset": offset,
-                        "bytes": len(raw),
-                        "allowed": record.allowed,
-                        "stream": int(record.stream),
-                    }
-                )
-            )
-            data.write(raw)
-            offset += len(raw)
+            raw = _little_endian(record.array)
+            line = {
+                "case": record.case,
+                "part": record.part,
+                "name": record.name,
+                "dtype": str(record.array.dtype),
+                "shape": list(record.array.shape),
+                "offset": offset,
+                "bytes": len(raw),
+                "allowed": record.allowed,
+                "stream": int(record.stream),
+            }
+            offset += data.write(raw)
+            if record.limits is not None:
+                line["allowed_offset"] = offset
+                offset += data.write(_little_endian(record.limits))
+            lines.append(json.dumps(line))
     start = f'{{"format": "{FORMAT}", "data": {json.dumps(data_name)}, "arrays": [\n'
     (folder / header).write_text(start + ",\n".join(lines) + "\n]}\n", encoding="utf-8")
+
+
+def _little_endian(array: np.ndarray[Any, Any]) -> bytes:
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def read_arrays(header: Path) -> list[Record]:
@@ -132,17 +167,23 @@ def read_arrays(header: Path) -> list[Record]:
         raw = (header.parent / str(said["data"])).read_bytes()
         records = []
         for line in said["arrays"]:
-            dtype = np.dtype(line["dtype"]).newbyteorder("<")
-            part = raw[line["offset"] : line["offset"] + line["bytes"]]
-            array = np.frombuffer(part, dtype).reshape(line["shape"])
+            dtype = np.dtype(line["dtype"])
+            array = _array(raw, line["offset"], dtype, line["shape"])
+            if array.nbytes != line["bytes"]:
+                raise ValueError(f"{line['name']} has {line['bytes']} bytes, not {array.nbytes}")
+            limits = None
+            if "allowed_offset" in line:
+                kind = np.dtype(_limit_dtype(dtype))
+                limits = _array(raw, line["allowed_offset"], kind, line["shape"])
             records.append(
                 Record(
                     str(line["case"]),
                     str(line["part"]),
                     str(line["name"]),
-                    array.astype(array.dtype.newbyteorder("=")),
+                    array,
                     float(line["allowed"]),
                     bool(line["stream"]),
+                    limits,
                 )
             )
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -150,6 +191,15 @@ def read_arrays(header: Path) -> list[Record]:
             f"{header} is no file of arrays ({one_line(error)}): see exports/README.md"
         ) from None
     return records
+
+
+def _array(raw: bytes, offset: int, dtype: np.dtype[Any], shape: list[int]) -> np.ndarray[Any, Any]:
+    """What is at an offset of the data file. Raises ValueError where that is not all there."""
+    count = math.prod(shape)
+    if offset < 0 or count < 0 or offset + count * dtype.itemsize > len(raw):
+        raise ValueError(f"there are no {count} numbers at byte {offset}")
+    array = np.frombuffer(raw[offset : offset + count * dtype.itemsize], dtype.newbyteorder("<"))
+    return array.astype(dtype).reshape(shape)
 
 
 def describe_model(bundle: Bundle, format: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.helpers import compile_once
+from tests.helpers.projects import TARGETS
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -13,3 +14,11 @@ def compiled_once(shared):
         for name, value in compile_once.environment(objects).items():
             patch.setenv(name, value)
         yield
+
+
+@pytest.fixture
+def headers_of_target(request):
+    """Only a target that needs the headers of ONNX Runtime has them downloaded."""
+    target = getattr(request.node, "callspec", None) and request.node.callspec.params.get("target")
+    if target and any("$ONNXRUNTIME_ROOT" in file for file in TARGETS[target].files):
+        request.getfixturevalue("onnxruntime_root")

@@ -1,7 +1,6 @@
 """Every target that can be built here, over three bundles: right, and not right when damaged."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -21,34 +20,13 @@ from rnnbench.core.bundle import Bundle
 from rnnbench.embedding.conform import conform, format_conformed
 from rnnbench.embedding.literals import c_string
 from rnnbench.embedding.project import embed
-from rnnbench.embedding.target import find_target, targets
+from rnnbench.embedding.target import find_target
 from rnnbench.models import variants
 from rnnbench.models.variants import Options
+from tests.helpers.projects import EACH, TARGETS, skip
 from tests.helpers.task_models import FORMATS, MODELS, with_other_weights
 
-TARGETS = targets()
-
-
-@pytest.fixture(autouse=True)
-def _headers(request):
-    """Only a target that needs the headers of ONNX Runtime has them downloaded."""
-    target = getattr(request.node, "callspec", None) and request.node.callspec.params.get("target")
-    if target and any("$ONNXRUNTIME_ROOT" in file for file in TARGETS[target].files):
-        request.getfixturevalue("onnxruntime_root")
-
-
-# One process builds a target for all bundles: what it compiles or downloads is there the next time.
-EACH = [
-    pytest.param(name, marks=pytest.mark.xdist_group(name))
-    for name, target in TARGETS.items()
-    if target.format in FORMATS and not target.not_run  # cpp-aoti has a file of its own
-]
-
-
-def skip(target, row):
-    """A missing tool is told; where all have to be there (in CI), it is a failure."""
-    assert not os.environ.get("RNNBENCH_EVERY_TARGET"), f"{target}: {row.reason}"
-    pytest.skip(f"{target}: {row.reason}")
+pytestmark = pytest.mark.usefixtures("headers_of_target")
 
 
 @pytest.mark.parametrize("target", EACH)
@@ -56,7 +34,7 @@ def skip(target, row):
 def test_a_project_verifies_itself(task_bundles, target, name):
     (row,) = conform(task_bundles[name], [target])
     if row.verdict == "not run":
-        skip(target, row)
+        skip(target, row.reason)
     assert row.verdict == "same", format_conformed([row])
     whole = (
         sum("skipped" not in c and "of" not in c for c in task_bundles[name].manifest["cases"]) - 2
@@ -70,7 +48,7 @@ def test_a_damaged_artifact_fails(task_bundles, target, tmp_path):
     damaged = with_other_weights(task_bundles["weather-lstm"], tmp_path)
     (row,) = conform(damaged, [target])
     if row.verdict == "not run":
-        skip(target, row)
+        skip(target, row.reason)
     assert row.verdict == "DIFFERS", format_conformed([row])
     assert "are off" in row.reason
 
@@ -93,7 +71,7 @@ def test_a_project_gives_int16(tmp_path, target):
     model = Model(Counted().eval(), inputs, ("y",), name="counted")
     (row,) = conform(rnnbench.export(model, (TARGETS[target].format,), tmp_path), [target])
     if row.verdict == "not run":
-        skip(target, row)
+        skip(target, row.reason)
     assert row.verdict == "same", format_conformed([row])
 
 
@@ -139,7 +117,7 @@ def hostile(tmp_path_factory):
 def test_hostile_names_are_names(hostile, target):
     (row,) = conform(hostile[TARGETS[target].format], [target])
     if row.verdict == "not run":
-        skip(target, row)
+        skip(target, row.reason)
     assert row.verdict == "same", format_conformed([row])
 
 
@@ -244,12 +222,14 @@ def test_golden_files_are_read_as_they_were_written(task_bundles, tmp_path):
     out = embed(task_bundles["weather-lstm"], find_target("python-onnxruntime"), tmp_path / "p")
     written = list(golden_records(task_bundles["weather-lstm"]))
     read = read_arrays(out / "golden/cases.json")
+    assert any(record.limits is not None for record in written)
     assert [(r.case, r.part, r.name, r.allowed, r.stream) for r in read] == [
         (r.case, r.part, r.name, r.allowed, r.stream) for r in written
     ]
     for a, b in zip(written, read, strict=True):
         assert a.array.dtype == b.array.dtype
         np.testing.assert_array_equal(a.array, b.array)
+        np.testing.assert_array_equal(a.limits, b.limits)
     assert any(record.stream for record in read)
     text = (out / "golden/cases.json").read_text("utf-8")
     assert all(len(line) < 500 for line in text.splitlines()), "a line per array"

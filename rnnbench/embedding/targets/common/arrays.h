@@ -24,11 +24,12 @@ typedef struct {
     void *data;
 } array;
 
+/* An array of a file. `limits` are the largest errors of its elements; without data: `allowed` is, of each. */
 typedef struct {
     char case_name[MAX_TEXT], part[MAX_TEXT], name[MAX_TEXT];
     int stream;
     double allowed;
-    array values;
+    array values, limits;
 } entry;
 
 /* One line that says what is wrong, and exit code 2. */
@@ -120,8 +121,9 @@ static inline int text_of(const char *line, const char *key, char *out) {
     return *at == '"';
 }
 
-/* One line of the header: whether it is whole and says what fits together. */
-static inline int entry_of(const char *line, entry *e, long long *offset) {
+/* One line of the header: whether it is whole and says what fits together. Offsets: of the values, and
+   of the limits, or -1. */
+static inline int entry_of(const char *line, entry *e, long long offsets[2]) {
     char dtype[MAX_TEXT];
     long long bytes = -1;
     const char *at = value_of(line, "shape"), *number;
@@ -136,12 +138,25 @@ static inline int entry_of(const char *line, entry *e, long long *offset) {
         if (a->shape[a->rank] < 0 || a->shape[a->rank] > 1LL << 32 || count_of(a, 0, a->rank) > 1LL << 24) return 0;
         at += used;
     }
-    if (!(number = value_of(line, "offset")) || sscanf(number, "%lld", offset) != 1) return 0;
+    if (!(number = value_of(line, "offset")) || sscanf(number, "%lld", &offsets[0]) != 1) return 0;
     if (!(number = value_of(line, "bytes")) || sscanf(number, "%lld", &bytes) != 1) return 0;
     if ((number = value_of(line, "allowed"))) sscanf(number, "%lf", &e->allowed);
     if ((number = value_of(line, "stream"))) sscanf(number, "%d", &e->stream);
     a->bytes = bytes_of(a);
-    return *offset >= 0 && bytes >= 0 && a->bytes == (size_t)bytes;
+    offsets[1] = -1;
+    if ((number = value_of(line, "allowed_offset"))) {
+        if (sscanf(number, "%lld", &offsets[1]) != 1 || offsets[1] < 0) return 0;
+        e->limits = *a;
+        e->limits.dtype = a->dtype == FLOAT64 ? FLOAT64 : FLOAT32;
+        e->limits.bytes = bytes_of(&e->limits);
+    }
+    return offsets[0] >= 0 && bytes >= 0 && a->bytes == (size_t)bytes;
+}
+
+/* Reads the numbers of an array: whether they are all there. */
+static inline int array_read(FILE *data, long long offset, array *a) {
+    return (a->data = malloc(a->bytes + 1)) && !fseek(data, (long)offset, SEEK_SET) &&
+           fread(a->data, 1, a->bytes, data) == a->bytes;
 }
 
 /* The path of a file beside another one. */
@@ -151,7 +166,7 @@ static inline void beside(const char *path, const char *name, char *out, size_t 
     if ((size_t)snprintf(out, size, "%.*s%s", length, path, name) >= size) fail("%s: too long a path", path);
 }
 
-/* Every array of a pair of files; gives how many. Free each `values.data`, then the entries. */
+/* Every array of a pair of files; gives how many. `arrays_free` frees them. */
 static inline int arrays_read(const char *header, entry **entries) {
     char line[MAX_LINE], text[MAX_TEXT], path[4096];
     FILE *file = fopen(header, "r"), *data = NULL;
@@ -169,18 +184,24 @@ static inline int arrays_read(const char *header, entry **entries) {
         *entries = (entry *)realloc(*entries, (size_t)(count + 1) * sizeof **entries);
         if (!*entries) fail("%s: no memory for its arrays", header);
         entry *e = &(*entries)[count++];
-        long long offset = 0;
+        long long offsets[2] = {0, -1};
         memset(e, 0, sizeof *e);
-        if (!entry_of(line, e, &offset)) fail("%s: array %d is damaged: one line says all of it", header, count);
-        e->values.data = malloc(e->values.bytes + 1);
-        if (!e->values.data || fseek(data, (long)offset, SEEK_SET) ||
-            fread(e->values.data, 1, e->values.bytes, data) != e->values.bytes)
+        if (!entry_of(line, e, offsets)) fail("%s: array %d is damaged: one line says all of it", header, count);
+        if (!array_read(data, offsets[0], &e->values) || (offsets[1] >= 0 && !array_read(data, offsets[1], &e->limits)))
             fail("%s: array %d (%s) lies beyond the end of %s", header, count, e->name, path);
     }
     if (!data) fail("%s is empty: give the header of a pair of files, as input.json is one", header);
     fclose(file);
     fclose(data);
     return count;
+}
+
+static inline void arrays_free(entry *entries, int count) {
+    for (int k = 0; k < count; k++) {
+        free(entries[k].values.data);
+        free(entries[k].limits.data);
+    }
+    free(entries);
 }
 
 /* ---- Numbers ---- */

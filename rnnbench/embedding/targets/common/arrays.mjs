@@ -21,22 +21,32 @@ export function typeOf(dtype, name) {
   throw new Error(`${name} is ${dtype}: this reads ${Object.keys(TYPES).join(", ")}`);
 }
 
-// The entries of a header, each with its `data`. `raw` is an ArrayBuffer with all numbers.
+// The entries of a header, each with its `data`; and with `limits`, how far off each element may be,
+// where that is not `allowed` for all. `raw` is an ArrayBuffer with all numbers.
 export function readArrays(header, raw) {
   if (header?.format !== FORMAT || !Array.isArray(header.arrays)) {
     throw new Error(`format ${header?.format}, and this reads ${FORMAT}`);
   }
   return header.arrays.map((entry) => {
+    const { offset, bytes, allowed_offset } = entry;
     const Type = typeOf(entry.dtype, entry.name);
-    const size = count(entry.shape);
-    if (
-      size * Type.BYTES_PER_ELEMENT !== entry.bytes ||
-      entry.offset + entry.bytes > raw.byteLength
-    ) {
-      throw new Error(`${entry.name}: ${entry.dtype}[${entry.shape}] does not fit the data file`);
-    }
-    return { ...entry, data: new Type(raw.slice(entry.offset, entry.offset + entry.bytes)) };
+    const data = part(entry, Type, offset, raw);
+    if (data.byteLength !== bytes) throw misfit(entry);
+    if (allowed_offset === undefined) return { ...entry, data };
+    const Limit = entry.dtype === "float64" ? Float64Array : Float32Array;
+    return { ...entry, data, limits: part(entry, Limit, allowed_offset, raw) };
   });
+}
+
+// As many numbers as an entry has, from an offset of the data file on.
+function part(entry, Type, offset, raw) {
+  const end = offset + count(entry.shape) * Type.BYTES_PER_ELEMENT;
+  if (!(offset >= 0 && end <= raw.byteLength)) throw misfit(entry);
+  return new Type(raw.slice(offset, end));
+}
+
+function misfit({ name, dtype, shape }) {
+  return new Error(`${name}: ${dtype}[${shape}] does not fit the data file`);
 }
 
 // {header, raw}: both files for arrays by name, as the outputs of one case.

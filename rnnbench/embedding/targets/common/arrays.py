@@ -10,14 +10,17 @@ GIVE = "give the header of a pair of files, as input.json is one"
 
 
 def read(header):
-    """The (entry, array) of each array in the file."""
+    """The (entry, array) of each array in the file; the entry's `limits` are of each element."""
     header = Path(header)
     try:
         said = json.loads(header.read_text("utf-8"))
         if said["format"] != FORMAT:
             raise ValueError(f"format {said['format']!r}, and this reads {FORMAT!r}")
         raw = (header.parent / said["data"]).read_bytes()
-        return [(entry, array_of(entry, raw)) for entry in said["arrays"]]
+        return [
+            (entry | {"limits": limits_of(entry, raw)}, array_of(entry, raw))
+            for entry in said["arrays"]
+        ]
     except OSError as error:
         raise ValueError(f"cannot read {error.filename} ({error.strerror}): {GIVE}") from None
     except KeyError as error:
@@ -30,6 +33,16 @@ def array_of(entry, raw):
     part = raw[entry["offset"] : entry["offset"] + entry["bytes"]]
     array = np.frombuffer(part, np.dtype(entry["dtype"]).newbyteorder("<"))
     return array.astype(entry["dtype"]).reshape(entry["shape"])
+
+
+def limits_of(entry, raw):
+    """How far off each element may be, where that is not the entry's `allowed` for all."""
+    if "allowed_offset" not in entry:
+        return None
+    dtype = "<f8" if entry["dtype"] == "float64" else "<f4"
+    count = int(np.prod(entry["shape"], dtype=np.int64))
+    limits = np.frombuffer(raw, dtype, count, entry["allowed_offset"])
+    return limits.astype(np.float64).reshape(entry["shape"])
 
 
 def write(header, arrays, case="result"):

@@ -50,10 +50,25 @@ def compared(case, how, entry, given, exact):
     if given is None or given.shape != exact.shape or given.dtype != exact.dtype:
         return dict(row, error=None, ok=False)
     apart = np.abs(given.astype(np.float64) - exact.astype(np.float64))
-    error = float(apart.max()) if apart.size else 0.0
-    if not np.isfinite(error):
+    if not np.isfinite(apart).all():
         return dict(row, error=None, ok=False)
-    return dict(row, error=error, ok=error <= entry["allowed"])
+    if not apart.any():
+        return dict(row, error=0.0, ok=True)
+    limits = entry["limits"]
+    if limits is None:
+        limits = np.full(apart.shape, entry["allowed"], np.float64)
+    at = worst_of(apart, limits)
+    error, allowed = float(apart[at]), float(limits[at])
+    return dict(row, error=error, allowed=allowed, ok=error <= allowed)
+
+
+def worst_of(apart, limits):
+    """Where the error is the largest share of its limit, and of those where it is the largest."""
+    share = np.where(apart <= limits, 0.0, np.inf)  # of a limit of 0
+    with np.errstate(over="ignore"):
+        np.divide(apart, limits, out=share, where=limits > 0)
+    worst = np.where(share == share.max(), apart, -1.0)
+    return np.unravel_index(np.argmax(worst), worst.shape)
 
 
 def step_seconds(model, cases):

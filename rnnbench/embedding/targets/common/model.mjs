@@ -164,18 +164,23 @@ export async function callSeconds(model, inputs, rounds = 20, calls = 10) {
   return best;
 }
 
-// How far an output is from what it should be; null where it is none, or has NaN.
-export function errorOf(given, exact) {
+// Of the element that is the worst for what it is allowed: how far it is from what it should be,
+// and how far it may be. An error of null: there is no such output, or it has NaN.
+export function compared(given, exact) {
+  const none = { error: null, allowed: exact.allowed, ok: false };
   if (!given || given.dtype !== exact.dtype || String(given.shape) !== String(exact.shape))
-    return null;
+    return none;
   const [a, b] = [numbers(given), numbers(exact)];
-  let worst = 0;
+  let [error, allowed, share] = [0, exact.allowed, 0];
   for (let i = 0; i < a.length; i++) {
     const apart = Math.abs(a[i] - b[i]);
-    if (!Number.isFinite(apart)) return null;
-    if (apart > worst) worst = apart;
+    if (!Number.isFinite(apart)) return none;
+    const limit = exact.limits ? exact.limits[i] : exact.allowed;
+    const own = limit > 0 ? apart / limit : apart <= limit ? 0 : Infinity;
+    if (own > share || (own === share && apart > error))
+      [error, allowed, share] = [apart, limit, own];
   }
-  return worst;
+  return { error, allowed, ok: error <= allowed };
 }
 
 function plain({ type, dims, data }) {

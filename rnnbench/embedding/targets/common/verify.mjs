@@ -1,7 +1,7 @@
 // Every golden case at once and, where it may be, step by step.
 
 import { inputsOf } from "./arrays.mjs";
-import { callSeconds, errorOf } from "./model.mjs";
+import { callSeconds, compared } from "./model.mjs";
 
 // Rows as RESULT.json has them; `tell(done, all)` is called as they come.
 export async function verify(model, entries, tell = () => {}) {
@@ -15,9 +15,8 @@ export async function verify(model, entries, tell = () => {}) {
     for (const how of streams ? ["whole", "stream"] : ["whole"]) {
       const outputs = await (how === "whole" ? model.run(inputs) : model.streamed(inputs));
       for (const exact of wanted) {
-        const error = errorOf(outputs[exact.name], exact);
-        const ok = error !== null && error <= exact.allowed;
-        rows.push({ case: name, how, output: exact.name, error, allowed: exact.allowed, ok });
+        const found = compared(outputs[exact.name], exact);
+        rows.push({ case: name, how, output: exact.name, ...found });
       }
     }
     await tell(done + 1, cases.length);

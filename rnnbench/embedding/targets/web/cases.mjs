@@ -3,7 +3,7 @@
 import { cut, inputsOf, numbers, readArrays, writeArrays } from "./arrays.mjs";
 import { alone, dropZone, duration, el, fail, frame, halt, labelled, say } from "./dom.mjs";
 import { bytesOf, textOf } from "./files.mjs";
-import { callSeconds, errorOf } from "./model.mjs";
+import { callSeconds, compared } from "./model.mjs";
 import { Plot } from "./plot.mjs";
 
 const MOST = 8; // lines in a plot
@@ -115,10 +115,11 @@ export function casesPanel(model, golden) {
       (entry) => entry.case === choice.value && entry.part === "out" && entry.allowed > 0,
     );
     if (wanted.length === 0) return "";
-    const errors = wanted.map((exact) => errorOf(given[exact.name], exact));
-    if (errors.includes(null)) return "; not what it should be";
-    const right = wanted.every((exact, i) => errors[i] <= exact.allowed);
-    return `; off by ${Math.max(...errors).toExponential(1)}, ${right ? "as good as allowed" : "more than allowed"}`;
+    const found = wanted.map((exact) => compared(given[exact.name], exact));
+    if (found.some(({ error }) => error === null)) return "; not what it should be";
+    const wrong = found.filter(({ ok }) => !ok);
+    const error = Math.max(...(wrong.length ? wrong : found).map((one) => one.error));
+    return `; off by ${error.toExponential(1)}, ${wrong.length ? "more than allowed" : "as good as allowed"}`;
   }
 
   // An output over time; one without time over its values.

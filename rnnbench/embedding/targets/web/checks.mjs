@@ -21,7 +21,7 @@ export function verifyPanel(model, golden) {
         note.className = wrong ? "error" : "good";
         note.textContent = wrong
           ? `${wrong} of ${rows.length} outputs are off`
-          : `All ${rows.length} outputs are right; the largest error is ${worst}`;
+          : `All ${rows.length} outputs are right; the worst error is ${worst}`;
         const head = ["", "case", "how", "output", "error", "allowed"].map((text) =>
           el("th", { scope: "col" }, text),
         );

@@ -54,6 +54,7 @@ class Line {
   const std::string& text(const char* key) const { return value(strings_, key); }
   const std::vector<std::int64_t>& list(const char* key) const { return value(lists_, key); }
   double number(const char* key) const { return value(numbers_, key); }
+  bool has_number(const char* key) const { return numbers_.count(key) != 0; }
 
  private:
   template <typename T>
@@ -159,6 +160,37 @@ class Line {
   std::map<std::string, double> numbers_;
 };
 
+// So many bytes of the data file.
+std::vector<char> part_of(const std::vector<char>& data, double offset, double size, const Array& array) {
+  if (!(offset >= 0) || !(size >= 0) || offset + size > static_cast<double>(data.size())) {
+    throw std::runtime_error("the bytes of " + array.name + " in case " + array.case_name +
+                             " are not all there");
+  }
+  const auto first = data.begin() + static_cast<std::ptrdiff_t>(offset);
+  return {first, first + static_cast<std::ptrdiff_t>(size)};
+}
+
+template <typename T>
+std::vector<double> doubles_of(const std::vector<char>& bytes) {
+  std::vector<T> numbers(bytes.size() / sizeof(T));
+  if (!numbers.empty()) {
+    std::memcpy(numbers.data(), bytes.data(), bytes.size());
+  }
+  return {numbers.begin(), numbers.end()};
+}
+
+// How far off each element may be, where that is not `allowed` for all.
+std::vector<double> limits_of(const Line& line, const std::vector<char>& data, const Array& array) {
+  const char* const key = "allowed_offset";
+  if (!line.has_number(key)) {
+    return {};
+  }
+  const bool wide = array.dtype == "float64";
+  const double count = static_cast<double>(array.bytes.size() / kItemSize.at(array.dtype));
+  const std::vector<char> bytes = part_of(data, line.number(key), count * (wide ? 8 : 4), array);
+  return wide ? doubles_of<double>(bytes) : doubles_of<float>(bytes);
+}
+
 Array array_of(const Line& line, const std::vector<char>& data) {
   Array array;
   array.case_name = line.text("case");
@@ -172,17 +204,13 @@ Array array_of(const Line& line, const std::vector<char>& data) {
   if (item == kItemSize.end()) {
     throw std::runtime_error("dtype " + array.dtype + " is not known here");
   }
-  const double offset = line.number("offset"), size = line.number("bytes");
+  const double size = line.number("bytes");
   double wanted = static_cast<double>(item->second);
   for (const std::int64_t n : array.shape) {
     wanted *= n < 0 ? -1e300 : static_cast<double>(n);
   }
-  if (wanted != size || offset < 0 || offset + size > static_cast<double>(data.size())) {
-    throw std::runtime_error("the bytes of " + array.name + " in case " + array.case_name +
-                             " are not all there");
-  }
-  const auto first = data.begin() + static_cast<std::ptrdiff_t>(offset);
-  array.bytes.assign(first, first + static_cast<std::ptrdiff_t>(size));
+  array.bytes = part_of(data, line.number("offset"), wanted == size ? size : -1, array);
+  array.limits = limits_of(line, data, array);
   return array;
 }
 

@@ -13,6 +13,7 @@ struct Array {
   std::string dtype;
   std::vector<std::int64_t> shape;
   double allowed = 0;   // the largest absolute error of an output
+  std::vector<double> limits;  // that of each element; empty: `allowed` for all
   bool stream = false;  // whether the case may be fed step by step
   std::vector<char> bytes;  // little-endian, the last dimension fastest
 };

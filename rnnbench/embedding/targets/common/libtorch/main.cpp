@@ -72,6 +72,24 @@ struct Row {
   bool ok() const { return error <= allowed; }
 };
 
+// The element that is the worst for what it is allowed.
+void find_worst(Row& row, const at::Tensor& apart, const Array& wanted) {
+  const at::Tensor flat = apart.flatten().contiguous();
+  const double* const errors = flat.data_ptr<double>();
+  double share = 0;
+  row.error = 0;
+  for (std::int64_t i = 0; i < flat.numel(); ++i) {
+    const double error = errors[i];
+    const double allowed = wanted.limits.empty() ? wanted.allowed : wanted.limits[i];
+    const double own = allowed > 0 ? error / allowed : error <= allowed ? 0 : HUGE_VAL;
+    if (own > share || (own == share && error > row.error)) {
+      share = own;
+      row.error = error;
+      row.allowed = allowed;
+    }
+  }
+}
+
 Row compared(const Array& wanted, const char* how, const Tensors& outputs) {
   Row row{wanted.case_name, how, wanted.name, std::nan(""), wanted.allowed};
   const at::Tensor exact = to_tensor(wanted);
@@ -80,6 +98,9 @@ Row compared(const Array& wanted, const char* how, const Tensors& outputs) {
         outputs[i].scalar_type() == exact.scalar_type()) {
       const at::Tensor apart = (outputs[i].to(at::kDouble) - exact.to(at::kDouble)).abs();
       row.error = apart.numel() ? apart.max().item<double>() : 0.0;
+      if (std::isfinite(row.error)) {
+        find_worst(row, apart, wanted);
+      }
     }
   }
   return row;

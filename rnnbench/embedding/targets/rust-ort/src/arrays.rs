@@ -33,6 +33,8 @@ pub struct Entry {
     pub name: String,
     /// The largest absolute error of an output.
     pub allowed: f64,
+    /// That of each element, where it is not `allowed` for all.
+    pub limits: Option<Vec<f64>>,
     /// Whether the case may be fed step by step.
     pub stream: bool,
     pub array: Array,
@@ -206,14 +208,27 @@ fn read_entry(line: &Value, raw: &[u8]) -> Result<Entry, Failure> {
     if shape.iter().product::<i64>() != numbers.len() as i64 {
         return Err(format!("the bytes of {name} are not those of its shape").into());
     }
+    let limits = read_limits(line, &numbers, raw);
+    let limits = limits.ok_or_else(|| format!("what {name} is allowed is not all there"))?;
     Ok(Entry {
         case: text("case")?,
         part: text("part")?,
         name,
         allowed: line["allowed"].as_f64().unwrap_or(0.0),
+        limits,
         stream: line["stream"].as_i64().unwrap_or(0) != 0,
         array: Array { shape, numbers },
     })
+}
+
+/// What each element is allowed; Some(None) where `allowed` is for all, None where bytes are missing.
+fn read_limits(line: &Value, numbers: &Numbers, raw: &[u8]) -> Option<Option<Vec<f64>>> {
+    let Some(offset) = line.get("allowed_offset") else { return Some(None) };
+    let start = usize::try_from(offset.as_u64()?).ok()?;
+    let wide = matches!(numbers, Numbers::Float64(_));
+    let (dtype, size) = if wide { ("float64", 8) } else { ("float32", 4) };
+    let part = raw.get(start..start.checked_add(numbers.len() * size)?)?;
+    Some(Some(Numbers::from_bytes(dtype, part).ok()?.to_f64()))
 }
 
 /// Writes arrays, by name, as the outputs of one case.

@@ -1,6 +1,7 @@
 //! run --verify [RESULT.json] | INPUT.json OUTPUT.json [--stream]
 
 mod arrays;
+mod compare;
 mod model;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::time::Instant;
 use serde_json::{json, Value};
 
 use arrays::{Array, Entry};
+use compare::Deviation;
 use model::{Arrays, Model};
 
 pub type Failure = Box<dyn std::error::Error>;
@@ -31,17 +33,14 @@ fn cases(entries: &[Entry]) -> Vec<(&str, Arrays)> {
     found
 }
 
-/// The largest absolute error; None for another shape, another dtype or a NaN.
-fn error_of(given: Option<&Array>, exact: &Array) -> Option<f64> {
-    let given = given?;
+/// The worst element; None for another shape, another dtype or a NaN.
+fn compared(given: Option<&Array>, wanted: &Entry) -> Option<Deviation> {
+    let (given, exact) = (given?, &wanted.array);
     if given.shape != exact.shape || given.numbers.dtype() != exact.numbers.dtype() {
         return None;
     }
     let (given, exact) = (given.numbers.to_f64(), exact.numbers.to_f64());
-    given.iter().zip(&exact).try_fold(0.0_f64, |worst, (a, b)| {
-        let error = (a - b).abs();
-        error.is_finite().then(|| worst.max(error))
-    })
+    compare::worst(&given, &exact, wanted.allowed, wanted.limits.as_deref())
 }
 
 /// Every golden case at once and, where it may be, step by step.
@@ -55,10 +54,12 @@ fn verify(model: &mut Model, golden: &[Entry]) -> Result<Vec<Value>, Failure> {
             let outputs =
                 if *how == "whole" { model.call(&inputs)? } else { model.streamed(&inputs)? };
             for entry in &wanted {
-                let error = error_of(outputs.get(&entry.name), &entry.array);
+                let found = compared(outputs.get(&entry.name), entry);
                 rows.push(json!({
-                    "case": case, "how": how, "output": entry.name, "error": error,
-                    "allowed": entry.allowed, "ok": error.is_some_and(|e| e <= entry.allowed),
+                    "case": case, "how": how, "output": entry.name,
+                    "error": found.map(|worst| worst.error),
+                    "allowed": found.map_or(entry.allowed, |worst| worst.allowed),
+                    "ok": found.is_some_and(|worst| worst.error <= worst.allowed),
                 }));
             }
         }

@@ -9,6 +9,8 @@ public struct Entry {
     public let caseName: String
     /// The largest absolute error of an output.
     public let allowed: Double
+    /// That of each element, where it is not `allowed` for all.
+    public let limits: [Double]?
     /// Whether the case may be fed step by step.
     public let stream: Bool
     public let tensor: Tensor
@@ -76,13 +78,26 @@ private func entry(_ line: [String: Any], _ raw: Data) throws -> Entry {
     else {
         throw Failure("an array lacks a field")
     }
-    guard offset >= 0, bytes >= 0, bytes <= raw.count, offset <= raw.count - bytes else {
-        throw Failure("the bytes of \(name) are not all there")
+    func slice(_ offset: Int, _ bytes: Int) throws -> Data {
+        guard offset >= 0, bytes >= 0, bytes <= raw.count, offset <= raw.count - bytes else {
+            throw Failure("the bytes of \(name) are not all there")
+        }
+        let first = raw.startIndex + offset
+        return Data(raw[first..<(first + bytes)])
     }
-    let first = raw.startIndex + offset
+    let tensor = try Tensor(dtype: dtype, shape: shape, data: slice(offset, bytes))
+    var limits: [Double]?
+    if let place = line["allowed_offset"] {
+        guard let offset = place as? Int else {
+            throw Failure("what \(name) is allowed is nowhere")
+        }
+        let data = try slice(offset, 4 * shape.reduce(1, *))
+        limits = try Tensor(dtype: "float32", shape: shape, data: data).doubles
+    }
     return Entry(
         name: name, part: part, caseName: caseName,
         allowed: (line["allowed"] as? NSNumber)?.doubleValue ?? 0,
+        limits: limits,
         stream: (line["stream"] as? NSNumber)?.intValue ?? 0 != 0,
-        tensor: try Tensor(dtype: dtype, shape: shape, data: Data(raw[first..<(first + bytes)])))
+        tensor: tensor)
 }

@@ -70,11 +70,11 @@ public func verify(_ model: Model, folder: URL) throws -> Report {
         for how in streams ? ["whole", "stream"] : ["whole"] {
             let outputs = how == "whole" ? try model(inputs) : try model.streamed(inputs)
             for entry in wanted {
-                let error = largestError(outputs[entry.name], entry.tensor)
+                let worst = compared(outputs[entry.name], entry)
                 rows.append(
                     Row(
-                        caseName: name, how: how, output: entry.name, error: error,
-                        allowed: entry.allowed))
+                        caseName: name, how: how, output: entry.name, error: worst.error,
+                        allowed: worst.allowed))
             }
         }
     }
@@ -90,10 +90,25 @@ public func verify(_ model: Model, folder: URL) throws -> Report {
     return Report(rows: rows, stepSeconds: best)
 }
 
-private func largestError(_ given: Tensor?, _ exact: Tensor) -> Double? {
+/// The element that is the worst for what it is allowed.
+private func compared(_ given: Tensor?, _ wanted: Entry) -> (error: Double?, allowed: Double) {
+    let exact = wanted.tensor
     guard let given, given.dtype == exact.dtype, given.shape == exact.shape else {
-        return nil
+        return (nil, wanted.allowed)
     }
-    let errors = zip(given.doubles, exact.doubles).map { abs($0 - $1) }
-    return errors.allSatisfy { $0.isFinite } ? errors.max() ?? 0 : nil
+    var worst = (error: 0.0, allowed: wanted.allowed)
+    var share = 0.0
+    for (i, (a, b)) in zip(given.doubles, exact.doubles).enumerated() {
+        let error = abs(a - b)
+        guard error.isFinite else {
+            return (nil, wanted.allowed)
+        }
+        let allowed = wanted.limits?[i] ?? wanted.allowed
+        let own = allowed > 0 ? error / allowed : error <= allowed ? 0 : Double.infinity
+        if own > share || (own == share && error > worst.error) {
+            share = own
+            worst = (error, allowed)
+        }
+    }
+    return (worst.error, worst.allowed)
 }

@@ -7,12 +7,16 @@ import org.json.JSONObject
 
 private const val FORMAT = "rnnbench-cases-1"
 
-/** An array of a file, and what the file says of it: `part` is "in" or "out". */
+/**
+ * An array of a file, and what the file says of it: `part` is "in" or "out"; `allowed` is the largest
+ * absolute error of an output, `limits` that of each element, where it is not the same for all.
+ */
 class Entry(
     val case: String,
     val part: String,
     val name: String,
     val allowed: Double,
+    val limits: DoubleArray?,
     val stream: Boolean,
     val tensor: Tensor,
 )
@@ -53,14 +57,26 @@ fun JSONArray.objects(): List<JSONObject> = (0 until length()).map { getJSONObje
 private fun entryOf(line: JSONObject, raw: ByteArray): Entry {
     val sizes = line.getJSONArray("shape")
     val shape = LongArray(sizes.length()) { sizes.getLong(it) }
-    val offset = line.getInt("offset")
-    val bytes = raw.copyOfRange(offset, offset + line.getInt("bytes").also { require(offset + it <= raw.size) { "bytes are missing" } })
+    val tensor = Tensor(line.getString("dtype"), shape, partOf(raw, line.getInt("offset"), line.getInt("bytes")))
     return Entry(
         line.getString("case"),
         line.getString("part"),
         line.getString("name"),
         line.getDouble("allowed"),
+        limitsOf(line, tensor, raw),
         line.getInt("stream") != 0,
-        Tensor(line.getString("dtype"), shape, bytes),
+        tensor,
     )
+}
+
+private fun limitsOf(line: JSONObject, tensor: Tensor, raw: ByteArray): DoubleArray? {
+    if (!line.has("allowed_offset")) return null
+    val dtype = if (tensor.dtype == "float64") "float64" else "float32"
+    val bytes = tensor.size * if (dtype == "float64") 8 else 4
+    return Tensor(dtype, tensor.shape, partOf(raw, line.getInt("allowed_offset"), bytes)).doubles()
+}
+
+private fun partOf(raw: ByteArray, offset: Int, bytes: Int): ByteArray {
+    require(offset >= 0 && bytes >= 0 && bytes <= raw.size - offset) { "bytes are missing" }
+    return raw.copyOfRange(offset, offset + bytes)
 }

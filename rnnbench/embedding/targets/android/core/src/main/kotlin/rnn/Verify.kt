@@ -45,7 +45,7 @@ fun verify(model: Model, folder: File): Result {
         val hows = if (model.streams && wanted.any { it.stream }) listOf("whole", "stream") else listOf("whole")
         hows.flatMap { how ->
             val outputs = if (how == "whole") model(inputs) else model.streamed(inputs)
-            wanted.map { Row(case, how, it.name, errorOf(outputs[it.name], it.tensor), it.allowed) }
+            wanted.map { compared(case, how, it, outputs[it.name]) }
         }
     }
     val smallest = cases["batch-1-time-1"] ?: cases.values.first()
@@ -57,9 +57,24 @@ fun verify(model: Model, folder: File): Result {
     return Result(rows, best * 1e-9)
 }
 
-private fun errorOf(given: Tensor?, exact: Tensor): Double? {
-    if (given == null || given.dtype != exact.dtype || !given.shape.contentEquals(exact.shape)) return null
-    val wanted = exact.doubles()
-    val errors = given.doubles().mapIndexed { i, value -> abs(value - wanted[i]) }
-    return if (errors.all { it.isFinite() }) errors.maxOrNull() ?: 0.0 else null
+/** The element that is the worst for what it is allowed. */
+private fun compared(case: String, how: String, wanted: Entry, given: Tensor?): Row {
+    val none = Row(case, how, wanted.name, null, wanted.allowed)
+    val exact = wanted.tensor
+    if (given == null || given.dtype != exact.dtype || !given.shape.contentEquals(exact.shape)) return none
+    val (made, values) = given.doubles() to exact.doubles()
+    var worst = Row(case, how, wanted.name, 0.0, wanted.allowed)
+    var (largest, share) = 0.0 to 0.0
+    for (i in made.indices) {
+        val error = abs(made[i] - values[i])
+        if (!error.isFinite()) return none
+        val allowed = wanted.limits?.get(i) ?: wanted.allowed
+        val own = if (allowed > 0) error / allowed else if (error <= allowed) 0.0 else Double.POSITIVE_INFINITY
+        if (own > share || (own == share && error > largest)) {
+            share = own
+            largest = error
+            worst = Row(case, how, wanted.name, error, allowed)
+        }
+    }
+    return worst
 }
