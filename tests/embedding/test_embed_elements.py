@@ -21,7 +21,7 @@ from rnnbench.cases.golden import (
     write_arrays,
 )
 from rnnbench.cases.standard import standard_of
-from rnnbench.embedding.conform import BUILD_S, RUN_S, _run
+from rnnbench.embedding.conform import BUILD_S, RUN_S, _run, conform, format_conformed
 from rnnbench.embedding.project import embed
 from tests.helpers.projects import EACH, TARGETS, skip
 from tests.helpers.task_models import FORMATS
@@ -45,6 +45,14 @@ class Weather(nn.Module):
     def forward(self, x, h0):
         y, hn = self.rnn(x, h0)
         return self.out(y) * self.scale + self.mean, hn
+
+
+class Masked(nn.Module):
+    """Scores, of which those of every other class are the least number that there is."""
+
+    def forward(self, x):
+        least = torch.finfo(x.dtype).min
+        return torch.cumsum(x, 0).masked_fill(torch.arange(6) % 2 == 1, least)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +125,25 @@ def test_an_element_is_judged_by_what_it_is_allowed_itself(weather, target, tmp_
     data = project / "golden" / "cases.bin"
     data.write_bytes(data.read_bytes()[:-1])
     assert run(project, target, "--verify").startswith("exit code 2: ")
+
+
+@pytest.mark.parametrize(
+    "target", [n for n in ("python-onnxruntime", "cpp-libtorch") if TARGETS[n].format in FORMATS]
+)
+def test_the_least_number_is_itself(target, tmp_path):
+    """-3.4e38, where the reference of an older bundle has the -1.8e308 of float64."""
+    model = Model(Masked().eval(), (X,), ("y",), name="masked")
+    bundle = rnnbench.export(model, (TARGETS[target].format,), tmp_path)
+    with np.load(bundle.path / "cases.npz") as stored:
+        arrays = dict(stored)
+    for name, array in arrays.items():
+        if "/ref/" in name:
+            array[array < -1e38] = np.finfo(np.float64).min
+    np.savez_compressed(bundle.path / "cases.npz", **arrays)
+    (row,) = conform(bundle, [target])
+    if row.verdict == "not run":
+        skip(target, row.reason)
+    assert row.verdict == "same", format_conformed([row])
 
 
 def test_what_is_written_is_never_more_than_what_is_allowed(weather):
