@@ -367,6 +367,14 @@ def test_which_exit_code():
     assert not is_fine([])
 
 
+def test_the_worst_is_where_nothing_is_allowed():
+    outputs = [("y", 5e-7, 1e-6), ("ids", 1e-9, 0.0), ("mask", 0.0, 0.0), ("h", 0.0, 1e-6)]
+    row = judged("a", [Compared("traced", "whole", *output) for output in outputs])
+    assert (row.verdict, row.worst_error, row.allowed) == ("DIFFERS", 1e-9, 0.0)
+    row = judged("a", [Compared("traced", "whole", *outputs[i]) for i in (2, 0, 3)])
+    assert (row.verdict, row.worst_error, row.allowed) == ("same", 5e-7, 1e-6)
+
+
 def test_a_row_is_what_its_json_says():
     row = judged("a", [Compared("traced", "whole", "y", math.inf, 1e-6)], versions={"a": "1"})
     text = json.dumps(row.to_json(), allow_nan=False)

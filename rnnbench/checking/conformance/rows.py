@@ -19,7 +19,9 @@ class Compared:
         case: its name.
         how: `whole`, or `stream` for one step after the other.
         output: its name.
-        error: the largest absolute one; infinite where a value, a shape or the output is missing.
+        error: an absolute one: of a target that of the element which is the worst for what it is
+            allowed, of an engine the largest; infinite where a value, a shape or the output is
+            missing.
         allowed: how large it may be.
         why: what is wrong, where the error does not say it.
     """
@@ -35,6 +37,13 @@ class Compared:
     def wrong(self) -> bool:
         """Whether the error is larger than is allowed, or is NaN."""
         return bool(self.why) or not self.error <= self.allowed
+
+    @property
+    def share(self) -> float:
+        """The error as a share of what is allowed; infinite where nothing is."""
+        if self.allowed:
+            return self.error / self.allowed
+        return math.inf if self.error else 0.0
 
     def __str__(self) -> str:
         why = self.why or f"off by {self.error:.1e}, {self.allowed:.1e} is allowed"
@@ -84,7 +93,7 @@ def judged(target: str, compared: Sequence[Compared], **known: Any) -> Conforman
         known: further attributes of the row.
     """
     wrong = [c for c in compared if c.wrong]
-    worst = max(compared, key=lambda c: c.error / c.allowed if c.allowed else c.error)
+    worst = max(compared, key=lambda c: (c.share, c.error))
     reason = f"{len(wrong)} of {len(compared)} are off, first {wrong[0]}" if wrong else ""
     return ConformanceRow(
         target,
