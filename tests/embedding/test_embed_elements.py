@@ -21,6 +21,7 @@ from rnnbench.cases.golden import (
     write_arrays,
 )
 from rnnbench.cases.standard import standard_of
+from rnnbench.core.bundle import Bundle
 from rnnbench.embedding.conform import BUILD_S, RUN_S, _run, conform, format_conformed
 from rnnbench.embedding.project import embed
 from tests.helpers.projects import EACH, TARGETS, skip
@@ -53,6 +54,18 @@ class Masked(nn.Module):
     def forward(self, x):
         least = torch.finfo(x.dtype).min
         return torch.cumsum(x, 0).masked_fill(torch.arange(6) % 2 == 1, least)
+
+
+class Sums(nn.Module):
+    """Running sums in float64, the last of which is off by a share."""
+
+    def __init__(self, off=0.0):
+        super().__init__()
+        scale = torch.tensor([1e5, 1e5, 1e5, 1.0, 1.0, 1.0 + off], dtype=torch.float64)
+        self.register_buffer("scale", scale)
+
+    def forward(self, x):
+        return torch.cumsum(x, 0) * self.scale
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +138,33 @@ def test_an_element_is_judged_by_what_it_is_allowed_itself(weather, target, tmp_
     data = project / "golden" / "cases.bin"
     data.write_bytes(data.read_bytes()[:-1])
     assert run(project, target, "--verify").startswith("exit code 2: ")
+
+
+READERS = ("c-onnxruntime", "cpp-libtorch", "node", "python-onnxruntime")
+
+
+@pytest.mark.parametrize(
+    "target", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in READERS]
+)
+def test_float64_has_limits_in_float64(target, tmp_path):
+    missing = TARGETS[target].missing()
+    if missing:
+        skip(target, missing)
+
+    def export(off):
+        x = replace(X, dtype="float64")
+        model = Model(Sums(off).eval(), (x,), ("y",), name="sums")
+        return rnnbench.export(model, (TARGETS[target].format,), tmp_path / str(off))
+
+    sound, off = export(0.0), export(1e-9)
+    records = [record for record in golden_records(sound) if record.part == "out"]
+    assert {record.limits.dtype for record in records} == {np.dtype(np.float64)}
+    (row,) = conform(sound, [target])
+    assert row.verdict == "same", format_conformed([row])
+    shutil.copy(sound.path / "cases.npz", off.path)
+    (row,) = conform(Bundle.open(off.path), [target])
+    assert row.verdict == "DIFFERS", format_conformed([row])
+    assert row.allowed < row.worst_error < min(record.allowed for record in records)
 
 
 @pytest.mark.parametrize(
