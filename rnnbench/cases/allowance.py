@@ -133,20 +133,26 @@ def allowance(exact: Array, eager: Array, noise: Array, rule: Rule) -> Allowance
 def typical_sizes(outputs: Sequence[tuple[Array, Array]], axes: Axes) -> Array | None:
     """(channels,) the median over cases of each channel's typical size; None: they do not fit.
 
+    A case in which a channel is nothing but constants (a mask) counts where every one is so.
+
     Args:
         outputs: of each case, the reference and the noise.
         axes: where the output has time and the batch.
     """
-    found = []
+    found, varies = [], []
     for exact, noise in outputs:
         if exact.size and exact.dtype.kind == "f":
             values, errors = _steps_first(exact, axes), _steps_first(noise, axes)
             finite = np.isfinite(values) & np.isfinite(errors)
             values = np.where(finite, np.abs(values), 0.0)
-            found.append(_typical(values, finite & ~_constants(values, errors), None))
+            which = finite & ~_constants(values, errors)
+            found.append(_typical(values, which, None))
+            varies.append(which.any((0, 1)))
     if not found or len({sizes.shape for sizes in found}) > 1:
         return None
-    return np.median(found, 0)
+    counts = np.stack(varies)
+    counts |= ~counts.any(0)
+    return np.asarray(np.nanmedian(np.where(counts, found, np.nan), 0))
 
 
 def _steps_first(array: Array, axes: Axes) -> Array:

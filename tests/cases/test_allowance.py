@@ -333,3 +333,20 @@ def test_moved_numbers_are_neighbours(seed):
     assert stays[:4, 0].all()
     if kind != np.float16:  # of which many are whole numbers
         assert min(below.mean(), above.mean(), stays.mean()) > 0.25
+
+
+@pytest.mark.parametrize("low", [-1e9, -1e30, float(torch.finfo(torch.float32).min) / 2])
+def test_a_channel_that_is_masked_throughout_most_cases_lends_them_nothing(low):
+    """Its typical size in the other cases is that of its own numbers there."""
+    rng = np.random.default_rng(3)
+    numbers = rng.normal(size=(9, 2, 2))
+    masked = numbers.copy()
+    masked[..., 1] = low
+    cases = [(exact, np.full(exact.shape, 1e-7) * (exact != low)) for exact in (masked,) * 4]
+    cases.append((numbers, np.full(numbers.shape, 1e-7)))
+    typical = typical_sizes(cases, SEQUENCE)
+    assert typical[1] < 5
+    eager = numbers.astype(np.float32)
+    found = allowance(numbers, eager, cases[-1][1], Rule(SEQUENCE, typical=typical))
+    assert found.allowed.max() < 1e-5
+    assert typical_sizes(cases[:4], SEQUENCE)[1] == -low
