@@ -8,7 +8,7 @@ from time import process_time
 from typing import Any
 
 from rnnbench.cases.cases import Case, CaseSet, count_outputs, make_cases
-from rnnbench.cases.plans import Plan, parse_case, plan_further, plan_sweep
+from rnnbench.cases.plans import parse_case, plan_further, plan_sweep
 from rnnbench.cases.room import MADE, room_for
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
@@ -57,27 +57,36 @@ def make_wanted(bundle: Bundle, model: Model, wanted: Wanted) -> CaseSet:
         others = plan_sweep if wanted.kind == "full" else plan_further
         room = room_for(model, count_outputs(model), bundle.traced, MADE, fixed)
         plans += others(model, bundle.traced, fixed, room, seed=wanted.seed)
-    plans = list({plan.name: plan for plan in plans}.values())
-    cases: list[Case] = []
-    skipped: dict[str, str] = {}
-    narrow: dict[str, str] = {}
-    left: list[str] = []
-    before = process_time()
-    for some in (asked, *_groups(plans[len(asked) :])):
-        if some is not asked and process_time() - before > SECONDS[wanted.kind]:
-            left += [plan.name for plan in some]
-            continue
-        made = make_cases(model, some)
-        cases += made.cases
-        skipped |= {name: f"the model itself fails: {why}" for name, why in made.skipped.items()}
-        narrow |= made.narrow
+    names = {plan.name for plan in asked}
+    rest = [p for p in {plan.name: plan for plan in plans}.values() if p.name not in names]
+    groups = [make_cases(model, list({plan.name: plan for plan in asked}.values()))]
+    done, before = 0, process_time()
+    while rest:
+        count = _next(done, process_time() - before, SECONDS[wanted.kind])
+        if not count:
+            break
+        groups.append(make_cases(model, rest[:count]))
+        done, rest = done + count, rest[count:]
+    skipped = {name: why for made in groups for name, why in made.skipped.items()}
+    skipped = {name: f"the model itself fails: {why}" for name, why in skipped.items()}
+    narrow = {name: why for made in groups for name, why in made.narrow.items()}
+    left = [plan.name for plan in rest]
     notes = (*_left_out(bundle, left, wanted.kind), *_own_precision(bundle, narrow))
-    return CaseSet(tuple(cases), skipped, narrow, notes)
+    return CaseSet(tuple(case for made in groups for case in made.cases), skipped, narrow, notes)
 
 
-def _groups(plans: Sequence[Plan]) -> list[Sequence[Plan]]:
-    """A few at a time: what a group shares (weights in float64, moved weights) is made once."""
-    return [plans[i : i + _GROUP] for i in range(0, len(plans), _GROUP)]
+def _next(done: int, seconds: float, limit: float) -> int:
+    """How many cases to make at once, which share weights in float64 and moved ones; 0: no time.
+
+    Args:
+        done: cases so far.
+        seconds: that they took.
+        limit: of all.
+    """
+    if not done:
+        return 1
+    there_is_time_for = int((limit - seconds) * done / max(seconds, 1e-9))
+    return max(min(2 * done, _GROUP, there_is_time_for), 0)
 
 
 def _left_out(bundle: Bundle, left: Sequence[str], kind: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Cases are no larger than there is room for, where a step has many numbers."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +9,7 @@ from torch import nn
 
 import rnnbench
 from rnnbench import Model, TensorSpec
+from rnnbench.cases import making
 from rnnbench.cases.cases import count_outputs
 from rnnbench.cases.making import Wanted, make_wanted
 from rnnbench.cases.plans import plan_cases, plan_further, plan_sweep
@@ -82,6 +84,25 @@ def test_a_fit_ends_and_has_room(numbers, most, rows, steps):
     assert found["time"] <= steps
     size = numbers * found["batch"] * found["time"] / 15
     assert size <= max(most, numbers) or set(found.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("done", "seconds", "count"),
+    [(0, 0, 1), (1, 0.1, 2), (3, 0.3, 6), (9, 0.9, 6), (1, 20, 0), (1, 14, 1), (2, 31, 0)],
+)
+def test_as_many_at_once_as_there_is_time_for(done, seconds, count):
+    assert making._next(done, seconds, 30) == count
+
+
+def test_a_slow_module_gets_fewer_cases(tmp_path, monkeypatch):
+    """And a line says so; those that were asked for are made however long they take."""
+    model = scores(4)
+    bundle = rnnbench.export(model, ("onnx",), tmp_path)
+    monkeypatch.setitem(making.SECONDS, "quick", 0)
+    asked = ("batch=2,time=3", "batch=2,time=3", "batch=1,time=9")
+    made = make_wanted(bundle, model, Wanted("quick", asked))
+    assert [case.name for case in made.cases] == [*dict.fromkeys(asked), "batch=8,time=31"]
+    assert "further cases were left out" in made.notes[0]
 
 
 def test_a_bundle_of_a_large_vocabulary_is_proved_in_little_memory(tmp_path):
