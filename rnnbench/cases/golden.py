@@ -247,7 +247,7 @@ def describe_model(bundle: Bundle, format: str) -> dict[str, Any]:
     return {
         "name": bundle.name,
         "artifact": artifact.path.name,
-        "external_data": str(artifact.details.get("external_data", "")),
+        "external_data": artifact.beside,
         "format": format,
         "inputs": inputs,
         "outputs": outputs,

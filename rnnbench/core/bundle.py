@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from rnnbench.core.dims import Dim
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.inside import leads_outside, links_outside
 from rnnbench.core.manifest import what_is_wrong
 from rnnbench.core.model import TensorSpec
 from rnnbench.core.whole import recover
@@ -34,6 +36,11 @@ class Artifact:
     format: str
     path: Path
     details: dict[str, Any]
+
+    @property
+    def beside(self) -> str:
+        """The file in the folder that holds its weights; empty where it has them itself."""
+        return str(self.details.get("external_data") or "")
 
     @property
     def replaced(self) -> bool:
@@ -75,6 +82,9 @@ class Bundle:
         if not _is_name(bundle.name):
             raise _damaged(path, f"{bundle.name!r} is no name of a folder")
         _ = bundle.inputs, bundle.artifacts, bundle.dims  # either raises where it is wrong
+        for file in (CASES, WEIGHTS):
+            if os.path.lexists(path / file):
+                _look_inside(path, file, file)
         return bundle
 
     @property
@@ -86,7 +96,7 @@ class Bundle:
     def artifacts(self) -> dict[str, Artifact]:
         """The exported files by format."""
         return {
-            name: Artifact(name, _inside(self.path, name, details), dict(details))
+            name: Artifact(name, _files_of(self.path, name, details), dict(details))
             for name, details in self.manifest["artifacts"].items()
         }
 
@@ -227,22 +237,25 @@ def _is_name(name: str) -> bool:
     return bool(name) and whole and not name.startswith(".") and "\0" not in name
 
 
-def _inside(folder: Path, name: str, details: Any) -> Path:
-    """The path of an artifact, refused where it leads outside the bundle or is not there."""
+def _files_of(folder: Path, name: str, details: Any) -> Path:
+    """The path of an artifact; refused where one of its files is outside or is not there."""
     file = details.get("file") if isinstance(details, dict) else None
     if not isinstance(file, str) or not file:
         raise _damaged(folder, f"artifact {name!r} names no file")
-    # Both flavours: a bundle from another system must be refused here as it would be there.
-    foreign = PureWindowsPath(file)
-    parts = {*PurePosixPath(file).parts, *foreign.parts}
-    if PurePosixPath(file).is_absolute() or foreign.drive or foreign.root or ".." in parts:
-        raise RnnbenchError(f"{folder}: artifact {name!r} names {file!r}, outside of the bundle")
-    path = folder / file
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise RnnbenchError(f"{folder}: artifact {name!r} links to {file!r}, outside of the bundle")
-    if not path.is_file():
+    for named in (file, details.get("external_data")):
+        if named:
+            _look_inside(folder, str(named), f"artifact {name!r}")
+    return folder / file
+
+
+def _look_inside(folder: Path, file: str, who: str) -> None:
+    """Refuses a file that is outside of the bundle, by its name or by a link, or not there."""
+    if leads_outside(file):
+        raise RnnbenchError(f"{folder}: {who} names {file!r}, outside of the bundle")
+    if links_outside(folder, file):
+        raise RnnbenchError(f"{folder}: {who} links to {file!r}, outside of the bundle")
+    if not (folder / file).is_file():
         raise _damaged(folder, f"{file} is missing")
-    return path
 
 
 def _damaged(path: Path, why: str) -> RnnbenchError:

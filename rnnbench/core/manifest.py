@@ -157,6 +157,13 @@ _CASE = {
     "interleaved": _truth,
     "reset": _truth,
 }
+_ARTIFACT = {
+    "file": _name,
+    "sha256": _or_null(_text),
+    "external_data": _or_null(_text),
+    "profile": _or_null(_text),
+    "pinned": _or_null(_table(_whole(0))),
+}
 _NEEDED = ("name", "inputs", "outputs", "states", "traced", "artifacts", "cases")
 _MANIFEST: dict[str, Check] = {
     "version": _text,
@@ -176,7 +183,7 @@ _MANIFEST: dict[str, Check] = {
     "metadata": _or_null(_table(_anything)),
     "source": _or_null(_table(_anything)),
     "versions": _or_null(_table(_text)),
-    "artifacts": _table(_fields({"file": _name, "sha256": _or_null(_text)}, ("file",))),
+    "artifacts": _table(_fields(_ARTIFACT, ("file",))),
     "failed": _or_null(_table(_text)),
     "cases": _list(_fields(_CASE, ("name",))),
 }

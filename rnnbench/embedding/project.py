@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from rnnbench.core import plugins
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.whole import recover, whole_folder
@@ -72,11 +73,8 @@ def _fill(bundle: Bundle, target: Target, folder: Path) -> None:
             destination.with_suffix("").write_text(text, encoding="utf-8")
         else:
             shutil.copy2(source, destination)  # with its time, for `make`
-    artifact = bundle.artifacts[target.format]
-    shutil.copyfile(artifact.path, folder / artifact.path.name)
-    external = artifact.details.get("external_data")
-    if external:
-        shutil.copyfile(bundle.path / str(external), folder / str(external))
+    for file in _artifact(bundle, target.format):
+        shutil.copyfile(file, folder / file.name)
     (folder / "model.json").write_text(json.dumps(model, indent=1) + "\n", encoding="utf-8")
     if target.header:
         (folder / "model.h").write_text(c_header(model), encoding="utf-8")
@@ -84,6 +82,31 @@ def _fill(bundle: Bundle, target: Target, folder: Path) -> None:
     write_arrays(folder / "golden", golden_records(bundle))
     arrays, _ = sample
     write_arrays(folder, [Record("sample", "in", n, a) for n, a in arrays.items()], HEADER)
+
+
+def _artifact(bundle: Bundle, format: str) -> list[Path]:
+    """The artifact, and the file beside it that holds its weights.
+
+    They get their own names in a folder of code, so these are what `export` gives: another might be
+    that of a file which a build or a language runs (`main.py`, `build.rs`, `onnxruntime.py`).
+
+    Raises:
+        RnnbenchError: they have other names.
+    """
+    artifact, suffix = bundle.artifacts[format], plugins.load("formats", format).FORMAT.suffix
+    name = artifact.path.name
+    beside = [bundle.path / artifact.beside] if artifact.beside else []
+    if not name.endswith(suffix) or name.startswith("."):
+        raise RnnbenchError(
+            f"{bundle.path} names {name!r} as its {format} file, which has to end with {suffix}: "
+            "export the model again"
+        )
+    if beside and beside[0] != artifact.path.with_name(f"{name}.data"):
+        raise RnnbenchError(
+            f"{bundle.path} names {artifact.beside!r} as the weights of {name}, which have to be "
+            f"in {name}.data beside it: export the model again"
+        )
+    return [artifact.path, *beside]
 
 
 def _files(target: Target) -> Iterator[tuple[Path, str]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.inside import leads_outside, links_outside
 from rnnbench.inspection.nans import nans_in_file
 
 
@@ -75,16 +76,12 @@ def _locations(proto: Any, path: Path) -> dict[str, int]:
         RnnbenchError: one lies outside of the folder, by its name or by a link.
     """
     needed: dict[str, int] = {}
-    folder = path.parent.resolve()
     for tensor in _tensors(proto):
         if tensor.data_location != tensor.EXTERNAL:
             continue
         entry = {e.key: e.value for e in tensor.external_data}
         location = entry.get("location", "")
-        foreign = PureWindowsPath(location)  # refused here as it would be there
-        parts = {*PurePosixPath(location).parts, *foreign.parts}
-        outside = not location or PurePosixPath(location).is_absolute() or ".." in parts
-        if outside or foreign.drive or foreign.root or not _inside(folder, location):
+        if leads_outside(location) or links_outside(path.parent, location):
             raise RnnbenchError(
                 f"{path} keeps a weight in {location!r}, outside of its folder: refused"
             )
@@ -92,14 +89,6 @@ def _locations(proto: Any, path: Path) -> dict[str, int]:
             end = int(entry.get("offset") or 0) + int(entry.get("length") or 0)
             needed[location] = max(needed.get(location, 0), end)
     return needed
-
-
-def _inside(folder: Path, name: str) -> bool:
-    """Whether a name stays in a folder once its links are followed."""
-    try:
-        return (folder / name).resolve().is_relative_to(folder)
-    except (OSError, ValueError, RuntimeError):  # a NUL, a loop of links
-        return False
 
 
 def _tensors(proto: Any) -> Iterator[Any]:

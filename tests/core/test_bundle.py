@@ -26,6 +26,7 @@ from tests.helpers import handmade
 from tests.helpers.tiers import samples
 
 ROOT = Path(__file__).parents[2]
+ONNX = {"file": "model.onnx"}
 
 
 def run_python(code, *args):
@@ -86,6 +87,12 @@ def test_a_bundle_says_what_was_written(bundle):
         ({"dims": {"time": {"min": 0}}}, "dims: 'time': min: 0 is not between 1 and 10^9"),
         ({"artifacts": {"onnx": {}}}, "artifacts: 'onnx': 'file' is missing"),
         ({"artifacts": {"onnx": {"file": ["m"]}}}, "'onnx': file: a list where text belongs"),
+        ({"artifacts": {"onnx": ONNX | {"external_data": 7}}}, "external_data: a number where"),
+        ({"artifacts": {"onnx": ONNX | {"external_data": "w\0"}}}, "external_data: it has a NUL"),
+        ({"artifacts": {"onnx": ONNX | {"external_data": "w.data"}}}, "w.data is missing"),
+        ({"artifacts": {"onnx": ONNX | {"profile": [1]}}}, "profile: a list where text belongs"),
+        ({"artifacts": {"onnx": ONNX | {"pinned": 3}}}, "pinned: a number where an object belongs"),
+        ({"artifacts": {"onnx": ONNX | {"pinned": {"time": -1}}}}, "'time': -1 is not between"),
         ({"cases": None}, "cases: null where a list belongs"),
         ({"artifacts": {"onnx": {"file": "other.onnx"}}}, "other.onnx is missing"),
     ],
@@ -175,9 +182,10 @@ def test_a_manifest_that_says_no_schema_is_of_the_first(bundle):
     assert Bundle.open(bundle.path).inputs == bundle.inputs
 
 
-@pytest.mark.parametrize(
-    "file", ["../secret", "/etc/hostname", "a/../../secret", "..\\secret", "C:secret", "\\\\h\\s"]
-)
+OUTSIDE = ["../secret", "/etc/hostname", "a/../../secret", "..\\secret", "C:secret", "\\\\h\\s"]
+
+
+@pytest.mark.parametrize("file", OUTSIDE)
 def test_an_artifact_outside_of_the_bundle_is_refused(bundle, file):
     (bundle.path.parent / "secret").write_text("x")
     edit_manifest(bundle, artifacts={"onnx": {"file": file}})
@@ -185,11 +193,26 @@ def test_an_artifact_outside_of_the_bundle_is_refused(bundle, file):
         Bundle.open(bundle.path)
 
 
-def test_a_link_out_of_the_bundle_is_refused(bundle):
-    secret = bundle.path.parent / "secret"
-    secret.write_text("x")
-    (bundle.path / "model.onnx").unlink()
-    (bundle.path / "model.onnx").symlink_to(secret)
+@pytest.mark.parametrize("file", OUTSIDE)
+def test_weights_outside_of_the_bundle_are_refused(bundle, file):
+    (bundle.path.parent / "secret").write_text("x")
+    edit_manifest(bundle, artifacts={"onnx": ONNX | {"external_data": file}})
+    with pytest.raises(RnnbenchError, match="outside of the bundle"):
+        Bundle.open(bundle.path)
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "model.onnx.data", "cases.npz", "weights.pt"])
+@pytest.mark.parametrize("to", ["../secret", "model.ts", "itself"])
+def test_a_link_out_of_the_bundle_is_refused(bundle, file, to):
+    (bundle.path.parent / "secret").write_text("x")
+    (bundle.path / "model.onnx.data").write_text("x")
+    edit_manifest(bundle, artifacts={"onnx": ONNX | {"external_data": "model.onnx.data"}})
+    Bundle.open(bundle.path)
+    (bundle.path / file).unlink()
+    (bundle.path / file).symlink_to(file if to == "itself" else to)
+    if to == "model.ts":  # a link that stays inside leads nowhere else
+        Bundle.open(bundle.path)
+        return
     with pytest.raises(RnnbenchError, match="outside of the bundle"):
         Bundle.open(bundle.path)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from click.testing import CliRunner
@@ -205,6 +206,62 @@ def test_a_bundles_name_leads_nowhere(task_bundles, tmp_path, monkeypatch, name)
         run(embed_command, path, "--target", "python-onnxruntime")
     assert "\n" not in str(caught.value)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+FOREIGN = [
+    ("model.onnx", "../Makefile", "outside of the bundle"),
+    ("model.onnx", "main.py", "have to be in model.onnx.data beside it"),
+    ("model.onnx", "README.md", "have to be in model.onnx.data beside it"),
+    ("model.onnx", "a/model.onnx.data", "have to be in model.onnx.data beside it"),
+    ("main.py", None, "has to end with .onnx"),
+    ("onnxruntime.py", None, "has to end with .onnx"),
+    (".onnx", None, "has to end with .onnx"),
+    ("../model.onnx", None, "outside of the bundle"),
+]
+
+
+@pytest.mark.parametrize(("file", "beside", "said"), FOREIGN)
+def test_a_file_of_a_bundle_gets_no_other_place(task_bundles, tmp_path, file, beside, said):
+    """Neither one outside of the project, nor that of code which its build or language runs."""
+    sound = task_bundles["text-gru"]
+    path = tmp_path / "sent" / "text-gru"
+    shutil.copytree(sound.path, path)
+    for name in (file, beside):
+        if name:
+            (path / name).parent.mkdir(exist_ok=True)
+            shutil.copy(sound.path / "model.onnx", path / name)
+    artifact = {"file": file} | ({"external_data": beside} if beside else {})
+    manifest = sound.manifest | {"artifacts": {"onnx": artifact}}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    out = tmp_path / "made" / "project"
+    with pytest.raises(RnnbenchError, match=said) as caught:
+        run(embed_command, path, "--target", "python-onnxruntime", "--out", out)
+    assert "\n" not in str(caught.value)
+    assert not list(out.parent.glob("*"))
+    if "outside" not in said:
+        code, printed = run(conform_command, path, "--target", "python-onnxruntime")
+        assert (code, said in printed) == (1, True)
+
+
+def test_weights_beside_a_file_travel_with_it(task_bundles, tmp_path):
+    sound = task_bundles["text-gru"]
+    path = tmp_path / "text-gru"
+    shutil.copytree(sound.path, path)
+    proto = onnx.load(path / "model.onnx")
+    onnx.save(
+        proto,
+        path / "model.onnx",
+        save_as_external_data=True,
+        location="model.onnx.data",
+        size_threshold=512,
+    )
+    artifact = {"file": "model.onnx", "external_data": "model.onnx.data"}
+    manifest = sound.manifest | {"artifacts": {"onnx": artifact}}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    out = embed(Bundle.open(path), find_target("python-onnxruntime"), tmp_path / "p")
+    assert (out / "model.onnx.data").read_bytes() == (path / "model.onnx.data").read_bytes()
+    (row,) = conform(Bundle.open(path), ["python-onnxruntime"])
+    assert row.verdict == "same", format_conformed([row])
 
 
 def test_a_bundle_without_the_format_is_one_line(tmp_path):
