@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,17 +151,23 @@ def _root(spec: str, main: Path) -> Path:
 
 
 def _local(folders: list[Path]) -> Iterator[Path]:
-    """The files of imported modules that lie in these folders and were not installed there."""
+    """The files of imported modules that lie in these folders, or are linked to from there."""
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or not file.endswith(".py"):
-            continue
-        path = Path(file).resolve()
-        inside = any(path.is_relative_to(folder) for folder in folders)
-        own = path.is_relative_to(Path(__file__).resolve().parents[1])
-        kept = path.is_file() and not own  # torch.ops claims a file that is none
-        if inside and kept and not _INSTALLED & {*path.parts} and not _in_python(path):
-            yield path
+        # torch.ops claims a file that is none.
+        if isinstance(file, str) and is_local(Path(file), folders) and Path(file).is_file():
+            yield Path(file).resolve()
+
+
+def is_local(file: Path, folders: Sequence[Path]) -> bool:
+    """Whether a file is somebody's code in these folders: no package that was installed there."""
+    return any(_is_in(path, folders) for path in {file, file.resolve()})
+
+
+def _is_in(path: Path, folders: Sequence[Path]) -> bool:
+    inside = any(path.is_relative_to(folder) for folder in folders)
+    own = path.is_relative_to(Path(__file__).resolve().parents[1])
+    return inside and not own and not _INSTALLED & {*path.parts} and not _in_python(path)
 
 
 def _in_python(path: Path) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Model
-from rnnbench.core.trust import FLAG, find_code
+from rnnbench.core.recorded import importing_recorded
+from rnnbench.core.trust import FLAG, Code, find_code
 
 if TYPE_CHECKING:
     import torch
@@ -94,9 +94,9 @@ def rebuild(bundle: Bundle) -> Model:
         _refuse_code_in_the_bundle(bundle, spec)
         from rnnbench.models import sources
 
-        folders = None if bundle.trust_code else _folders(spec, str(source.get("sha256") or ""))
+        code = None if bundle.trust_code else _recorded(spec, str(source.get("sha256") or ""))
         try:
-            return sources.load(spec, lift_state=lift_state, folders=folders)
+            return sources.load(spec, lift_state=lift_state, code=code)
         except RnnbenchError as error:
             raise Unavailable(
                 f"the code of the model cannot be loaded here ({one_line(error)})"
@@ -107,8 +107,8 @@ def rebuild(bundle: Bundle) -> Model:
     )
 
 
-def _folders(spec: str, sha256: str) -> Sequence[Path]:
-    """What is on the path while code runs that the record of exports has.
+def _recorded(spec: str, sha256: str) -> Code:
+    """What the record of exports has of the code.
 
     Raises:
         Unavailable: it is not run.
@@ -118,15 +118,21 @@ def _folders(spec: str, sha256: str) -> Sequence[Path]:
     code = find_code(spec, sha256)
     if not spec.partition(":")[0].endswith(".py"):
         top = spec.partition(":")[0].partition(".")[0]
-        with importing_from(*code.folders):
-            found = importlib.util.find_spec(top)  # which runs nothing of a package at the top
+        try:
+            with importing_from(*code.folders), importing_recorded(code):
+                found = importlib.util.find_spec(top)  # which runs nothing of a package at the top
+        except ImportError as error:
+            raise Unavailable(
+                f"the code that the bundle names ({spec}) is not run: {one_line(error)}; export it "
+                f"again, or give {FLAG}"
+            ) from None
         origin = Path(found.origin if found and found.origin else top).resolve()
         if str(origin) != code.root:
             raise Unavailable(
                 f"the code that the bundle names ({spec}) is not run: {top!r} is {origin} here, "
                 f"and you exported {code.root}; export it again, or give {FLAG}"
             )
-    return code.folders
+    return code
 
 
 def _refuse_code_in_the_bundle(bundle: Bundle, spec: str) -> None:

@@ -6,8 +6,8 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -16,11 +16,13 @@ from typing import Any
 from rnnbench.core.bundle import is_bundle
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Model
+from rnnbench.core.recorded import importing_recorded, loader_of
+from rnnbench.core.trust import Code
 
 _DEFAULT_FUNCTION = "build"
 
 
-def load(spec: str, *, lift_state: bool = False, folders: Sequence[Path] | None = None) -> Model:
+def load(spec: str, *, lift_state: bool = False, code: Code | None = None) -> Model:
     """Imports the code and calls the function that makes the model.
 
     The folder of the file and the current one are on the path meanwhile.
@@ -28,7 +30,8 @@ def load(spec: str, *, lift_state: bool = False, folders: Sequence[Path] | None 
     Args:
         spec: `FILE.py`, `FILE.py:function` (`build` unless given) or `package.module:function`.
         lift_state: as if the declaration had it.
-        folders: those on the path meanwhile, instead.
+        code: what the record has of it, where nothing else may run: its folders are on the path
+            meanwhile, instead.
 
     Returns:
         The model; where it has `lift_state`, with the states as inputs and outputs.
@@ -38,10 +41,12 @@ def load(spec: str, *, lift_state: bool = False, folders: Sequence[Path] | None 
     """
     where, function = _split(spec)
     is_file = where.endswith(".py")
-    if folders is None:
-        folders = [*([Path(where).parent] if is_file else []), Path()]
-    with importing_from(*folders):
-        module = _import_file(Path(where)) if is_file else import_module(where)
+    folders = [*([Path(where).parent] if is_file else []), Path()]
+    with ExitStack() as importing:
+        importing.enter_context(importing_from(*(code.folders if code else folders)))
+        if code is not None:
+            importing.enter_context(importing_recorded(code))
+        module = _import_file(Path(where), code) if is_file else import_module(where)
         model = _make(where, function, module)
         if not (lift_state or model.lift_state):
             return model
@@ -119,12 +124,13 @@ def _split(spec: str) -> tuple[str, str]:
     return where, function
 
 
-def _import_file(path: Path) -> ModuleType:
+def _import_file(path: Path, code: Code | None) -> ModuleType:
     if not path.is_file():
         raise RnnbenchError(f"there is no file {path}: give FILE.py[:function]")
     path = path.resolve()
     name = f"_rnnbench_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    loader = loader_of(code, name, path) if code is not None else None
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,9 +1,15 @@
 """No verb runs code that came with a file; what this user exported runs while it is as it was."""
 
+import contextlib
+import importlib
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
+import threading
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +19,10 @@ import pytest
 import rnnbench
 from rnnbench import Bundle, RnnbenchError
 from rnnbench import __main__ as cli
-from rnnbench.core import trust
+from rnnbench.core import recorded, trust
 from rnnbench.core.errors import Unavailable
+from rnnbench.models.rebuild import rebuild
+from rnnbench.models.sources import importing_from
 from tests.helpers import handmade
 
 # Each import of it leaves a mark beside it.
@@ -140,6 +148,191 @@ def test_an_archive_with_code_beside_its_bundle(code, tmp_path, monkeypatch, cap
     words = ("run", "exports/Net", "--runtime", "eager", "--npz", "given.npz", "--trust-code")
     assert in_process(capfd, *words)[0] == 0
     assert marks(theirs) > 0
+
+
+EVIL = """
+import os, pathlib
+pathlib.Path(os.environ["EVIL"]).touch()
+HIDDEN = 4
+"""
+
+
+def cached(source, folder, name):
+    """A file for `__pycache__` that Python takes for up to date without looking at the source."""
+    (folder / "evil.py").write_text(source)
+    made = folder / "__pycache__" / f"{name}.{sys.implementation.cache_tag}.pyc"
+    py_compile.compile(
+        str(folder / "evil.py"),
+        str(made),
+        doraise=True,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+    (folder / "evil.py").unlink()
+
+
+def beside(folder, how):
+    """Code that has come to recorded code since, and that Python would load."""
+    if how == "a module of an installed name":
+        (folder / "tabulate.py").write_text(EVIL)
+    elif how == "a package of an installed name":
+        (folder / "tabulate").mkdir()
+        (folder / "tabulate" / "__init__.py").write_text(EVIL)
+    elif how == "a package instead of a module":
+        (folder / "width").mkdir()
+        (folder / "width" / "__init__.py").write_text(EVIL)
+    elif how == "a compiled module":
+        cached(EVIL, folder, "width")
+        made = next((folder / "__pycache__").glob("width.*"))
+        made.rename(folder / "tabulate.pyc")
+    elif how == "an extension instead of a module":  # to load it raises, if it is tried
+        (folder / f"width{EXTENSION_SUFFIXES[0]}").write_bytes(b"no library")
+    elif how == "a module of a package":
+        (folder / "parts" / "late.py").write_text(EVIL)
+    elif how == "the file's cache":
+        cached(EVIL + "def build(): raise SystemExit(7)\n", folder, "net")
+    else:
+        cached(EVIL, folder, "width")
+
+
+BESIDE = (
+    "a module of an installed name",
+    "a package of an installed name",
+    "a package instead of a module",
+    "a compiled module",
+    "an extension instead of a module",
+    "a module of a package",
+    "the file's cache",
+    "a module's cache",
+)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Code that imports what is installed, what is beside it, and what need not be there."""
+    folder = tmp_path_factory.mktemp("mine")
+    imports = """
+import importlib.util
+import tabulate
+import parts, parts.first
+try:
+    import parts.late
+except ImportError:
+    pass
+assert importlib.util.find_spec("no_such_module_at_all") is None
+"""
+    (folder / "net.py").write_text(imports + MODEL)
+    (folder / "width.py").write_text("HIDDEN = 4\n")
+    for name in ("parts/__init__.py", "elsewhere/first.py"):
+        (folder / name).parent.mkdir()
+        (folder / name).write_text("")
+    (folder / "parts" / "first.py").symlink_to("../elsewhere/first.py")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(trust.FOLDER, str(folder.with_name("state")))
+        patch.setenv("PYTHONSAFEPATH", "1")
+        patch.chdir(folder)
+        assert run("export", "net.py", "--format", "torchscript")[0] == 0
+        assert "not run" not in run("check", "exports/Net", "--runtime", "eager")[1]
+    return folder
+
+
+LOCAL = ("net", "width", "tabulate", "parts", "parts.first", "parts.late")
+
+
+@pytest.mark.parametrize("how", [*BESIDE, "nothing"])
+def test_what_came_beside_recorded_code_is_not_run(exported, tmp_path, monkeypatch, how):
+    folder = tmp_path / "whole"
+    shutil.copytree(exported, folder, symlinks=True)
+    monkeypatch.setenv(trust.FOLDER, str(exported.with_name("state")))
+    monkeypatch.setenv("EVIL", str(tmp_path / "evil"))
+    for name in LOCAL:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    try:
+        for made in list(exported.rglob("__pycache__")):
+            shutil.rmtree(made)
+        (exported / "ran").unlink()
+        if how != "nothing":
+            beside(exported, how)
+        with contextlib.chdir(exported):
+            model = rebuild(Bundle.open("exports/Net"))
+        assert model.name == "Net"
+        assert marks(exported) == 1
+        assert sys.modules["width"].HIDDEN == 4
+        assert not Path(sys.modules["tabulate"].__file__).is_relative_to(exported)
+        assert not (tmp_path / "evil").exists()
+        if "cache" not in how and how != "a compiled module":
+            assert not list(exported.rglob("__pycache__")), "nothing is written there either"
+        words = (sys.executable, "-c", f"import {_taken(how)}")
+        done = subprocess.run(words, cwd=exported, capture_output=True, check=False)
+        by_python = (tmp_path / "evil").exists() or b"width.cpython" in done.stderr
+        assert by_python == (how != "nothing"), "Python itself would have run it"
+    finally:
+        for name in LOCAL:
+            sys.modules.pop(name, None)
+        shutil.rmtree(exported)
+        folder.rename(exported)
+
+
+def _taken(how):
+    """The import by which Python takes what has come."""
+    if "installed" in how or "compiled" in how:
+        return "tabulate"
+    if "of a package" in how:
+        return "parts.late"
+    return "net" if how == "the file's cache" else "width"
+
+
+def test_code_that_was_not_there_is_named_where_nothing_else_is(code, monkeypatch):
+    """What an export did not import is refused, and not taken for what it is not."""
+    optional = "try:\n    import later\nexcept ImportError as error:\n    print(error)\n"
+    (code / "net.py").write_text(optional + MODEL)
+    assert run("export", "net.py", "--format", "torchscript")[0] == 0
+    (code / "later.py").write_text("raise SystemExit(7)\n")
+    assert run("export", "net.py", "--format", "torchscript", "--out", "more")[0] == 7
+    known = trust.find_code("net.py", trust.digest(code / "net.py"))
+    with importing_from(code), recorded.importing_recorded(known):
+        with pytest.raises(ModuleNotFoundError, match=r"later\.py is not run: it was not"):
+            importlib.import_module("later")
+        elsewhere = []
+        other = threading.Thread(target=lambda: elsewhere.append(find_spec("later")))
+        other.start()
+        other.join()
+    assert elsewhere[0].origin == str(code / "later.py"), "other threads import as ever"
+    monkeypatch.syspath_prepend(str(code))
+    assert find_spec("later") is not None
+
+
+def test_a_function_imports_from_a_recorded_package_later(code, monkeypatch):
+    """A module of a package that a forward imports: the record's, and no other."""
+    (code / "late_pkg").mkdir()
+    (code / "late_pkg" / "__init__.py").write_text(
+        "from importlib import import_module\n"
+        "def load(name):\n    return import_module('.' + name, __name__)\n"
+    )
+    (code / "late_pkg" / "known.py").write_text("VALUE = 1\n")
+    monkeypatch.syspath_prepend(str(code))
+    found = importlib.import_module("late_pkg")
+    found.load("known")
+    trust.remember_code("net.py", code / "net.py")
+    known = trust.find_code("net.py", trust.digest(code / "net.py"))
+    for name in ("late_pkg", "late_pkg.known"):
+        del sys.modules[name]
+    with recorded.importing_recorded(known):
+        found = importlib.import_module("late_pkg")
+    try:
+        (code / "late_pkg" / "strange.py").write_text("raise SystemExit(7)\n")
+        cached("VALUE = 2\n", code / "late_pkg", "known")
+        assert found.load("known").VALUE == 1
+        with pytest.raises(ModuleNotFoundError, match=r"strange\.py is not run"):
+            found.load("strange")
+        with pytest.raises(ModuleNotFoundError, match="No module named"):
+            found.load("nothing")
+        del sys.modules["late_pkg.known"]
+        (code / "late_pkg" / "known.py").write_text("VALUE = 3\n")
+        with pytest.raises(ImportError, match=r"known\.py has changed since you exported it"):
+            found.load("known")
+    finally:
+        for name in ("late_pkg", "late_pkg.known"):
+            sys.modules.pop(name, None)
 
 
 def test_a_package_of_the_same_name_is_not_the_one(code, tmp_path, monkeypatch):
