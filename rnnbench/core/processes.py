@@ -8,9 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from rnnbench.core.cpu_clock import Limit
 from rnnbench.core.errors import RnnbenchError
 
 
@@ -49,6 +51,55 @@ def run_module(
     if done.returncode:
         raise RnnbenchError(f"its process failed: {_why(done)}")
     return done.stdout
+
+
+def run_limited(module: str, *words: str, seconds: float) -> str:
+    """`run_module` of what a foreign program does: it is ended with all that it has started.
+
+    Its memory the module limits itself, with `limit_memory`, once our own modules are imported.
+
+    Args:
+        module: its name.
+        words: its arguments.
+        seconds: of CPU that it may take; see `Limit`.
+
+    Raises:
+        RnnbenchError: it failed, died or gave no answer in time; the message says only which.
+    """
+    late = threading.Event()
+    path = os.pathsep.join(p or os.curdir for p in sys.path)
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", module, *words],
+        env={**os.environ, "PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+
+        def give_up() -> None:
+            late.set()
+            _end(process)
+
+        try:
+            with Limit(process.pid, seconds, give_up):
+                out, err = process.communicate()
+        finally:
+            _end(process)
+    if late.is_set():
+        raise RnnbenchError(f"no answer in {seconds:g} s")
+    done = subprocess.CompletedProcess([module], process.returncode, out, err)
+    if done.returncode:
+        raise RnnbenchError(f"its process failed: {_why(done)}")
+    return out
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    end_group(process.pid)
+    if process.poll() is None:  # where there are no groups
+        process.kill()
 
 
 def run_apart(

@@ -6,17 +6,21 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
+import torch
 from click.testing import CliRunner
 from onnx import numpy_helper
 
 import rnnbench
 from rnnbench.cases.stored import read_cases
+from rnnbench.checking.bisect import intermediates
 from rnnbench.checking.bisect.intermediates import find_reference, recapture
 from rnnbench.checking.bisect.locate import format_location, locate
 from rnnbench.checking.bisect.minimise import format_minimal, minimise
 from rnnbench.checking.bisect.onnx_values import list_nodes, read
 from rnnbench.commands.check import command
-from rnnbench.core.bundle import Bundle
+from rnnbench.core.bundle import Bundle, describe_file
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.runtimes.pool import Isolation
 from tests.helpers import handmade
 from tests.zoo import MODELS
 
@@ -111,6 +115,43 @@ def test_model_pt2_is_the_reference_where_the_code_is_not_here(exported, tmp_pat
     path = damaged(bundle, tmp_path, "layer.W_l1", swap_rows)
     found = locate(bundle, inputs, path=path, reference=reference)
     assert "layer.W_l1" in found.weights, format_location(found)
+
+
+class Greedy(torch.nn.Module):
+    """Takes more memory than there may be."""
+
+    def forward(self, x, h0):
+        return x + torch.ones(3 * 2**30).sum(), h0
+
+
+class Slow(torch.nn.Module):
+    """Computes for minutes."""
+
+    def forward(self, x, h0):
+        wide = torch.full((2048, 2048), 0.001)
+        for _ in range(200):
+            wide = wide @ wide
+        return x + wide.sum(), h0
+
+
+@pytest.mark.parametrize(
+    ("program", "seconds", "said"),
+    [
+        (Greedy, 300.0, r"out of memory \(limit 4\.0 GB\)"),
+        (Slow, 6.0, r"no answer in 6 s"),
+    ],
+)
+def test_a_foreign_model_pt2_has_limits(tmp_path, monkeypatch, program, seconds, said):
+    bundle = handmade.make_bundle(tmp_path)
+    given = tuple(torch.zeros(s.resolve(handmade.TRACED)) for s in bundle.inputs)
+    torch.export.save(torch.export.export(program(), given), str(bundle.path / "model.pt2"))
+    artifacts = {"pt2": describe_file(bundle.path / "model.pt2")}
+    manifest = {**bundle.manifest, "artifacts": artifacts, "source": {}}
+    (bundle.path / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setattr(intermediates, "LIMITS", Isolation(seconds=seconds))
+    with pytest.raises(RnnbenchError, match=f"model.pt2 cannot be evaluated .*{said}") as caught:
+        find_reference(Bundle.open(bundle.path)).run(read_cases(bundle)[0].inputs)
+    assert "\n" not in str(caught.value)
 
 
 def test_without_a_program_the_optimiser_alone_is_judged(exported, tmp_path):

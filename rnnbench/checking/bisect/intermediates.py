@@ -1,7 +1,7 @@
 """The values that a bundle's captured program computes on the way, by the names of its nodes.
 
 The captured program is had by capturing the module again, where its code is here, or from the
-bundle's model.pt2, which is loaded in a process of its own since it is a program.
+bundle's model.pt2, which is loaded in a process of its own, with limits, since it is a program.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import numpy as np
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.model import Arrays
-from rnnbench.core.processes import end_with_parent, run_module
+from rnnbench.core.processes import end_with_parent, limit_memory, run_limited
 from rnnbench.core.temporary import temporary_folder
+from rnnbench.runtimes.messages import NO_MEMORY
+from rnnbench.runtimes.pool import Isolation
 
 if TYPE_CHECKING:
     from torch import fx
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from rnnbench.core.model import Model
 
-_SECONDS = 300.0
+LIMITS = Isolation(seconds=300.0)  # of the process that loads and evaluates model.pt2
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,8 @@ def _in_a_process(bundle: Bundle, inputs: Arrays) -> Values:
         given, made = Path(folder) / "in.npz", Path(folder) / "out.npz"
         np.savez(given, **inputs)  # type: ignore[arg-type]
         try:
-            run_module(__spec__.name, str(bundle.path), str(given), str(made), seconds=_SECONDS)
+            words = (str(LIMITS.memory), str(bundle.path), str(given), str(made))
+            run_limited(__spec__.name, *words, seconds=LIMITS.seconds)
         except RnnbenchError as error:
             raise RnnbenchError(f"{bundle.path}/model.pt2 cannot be evaluated ({error})") from None
         with np.load(made, allow_pickle=False) as stored:
@@ -230,13 +233,14 @@ def _in_a_process(bundle: Bundle, inputs: Arrays) -> Values:
     return Values(parts["exact"], parts["own"])
 
 
-def _main(folder: str, given: str, made: str) -> None:
+def _main(memory: str, folder: str, given: str, made: str) -> None:
     import torch
 
     import rnnbench.capture.operators.recurrence  # noqa: F401  (an older bundle's program may hold our operator)
     from rnnbench.core.known_warnings import export_warnings
 
     bundle = Bundle.open(folder)
+    limit_memory(int(memory))
     with np.load(given, allow_pickle=False) as stored:
         inputs = {name: stored[name] for name in stored.files}
     with export_warnings():
@@ -249,4 +253,9 @@ def _main(folder: str, given: str, made: str) -> None:
 
 if __name__ == "__main__":
     end_with_parent()
-    _main(*sys.argv[1:])
+    try:
+        _main(*sys.argv[1:])
+    except Exception as error:  # anybody's program: the parent reads the last line
+        limit = f"out of memory (limit {int(sys.argv[1]) / 2**30:.1f} GB)"
+        without = isinstance(error, MemoryError) or NO_MEMORY.search(str(error))
+        sys.exit(limit if without else one_line(error))
