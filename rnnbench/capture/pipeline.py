@@ -26,6 +26,7 @@ from rnnbench.capture.source_lines import source_line
 from rnnbench.capture.splits import split_by_slices
 from rnnbench.capture.this_thread import exporting_alone
 from rnnbench.capture.tracing.branches import explain_unproved, sizes_beyond
+from rnnbench.capture.tracing.caches import beginning, ways_to_begin
 from rnnbench.capture.tracing.errors import DependsOnData
 from rnnbench.capture.tracing.prove import Proof, Unproved, runs_at
 from rnnbench.capture.tracing.rewriting import Rewritten, numbering_steps
@@ -59,15 +60,19 @@ def capture(model: Model, *, keep_loops: bool = False, allow_frozen: bool = Fals
         RnnbenchError: the module cannot be captured; the message names the place and the remedy.
     """
     check_states(model)
-    try:
-        return _at_sizes_large_enough(model, keep_loops)
-    except Unproved as error:
-        if not allow_frozen:
-            raise explain_unproved(model, error) from None
-    except RnnbenchError:
-        if not allow_frozen:
-            raise
-    return _frozen(model)
+    ways = ways_to_begin(model.module)
+    for way in ways:
+        try:
+            with beginning(way):
+                return _at_sizes_large_enough(model, keep_loops)
+        except RnnbenchError as error:
+            if way != ways[-1] or allow_frozen:
+                continue
+            if not isinstance(error, Unproved):
+                raise
+            with beginning(way):
+                raise explain_unproved(model, error) from None
+    return _frozen(model, ways)
 
 
 class _Small(Exception):  # noqa: N818  (a reason to try again)
@@ -98,11 +103,18 @@ def _at_sizes_large_enough(model: Model, keep_loops: bool) -> Captured:
     return _capture(model, keep_loops, dims, any_size=True)
 
 
-def _frozen(model: Model) -> Captured:
+def _frozen(model: Model, ways: Sequence[str]) -> Captured:
     """The model at the traced lengths alone, its loops unrolled."""
     dims = traced_sizes(model)
     lengths = tuple(d for d in dims if d != model.batch_dim)
-    graph = trace_module(model, dims, lengths).graph
+    for way in ways:
+        try:
+            with beginning(way):
+                graph = trace_module(model, dims, lengths).graph
+            break
+        except RnnbenchError:
+            if way == ways[-1]:
+                raise
     fold_constants(graph)
     drop_zero_states(graph.graph)
     program = retrace(graph, model, dims, lengths)
