@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     import torch
+
+_KINDS = ("matmul", "conv", "rnn")
 
 
 @contextmanager
@@ -63,10 +66,19 @@ def _settings() -> Iterator[Callable[[], object]]:
     )
     yield _setting(torch.is_grad_enabled, lambda on: torch._C._set_grad_enabled(on))
     yield _setting(torch.get_num_threads, torch.set_num_threads)
-    yield _setting(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision)
+    # What was said for one backend goes back last: the older way of saying it changes them all.
+    for backend in _backends():
+        yield _setting(
+            partial(getattr, backend, "fp32_precision"), partial(_set_precision, backend)
+        )
+    if _precision() is not None:
+        yield _setting(_precision, torch.set_float32_matmul_precision)
     yield _setting(
-        torch.are_deterministic_algorithms_enabled,
-        lambda on: torch.use_deterministic_algorithms(on),
+        lambda: (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        ),
+        lambda on: torch.use_deterministic_algorithms(on[0], warn_only=on[1]),
     )
     folder = _folder()
     if folder is not None:
@@ -79,6 +91,33 @@ def _setting(
 ) -> Callable[[], object]:
     before = given[0] if given else get()
     return lambda: None if get() == before else put(before)
+
+
+def _backends() -> Iterator[Any]:
+    """What has a precision of its own, from torch 2.9 on."""
+    import torch
+
+    backends = torch.backends
+    for path in ("cuda.matmul", "cudnn.conv", "cudnn.rnn", *(f"mkldnn.{k}" for k in _KINDS)):
+        found: Any = backends
+        for name in path.split("."):
+            found = getattr(found, name, None)
+        if getattr(found, "fp32_precision", None) is not None:
+            yield found
+
+
+def _set_precision(backend: Any, before: str) -> None:
+    backend.fp32_precision = before
+
+
+def _precision() -> str | None:
+    """The precision of products; None where it was set the newer way, for each backend."""
+    import torch
+
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:  # `torch.backends.cuda.matmul.fp32_precision` says another thing
+        return None
 
 
 def _has_default_device() -> bool:

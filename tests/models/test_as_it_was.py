@@ -15,13 +15,22 @@ from rnnbench.models.as_it_was import left_as_it_was, process_as_it_was
 
 X = TensorSpec("x", ("batch", "time", 3))
 
+
+def set_of_backend(precision):
+    torch.backends.cuda.matmul.fp32_precision = precision
+
+
 DONE = {
     "dtype": lambda module: torch.set_default_dtype(torch.float64),
     "device": lambda module: torch.set_default_device("meta"),
     "gradients off": lambda module: torch._C._set_grad_enabled(False),
     "threads": lambda module: torch.set_num_threads(3),
     "precision": lambda module: torch.set_float32_matmul_precision("medium"),
+    "a backend's precision": lambda module: set_of_backend("tf32"),
     "deterministic": lambda module: torch.use_deterministic_algorithms(True),
+    "deterministic, warned": lambda module: torch.use_deterministic_algorithms(
+        True, warn_only=True
+    ),
     "folder": lambda module: os.chdir("/"),
     "environment": lambda module: os.environ.update(RNNBENCH_OF_A_MODULE="1", HOME="/"),
     "less environment": lambda module: os.environ.pop("PATH"),
@@ -54,6 +63,13 @@ class Does(nn.Module):
         return self.gru(x)[0]
 
 
+def precision():
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:  # it was set for one backend
+        return None
+
+
 def state(module):
     numbers = np.random.get_state()
     return {
@@ -61,8 +77,13 @@ def state(module):
         "device": torch.get_default_device(),
         "gradients": torch.is_grad_enabled(),
         "threads": torch.get_num_threads(),
-        "precision": torch.get_float32_matmul_precision(),
+        "precision": precision(),
+        "backends": [
+            torch.backends.cuda.matmul.fp32_precision,
+            torch.backends.mkldnn.matmul.fp32_precision,
+        ],
         "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "only warned": torch.is_deterministic_algorithms_warn_only_enabled(),
         "folder": os.getcwd(),  # noqa: PTH109
         "environment": dict(os.environ),
         "torch": torch.get_rng_state().tolist(),
@@ -101,6 +122,37 @@ def test_each_use_of_a_module_leaves_the_process_as_it_was():
     assert after["environment"] == before["environment"]
 
 
+@pytest.mark.parametrize("what", DONE)
+def test_settings_of_the_caller_stay(what):
+    """Also those that torch's own older functions cannot tell, and to warn alone."""
+    set_of_backend("tf32")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        before = state(Does())
+        assert before["precision"] is None
+        module = Does()
+        with left_as_it_was(module), process_as_it_was():
+            DONE[what](module)
+        after = state(module)
+        names = ("backends", "deterministic", "only warned", "dtype", "gradients", "folder")
+        assert {n: after[n] for n in names} == {n: before[n] for n in names}
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.set_float32_matmul_precision("highest")
+        set_of_backend("none")
+
+
+def test_an_export_with_the_precision_of_a_backend(tmp_path):
+    set_of_backend("tf32")
+    try:
+        model = Model(Does(), (X,), ("y",), name="does")
+        bundle = rnnbench.export(model, ("torchscript",), tmp_path)
+        assert rnnbench.check(bundle, ["torchscript"], isolate=False, model=model).ok
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+    finally:
+        set_of_backend("none")
+
+
 @pytest.fixture(scope="module")
 def _libraries(tmp_path_factory):
     """What a first export imports sets variables of its own."""
@@ -122,7 +174,8 @@ def test_a_refused_export_leaves_all_as_it_was(what, tmp_path):
 
 
 HARMLESS = (
-    *("gradients off", "threads", "precision", "folder", "environment"),
+    *("gradients off", "threads", "precision", "folder", "environment", "a backend's precision"),
+    "deterministic, warned",
     *("Python's numbers", "NumPy's numbers", "evaluation mode"),
 )
 
