@@ -25,7 +25,12 @@ from rnnbench.core.bundle import CASES, Bundle
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Model
 
+_Array = np.ndarray[Any, Any]
 _MOST = 2**34  # bytes of all arrays
+_KINDS = {np.dtype(name) for name in ("bool", "float16", "float32", "float64")} | {
+    np.dtype(f"{sign}{size}") for sign in "iu" for size in (1, 2, 4, 8)
+}
+"""What modules give: in this machine's own order of bytes."""
 _DAMAGED = (
     OSError,
     ValueError,
@@ -144,9 +149,37 @@ def _fit(bundle: Bundle, case: Case) -> None:
                 f"{case.name}: {spec.name} is {list(array.shape)} instead of {list(wanted)}"
             )
     for name, exact in case.reference.items():
-        others = [case.eager[name], case.noise.get(name, exact)]
-        if any(other.shape != exact.shape for other in others):
+        eager, noise = case.eager[name], case.noise.get(name)
+        arrays = [array for array in (eager, noise) if array is not None]
+        if any(other.shape != exact.shape for other in arrays):
             raise ValueError(f"{case.name}: the arrays of {name} have several shapes")
+        wrong = _wrong_kind(exact, eager, noise)
+        if wrong:
+            raise ValueError(f"{case.name}: {wrong} of {name}")
+
+
+def _wrong_kind(exact: _Array, eager: _Array, noise: _Array | None) -> str:
+    """Which of an output's arrays no module has given, and why; nothing where all are possible.
+
+    Args:
+        exact: in float64, or as the module itself gave it.
+        eager: as it gave it.
+        noise: of its floats.
+    """
+    if eager.dtype not in _KINDS:
+        return f"{eager.dtype.str} is no dtype"
+    floats = eager.dtype.kind == "f"
+    if exact.dtype != eager.dtype and not (floats and exact.dtype == np.float64):
+        return f"the reference is {exact.dtype.str} beside {eager.dtype.str}"
+    if noise is None:
+        return ""
+    if not floats or noise.dtype not in _KINDS or noise.dtype.kind != "f":
+        return f"the noise is {noise.dtype.str} beside {eager.dtype.str}"
+    # Where the module itself gives NaN, and float64 does not, its error is NaN.
+    unknown = np.isnan(eager) | np.isnan(exact)
+    return (
+        "" if bool(np.all((noise >= 0) | unknown)) else "there is no size of an error in the noise"
+    )
 
 
 def _entry(plan: Plan, made: CaseSet) -> dict[str, Any]:

@@ -255,6 +255,78 @@ def array_of(shape, dtype="<f4", data=b""):
     return out.getvalue() + data
 
 
+def with_arrays(bundle, **changes):
+    """Writes cases.npz again, with the arrays of y in one case changed: part -> a function."""
+    file = bundle.path / "cases.npz"
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    for part, change in changes.items():
+        arrays[f"traced/{part}/y"] = change(arrays[f"traced/{part}/y"])
+    np.savez(file, **arrays)
+
+
+def filled(value):
+    def change(array):
+        array.flat[3] = value
+        return array
+
+    return change
+
+
+def in_kind(dtype):
+    return lambda array: array.astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"eager": in_kind("U8")}, "<U8 is no dtype of y"),
+        ({"eager": in_kind("S8")}, r"\|S8 is no dtype"),
+        ({"eager": in_kind(np.longdouble)}, "is no dtype of y"),
+        ({"eager": in_kind(complex), "ref": in_kind(complex)}, "<c16 is no dtype of y"),
+        ({"eager": in_kind(">f4")}, ">f4 is no dtype of y"),
+        ({"ref": in_kind("U8")}, "the reference is <U8 beside <f4"),
+        ({"ref": lambda a: np.zeros(a.shape, "M8[s]")}, "the reference is <M8.s. beside <f4"),
+        ({"ref": lambda a: a > 0}, "the reference is .b1 beside <f4"),
+        ({"ref": in_kind("int64")}, "the reference is <i8 beside <f4"),
+        ({"ref": in_kind(">f8")}, "the reference is >f8 beside <f4"),
+        ({"ref": in_kind("float16")}, "the reference is <f2 beside <f4"),
+        ({"eager": in_kind("int32")}, "the reference is <f8 beside <i4"),
+        ({"noise": in_kind("U8")}, "the noise is <U8 beside <f4"),
+        ({"noise": in_kind(complex)}, "the noise is <c8|<c16 beside"),
+        ({"noise": in_kind("int64")}, "the noise is <i8 beside <f4"),
+        ({"noise": in_kind(np.longdouble)}, "the noise is .* beside <f4"),
+        ({"eager": in_kind("i4"), "ref": in_kind("i4")}, "the noise is <f4 beside <i4"),
+        ({"noise": filled(-1)}, "no size of an error in the noise of y"),
+        ({"noise": filled(np.nan)}, "no size of an error in the noise of y"),
+        ({"noise": filled(-np.inf)}, "no size of an error in the noise of y"),
+    ],
+)
+def test_outputs_that_no_module_gives_are_one_line(bundle, changes, message):
+    with_arrays(bundle, **changes)
+    with pytest.raises(RnnbenchError, match=message) as caught:
+        read_cases(Bundle.open(bundle.path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ref": in_kind("float32")},  # a module that insists on its own precision
+        {"eager": in_kind("float16")},
+        {"eager": in_kind("float64")},
+        {"noise": filled(np.inf)},
+        {"noise": in_kind("float64")},
+        {"noise": filled(np.nan), "eager": filled(np.nan)},  # it fails where float64 does not
+        {"ref": filled(np.nan), "eager": filled(np.nan)},
+        {"eager": filled(np.inf), "noise": filled(np.inf)},
+    ],
+)
+def test_outputs_that_a_module_may_give_are_read(bundle, changes):
+    with_arrays(bundle, **changes)
+    assert read_cases(Bundle.open(bundle.path))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
