@@ -141,7 +141,7 @@ class Journal:
             self.path.write_text(whole, encoding="utf-8")
         try:
             head, *lines = [json.loads(line) for line in whole.splitlines()]
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RnnbenchError(
                 f"{self.path} cannot be read ({one_line(error)}): remove it, and start anew"
             ) from None

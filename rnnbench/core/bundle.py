@@ -195,7 +195,7 @@ def is_bundle(path: Path) -> bool:
     """Whether the folder holds a manifest that rnnbench wrote, of whatever schema."""
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(manifest, dict) and manifest.get("producer") == PRODUCER
 

@@ -96,7 +96,7 @@ def find_code(spec: str, sha256: str) -> Code:
     try:
         said = json.loads(_place("code", _key(spec, sha256)).read_text(encoding="utf-8"))
         code = Code(tuple(map(Path, said["folders"])), str(said["root"]), dict(said["files"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise Unavailable(
             f"the code that the bundle names ({spec}) is not run: it was not exported from there "
             f"by you on this machine, or has changed since; export it again, or give {FLAG}"

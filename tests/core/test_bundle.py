@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -19,7 +20,7 @@ from torch import nn
 from rnnbench.cases.cases import layout_of
 from rnnbench.cases.stored import read_cases
 from rnnbench.core.atomic import writing
-from rnnbench.core.bundle import Bundle, write_manifest
+from rnnbench.core.bundle import Bundle, is_bundle, write_manifest
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.models.calls import read_weights, save_weights
 from tests.helpers import handmade
@@ -226,6 +227,12 @@ def test_what_is_no_bundle_is_one_line(tmp_path):
         (tmp_path / "manifest.json").write_bytes(text.encode("latin-1"))
         with pytest.raises(RnnbenchError, match=r"manifest\.json cannot be read"):
             Bundle.open(tmp_path)
+        assert not is_bundle(tmp_path)
+        folder = tmp_path.parent / f"{tmp_path.name}-out" / "made-gru"
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tmp_path / "manifest.json", folder)
+        with pytest.raises(RnnbenchError, match="made-gru"), writing(folder.parent, "made-gru"):
+            pass
 
 
 def test_metadata_that_is_not_json_is_refused(tmp_path):
