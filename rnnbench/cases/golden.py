@@ -194,7 +194,7 @@ def read_arrays(header: Path) -> list[Record]:
                     limits,
                 )
             )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise RnnbenchError(
             f"{header} is no file of arrays ({one_line(error)}): see exports/README.md"
         ) from None

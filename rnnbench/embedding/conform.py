@@ -9,8 +9,6 @@ exports/README.md.
 from __future__ import annotations
 
 import atexit
-import json
-import math
 import os
 import subprocess
 import sys
@@ -22,7 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from rnnbench.checking.conformance.engines import ALL, find_engine_jobs, run_engines
-from rnnbench.checking.conformance.rows import Compared, ConformanceRow, format_conformed, judged
+from rnnbench.checking.conformance.rows import ConformanceRow, format_conformed
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.processes import run_apart
@@ -30,11 +28,11 @@ from rnnbench.core.temporary import temporary_folder
 from rnnbench.core.trust import refuse_machine_code
 from rnnbench.core.verdicts import Verdict
 from rnnbench.embedding.project import embed
+from rnnbench.embedding.results import read_result
 from rnnbench.embedding.target import Target, find_target, targets
 
 __all__ = ["ConformanceRow", "conform", "format_conformed"]
 
-RESULT = "rnnbench-result-1"
 BUILD_S, RUN_S = 600.0, 120.0
 
 
@@ -65,7 +63,7 @@ def conform(
     every = not (names or results or engines or profiles)
     chosen = [*targets().values()] if every else [find_target(name) for name in names]
     jobs = find_engine_jobs(engines or (ALL,), profiles) if every or engines or profiles else []
-    read = [replace(_read_result(Path(path)), model=bundle.name) for path in results]
+    read = [replace(read_result(Path(path)), model=bundle.name) for path in results]
     rows = []
     for target in chosen:
         row = replace(_conform(bundle, target), model=bundle.name)
@@ -95,7 +93,7 @@ def _conform(bundle: Bundle, target: Target) -> ConformanceRow:
     if not result.is_file():
         why = failed or "it wrote no result"
         return ConformanceRow(target.name, verdict=Verdict.FAILED, build_s=build_s, reason=why)
-    row = _read_result(result)
+    row = read_result(result)
     return replace(row, target=target.name, build_s=build_s)
 
 
@@ -157,30 +155,3 @@ def _run(command: Sequence[str], folder: Path, limit: float, wrong: int = 0) -> 
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     telling = [line for line in said if "error" in line.lower()] or said
     return f"exit code {done.returncode}: {(telling or ['it said nothing'])[0][:300]}"
-
-
-def _read_result(path: Path) -> ConformanceRow:
-    try:
-        said = json.loads(path.read_text("utf-8"))
-        if said["format"] != RESULT:
-            raise ValueError(f"format {said['format']!r}")
-        compared = [
-            Compared(
-                str(row["case"]),
-                str(row["how"]),
-                str(row["output"]),
-                math.inf if row["error"] is None else float(row["error"]),
-                float(row["allowed"]),
-            )
-            for row in said["rows"]
-        ]
-        load_s, step_s = (said.get(key) for key in ("load_s", "step_s"))
-        versions = {str(k): str(v) for k, v in said.get("versions", {}).items()}
-        name = str(said["target"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RnnbenchError(
-            f"{path} is no result file ({one_line(error)}): see exports/README.md"
-        ) from None
-    if not compared:
-        return ConformanceRow(name, versions, verdict=Verdict.FAILED, reason="it compared nothing")
-    return judged(name, compared, versions=versions, load_s=load_s, step_s=step_s)

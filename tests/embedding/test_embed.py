@@ -1,6 +1,7 @@
 """Every target that can be built here, over three bundles: right, and not right when damaged."""
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from rnnbench.core.bundle import Bundle
 from rnnbench.embedding.conform import conform, format_conformed
 from rnnbench.embedding.literals import c_string
 from rnnbench.embedding.project import embed
+from rnnbench.embedding.results import read_result
 from rnnbench.embedding.target import find_target
 from rnnbench.models import variants
 from rnnbench.models.variants import Options
@@ -329,6 +331,62 @@ def test_a_result_of_another_runtime_joins_the_table(task_bundles, tmp_path):
     file.write_text("{}")
     with pytest.raises(RnnbenchError, match="is no result file"):
         run(conform_command, task_bundles["text-gru"].path, "--result", file)
+
+
+@pytest.mark.parametrize(
+    ("changes", "row", "why"),
+    [
+        ({"versions": [1]}, {}, "versions is no object"),
+        ({"versions": {"mine": 1}}, {}, "mine is no text"),
+        ({"load_s": "soon"}, {}, "load_s is no number from 0 on"),
+        ({"load_s": -1}, {}, "load_s is no number from 0 on"),
+        ({"step_s": math.inf}, {}, "step_s is no number from 0 on"),
+        ({"step_s": True}, {}, "step_s is no number from 0 on"),
+        ({"target": 5}, {}, "target is no text"),
+        ({"target": None}, {}, "target is no text"),
+        ({"rows": {}}, {}, "rows is no list of objects"),
+        ({"rows": [5]}, {}, "rows is no list of objects"),
+        ({"format": "other"}, {}, "format 'other'"),
+        ({}, {"error": -5}, "error is no number from 0 on"),
+        ({}, {"error": math.nan}, "error is no number from 0 on"),
+        ({}, {"error": 10**400}, "error is no number from 0 on|too large"),
+        ({}, {"error": "0"}, "error is no number from 0 on"),
+        ({}, {"allowed": math.inf}, "allowed is no number from 0 on"),
+        ({}, {"allowed": math.nan}, "allowed is no number from 0 on"),
+        ({}, {"allowed": None}, "allowed is no number from 0 on"),
+        ({}, {"case": 5}, "case is no text"),
+        ({}, {"how": None}, "how is no text"),
+    ],
+)
+def test_a_result_file_that_lies_is_one_line(tmp_path, changes, row, why):
+    sound = {"case": "traced", "how": "whole", "output": "y", "error": 2e-7, "allowed": 1e-6}
+    said = {"format": "rnnbench-result-1", "target": "mine", "rows": [sound | row]} | changes
+    file = tmp_path / "result.json"
+    file.write_text(json.dumps(said))
+    with pytest.raises(RnnbenchError, match=f"is no result file .*({why})") as caught:
+        read_result(file)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[" * 100_000, "5", "[]", '{"format": "rnnbench-result-1"}'])
+def test_what_is_no_result_file_is_one_line(tmp_path, text):
+    file = tmp_path / "result.json"
+    for path in (file, tmp_path, tmp_path / "nowhere"):
+        file.write_text(text)
+        with pytest.raises(RnnbenchError, match="is no result file") as caught:
+            read_result(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_result_file_needs_no_more_than_rows(tmp_path):
+    row = {"case": "traced", "how": "whole", "output": "y", "error": 0, "allowed": 0}
+    said = {"format": "rnnbench-result-1", "target": "mine", "rows": [row]}
+    file = tmp_path / "result.json"
+    for more in ({}, {"load_s": None, "step_s": None, "versions": None}, {"other": [1]}):
+        file.write_text(json.dumps(said | more))
+        assert read_result(file).verdict == "same"
+    file.write_text(json.dumps(said | {"rows": []}))
+    assert read_result(file).verdict == "failed"
 
 
 @pytest.mark.parametrize("target", [n for n, t in TARGETS.items() if t.not_run])
