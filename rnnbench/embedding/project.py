@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rnnbench.core import plugins
 from rnnbench.core.bundle import Bundle
-from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.whole import recover, whole_folder
 from rnnbench.embedding.header import c_header
 from rnnbench.embedding.target import TARGET, TARGETS, TEMPLATE, Target
@@ -31,30 +31,50 @@ def embed(bundle: Bundle, target: Target, out: str | Path, *, force: bool = Fals
         force: replace a folder that is there.
 
     Raises:
-        RnnbenchError: the bundle lacks the format, or the folder is there.
+        RnnbenchError: the bundle lacks the format, or the folder is there, or must stay.
     """
     out = Path(out)
+    whole = _place(bundle, out)
     if target.format not in bundle.artifacts:
         has = ", ".join(bundle.artifacts) or "none"
         raise RnnbenchError(
             f"{bundle.name} has no {target.format} file, which {target.name} needs (it has: "
             f"{has}): export it with --format {target.format}"
         )
-    recover(out)
+    recover(whole)
 
     def allowed() -> None:
-        if out.exists() and not force:
+        if whole.exists() and not force:
             raise RnnbenchError(
                 f"{out} is there already: give another --out, or --force to replace it"
             )
 
     allowed()
     try:
-        with whole_folder(out, still_allowed=allowed) as partial:
+        with whole_folder(whole, still_allowed=allowed) as partial:
             _fill(bundle, target, partial)
     except OSError as error:
         raise RnnbenchError(f"cannot write {out} ({error}): give another --out") from None
     return out
+
+
+def _place(bundle: Bundle, out: Path) -> Path:
+    """Where a project goes, once links are followed; never around what is in use.
+
+    Raises:
+        RnnbenchError: the current folder is there or in it, or the bundle is.
+    """
+    try:
+        place = out.resolve()
+        for kept, what in ((Path.cwd(), "the current folder"), (bundle.path, "the bundle")):
+            if kept.resolve().is_relative_to(place):
+                how = "is" if kept.resolve() == place else "holds"
+                raise RnnbenchError(
+                    f"a project cannot replace {out}, which {how} {what}: give another --out"
+                )
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL, no folder
+        raise RnnbenchError(f"cannot write {out} ({one_line(error)}): give another --out") from None
+    return place
 
 
 def _fill(bundle: Bundle, target: Target, folder: Path) -> None:

@@ -266,6 +266,49 @@ def test_weights_beside_a_file_travel_with_it(task_bundles, tmp_path):
     assert row.verdict == "same", format_conformed([row])
 
 
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [
+        (".", "which is the current folder"),
+        ("..", "which holds the current folder"),
+        ("../..", "which holds the current folder"),
+        ("../here", "which is the current folder"),
+        ("/", "which holds the current folder"),
+        ("../link", "which is the current folder"),
+        ("../sent/text-gru", "which is the bundle"),
+        ("../sent", "which holds the bundle"),
+        ("../loop", "cannot write"),
+        ("a\0b", "cannot write"),
+    ],
+)
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_what_is_in_use_is_not_replaced(task_bundles, tmp_path, monkeypatch, out, why, force):
+    shutil.copytree(task_bundles["text-gru"].path, tmp_path / "sent" / "text-gru")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "link").symlink_to("here")
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.chdir(tmp_path / "here")
+    before = sorted(tmp_path.rglob("*"))
+    words = ("../sent/text-gru", "--target", "python-onnxruntime", "--out", out, *force)
+    with pytest.raises(RnnbenchError, match=why) as caught:
+        run(embed_command, *words)
+    assert "\n" not in str(caught.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_project_goes_where_a_link_leads(task_bundles, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    monkeypatch.chdir(tmp_path / "here")
+    words = (task_bundles["text-gru"].path, "--target", "python-onnxruntime", "--force")
+    for out in ("../link", "below/./../beside", "sub"):
+        assert run(embed_command, *words, "--out", out)[0] == 0
+    assert (tmp_path / "link").is_symlink()
+    for made in ("there", "here/beside", "here/sub"):
+        assert (tmp_path / made / "main.py").is_file()
+
+
 def test_a_bundle_without_the_format_is_one_line(tmp_path):
     model = variants.model("gru", Options(3, 4, 1), bundle_name="gru")
     bundle = rnnbench.export(model, ("torchscript",), tmp_path)
