@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import io
 import os
 import re
 import secrets
@@ -39,6 +40,7 @@ _RANDOM = 4  # bytes
 _ASIDE = re.compile(rf"\.(.+)\.[0-9a-f]{{{2 * _RANDOM}}}{re.escape(_OLD)}")
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO)
 _SAID = re.compile(r"PytorchStreamWriter|file write failed|failed writing", re.IGNORECASE)
+_OPEN = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of <linux/fs.h>
 
 
@@ -85,6 +87,9 @@ def whole_folder(target: Path, *, still_allowed: Callable[[], object] = bool) ->
 def whole_file(path: Path, remedy: str = "give another path") -> Iterator[IO[bytes]]:
     """Yields an open file that takes the place of another when the block ends well.
 
+    A link stays, and what it leads to is written. What is there and is no file (a pipe, a device)
+    stays as well, and gets the bytes when the block has ended well.
+
     Args:
         path: its place.
         remedy: the end of the line where it cannot be written.
@@ -92,6 +97,44 @@ def whole_file(path: Path, remedy: str = "give another path") -> Iterator[IO[byt
     Raises:
         RnnbenchError: it cannot be written.
     """
+    try:
+        with _into(path) if _is_special(path) else _in_place_of(path.resolve()) as file:
+            yield file
+    except Exception as error:
+        why = error.strerror or one_line(error) if isinstance(error, OSError) else full(error)
+        if why is None and not isinstance(error, _NoPathError):
+            raise
+        raise RnnbenchError(f"cannot write {path} ({why or one_line(error)}): {remedy}") from None
+
+
+class _NoPathError(ValueError):
+    """A name that no file can have."""
+
+
+def _is_special(path: Path) -> bool:
+    """Whether bytes go straight into what is there.
+
+    That is anything but a file; and a file that this process holds open already, as `/dev/stdout`.
+    """
+    try:
+        path.resolve()
+        is_open = _OPEN.fullmatch(path.absolute().as_posix()) is not None
+        return path.exists() and (is_open or not path.is_file())
+    except (ValueError, RuntimeError) as error:  # a NUL, a loop of links
+        raise _NoPathError(one_line(error)) from None
+
+
+@contextmanager
+def _into(path: Path) -> Iterator[IO[bytes]]:
+    """A file in memory, whose bytes go to the end of what is there."""
+    whole = io.BytesIO()  # so that an archive can go back to its start, which a pipe cannot
+    yield whole
+    with path.open("ab") as file:
+        file.write(whole.getbuffer())
+
+
+@contextmanager
+def _in_place_of(path: Path) -> Iterator[IO[bytes]]:
     partial = _beside(path, _PARTIAL)
     try:
         with contextlib.ExitStack() as open_file:
@@ -106,11 +149,6 @@ def whole_file(path: Path, remedy: str = "give another path") -> Iterator[IO[byt
                 os.fsync(file.fileno())
             # Still locked: else whoever clears up here might remove it before it is in its place.
             partial.replace(path)
-    except Exception as error:
-        why = error.strerror or one_line(error) if isinstance(error, OSError) else full(error)
-        if why is None:
-            raise
-        raise RnnbenchError(f"cannot write {path} ({why}): {remedy}") from None
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

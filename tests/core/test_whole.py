@@ -1,12 +1,16 @@
 """Folders and files that appear whole or not at all, and what killed runs leave."""
 
 import errno
+import io
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from rnnbench.core import whole
 from rnnbench.core.bundle import Bundle
@@ -127,6 +131,113 @@ def test_a_file_is_replaced_whole(tmp_path):
         file.write(b"new")
     assert path.read_bytes() == b"new"
     assert names(tmp_path) == [path.name]
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    """A named pipe, and what was read from it when its writers are gone."""
+    path, read = tmp_path / "pipe", []
+    os.mkfifo(path)
+    thread = threading.Thread(target=lambda: read.append(path.read_bytes()), daemon=True)
+    thread.start()
+
+    def text():
+        thread.join(20)
+        return read[0]
+
+    return path, text
+
+
+needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes there")
+
+
+@needs_pipes
+def test_a_pipe_stays_and_gets_the_bytes(pipe, tmp_path):
+    path, text = pipe
+    write_file(path, b"all of it")
+    assert text() == b"all of it"
+    assert path.is_fifo()
+    assert names(tmp_path) == ["pipe"]
+
+
+@needs_pipes
+@pytest.mark.parametrize("how", ["arrays", "checkpoint"])
+def test_an_archive_goes_through_a_pipe(pipe, how):
+    path, text = pipe
+    with whole_file(path) as file:
+        if how == "arrays":
+            np.savez(file, x=np.arange(3))
+        else:
+            torch.save({"x": torch.arange(3)}, file)
+    read = io.BytesIO(text())
+    found = np.load(read)["x"] if how == "arrays" else torch.load(read, weights_only=True)["x"]
+    assert found.tolist() == [0, 1, 2]
+
+
+@needs_pipes
+def test_a_pipe_gets_nothing_of_what_fails(pipe):
+    path, text = pipe
+    with pytest.raises(ValueError, match="stop"):
+        put_file(path, b"half", ValueError("stop"))
+    write_file(path, b"")  # so that the reader sees an end
+    assert text() == b""
+
+
+@needs_pipes
+def test_a_pipe_without_a_name_is_written_to(tmp_path):
+    """As `>(cat)` gives it: /dev/fd/63."""
+    reader, writer = os.pipe()
+    write_file(Path(f"/dev/fd/{writer}"), b"through")
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        assert file.read() == b"through"
+
+
+@needs_pipes
+def test_what_was_printed_to_a_file_stays_before_what_goes_to_stdout(tmp_path):
+    code = "import sys; from pathlib import Path; from rnnbench.core.whole import write_file\n"
+    code += "print('first', flush=True); write_file(Path('/dev/stdout'), b'second\\n')"
+    with (tmp_path / "out").open("ab") as out:
+        subprocess.run([sys.executable, "-c", code], stdout=out, check=True)
+    assert (tmp_path / "out").read_text() == "first\nsecond\n"
+    assert Path("/dev/stdout").is_symlink()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device there")
+def test_a_device_that_is_full_is_one_line():
+    with pytest.raises(RnnbenchError, match=r"cannot write /dev/full \(No space left"):
+        write_file(Path("/dev/full"), b"x" * 10)
+    assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_and_its_file_is_written(tmp_path, there):
+    (tmp_path / "far").mkdir()
+    real, link = tmp_path / "far" / "real", tmp_path / "link"
+    if there:
+        real.write_bytes(b"old")
+    link.symlink_to("far/real")
+    again = tmp_path / "again"
+    again.symlink_to("link")
+    with pytest.raises(ValueError, match="stop"):
+        put_file(again, b"half", ValueError("stop"))
+    assert real.exists() == there
+    write_file(again, b"new")
+    assert (link.is_symlink(), again.is_symlink()) == (True, True)
+    assert real.read_bytes() == b"new"
+    assert names(tmp_path) == ["again", "far", "link"]
+    assert names(tmp_path / "far") == ["real"]
+
+
+@pytest.mark.parametrize("name", [".", "", "folder", "loop", "a\0b", "no/such/file"])
+def test_a_place_that_cannot_be_is_one_line(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(RnnbenchError, match=r"cannot write .*: give another path") as caught:
+        write_file(Path(name), b"x")
+    assert "\n" not in str(caught.value)
+    assert names(tmp_path) == ["folder", "loop"]
 
 
 KILLED = """
