@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 from rnnbench.checking.report import CheckReport
 from rnnbench.checking.verdicts import CaseResult
+from rnnbench.core.text import harmless
 from rnnbench.core.verdicts import Verdict
 from rnnbench.core.whole import write_file
 
@@ -23,7 +24,7 @@ def format_junit(report: CheckReport) -> str:
     """
     groups: dict[str, list[CaseResult]] = {}
     for result in report.results:
-        name = f"{result.model}.{result.format}.{result.runtime}"
+        name = _name(result.model, result.format, result.runtime)
         groups.setdefault(name, []).append(result)
     root = ElementTree.Element("testsuites", {"name": "rnnbench check", **_counts(report.results)})
     for name, results in groups.items():
@@ -33,7 +34,7 @@ def format_junit(report: CheckReport) -> str:
     for row in report.rows:
         if row.runtime == "-" and row.verdict == Verdict.FAILED:  # no bundle, or no artifact
             counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
-            name = f"{row.model}.{row.format}"
+            name = _name(row.model, row.format)
             suite = ElementTree.SubElement(root, "testsuite", {"name": name, **counts})
             case = ElementTree.SubElement(suite, "testcase", classname=name, name="export")
             ElementTree.SubElement(case, "error", message=_clean(row.reason))
@@ -51,7 +52,7 @@ def write_junit(report: CheckReport, path: Path) -> None:
 
 
 def _add(suite: ElementTree.Element, name: str, result: CaseResult) -> None:
-    case = ElementTree.SubElement(suite, "testcase", classname=name, name=_clean(result.case))
+    case = ElementTree.SubElement(suite, "testcase", classname=name, name=_name(result.case))
     kind = {Verdict.DIFFERS: "failure", Verdict.FAILED: "error", Verdict.SAME: ""}.get(
         result.verdict, "skipped"
     )
@@ -69,6 +70,11 @@ def _counts(results: Iterable[CaseResult]) -> dict[str, str]:
         "errors": str(verdicts.count(Verdict.FAILED)),
         "skipped": str(verdicts.count(Verdict.LIMIT) + verdicts.count(Verdict.NOT_RUN)),
     }
+
+
+def _name(*parts: str) -> str:
+    """A name in one line, with a point between its parts."""
+    return _clean(harmless(".".join(parts)))
 
 
 def _clean(text: str) -> str:

@@ -9,8 +9,11 @@ import pytest
 from rnnbench import __main__ as cli
 from rnnbench.checking.case_selection import CaseSelection
 from rnnbench.checking.check import CheckOptions, check
-from rnnbench.checking.junit import format_junit
+from rnnbench.checking.junit import format_junit, write_junit
+from rnnbench.checking.report import CheckReport, OutputRow
+from rnnbench.checking.verdicts import CaseResult
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.verdicts import Verdict
 from rnnbench.runtimes.pool import Isolation
 from tests.helpers import handmade
 
@@ -71,6 +74,27 @@ def test_junit_has_a_row_per_case(sound):
     cases = [case.get("name") for case in root.iter("testcase")]
     assert len(cases) == len(report.results) == 2 * 30
     assert root.get("failures") == root.get("errors") == "0"
+
+
+HOSTILE = "a\x1b[2J\x00\ud800\n\u202e\ufffe<b> & \"'"
+
+
+@pytest.mark.parametrize("verdict", [Verdict.SAME, Verdict.DIFFERS, Verdict.FAILED, Verdict.LIMIT])
+def test_hostile_names_in_junit_are_text(tmp_path, verdict):
+    result = CaseResult(*[HOSTILE] * 4, 0, verdict, HOSTILE, repeat=HOSTILE)
+    row = OutputRow(HOSTILE, "-", "*", model=HOSTILE, verdict=Verdict.FAILED, reason=HOSTILE)
+    report = CheckReport((row,), False, {}, (result,), ())
+    write_junit(report, tmp_path / "junit.xml")
+    root = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert len(root) == 2
+    said = [value for part in root.iter() for value in (*part.attrib.values(), part.text or "")]
+    assert not [text for text in said if set(text) & set("\x1b\x00\ud800\ufffe")]
+    names = [suite.get("name") for suite in root] + [
+        c.get("classname") for c in root.iter("testcase")
+    ]
+    names += [case.get("name") for case in root.iter("testcase")]
+    assert all("\n" not in name and "\u202e" not in name for name in names)
+    assert names[0] == ".".join(["a\\x1b[2J\\x00?\\n\\u202e?<b> & \"'"] * 3)
 
 
 @pytest.mark.parametrize(
