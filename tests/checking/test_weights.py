@@ -12,7 +12,8 @@ import rnnbench
 from rnnbench import Model, TensorSpec
 from rnnbench.checking.check import check
 from rnnbench.checking.report import WEIGHTS
-from rnnbench.runtimes.accounting import FUNCTIONS, account
+from rnnbench.runtimes.accounting import account
+from rnnbench.runtimes.folding import FUNCTIONS
 from tests.helpers import tiers
 
 IDS = TensorSpec("ids", ("batch", "time"), dtype="int64", high=30_000)
@@ -113,6 +114,9 @@ C = np.random.default_rng(2).standard_normal(12).astype(np.float32)
         ([W[:5], W[5:]], "reordered"),
         ([1 / (1 + np.exp(-W))], "folded (sigmoid)"),
         ([W * np.float32(0.125)], "folded (0.125 * w)"),
+        ([W / np.float32(7**0.5)], "folded (0.377964 * w)"),
+        ([W * np.float32(1.5)], ""),
+        ([np.maximum(W, 0)], "folded (relu)"),
         ([W + 1e-3], ""),
         ([W[:-1]], ""),
         ([np.flip(W, 0)[:, ::-1]], ""),
@@ -161,6 +165,100 @@ def test_what_was_altered_is_said(seed, kind):
         else:
             assert said.found == {}
             assert f"1 of {rows} rows" in said.altered["w"] or "1 of" in said.altered["w"]
+
+
+@pytest.mark.parametrize(
+    ("weight", "held"),
+    [
+        (-np.abs(B), np.zeros(12)),  # relu
+        (1 + np.abs(B), np.ones(12)),  # a clamp to 0..1
+        (B, np.where(B > 0, 1.0, 0.0)),
+        (np.float32([-0.3]), np.zeros(1)),
+        (B, np.full(12, 0.5)),
+    ],
+)
+def test_a_weight_that_was_wiped_is_no_function_of_it(weight, held):
+    said = account({"w": weight}, [held.astype(np.float32)])
+    assert said.missing == ("w",)
+
+
+def test_a_factor_has_a_name():
+    held = [B * np.float32(0.7), np.float32([0.7])]
+    assert account({"b": B}, held).missing == ("b",)
+    said = account({"b": B, "scale": np.float32([0.7])}, held)
+    assert said.found["b"] == "folded (0.7 * w)"
+    alone = account({"scale": np.float32([0.7])}, [np.float32([1 / (1 + np.exp(-0.7))])])
+    assert alone.found == {"scale": "folded (sigmoid)"}
+
+
+def test_a_mask_that_is_a_weight_too():
+    mask = (np.abs(W) > 0.2).astype(np.float32)
+    said = account({"w": W, "mask": mask}, [W * mask])
+    assert said.found == {"w": "folded (mask * w)", "mask": "folded (into w)"}
+    other = W * mask
+    other[3] += 1
+    assert account({"w": W, "mask": mask}, [other]).found == {}
+
+
+E = np.random.default_rng(3).standard_normal((100, 6)).astype(np.float32)
+
+
+def test_an_array_that_is_another_weight_is_none_that_was_altered():
+    copy = E.copy()
+    copy[:5] += 0.1
+    said = account({"e": E, "copy": copy}, [E])
+    assert said.found == {"e": "exactly"}
+    assert said.missing == ("copy",)
+    assert "5 of 100 rows" in account({"copy": copy}, [E]).altered["copy"]
+    # The file has it twice: the second stands where the copy was.
+    assert "5 of 100 rows" in account({"e": E, "copy": copy}, [E, E.copy()]).altered["copy"]
+    # The module uses it as it is: one array does for both, as where equal ones are stored once.
+    said = account({"e": E, "copy": copy}, [E], {"copy": None})
+    assert "5 of 100 rows" in said.altered["copy"]
+
+
+def test_what_the_module_makes_of_a_weight_is_looked_for():
+    made = np.clip(E, -1, 1)
+    how = account({"e": E}, [made], {"e": [made]}).found
+    assert how == {"e": "folded (as the module does)"}
+    other = made.copy()
+    other[7, 3] += 1
+    assert account({"e": E}, [other], {"e": [made]}).altered["e"].startswith("1 of 100 rows")
+    assert account({"e": E}, [made], {"e": [made, E * 3]}).found == {}
+    assert account({"e": E}, [made], {"e": []}).found == {}
+
+
+def test_what_a_mask_or_a_clamp_would_make_is_said():
+    vector = np.random.default_rng(4).standard_normal(200).astype(np.float32)
+    square = vector[:144].reshape(12, 12)
+    clamped = np.clip(vector, np.sort(vector)[5], np.sort(vector)[-6])
+    assert account({"v": vector}, [clamped]).plausible == {"v": "a clamp"}
+    diagonal = square * (1 - np.eye(12, dtype=np.float32))
+    assert account({"w": square}, [diagonal]).plausible == {"w": "a mask"}
+    wiped, one, lower = square.copy(), vector.copy(), vector.copy()
+    wiped[5], one[9], lower[np.argmax(lower)] = 0, 0, np.sort(vector)[-2]
+    for weight, held in ((square, wiped), (square, wiped.T), (vector, one), (vector, lower)):
+        said = account({"w": weight}, [held])
+        assert said.altered.keys() == {"w"}
+        assert said.plausible == {}
+
+
+def test_many_vectors_beside_large_arrays():
+    rng = np.random.default_rng(5)
+    held = [rng.standard_normal((512, 512)).astype(np.float32) for _ in range(8)]
+    vectors = {f"b{i}": rng.standard_normal(512).astype(np.float32) for i in range(40)}
+    joined = np.concatenate([vectors["b3"] + vectors["b20"], vectors["b1"]])
+    said = account(vectors, [*held, joined])
+    assert said.found == {"b3": "added to b20", "b20": "added to b3", "b1": "reordered"}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "int8"])
+def test_rows_of_all_kinds_of_numbers(dtype):
+    table = (100 * E).astype(dtype)
+    other = table[np.random.default_rng(6).permutation(len(table))]
+    assert len(account({"e": table}, [other]).found) == (np.dtype(dtype).kind == "f")
+    other[4, 2] = 5 if other[4, 2] == 0 else 0
+    assert "1 of 100 rows are others" in account({"e": table}, [other]).altered["e"]
 
 
 def test_functions_are_of_one_number():
