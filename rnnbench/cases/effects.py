@@ -43,7 +43,10 @@ def effects(
 
     found: dict[str, bool] = {}
     with torch.no_grad(), torch_threads(1), undisturbed(model.module):
-        before = [outputs(case) for case in tried]
+        try:
+            before = [outputs(case) for case in tried]
+        except Exception:  # a user's module may raise anything; nothing can be said of it then
+            return {}
         for name in names:
             if name not in state:
                 continue
