@@ -7,6 +7,7 @@ a process of its own. Nothing is printed.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from rnnbench.checking.report import CheckReport, OutputRow
 from rnnbench.checking.rows import not_exported, output_rows
 from rnnbench.checking.runner import cases_for, live_module, run_jobs
 from rnnbench.checking.verdicts import CaseResult, Judge
-from rnnbench.checking.weights import prove_weights
+from rnnbench.checking.weights import AtHand, not_judged_notes, prove_weights
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.verdicts import all_well
 from rnnbench.models.calls import on_cpu
@@ -49,6 +50,8 @@ class CheckOptions:
         on_rows: called with the rows of one artifact in one runtime as soon as they are there.
         on_start: called with the number of runs that there will be.
         on_progress: called with the number of runs that are done, from any thread.
+        at_hand: gives what was exported, where it may answer about its weights and take no other
+            part.
     """
 
     selection: CaseSelection = field(default_factory=CaseSelection)
@@ -59,6 +62,7 @@ class CheckOptions:
     on_rows: Callable[[list[OutputRow]], object] = lambda _: None
     on_start: Callable[[int], object] = lambda _: None
     on_progress: Callable[[int], object] = lambda _: None
+    at_hand: AtHand | None = None
 
 
 def check(
@@ -126,7 +130,8 @@ def _check(
     compared = all_well({row.verdict for job in work for row in rows[job]})
     ran_well = [job for job in work if any(row.cases for row in rows[job])]
     judged = [] if options.selection.only else ran_well
-    proofs = prove_weights(bundle, judged, options.isolation, model)
+    at_hand = options.at_hand if model is None else lambda: nullcontext(model)
+    proofs = prove_weights(bundle, judged, options.isolation, at_hand)
     for job, row, result in proofs:
         rows[job].append(row)
         results[job].append(result)
@@ -137,7 +142,11 @@ def _check(
         compared and not any(row.verdict.is_wrong for row in every),
         found.skipped,
         tuple(result for job in work for result in results[job]),
-        (*_replaced(bundle, {job.format for job in work}), *found.notes),
+        (
+            *_replaced(bundle, {job.format for job in work}),
+            *found.notes,
+            *not_judged_notes(every),
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,8 @@ _MASKED = 4  # numbers that a mask or a clamp takes at least
 _AT_BOUND = 2  # of them at each bound of a clamp
 
 Uses = Mapping[str, Sequence[Array] | None]
-"""Weight -> what the module makes of it alone; None where it is used as it is."""
+"""Weight -> what the module makes of it, of which a file is to hold all; None where it uses the
+weight as it is, nothing where it does not use it (rnnbench/cases/uses.py)."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,25 @@ def account(
                 plausible[name] = like
     missing = tuple(name for name in weights if name not in found and name not in altered)
     return Account(found, altered, missing, plausible)
+
+
+def uses_to_message(uses: Uses) -> tuple[dict[str, Any], dict[str, Array]]:
+    """JSON values and arrays by name, from which `uses_from_message` makes them again."""
+    counts = {name: None if made is None else len(made) for name, made in uses.items()}
+    arrays = {
+        f"{i}/{j}": array
+        for i, made in enumerate(uses.values())
+        for j, array in enumerate(made or ())
+    }
+    return {"uses": counts}, arrays
+
+
+def uses_from_message(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Uses:
+    """The uses in a message."""
+    return {
+        name: None if count is None else [arrays[f"{i}/{j}"] for j in range(count)]
+        for i, (name, count) in enumerate(header["uses"].items())
+    }
 
 
 def _without(weights: Mapping[str, Array], found: Collection[str]) -> dict[str, Array]:

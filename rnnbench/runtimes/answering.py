@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,7 @@ from rnnbench import runtimes
 from rnnbench.core.errors import Unavailable, one_line
 from rnnbench.core.model import Arrays
 from rnnbench.core.processes import end_with_parent, limit_memory
+from rnnbench.runtimes.accounting import uses_from_message, uses_to_message
 from rnnbench.runtimes.job import Job, account, load, signature
 from rnnbench.runtimes.messages import NO_MEMORY, Answer, receive, send
 
@@ -57,18 +59,19 @@ def main(words: list[str]) -> None:
         if header["do"] == "run":
             _answer(answers, lambda given=arrays: ({}, loaded[0](given)))  # type: ignore[misc]
         else:
-            _answer(answers, lambda asked=header: _ABOUT[asked["do"]](job, asked))  # type: ignore[misc]
+            about = partial(_ABOUT[header["do"]], job, header, arrays)
+            _answer(answers, about)
 
 
-def _signature(job: Job, _asked: dict[str, Any]) -> Answer:
+def _signature(job: Job, _asked: dict[str, Any], _arrays: Arrays) -> Answer:
     return signature(job).to_json(), {}
 
 
-def _account(job: Job, _asked: dict[str, Any]) -> Answer:
-    return asdict(account(job)), {}
+def _account(job: Job, asked: dict[str, Any], arrays: Arrays) -> Answer:
+    return asdict(account(job, uses_from_message(asked, arrays))), {}
 
 
-def _cases(job: Job, asked: dict[str, Any]) -> Answer:
+def _cases(job: Job, asked: dict[str, Any], _arrays: Arrays) -> Answer:
     from rnnbench.cases.making import Wanted, make_wanted, to_message
     from rnnbench.core.bundle import Bundle
     from rnnbench.models.rebuild import trained
@@ -79,21 +82,33 @@ def _cases(job: Job, asked: dict[str, Any]) -> Answer:
     return to_message(make_wanted(bundle, trained(bundle), wanted))
 
 
-def _effects(job: Job, asked: dict[str, Any]) -> Answer:
+def _effects(job: Job, asked: dict[str, Any], _arrays: Arrays) -> Answer:
     from rnnbench.cases.effects import effects
     from rnnbench.cases.stored import read_cases
     from rnnbench.core.bundle import Bundle
     from rnnbench.models.rebuild import trained
 
     bundle = Bundle.open(job.bundle or "", trust_code=job.trust_code)
-    return effects(trained(bundle), asked["names"], read_cases(bundle)), {}
+    model, cases = trained(bundle), read_cases(bundle)
+    return effects(model, asked["names"], cases, every=asked["every"]), {}
 
 
-_ABOUT: dict[str, Callable[[Job, dict[str, Any]], Answer]] = {
+def _uses(job: Job, asked: dict[str, Any], _arrays: Arrays) -> Answer:
+    from rnnbench.cases.stored import read_cases
+    from rnnbench.cases.uses import uses
+    from rnnbench.core.bundle import Bundle
+    from rnnbench.models.rebuild import trained
+
+    bundle = Bundle.open(job.bundle or "", trust_code=job.trust_code)
+    return uses_to_message(uses(trained(bundle), asked["names"], read_cases(bundle)))
+
+
+_ABOUT: dict[str, Callable[[Job, dict[str, Any], Arrays], Answer]] = {
     "signature": _signature,
     "account": _account,
     "cases": _cases,
     "effects": _effects,
+    "uses": _uses,
 }
 
 

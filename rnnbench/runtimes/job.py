@@ -13,7 +13,7 @@ from rnnbench.core.signature import Signature
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
-    from rnnbench.runtimes.accounting import Account
+    from rnnbench.runtimes.accounting import Account, Uses
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,12 @@ def signature(job: Job) -> Signature:
     return declared(job.path)
 
 
-def account(job: Job) -> Account:
+def account(job: Job, uses: Uses | None = None) -> Account:
     """Where each weight of the job's bundle is among the arrays that its file holds.
+
+    Args:
+        job: whose file is read.
+        uses: what the module makes of weights that are not found without it.
 
     Raises:
         RnnbenchError: files of this kind do not say, or a file is damaged.
@@ -110,4 +114,6 @@ def account(job: Job) -> Account:
     read = runtimes.get(job.runtime).weights
     if job.path is None or job.bundle is None or read is None:
         raise RnnbenchError(f"the weights in files that {job.runtime} runs cannot be read")
-    return account(arrays_of(read_weights(job.bundle)), read(job.path).values())
+    # The file first: what parses it takes the most memory, and is gone then.
+    held = read(job.path).values()
+    return account(arrays_of(read_weights(job.bundle)), held, uses)

@@ -27,7 +27,7 @@ from rnnbench.core.errors import RnnbenchError, Unavailable
 from rnnbench.core.model import Arrays
 from rnnbench.core.signature import Signature
 from rnnbench.runtimes import answering, forkserver
-from rnnbench.runtimes.accounting import Account
+from rnnbench.runtimes.accounting import Account, Uses, uses_from_message, uses_to_message
 from rnnbench.runtimes.job import Job
 from rnnbench.runtimes.messages import NO_MEMORY, Answer, receive, send
 
@@ -107,14 +107,19 @@ class Worker:
         """Cases of the module that the process has; see `rnnbench.cases.making`."""
         return self._ask({"do": "cases", "wanted": wanted})
 
-    def account(self) -> Account:
+    def account(self, uses: Uses | None = None) -> Account:
         """Where each weight of the bundle is in the file."""
-        said = self._ask({"do": "account"})[0]
-        return Account(dict(said["found"]), dict(said["altered"]), tuple(said["missing"]))
+        header, arrays = uses_to_message(uses or {})
+        said = self._ask({"do": "account", **header}, arrays)[0]
+        return Account(**said | {"missing": tuple(said["missing"])})
 
-    def effects(self, names: Sequence[str]) -> dict[str, bool]:
+    def effects(self, names: Sequence[str], *, every: bool = False) -> dict[str, bool]:
         """Weight of the module that the process has -> whether it matters to the outputs."""
-        return dict(self._ask({"do": "effects", "names": [*names]})[0])
+        return dict(self._ask({"do": "effects", "names": [*names], "every": every})[0])
+
+    def uses(self, names: Sequence[str]) -> Uses:
+        """What the module that the process has makes of its weights."""
+        return uses_from_message(*self._ask({"do": "uses", "names": [*names]}))
 
     def close(self) -> None:
         """Ends the process; it may be started again."""

@@ -1,8 +1,9 @@
 """Whether a damage can be seen at all: a search by size, magnitude and lengths."""
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from time import process_time
 
 import numpy as np
@@ -13,8 +14,9 @@ from rnnbench.cases.standard import standard_of
 from rnnbench.checking.case_selection import CaseSelection, gather
 from rnnbench.checking.runner import run_jobs
 from rnnbench.checking.verdicts import Judge
+from rnnbench.checking.weights import prove_weights
 from rnnbench.core.bundle import Bundle
-from rnnbench.runtimes.job import Job, account, load
+from rnnbench.runtimes.job import Job, load
 from tests.attack import on_onnx, on_torch
 from tests.helpers import tiers
 
@@ -77,7 +79,8 @@ class Target:
             (ran,) = run_jobs(other, work, layout, None)
             if any(result.verdict.is_wrong for result in judge.judge(ran)):
                 return True
-        return bool(account(job).altered)
+        proofs = prove_weights(other, [job], None, partial(nullcontext, self.model))
+        return any(row.verdict.is_wrong for _, row, _ in proofs)
 
     def shows(self, other, format, rng):
         """Whether some input makes an output off by more than twice what is allowed."""
