@@ -273,7 +273,7 @@ def _made(
         with called_flat(declared.call):
             bundle = export_bundle(declared.model, ("onnx",), folder / "proof", opset=opset)
         until_exported.close()  # other threads may export while this proves what is written
-        prove(bundle, "onnx")
+        prove(bundle, "onnx", declared)
         program = _program(declared, bundle)
         made = folder / "file" / (beside.name if beside else "model.onnx")
         made.parent.mkdir()

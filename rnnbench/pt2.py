@@ -93,7 +93,7 @@ def export(
             declared = declare(call, axes, call.names, default_outputs(call, call.names))
             with called_flat(call):
                 bundle = export_bundle(declared.model, ("pt2",), folder)
-        prove(bundle, "pt2")
+        prove(bundle, "pt2", declared)
         program = _as_called(declared, bundle)
         _prove(program, declared, bundle)
     return program
