@@ -101,7 +101,7 @@ def _frames(error: BaseException) -> list[_Frame]:
     """The calls that led to the first cause of an error, outermost first."""
     from torch import nn
 
-    from rnnbench.capture.source_lines import is_library
+    from rnnbench.models.own_files import is_library
 
     # What was raised first is the cause; what was raised of it says less.
     first: BaseException | None = error

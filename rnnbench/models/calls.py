@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +137,8 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
     """
     import torch
 
+    from rnnbench.models.cached import caches_of_its_own
+
     scripted = torch.jit.ScriptModule  # its attributes are not Python's
     parts = [m for m in module.modules() if not isinstance(m, scripted)]
     modes = [(m, m.training) for m in module.modules() if isinstance(m, scripted)]
@@ -148,7 +150,8 @@ def undisturbed(module: torch.nn.Module, *, double: bool = False) -> Iterator[No
         for tensor, original in data.values():
             wide = double and original.is_floating_point()
             tensor.data = original.double() if wide else _own(tensor, original)
-        with process_as_it_was():
+        kept = caches_of_its_own(module) if double else nullcontext()
+        with process_as_it_was(), kept:
             yield
     finally:
         for tensor, original in data.values():

@@ -1,5 +1,6 @@
 """What a module's code does to the process or to itself is put back, also after a refusal."""
 
+import functools
 import os
 import random
 
@@ -219,3 +220,40 @@ def test_a_forward_that_enables_gradients_is_exported(formats, tmp_path):
     assert bundle.manifest["failed"] == {}
     assert rnnbench.check(bundle).ok
     assert torch.is_grad_enabled()
+
+
+@functools.lru_cache
+def window(size):
+    """A table that is as wide as numbers are when it is first asked for."""
+    return torch.linspace(0.5, 1, size)
+
+
+def shares(size):
+    if not hasattr(shares, "held") or len(shares.held) < size:
+        shares.held = torch.linspace(1, 2, size)
+    return shares.held[:size]
+
+
+class Windowed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(3, 4, batch_first=True)
+
+    def forward(self, x):
+        return self.gru(x * window(3) * shares(3))[0]
+
+
+@pytest.mark.parametrize("used_before", [False, True])
+def test_what_functions_keep_is_not_of_another_precision_afterwards(tmp_path, used_before):
+    """The float64 reference fills the caches of a module's files: it would fail with them after."""
+    window.cache_clear()
+    vars(shares).clear()
+    module = Windowed().eval()
+    x = torch.ones(2, 5, 3)
+    expected = module(x) if used_before else None
+    bundle = rnnbench.export(Model(module, (X,), ("y",), name="windowed"), ("onnx",), tmp_path)
+    assert rnnbench.check(bundle, model=Model(module, (X,), ("y",), name="windowed")).ok
+    found = module(x)
+    assert found.dtype == torch.float32
+    assert expected is None or torch.equal(found, expected)
+    assert window(3).dtype == shares(3).dtype == torch.float32

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from rnnbench.capture.source_lines import is_library
 from rnnbench.capture.tracing.prove import Unproved, holds, runs_at
 from rnnbench.capture.tracing.sizes import traced_sizes
 from rnnbench.capture.tracing.trace import trace_module
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model
+from rnnbench.models.own_files import is_library
 
 _FURTHEST = 5000
 _TIMES = 8  # past what is 1, what follows it is soon 1 again

@@ -26,8 +26,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch._subclasses import FakeTensor
 
-from rnnbench.capture.tracing.own_files import own_files
 from rnnbench.core.one_thread import exchanged, replaced
+from rnnbench.models.own_files import own_files
 
 _ABSENT, _EMPTY, _AS_IT_IS = "absent", "empty", "as it is"
 _way: ContextVar[str] = ContextVar("_way", default=_ABSENT)

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rnnbench.capture.source_lines import frames, is_library
+from rnnbench.capture.source_lines import frames
 from rnnbench.capture.tracing.data_branches import NoWay
 from rnnbench.capture.tracing.foreign import said_of_foreign
 from rnnbench.capture.tracing.rewriting import Rewritten
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Model
 from rnnbench.core.one_thread import ignoring, printing_to, quiet_loggers
+from rnnbench.models.own_files import is_library
 
 
 @contextmanager

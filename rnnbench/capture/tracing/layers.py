@@ -41,7 +41,6 @@ from rnnbench.capture.tracing.data_bounds import (
 from rnnbench.capture.tracing.data_branches import Answers
 from rnnbench.capture.tracing.listed import Listed, is_whole
 from rnnbench.capture.tracing.makers import indexed, is_listed_index, maker, making_tensors
-from rnnbench.capture.tracing.own_files import own_files
 from rnnbench.capture.tracing.packing import Packing, padded_again
 from rnnbench.capture.tracing.python_numbers import symbolic_numbers
 from rnnbench.capture.tracing.rewriting import Rewritten, running_both_ways
@@ -51,6 +50,7 @@ from rnnbench.capture.tracing.selected import select_rows, take_as_some
 from rnnbench.capture.tracing.spectra import istft
 from rnnbench.core.one_thread import exchanged, exchanged_code, exchanged_setting
 from rnnbench.core.recurrence import KINDS
+from rnnbench.models.own_files import own_files
 
 _NARROW = (torch.narrow, torch.Tensor.narrow)
 _FUSED: dict[Any, str] = {getattr(torch, kind): kind for kind in KINDS}

@@ -37,8 +37,8 @@ from rnnbench.capture.tracing.listed import (
     listed_in,
     smallest,
 )
-from rnnbench.capture.tracing.own_files import own_files
 from rnnbench.core.one_thread import exchanged, replaced
+from rnnbench.models.own_files import own_files
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rnnbench.capture.source_lines import is_library
 from rnnbench.capture.tracing import merging
 from rnnbench.capture.tracing.both_ways import with_both_ways
 from rnnbench.capture.tracing.demanded import demanded, is_of_sizes
@@ -29,6 +28,7 @@ from rnnbench.capture.tracing.filled import filled, taken, with_filled_lists
 from rnnbench.capture.tracing.step_numbers import Numbering, value_of
 from rnnbench.capture.tracing.syntax import HELPERS
 from rnnbench.core.one_thread import exchanged_code, replaced
+from rnnbench.models.own_files import is_library
 
 Known = Callable[[Tensor], bool | None]
 
