@@ -13,6 +13,7 @@ import rnnbench
 from rnnbench import Model, TensorSpec
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.models.as_it_was import left_as_it_was, process_as_it_was
+from rnnbench.models.calls import call, call_float64, undisturbed
 
 X = TensorSpec("x", ("batch", "time", 3))
 
@@ -256,4 +257,11 @@ def test_what_functions_keep_is_not_of_another_precision_afterwards(tmp_path, us
     found = module(x)
     assert found.dtype == torch.float32
     assert expected is None or torch.equal(found, expected)
+    vars(shares).clear()
+    window.cache_clear()
+    arrays = {"x": x.numpy()}
+    with undisturbed(module, double=True):
+        wide = call_float64(module, (X,), ("y",), arrays)["y"]
+    assert wide.dtype == np.float64
+    assert np.abs(call(module, (X,), ("y",), arrays)["y"] - wide).max() < 1e-6
     assert window(3).dtype == shares(3).dtype == torch.float32
