@@ -14,7 +14,7 @@ demo: $(VENV)/.installed
 	$(RUN) -m rnnbench export
 
 test: $(VENV)/.installed-dev
-	$(RUN) -m pytest -n auto --dist loadgroup
+	$(RUN) -m pytest -n auto --dist loadgroup --durations=30 --durations-min=8
 
 full: $(VENV)/.installed-dev
 	$(RUN) -m pytest -n auto --dist loadgroup --full -m "" --timeout 7200
