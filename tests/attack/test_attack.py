@@ -11,7 +11,11 @@ import pytest
 import torch
 
 import rnnbench
+from rnnbench import runtimes
 from rnnbench.checking.check import check
+from rnnbench.core import plugins
+from rnnbench.core.verdicts import Verdict
+from rnnbench.runtimes.known_gaps import known_gaps
 from tests.attack import models, search
 from tests.attack.on_torch import random_of
 from tests.helpers import tiers
@@ -105,6 +109,33 @@ def test_every_damage(target, tmp_path, every, name):
 def test_quick_catches_nearly_all_of_them(every):
     assert {name for name, _, _ in every} == set(models.NAMES)
     assert_quick_catches_nearly_all(every)
+
+
+INSTALLED = [
+    name
+    for name in plugins.names("runtimes")
+    if runtimes.get(name).judge and runtimes.get(name).missing() is None
+]
+PORTABLE = ("onnx", "torchscript", "pt2")
+SEEDS, COMPILED = 50, 5  # and fewer where each shape is compiled
+
+
+@pytest.mark.full
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("runtime", INSTALLED)
+@pytest.mark.parametrize("name", models.NAMES)
+def test_no_engine_is_blamed_without_a_reason(name, runtime, tmp_path):
+    """Where an engine gives something else, it is known to compute a layer of the file wrong."""
+    engine = runtimes.get(runtime)
+    formats = [f for f in (*PORTABLE, "aoti") if f in engine.formats] or ["onnx"]
+    once = engine.shapes == "any" and engine.cost == "usual"
+    for seed in range(1, (SEEDS if once else COMPILED) + 1):
+        model = models.build(name, seed)
+        bundle = rnnbench.export(model, formats, tmp_path / str(seed))
+        found = check(bundle, [runtime], model=model)
+        wrong = [r for r in found.rows if r.verdict is Verdict.DIFFERS]
+        known = [known_gaps(runtime, bundle.artifacts[r.format].path) for r in wrong]
+        assert all(known), f"seed {seed}: {[(r.output, r.reason) for r in wrong]}"
 
 
 @pytest.mark.parametrize("name", models.NAMES)
