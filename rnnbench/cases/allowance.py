@@ -31,6 +31,7 @@ _OWN = 2.0  # roundings of the element itself
 _GATE = 6e-8  # the error of a function of size 1
 _USUAL = 4.0  # times the typical size: up to there a value may be a function's limit
 _UNPROVED = 0.5  # of the size: an error that says nothing of right and wrong
+_CALM = 10.0  # times the error that is always allowed: runs that have met again
 _WINDOW = 2  # steps before and after, at least
 _SAMPLES = 64  # elements of one step that are enough to tell its noise by
 _MANY = 2**16  # more than enough of them
@@ -126,8 +127,47 @@ def allowance(exact: Array, eager: Array, noise: Array, rule: Rule) -> Allowance
         leak = max(_GATE * rule.enlarged, absolute * largest if rule.enlarged else 0.0)
         allowed = np.where(mask, allowed, np.maximum(allowed, coarser * leak))
     unproved = finite & (allowed >= _UNPROVED * sizes)
+    if axes.time is not None:
+        lost = _lost(unproved, np.where(constant, 0.0, errors / sizes) <= _CALM * absolute)
+        allowed = np.where(lost & finite, np.maximum(allowed, allowed.max(0)), allowed)
+        unproved |= lost & finite
     allowed = np.where(finite, allowed, 0.0)
     return Allowance(_as_before(allowed, exact, axes), _as_before(unproved, exact, axes))
+
+
+def _lost(unproved: Array, calm: Array) -> Array:
+    """[time, rows, 1] the steps of a row at which its runs have nothing to do with one another.
+
+    Once their errors are as large as the values, they may be small by chance (a chaotic network has
+    quiet stretches): the row is lost until its runs agree to roundings, which they do where inputs
+    drive it. A row that is computed from its end is lost towards its start.
+
+    Args:
+        unproved: [time, rows, channels] where an error says nothing.
+        calm: where the errors of the runs are roundings, in the same shape.
+    """
+    exploded, quiet = unproved.mean(2) > 0.5, calm.all(2)  # [time, rows]
+    if not exploded.any():
+        return np.zeros((*exploded.shape, 1), bool)
+    from_end = exploded.any(0) & ~_before(quiet, exploded).any(0)  # [rows]
+    after = _until_calm(exploded, quiet)
+    before = _until_calm(exploded[::-1], quiet[::-1])[::-1]
+    return np.asarray(after | (before & from_end))[..., None]
+
+
+def _before(quiet: Array, exploded: Array) -> Array:
+    """[time, rows] the quiet steps before a row's first that has exploded."""
+    return quiet & (np.cumsum(exploded, 0) == 0)
+
+
+def _until_calm(exploded: Array, quiet: Array) -> Array:
+    """[time, rows] each exploded step, and those after it until a quiet one."""
+    lost = np.zeros(exploded.shape, bool)
+    here = np.zeros(exploded.shape[1], bool)
+    for step in range(len(exploded)):
+        here = exploded[step] | (here & ~quiet[step])
+        lost[step] = here
+    return lost
 
 
 def typical_sizes(outputs: Sequence[tuple[Array, Array]], axes: Axes) -> Array | None:

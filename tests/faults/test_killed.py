@@ -87,7 +87,7 @@ def is_well(place, verb, number, seconds):
     before = contents(place, verb)
     code, out, err = stopped_at(place, verb, number, seconds)
     said = verb, number, seconds, code, err[-2000:]
-    if number == signal.SIGINT and "init_import_site" in err:
+    if number == signal.SIGINT and "Fatal Python error: init_" in err:
         assert code == 1, said  # Python itself had not begun: none of our code ran
     else:
         assert code in (0, -number, 128 + number), said
