@@ -359,7 +359,8 @@ def test_after_an_explosion_a_quiet_stretch_proves_nothing(from_end):
     exact = rng.normal(size=(200, 3, 4))
     noise = np.full(exact.shape, 1e-7)
     noise[30:50] = np.geomspace(1e-7, 1, 20)[:, None, None]  # it grows,
-    noise[50:120, :2] = 1.0  # is as large as the values,
+    ends = 200 if from_end else 120
+    noise[50:ends, :2] = 1.0  # is as large as the values,
     noise[80:90, :2] = 1e-3  # small by chance,
     noise[50:, 2] = 1e-7  # or at an end where inputs drive it
     if from_end:
@@ -372,11 +373,11 @@ def test_after_an_explosion_a_quiet_stretch_proves_nothing(from_end):
         return compare(given, exact, exact.astype(np.float32), noise, rule).excess
 
     assert excess(85, 0, 1.0) <= 1
-    assert excess(85, 2, 1e-2) > 1
-    assert excess(140, 0, 1e-2) > 1
+    assert excess(85, 2, 0.1) > 1
+    assert from_end or excess(140, 0, 1e-2) > 1
     assert excess(20, 0, 1e-2) > 1
     found = allowance(exact, exact.astype(np.float32), noise, rule).unproved
     found = found[::-1] if from_end else found
-    assert found[50:118, :2].all()
-    assert not found[125:].any()
-    assert not found[:40].any()
+    assert found[50 : ends - 2, :2].all()
+    assert not found[ends + 5 :].any()
+    assert not found[: 28 if from_end else 40].any()
