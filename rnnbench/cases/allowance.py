@@ -146,7 +146,8 @@ def _lost(unproved: Array, calm: Array) -> Array:
         unproved: [time, rows, channels] where an error says nothing.
         calm: where the errors of the runs are roundings, in the same shape.
     """
-    exploded, quiet = unproved.mean(2) > 0.5, calm.all(2)  # [time, rows]
+    exploded = np.asarray(unproved.mean(2) > 0.5)  # [time, rows]
+    quiet = np.asarray(calm.all(2))
     if not exploded.any():
         return np.zeros((*exploded.shape, 1), bool)
     from_end = exploded.any(0) & ~_before(quiet, exploded).any(0)  # [rows]
@@ -157,7 +158,7 @@ def _lost(unproved: Array, calm: Array) -> Array:
 
 def _before(quiet: Array, exploded: Array) -> Array:
     """[time, rows] the quiet steps before a row's first that has exploded."""
-    return quiet & (np.cumsum(exploded, 0) == 0)
+    return np.asarray(quiet & (np.cumsum(exploded, 0) == 0))
 
 
 def _until_calm(exploded: Array, quiet: Array) -> Array:
