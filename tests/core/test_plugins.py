@@ -155,7 +155,7 @@ def test_a_runtime_from_outside_is_checked(run, tmp_path):
     assert out, err
     rows = json.loads(out)["rows"]
     found = {name: {r["verdict"] for r in rows if r["runtime"] == name} for name in NAMES}
-    assert "same" in found["tiny"] == found["onnxruntime"]
+    assert "same" in found["tiny"] == found["onnxruntime"], rows
     code, _, err = run("check", str(bundle), "--runtime", "broken")
     assert code == 2
     assert "'broken' of tiny-plugins" in err.splitlines()[-1]

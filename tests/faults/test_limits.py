@@ -98,7 +98,7 @@ def test_a_read_only_folder_is_one_line_that_names_it(verb, place, tmp_path):
 @pytest.mark.parametrize("verb", ["export", "check"])
 def test_little_memory_is_one_line_or_a_row(verb, place):
     """What is left after the libraries are loaded is not enough for a model."""
-    code, out, err = place.run(*VERBS[verb], **limited(resource.RLIMIT_AS, 900 * 2**20))
+    code, out, err = place.run(*VERBS[verb], **limited(resource.RLIMIT_AS, 850 * 2**20))
     assert code in ((0, 1, 2) if verb == "check" else (1, 2)), (out, err)
     if code == 2:
         one_line(err)
