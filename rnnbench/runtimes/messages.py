@@ -1,13 +1,16 @@
-"""A header and arrays through a pipe: JSON and raw .npy bytes, never a pickle.
+"""A header and arrays through a pipe: JSON and the arrays' bytes, never a pickle.
 
 One message: the header's length in 8 bytes (little-endian), the header, the arrays one after the
-other; the header says their names and lengths.
+other; the header says their names, dtypes and shapes.
+
+These are no .npy files: NumPy parses their headers as Python (`ast.literal_eval`), which CPython
+3.11 refuses now and then where several threads do so ("AST constructor recursion depth mismatch").
 """
 
 from __future__ import annotations
 
-import io
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, BinaryIO
@@ -27,12 +30,14 @@ NO_MEMORY = re.compile(
 
 def send(stream: BinaryIO, header: Mapping[str, Any], arrays: Arrays | None = None) -> None:
     """Writes one message."""
-    parts = {name: _encoded(array) for name, array in (arrays or {}).items()}
-    sizes = [[name, len(part)] for name, part in parts.items()]
-    text = json.dumps({**header, "arrays": sizes}).encode()
+    parts = {name: np.asarray(array) for name, array in (arrays or {}).items()}
+    if any(array.dtype.hasobject for array in parts.values()):
+        raise ValueError("an array of Python's objects has no bytes of its own")
+    said = [[name, array.dtype.str, array.shape] for name, array in parts.items()]
+    text = json.dumps({**header, "arrays": said}).encode()
     stream.write(len(text).to_bytes(8, "little") + text)
-    for part in parts.values():
-        stream.write(part)
+    for array in parts.values():
+        stream.write(array.tobytes())
     stream.flush()
 
 
@@ -41,19 +46,19 @@ def receive(stream: BinaryIO) -> tuple[dict[str, Any], Arrays]:
 
     Raises:
         EOFError: the other end is closed, or was in the middle of the message.
+        ValueError: what it sends is no message.
     """
     header = json.loads(_exactly(stream, int.from_bytes(_exactly(stream, 8), "little")))
-    arrays = {
-        name: np.lib.format.read_array(io.BytesIO(_exactly(stream, size)), allow_pickle=False)
-        for name, size in header.pop("arrays")
-    }
+    arrays = {name: _array(stream, dtype, shape) for name, dtype, shape in header.pop("arrays")}
     return header, arrays
 
 
-def _encoded(array: np.ndarray[Any, Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.asarray(array), allow_pickle=False)
-    return buffer.getvalue()
+def _array(stream: BinaryIO, name: str, shape: list[int]) -> np.ndarray[Any, Any]:
+    dtype = np.dtype(name)
+    if dtype.hasobject or min(shape, default=0) < 0:
+        raise ValueError(f"an array of {name} and {shape} is none that is sent")
+    data = _exactly(stream, math.prod(shape) * dtype.itemsize)
+    return np.ndarray(tuple(shape), dtype, bytearray(data))  # which may be written into
 
 
 def _exactly(stream: BinaryIO, size: int) -> bytes:
