@@ -8,6 +8,7 @@ import torch
 
 import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
+from rnnbench.cases.allowance import Rule
 from rnnbench.cases.stored import read_cases
 from rnnbench.cases.tolerance import compare
 from rnnbench.checking.case_selection import CaseSelection
@@ -47,10 +48,11 @@ def loaded(engine, bundle, mode=""):
     return runtimes.get(engine).load(bundle, path, threads=1, mode=mode)
 
 
-def right(outputs, case):
+def right(engine, outputs, case):
+    rule = Rule(coarseness=runtimes.get(engine).coarseness)
     assert list(outputs) == list(case.reference)
     for name, array in outputs.items():
-        assert not compare(array, case.reference[name], case.eager[name]).reason, name
+        assert not compare(array, case.reference[name], case.eager[name], rule=rule).reason, name
 
 
 def cases_of(bundle, *names):
@@ -67,7 +69,7 @@ def test_right_at_two_shapes(bundles, engine, name):
     run = loaded(engine, bundle, "xnnpack" if loop and engine == "executorch" else "")
     shapes = ("batch-1", "batch-1-time-1") if engine == "ncnn" else ("traced", "time-1")
     for case in cases_of(bundle, *shapes):
-        right(run(case.inputs), case)
+        right(engine, run(case.inputs), case)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -83,7 +85,7 @@ def test_a_state_is_handed_on(bundles, engine):
         states = {name: outputs[after] for name, after in bundle.states.items()}
         rows.append(outputs["y"])
     outputs["y"] = np.concatenate(rows)
-    right(outputs, case)
+    right(engine, outputs, case)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -109,7 +111,7 @@ def test_what_is_timed_is_right(bundles, engine):
     source = Source(bundle.inputs, bundle.outputs, path=bundle.artifacts[timing.format].path)
     with torch.inference_mode():  # as bench has it
         subject = timing.prepare(source, case.inputs, "cpu", 1)
-        right(subject.read(subject.run()), case)
+        right(engine, subject.read(subject.run()), case)
     assert timing.plans == ()  # it is measured where it is asked for
 
 
@@ -346,7 +348,7 @@ def test_tvm_reads_the_last_step(picks):
     bundle, _ = picks
     run = loaded("tvm", bundle)
     for case in cases_of(bundle, "traced", "batch-1"):
-        right(run(case.inputs), case)
+        right("tvm", run(case.inputs), case)
 
 
 def test_tvm_alone_reads_elsewhere(picks):
@@ -380,7 +382,9 @@ def test_ragged_rows_need_no_packing(tmp_path, kind):
         fixed = pt2_unroll.unrolled(program, tensors(bundle, case))
         assert not any("pack" in str(node.target) for node in fixed.graph.nodes)
         found = fixed.module()(*tensors(bundle, case))
-        right({n: t.detach().numpy() for n, t in zip(bundle.outputs, found, strict=True)}, case)
+        right(
+            "pt2", {n: t.detach().numpy() for n, t in zip(bundle.outputs, found, strict=True)}, case
+        )
     assert before == [str(node.target) for node in program.graph.nodes]
 
 
@@ -394,7 +398,7 @@ def test_ragged_rows_are_right(tmp_path, engine):
     bundle, _ = program_of(Model(Ragged("GRU"), specs, ("y", "hn"), name="ragged"), tmp_path)
     [case] = cases_of(bundle, "traced")
     assert len(set(case.inputs["lengths"])) > 1
-    right(loaded(engine, bundle)(case.inputs), case)
+    right(engine, loaded(engine, bundle)(case.inputs), case)
 
 
 @pytest.mark.parametrize("descending", [False, True])
@@ -415,7 +419,9 @@ def test_a_scan_becomes_its_steps(bundles):
         assert "scan" not in kinds
         assert kinds.count("aten.gru_cell.default") == case.dims["time"]
         found = fixed.module()(*tensors(bundle, case))
-        right({n: t.detach().numpy() for n, t in zip(bundle.outputs, found, strict=True)}, case)
+        right(
+            "pt2", {n: t.detach().numpy() for n, t in zip(bundle.outputs, found, strict=True)}, case
+        )
     assert "scan" in [str(node.target) for node in program.graph.nodes]
 
 

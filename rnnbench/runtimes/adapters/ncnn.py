@@ -291,6 +291,7 @@ RUNTIME = Runtime(
     shapes="one row",
     engine=True,
     packages=("ncnn", "pnnx"),
+    coarseness=4.0,  # its tanh is off by up to 2.9e-7, its sigmoid by 1.4e-7
     gaps=GAPS,
     profile=filling(
         GAPS,
