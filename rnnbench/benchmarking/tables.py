@@ -10,9 +10,13 @@ from rnnbench.benchmarking.measuring.roofline import limit_seconds
 from rnnbench.benchmarking.results import Cost, Entry, Latency, Ratio, Results
 from rnnbench.core.tables import format_table
 
-_LEFT = ("model", "form", "runtime", "device", "what", "this", "against", "verdict", "note")
+_LEAST = (
+    *("recompile ms", "CUDA events", "note", "p99", "steps/s", "x limit"),  # latencies
+    *("above empty MB", "file kB", "load s"),  # costs
+)
 
 _LEGEND = {
+    "relative": "p50 over that of the fastest with this model and these sizes, which is 1.00",
     "x limit": "p50 over the least time that its reads and products take here, as measured",
     "RTF": "seconds of computing for a second of real time; below 1 keeps up",
 }
@@ -38,8 +42,11 @@ def real_time_factor(row: Latency) -> float | None:
 
 
 def _latencies(results: Results) -> str:
-    headers = ["model", "form", "runtime", "device", *_SIZES, "p50", "p95", "p99"]
+    headers = ["model", "form", "runtime", "device", *_SIZES, "p50", "relative", "p95", "p99"]
     headers += ["steps/s", "x limit", "RTF", "recompile ms", "CUDA events", "note"]
+    best: dict[tuple[Any, ...], float] = {}
+    for row in results.latencies:
+        best[_alike(row)] = min(row.p50, best.get(_alike(row), row.p50))
     rows = []
     for row in results.latencies:
         limit = limit_seconds(asdict(row), results.facts)
@@ -47,7 +54,8 @@ def _latencies(results: Results) -> str:
         rows.append(
             [
                 *(row.model, row.form, _runtime(row.runtime, row.mode), row.device, *_sizes(row)),
-                *(f"{1e6 * value:.1f}" for value in (row.p50, row.p95, row.p99)),
+                *(f"{1e6 * row.p50:.1f}", f"{row.p50 / best[_alike(row)]:.2f}"),
+                *(f"{1e6 * value:.1f}" for value in (row.p95, row.p99)),
                 f"{row.batch * row.time / row.p50:.3g}",
                 "" if limit is None else f"{row.p50 / limit:.1f}",
                 "" if rtf is None else f"{rtf:.2g}",
@@ -111,6 +119,11 @@ def _sizes(row: Entry) -> list[str]:
     return ["" if (size := getattr(row, name)) is None else str(size) for name in _SIZES]
 
 
+def _alike(row: Entry) -> tuple[Any, ...]:
+    """What one would choose among: forms and runtimes of one model at one size."""
+    return (row.model, row.device, *_sizes(row))
+
+
 def _runtime(runtime: str, mode: str) -> str:
     return f"{runtime} ({mode})" if mode else runtime
 
@@ -142,5 +155,5 @@ def _table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     ]
     said = ", ".join(f"{name} {value}" for name, value in same.items() if value)
     names = [name for name, _ in kept]
-    table = format_table(names, zip(*(c for _, c in kept), strict=True), words=_LEFT)
+    table = format_table(names, zip(*(c for _, c in kept), strict=True), least=_LEAST)
     return f"({said})\n{table}" if said else table

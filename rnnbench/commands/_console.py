@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from rnnbench.core.tables import format_table, format_tight_table
+from rnnbench.core.tables import folded, format_table, terminal_width, without_empty
 from rnnbench.core.text import harmless, harmless_lines
 
 if TYPE_CHECKING:
@@ -21,14 +20,26 @@ SHORT = 30
 """Characters of a reason that fits into a table."""
 
 
-def say(text: str, *, err: bool = False, nl: bool = True, color: bool | None = None) -> None:
-    """Lines on stdout, or on stderr: what names in them hold does nothing to a terminal."""
-    click.echo(harmless_lines(text), err=err, nl=nl, color=color)
+def say(text: str, *, err: bool = False, nl: bool = True, whole: bool = False) -> None:
+    """Lines on stdout, or on stderr: what names in them hold does nothing to a terminal.
+
+    Args:
+        text: the lines.
+        err: on stderr, where nothing is folded.
+        nl: with a line end.
+        whole: what is to be copied (a command, CSV, Markdown) is not folded either.
+    """
+    if not err and not whole:
+        fits = terminal_width() or sys.maxsize
+        text = "\n".join(
+            folded(line) if len(click.unstyle(line)) > fits else line for line in text.split("\n")
+        )
+    click.echo(harmless_lines(text), err=err, nl=nl)
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on stdout."""
-    say(format_table(headers, rows), color=_colour())
+    say(format_table(headers, rows))
 
 
 def print_json(value: Any) -> None:
@@ -40,7 +51,7 @@ def print_verdicts(rows: Iterable[OutputRow]) -> None:
     """The table that `export` and `check` end with, and below it the reasons."""
     headers = ["model", "format", "runtime", "worst error", "tolerance needed", "verdict"]
     rows = list(rows)
-    print_table(headers, ([*_cells(row), _verdict(row)] for row in rows))
+    print_table(headers, [[*_cells(row), _verdict(row)] for row in rows])
     for line in reasons(rows):
         say(line)
 
@@ -170,19 +181,17 @@ def _cells(row: OutputRow) -> list[str]:
 
 
 def _verdict(row: OutputRow) -> str:
-    word = click.style(row.verdict, fg=row.verdict.colour)
+    word = str(row.verdict)
     return f"{word}: {row.reason}" if 0 < len(row.reason) <= SHORT else word
-
-
-def _colour() -> bool | None:
-    """False where NO_COLOR asks for none; else click looks whether it is a terminal."""
-    return False if os.environ.get("NO_COLOR") else None
 
 
 def _width() -> int:
     import shutil
 
     return shutil.get_terminal_size().columns - 1
+
+
+_LEAST = ("max rel", "noise floor", "same argmax", "first step off", "cases", "worst case")
 
 
 def format_report(report: CheckReport) -> str:
@@ -210,7 +219,8 @@ def format_report(report: CheckReport) -> str:
     title = [f"model {models.pop()}"] if len(models) == 1 else []
     notes = reasons(report.rows, fitting=0)
     notes += report.not_compared()
-    return "\n".join([*title, format_tight_table(headers, table, fold=True), *notes, *report.notes])
+    text = format_table(*without_empty(headers, table), least=_LEAST)
+    return "\n".join([*title, text, *notes, *report.notes])
 
 
 def _shown(value: float | None) -> str:

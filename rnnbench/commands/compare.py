@@ -7,6 +7,7 @@ import click
 from rnnbench.commands._console import print_json, say
 from rnnbench.commands._options import DIFFERS, FINE, as_json
 from rnnbench.core.documents import document
+from rnnbench.core.tables import Style
 
 
 @click.command(short_help="Say which measurements changed.")
@@ -37,5 +38,6 @@ def command(
     if as_json:
         print_json(document("compare", to_json(comparison, limit), ok=fine))
     else:
-        say(format_comparison(comparison, limit, "markdown" if markdown else "text"))
+        style: Style = "markdown" if markdown else "text"
+        say(format_comparison(comparison, limit, style), whole=markdown)
     return FINE if fine else DIFFERS

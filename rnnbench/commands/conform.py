@@ -84,7 +84,7 @@ def command(
     if as_json:
         print_json(document("conform", {"rows": [r.to_json() for r in rows]}, ok=is_fine(rows)))
     elif matrix or markdown or len(opened) > 1:
-        say(format_matrix(rows, markdown=markdown))
+        say(format_matrix(rows, markdown=markdown), whole=markdown)
     else:
         say(format_conformed(rows))
     return FINE if is_fine(rows) else DIFFERS

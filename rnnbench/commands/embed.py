@@ -46,7 +46,7 @@ def command(
         f"cd {shlex.quote(str(path))}",
         *(" ".join(c) for c in (*chosen.build, (*chosen.run, "--verify"))),
     ]
-    say(" && ".join(steps))
+    say(" && ".join(steps), whole=True)
     return 0
 
 
@@ -66,5 +66,5 @@ def _list(as_json: bool) -> int:
     if as_json:
         print_json(document("embed", {"targets": rows}))
     else:
-        say(format_table([*rows[0]], [[*row.values()] for row in rows]))
+        say(format_table([*rows[0]], [[*row.values()] for row in rows], least=("needs",)))
     return 0

@@ -51,9 +51,9 @@ def command(
     elif style == "csv":
         from rnnbench.benchmarking.report.values import to_csv
 
-        say(to_csv(report.material), nl=False)
+        say(to_csv(report.material), nl=False, whole=True)
     elif style == "markdown" or (html is None and png is None):
-        say(format_report(report, "markdown" if style else "text"))
+        say(format_report(report, "markdown" if style else "text"), whole=bool(style))
     else:
         say(format_first_lines(report))
 

@@ -122,13 +122,16 @@ def format_inspection(report: Inspection) -> str:
     if report.foreign:
         said = [f"{harmless(f.op)} ({f.count}, {f.what})" for f in report.foreign]
         lines.append(f"operators of other domains: {', '.join(said)}")
-    lines += ["", format_table(heads, rows) if rows else _without_any(report)]
+    lines += ["", format_table(heads, rows, least=_LEAST) if rows else _without_any(report)]
     hazards = [[h.severity, h.name, h.where, h.what] for h in report.hazards]
     heads = ["severity", "hazard", "where", "what"]
     lines += ["", format_table(heads, hazards) if hazards else "no hazards"]
     remedies = {h.name: h.remedy for h in report.hazards}
     lines += [f"{name}: {remedy}" for name, remedy in remedies.items()]
     return "\n".join([*lines, *_more(list(remedies))])
+
+
+_LEAST = ("lengths", "direction", "state out", "state in")
 
 
 def _without_any(report: Inspection) -> str:

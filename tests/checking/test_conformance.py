@@ -159,8 +159,8 @@ def test_a_silent_error_of_openvino_is_named(ragged, task_bundles):
     code, out = run(*paths, "--engine", "openvino", "--profile", "plain")
     assert code == 1
     lines = out.splitlines()
-    assert lines[0].split() == ["model", "openvino"]
-    assert lines[1].split() == ["plain"]
+    assert lines[0].split() == ["openvino"]
+    assert lines[1].split() == ["model", "plain"]
     assert lines[3].split() == ["ragged", "WRONG"]  # once this is right, OpenVINO is mended
     assert lines[4].split() == ["text-gru", "right"]
     named = lines[lines.index("Silent errors: results that are WRONG, and no error:") + 1]

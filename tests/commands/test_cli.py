@@ -162,8 +162,6 @@ def test_check_finds_what_differs_among_several(run, tmp_path):
     code, out, _ = run("check", "exports/damaged", "--details")
     assert code == 1
     assert "noise" in out
-    wide = [line for line in out.splitlines() if len(line) > 120]
-    assert all(line.startswith("damaged: onnx in onnxruntime") for line in wide), wide
 
 
 def test_a_damaged_bundle_does_not_stop_the_others(run, tmp_path):

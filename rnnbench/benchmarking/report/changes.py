@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from statistics import geometric_mean
 from typing import Any
 
 from rnnbench.benchmarking.report import units
 from rnnbench.benchmarking.report.comparison import Change, Comparison
 from rnnbench.benchmarking.report.names import (
-    conditions_of,
-    conditions_text,
     implementation_name,
     implementation_of,
     ratio_name,
 )
-from rnnbench.benchmarking.report.tables import Table, format_report_table, make_table
+from rnnbench.benchmarking.report.tables import Table, format_report_table, make_table, sizes
 from rnnbench.benchmarking.results import Ratio
 from rnnbench.core.markdown import code
 from rnnbench.core.tables import Style
@@ -32,11 +31,12 @@ def format_comparison(comparison: Comparison, threshold: float, style: Style = "
     lines = [
         f"### {summary(comparison, threshold)}" if markdown else summary(comparison, threshold)
     ]
+    lines += ([""] if markdown else []) + _mean_lines(comparison)
     shown_as = in_markdown if markdown else harmless
     mark = "* **doubt:** " if markdown else "doubt: "
     lines += [mark + shown_as(line) for line in comparison.doubts]
     if markdown and comparison.doubts:
-        lines.insert(1, "")
+        lines.insert(-len(comparison.doubts), "")
     changed = sorted(
         (c for c in comparison.changes if c.verdict != "cannot tell"),
         key=lambda c: -c.interval.ratio,
@@ -72,11 +72,25 @@ def summary(comparison: Comparison, threshold: float) -> str:
     return "; ".join(parts)
 
 
+def mean_change(comparison: Comparison) -> tuple[float, int] | None:
+    """The geometric mean of new/old over the latencies, and their number; None without any."""
+    found = [c.interval.ratio for c in comparison.changes if not isinstance(c.row, Ratio)]
+    return (geometric_mean(found), len(found)) if found else None
+
+
+def _mean_lines(comparison: Comparison) -> list[str]:
+    mean = mean_change(comparison)
+    if mean is None:
+        return []
+    ratio, count = mean
+    return [f"geometric mean of new/old: {ratio:.3f} ({count} latencies; below 1 is faster)"]
+
+
 def change_table(title: str, changes: Sequence[Change], threshold: float) -> Table:
     """A row for each change."""
     columns: dict[str, Iterable[str]] = {
         "what": [_what(c) for c in changes],
-        "at": [conditions_text(conditions_of(c.row)) for c in changes],
+        **sizes([c.row for c in changes]),
         "old": [_value(c, c.before) for c in changes],
         "new": [_value(c, c.after) for c in changes],
         "new/old (95 % interval)": [
@@ -96,6 +110,7 @@ def to_json(comparison: Comparison, threshold: float) -> dict[str, Any]:
         "old": str(comparison.old),
         "new": str(comparison.new),
         "summary": summary(comparison, threshold),
+        "geometric_mean": mean[0] if (mean := mean_change(comparison)) else None,
         "same_machine": comparison.same_machine,
         "regressions": [c.row.name for c in comparison.regressions(threshold)],
         "doubts": list(comparison.doubts),

@@ -19,20 +19,12 @@ from rnnbench.benchmarking.report.recommendation import Advice
 from rnnbench.benchmarking.results import Cost, Entry, Latency, Ratio
 from rnnbench.core.tables import Style, format_table
 
-_LEFT = {"model", "form", "runtime", "device", "note", "how", "fastest", "against", "verdict"}
-_LEFT |= {
-    "what",
-    "reason",
-    "format",
-    "this / other",
-    "state",
-    "change",
-    "machine",
-    "bound by",
-    "at",
-}
+_LEAST = (
+    *("of it recompiling (ms)", "warm-up (ms)", "samples", "CUDA events (us)", "rounds", "note"),
+    *("p99 (us)", "limit (us)", "throughput (steps/ms)", "times the limit", "how"),
+    *("of it before loading (MB)", "export (ms)", "artifact (MB)"),
+)
 _FOLDED = ("model", "form", "device", "batch", "time (steps)", "hidden", "layers", "threads")
-HEADER_WIDTH = 12
 
 
 @dataclass(frozen=True)
@@ -65,8 +57,7 @@ def tables(material: Material, advices: Sequence[tuple[Machine, Advice]]) -> tup
 
 def format_report_table(table: Table, style: Style) -> str:
     """A table as text, Markdown or HTML, without its title."""
-    width = HEADER_WIDTH if style == "text" else 0
-    return format_table(table.headers, table.rows, words=_LEFT, style=style, header_width=width)
+    return format_table(table.headers, table.rows, style=style, least=_LEAST)
 
 
 def make_table(title: str, columns: dict[str, Iterable[str]]) -> Table:
@@ -142,7 +133,7 @@ def _costs(costs: Sequence[Cost]) -> Table:
 def _advice_table(advices: Sequence[Advice]) -> Table:
     ratios = [a.speedup for a in advices]
     columns: dict[str, Iterable[str]] = {
-        **_sizes([a.best for a in advices]),
+        **sizes([a.best for a in advices]),
         "fastest": [implementation_name(implementation_of(a.best)) for a in advices],
         "a step (us)": [units.us(a.step_s) for a in advices],
         "against": [
@@ -182,16 +173,17 @@ def _skipped(machines: Sequence[Machine]) -> Table:
 
 
 def _conditions(rows: Sequence[Entry]) -> dict[str, list[str]]:
-    sizes = _sizes(rows)
+    of_sizes = sizes(rows)
     return {
-        "model": sizes.pop("model"),
+        "model": of_sizes.pop("model"),
         "form": [r.form for r in rows],
         "runtime": [runtime_name(r.runtime, r.mode) for r in rows],
-        **sizes,
+        **of_sizes,
     }
 
 
-def _sizes(rows: Sequence[Entry]) -> dict[str, list[str]]:
+def sizes(rows: Sequence[Entry]) -> dict[str, list[str]]:
+    """The model and the conditions, a column each."""
     return {
         "model": [r.model for r in rows],
         "device": [r.device for r in rows],

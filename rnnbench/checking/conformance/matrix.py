@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rnnbench.checking.conformance.rows import ConformanceRow, name_of, never_right, versions_of
 from rnnbench.core.markdown import table
-from rnnbench.core.tables import format_table
+from rnnbench.core.tables import format_table, terminal_width
 from rnnbench.core.verdicts import Verdict
 
 WIDTH = 120
@@ -95,13 +95,12 @@ def _as_markdown(
 def _as_text(
     models: Sequence[str], columns: Sequence[Column], body: Sequence[Sequence[str]]
 ) -> list[str]:
-    """As many tables one below the other as it takes, each no wider than `WIDTH`."""
-    room = WIDTH - 2 - max(map(len, ("model", *models)))
+    """As many tables one below the other as it takes, each no wider than the terminal."""
+    room = (terminal_width() or WIDTH) - 2 - max(map(len, ("model", *models)))
     blocks: list[list[int]] = [[]]
     left = room
     for i, column in enumerate(columns):
-        title = 2 + max(map(len, column))  # tabulate leaves two behind a title
-        wide = 2 + max(title, *(len(row[i]) for row in body))
+        wide = 2 + max(*map(len, column), *(len(row[i]) for row in body))
         if wide > left and blocks[-1]:
             blocks.append([])
             left = room

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rnnbench.core.tables import format_tight_table
+from rnnbench.core.tables import format_table, without_empty
 from rnnbench.core.verdicts import Row, Verdict
 
 
@@ -138,8 +138,8 @@ def format_conformed(rows: Sequence[ConformanceRow]) -> str:
         "load ms": ["" if r.load_s is None else f"{1e3 * r.load_s:.1f}" for r in rows],
         "call us": ["" if r.step_s is None else f"{1e6 * r.step_s:.1f}" for r in rows],
     }
-    words = ("target", "profile", "runtime", "verdict")
-    table = format_tight_table(list(columns), zip(*columns.values(), strict=True), words=words)
+    filled = without_empty([*columns], zip(*columns.values(), strict=True))
+    table = format_table(*filled, least=("load ms", "build s", "call us", "cases", "runtime"))
     others = [version for version in versions_of(rows) if version not in shown]
     below = [f"with {', '.join(others)}"] if others else []
     below += [f"{name_of(r)}: {r.reason}" for r in rows if r.reason]

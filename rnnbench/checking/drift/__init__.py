@@ -145,7 +145,8 @@ def drift(
 def format_drift(report: DriftReport) -> str:
     """The largest error so far at powers of ten, a row for each runtime."""
     powers = [10**k for k in range(1, 12) if 10**k < report.steps] + [report.steps]
-    headers = ["format", "runtime", *(f"to step {n:,}" for n in powers), "verdict"]
+    until_step = [f"to step {n:,}" for n in powers]
+    headers = ["format", "runtime", *until_step, "verdict"]
     table = []
     for line in report.lines:
         verdict = f"{line.verdict}: {line.reason}" if line.reason else line.verdict
@@ -157,7 +158,7 @@ def format_drift(report: DriftReport) -> str:
             [line.format, line.runtime, *(f"{max(e):.1e}" if e else "" for e in until), verdict]
         )
     lines = [f"{report.model}: largest absolute error against {report.reference}"]
-    lines.append(format_table(headers, table))
+    lines.append(format_table(headers, table, least=until_step))
     return "\n".join([*lines, *report.notes])
 
 
