@@ -69,7 +69,8 @@ def export(  # noqa: PLR0913  (keywords of a public function)
             "outputs, as `rnnbench init` drafts them"
         )
     asked = WriteOptions(opset=opset, profile=profile or "portable", pin=dict(pin or {}))
-    wanted = (formats,) if isinstance(formats, str) else tuple(formats)
+    given = (formats,) if isinstance(formats, str) else tuple(formats)
+    wanted = tuple(plugins.canonical("formats", name) for name in given)
     if profile is not None or pin:
         wanted = (*wanted, "portable")
     writers = _find_writers(model, wanted, asked)

@@ -79,10 +79,12 @@ def find_targets(given: Sequence[str]) -> tuple[str, ...]:
     Raises:
         RnnbenchError: one is no variant, no FILE.py[:function] and no package.module:function.
     """
+    given = [plugins.canonical("variants", target) for target in given]
+    known = (*variants.names(), *plugins.ALIASES["variants"])
     for target in given:
         if not is_source(target) and target not in variants.names():
             raise RnnbenchError(
-                f"{choices('variant', target, variants.names())}, "
+                f"{choices('variant', target, known)}, "
                 "or give FILE.py[:function] or package.module:function"
             )
         file = Path(file_of(target))
@@ -100,6 +102,7 @@ def find_formats(given: Iterable[str]) -> tuple[str, ...]:
     found = tuple(
         dict.fromkeys(n.strip() for names in given for n in names.split(",") if n.strip())
     )
+    found = tuple(dict.fromkeys(plugins.canonical("formats", name) for name in found))
     for name in found:
         if name not in plugins.names("formats"):
             raise choices("format", name, plugins.names("formats"))

@@ -12,6 +12,7 @@ import click
 
 from rnnbench.commands._console import note, print_json, say
 from rnnbench.commands._options import DIFFERS, FINE, INTERRUPTED, as_json
+from rnnbench.core import plugins
 from rnnbench.core.documents import document
 
 if TYPE_CHECKING:
@@ -103,7 +104,9 @@ def _plan(
             given[key] = numbers(key, value)
     for key, names in (("runtimes", runtimes), ("devices", devices), ("targets", targets)):
         if names:
-            given[key] = names if key == "targets" else _split(names)
+            split = names if key == "targets" else _split(names)
+            kind = "variants" if key == "targets" else key
+            given[key] = tuple(plugins.canonical(kind, name) for name in split)
     return Plan(**given, quick=quick)
 
 

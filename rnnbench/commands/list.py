@@ -32,7 +32,7 @@ def command(kinds: tuple[str, ...], as_json: bool) -> None:
         return
     rows = []
     for item in found:
-        missing = click.style("not available", fg="yellow") + f": {item.reason}"
+        missing = f"not available: {item.reason}"
         rows.append((item.kind, item.name, missing if item.reason else item.description))
     print_table(["kind", "name", "what it is"], rows)
 
@@ -69,7 +69,18 @@ def find_items(kinds: tuple[str, ...] = KINDS) -> tuple[Item, ...]:
 def _variants() -> list[Item]:
     from rnnbench.models import variants
 
-    return [Item("variants", name, variants.describe(name)) for name in variants.names()]
+    return [
+        Item("variants", name, variants.describe(name) + _also("variants", name))
+        for name in variants.names()
+    ]
+
+
+def _also(kind: str, name: str) -> str:
+    """The other names that are understood."""
+    from rnnbench.core import plugins
+
+    others = plugins.aliases(kind, name)
+    return f" (also: {', '.join(others)})" if others else ""
 
 
 def _tasks() -> list[Item]:
@@ -85,7 +96,10 @@ def _formats() -> list[Item]:
 
     found = {name: plugins.load("formats", name).FORMAT for name in plugins.names("formats")}
     return [
-        Item("formats", name, plugins.describe("formats", name), format.missing())
+        Item(
+            *("formats", name, plugins.describe("formats", name) + _also("formats", name)),
+            format.missing(),
+        )
         for name, format in found.items()
     ]
 
@@ -95,7 +109,10 @@ def _runtimes() -> list[Item]:
     from rnnbench.core import plugins
 
     return [
-        Item("runtimes", name, plugins.describe("runtimes", name), runtime.missing())
+        Item(
+            *("runtimes", name, plugins.describe("runtimes", name) + _also("runtimes", name)),
+            runtime.missing(),
+        )
         for name, runtime in runtimes.every().items()
     ]
 

@@ -1,6 +1,7 @@
 """What goes wrong in a way that the user can mend: one line, no stack trace."""
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class RnnbenchError(Exception):
@@ -26,5 +27,19 @@ def one_line(error: BaseException) -> str:
 
 
 def choices(what: str, given: object, possible: Iterable[str]) -> RnnbenchError:
-    """The error for a name that is not one of the possible names."""
-    return RnnbenchError(f"unknown {what} {str(given)!r}: choose from {', '.join(possible)}")
+    """The error for a name that is not one of the possible names, with those that are near it."""
+    known = [*possible]
+    near = _near(str(given), known)
+    meant = f"; did you mean {_or(near)}?" if near and len(known) > 1 else ""
+    return RnnbenchError(f"unknown {what} {str(given)!r}: choose from {', '.join(known)}{meant}")
+
+
+def _near(given: str, known: list[str]) -> list[str]:
+    """Those that begin so; else those that are spelt nearly so, the nearest first."""
+    folded = {name.lower(): name for name in known}
+    begin = [name for key, name in folded.items() if given and key.startswith(given.lower())]
+    return begin or [folded[n] for n in get_close_matches(given.lower(), folded, n=3, cutoff=0.6)]
+
+
+def _or(names: list[str]) -> str:
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))

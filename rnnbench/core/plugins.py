@@ -36,6 +36,29 @@ OPEN = ("formats", "hazards", "runtimes", "targets", "tasks", "variants")
 """The kinds that a package from outside can add to."""
 
 
+ALIASES = {
+    "formats": {"ts": "torchscript"},
+    "runtimes": {"ort": "onnxruntime", "ts": "torchscript"},
+    "variants": {
+        "rnn": "elman",
+        "rnn-loop": "elman-loop",
+        "vanilla": "elman",
+        "vanilla-loop": "elman-loop",
+    },
+}
+"""Kind -> other names that people type -> the plugin's own, which is what is shown."""
+
+
+def canonical(kind: str, name: str) -> str:
+    """The plugin's own name, where it is known by another."""
+    return ALIASES.get(kind, {}).get(name, name)
+
+
+def aliases(kind: str, name: str) -> tuple[str, ...]:
+    """The other names of a plugin."""
+    return tuple(other for other, own in ALIASES.get(kind, {}).items() if own == name)
+
+
 def names(kind: str) -> tuple[str, ...]:
     """The plugins of a kind, sorted; nothing is imported but their folder itself."""
     return tuple(sorted({*_inside(kind), *outside(kind)}))
@@ -48,6 +71,7 @@ def load(kind: str, name: str) -> ModuleType:
         RnnbenchError: there is no such plugin (the message lists those that there are), or it is
             one from outside that cannot be imported.
     """
+    name = canonical(kind, name)
     if name in _inside(kind):
         return importlib.import_module(f"{FOLDERS[kind]}.{name}")
     entry = outside(kind).get(name)

@@ -19,6 +19,7 @@ def get(name: str) -> Runtime:
     Raises:
         RnnbenchError: there is none; the message lists those that there are.
     """
+    name = plugins.canonical("runtimes", name)
     if name not in names():
         raise choices("runtime", name, names())
     try:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rnnbench import runtimes
 from rnnbench.cases.feeding import inputs_of
 from rnnbench.core.bundle import Bundle
-from rnnbench.core.errors import RnnbenchError, choices, one_line
+from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, TensorSpec
 from rnnbench.models.task import (
     decode_text,
@@ -69,8 +69,6 @@ def started_apart(
 
 
 def _format(bundle: Bundle, runtime: str) -> str:
-    if runtime not in runtimes.names():
-        raise choices("runtime", runtime, runtimes.names())
     formats = runtimes.get(runtime).formats
     able = [f for f in formats if f == "eager" or f in bundle.artifacts]
     if not able:

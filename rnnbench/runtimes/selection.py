@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from rnnbench import runtimes
+from rnnbench.core import plugins
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import choices
 from rnnbench.runtimes.job import Job
@@ -37,6 +38,7 @@ def parse(
         RnnbenchError: there is no such name, mode or device.
     """
     name, _, how = text.partition(":")
+    name = plugins.canonical("runtimes", name)
     if name not in known:
         raise choices(what, name, known)
     modes = runtimes.get(name).modes

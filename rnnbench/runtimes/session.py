@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnnbench import runtimes
+from rnnbench.core import plugins
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.dims import Dim, names_of, value_of
 from rnnbench.core.errors import RnnbenchError, Unavailable, choices, one_line
@@ -89,6 +90,7 @@ def load(
         RnnbenchError: the format, runtime or device is unknown or cannot be used.
     """
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    format = plugins.canonical("formats", format)
     runtime, path = _find(bundle, format, runtime, device, threads)
     run = runtimes.get(runtime).open(runtime, bundle, path, device=device, threads=threads)
     return Session(bundle, format, runtime, device, threads, run)
@@ -110,6 +112,7 @@ def loaded_apart(
     Raises:
         RnnbenchError: as `load`, or the process died.
     """
+    format = plugins.canonical("formats", format)
     runtime, path = _find(bundle, format, runtime, device, threads)
     job = Job(runtime, format, path, bundle.path, device=device, threads=threads)
     job = replace(job, trust_code=bundle.trust_code)
@@ -169,6 +172,7 @@ def validated(bundle: Bundle, inputs: Mapping[str, Any]) -> Arrays:
 def _choose(format: str, runtime: str | None) -> str:
     """The runtime that was asked for, or the first that is installed."""
     able = runtimes.running(format)
+    runtime = runtime if runtime is None else plugins.canonical("runtimes", runtime)
     if runtime is not None and runtime not in able:
         if runtime not in runtimes.names():
             raise choices("runtime", runtime, able)

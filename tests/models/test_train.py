@@ -237,7 +237,7 @@ def test_a_source_that_cannot_be_read_is_one_line(wrong):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("rnn", "hello", {}), "unknown variant 'rnn': choose from"),
+        (("perceptron", "hello", {}), "unknown variant 'perceptron': choose from"),
         (("gru", "helo", {}), "unknown task 'helo': choose from"),
         (("gru", "hello", {"hidden": 0}), "hidden_size=0"),
         (("gru", "hello", {"layers": 0}), "num_layers=0"),

@@ -22,6 +22,7 @@ from rnnbench.cases.standard import Standard, standard_of
 from rnnbench.cases.stored import read_cases
 from rnnbench.checking.conformance.rows import Compared, ConformanceRow, judged, name_of
 from rnnbench.checking.runner import LOADING, RunResult, fits, run_jobs
+from rnnbench.core import plugins
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.core.model import Arrays
@@ -56,7 +57,7 @@ def find_engine_jobs(engines: Sequence[str], profiles: Sequence[str] = ()) -> li
     for text in engines:
         if text == ALL:  # with its modes: `all:MODE` is no engine
             found += [(n, m) for n in known for m in ("", *runtimes.get(n).modes)]
-        elif text.partition(":")[0] not in known:
+        elif plugins.canonical("runtimes", text.partition(":")[0]) not in known:
             raise choices("engine", text.partition(":")[0], (ALL, *known))
         else:
             found.append(parse(text, known, what="engine", devices=False)[:2])

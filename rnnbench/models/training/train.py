@@ -105,6 +105,7 @@ def train(  # noqa: PLR0913  (keywords of a public function)
     Raises:
         RnnbenchError: a name, a size, the device or the checkpoint is not possible.
     """
+    variant = plugins.canonical("variants", variant)
     variants.describe(variant)  # before the data are read, which may be missing
     data = tasks.load(task)
     options = _options(variant, data, hidden, layers, bidirectional, dropout, seed)

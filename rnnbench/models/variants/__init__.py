@@ -108,6 +108,7 @@ def build(name: str, options: Options) -> nn.Module:
     """
     import torch
 
+    name = plugins.canonical("variants", name)
     plugin = _plugin(name)
     if options.bidirectional and name.endswith("-loop"):
         fused = ", ".join(n for n in names() if not n.endswith("-loop"))
@@ -138,6 +139,7 @@ def model(
     """
     from rnnbench.core.model import Model, TensorSpec
 
+    name = plugins.canonical("variants", name)
     plugin = _plugin(name)
     module = module if module is not None else build(name, options)
     states = {} if options.bidirectional else dict(plugin.STATES)
@@ -162,12 +164,14 @@ def twin(name: str, options: Options | None = None) -> tuple[str, Convert] | Non
     """
     if options is not None and options.bidirectional:
         return None
+    name = plugins.canonical("variants", name)
     twins: dict[str, tuple[str, Convert]] = _plugin(name).TWINS
     return twins.get(name)
 
 
 def twin_name(name: str, options: Options) -> str | None:
     """The name of the other form; None where there is none. Does not import torch."""
+    name = plugins.canonical("variants", name)
     written = _assigned(_find(name)[0], "TWINS")
     if options.bidirectional or not isinstance(written, ast.Dict):
         return None
@@ -183,8 +187,9 @@ def _plugin(name: str) -> ModuleType:
 
 def _find(name: str) -> tuple[str, str]:
     forms = _forms()
+    name = plugins.canonical("variants", name)
     if name not in forms:
-        raise choices("variant", name, forms)
+        raise choices("variant", name, (*forms, *plugins.ALIASES["variants"]))
     return forms[name]
 
 
