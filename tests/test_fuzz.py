@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 import rnnbench
 from rnnbench import Bundle, Model, RnnbenchError, TensorSpec
 from rnnbench import __main__ as cli
-from rnnbench.runtimes.predict import start
-from rnnbench.runtimes.predictions import PredictInput, answer
+from rnnbench.runtimes.predicting import PredictInput, answer
+from rnnbench.runtimes.predicting.tasks import start
 from tests.helpers import handmade, made_results
 from tests.helpers.tiers import samples
 

@@ -12,6 +12,7 @@ from typing import Any
 from rnnbench import runtimes
 from rnnbench.core.bundle import did_you_mean
 from rnnbench.core.errors import RnnbenchError, choices
+from rnnbench.core.files import recognise
 from rnnbench.runtimes.runtime import Timing
 
 CELLS = ("elman", "gru", "lstm")
@@ -139,6 +140,9 @@ def check_plan(plan: Plan) -> None:
         if target in known or (is_source(target) and not Path(target).is_dir()):
             continue
         if not Path(target).is_dir():
+            found = recognise(target)
+            if found is not None:
+                raise RnnbenchError(str(found))
             raise RnnbenchError(
                 f"{choices('variant', target, known)}, or give a bundle's folder, "
                 f"FILE.py[:function] or package.module:function{did_you_mean(target)}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices
+from rnnbench.core.files import recognise
 from rnnbench.core.trust import not_recorded
 from rnnbench.core.whole import recover_all
 from rnnbench.models import tasks, variants
@@ -83,6 +84,9 @@ def find_targets(given: Sequence[str]) -> tuple[str, ...]:
     known = (*variants.names(), *plugins.ALIASES["variants"])
     for target in given:
         if not is_source(target) and target not in variants.names():
+            found = recognise(target)
+            if found is not None:
+                raise RnnbenchError(str(found))
             raise RnnbenchError(
                 f"{choices('variant', target, known)}, "
                 "or give FILE.py[:function] or package.module:function"

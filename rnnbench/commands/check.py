@@ -14,6 +14,7 @@ from rnnbench.commands._options import DIFFERS, FINE, as_json, finish, trust_cod
 from rnnbench.commands._proofs import bisect as bisect_bundle
 from rnnbench.commands._proofs import proof_options, prove
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.files import recognise
 
 if TYPE_CHECKING:
     from rnnbench.checking.check import CheckOptions
@@ -81,7 +82,8 @@ def command(
     files = [target for target in targets if _is_file(target)]
     if files:
         raise RnnbenchError(
-            f"{files[0]} is a file, and check compares the artifacts of a bundle: "
+            str(recognise(files[0]) or "")
+            or f"{files[0]} is a file, and check compares the artifacts of a bundle: "
             "give a folder that `rnnbench export` wrote, or another file with --against"
         )
     if junit is not None and not Path(junit).absolute().parent.is_dir():

@@ -18,7 +18,9 @@ _BETWEEN = 5.0
 
 @click.command(short_help="Draft the declaration of a module.")
 @click.argument("file", metavar="FILE.py")
-@click.option("--from", "source", required=True, metavar="package.module:Class", help="The model.")
+@click.option(
+    "--from", "source", required=True, metavar="MODULE:Class", help="The model; FILE.py:Class."
+)
 @click.option(
     "--arg",
     "given",
@@ -40,6 +42,7 @@ def command(
     from rnnbench.checking.trial import Trials
     from rnnbench.models.declaration.draft import draft, write
 
+    source = _importable(source, Path(file).parent)
     top = source.partition(":")[0].partition(".")[0]
     if Path(file).stem == top:
         raise RnnbenchError(
@@ -58,6 +61,26 @@ def command(
     for line in drafted.notes:
         note(line)
     say(f"{path}: look it over, then: rnnbench export {path}")
+
+
+def _importable(source: str, folder: Path) -> str:
+    """`FILE.py:Class` as `module:Class`, as it is imported from the draft's or this folder."""
+    where, colon, name = source.rpartition(":")
+    if not where.endswith(".py"):
+        return source
+    path = Path(where)
+    if not path.is_file():
+        raise RnnbenchError(f"there is no file {path}: give FILE.py:Class or package.module:Class")
+    for root in (folder, Path()):
+        inside = path.resolve().with_suffix("")
+        if inside.is_relative_to(root.resolve()):
+            parts = inside.relative_to(root.resolve()).parts
+            if all(part.isidentifier() for part in parts):
+                return ".".join(parts) + colon + name
+    raise RnnbenchError(
+        f"{path} cannot be imported from here: draft into its folder, {path.parent}, or give "
+        "package.module:Class"
+    )
 
 
 def _literals(given: Sequence[str]) -> dict[str, Any]:

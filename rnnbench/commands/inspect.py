@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from rnnbench.commands._console import note, print_json, print_table, say
@@ -11,18 +13,22 @@ from rnnbench.core.errors import RnnbenchError
 
 
 @click.command(short_help="Find how a file holds its recurrences.")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="FILE|FOLDER...", nargs=-1, required=True)
 @click.option(
     "--diff", is_flag=True, help="What differs between two files; of ONNX, the weights too."
 )
 @as_json
 def command(files: tuple[str, ...], diff: bool, as_json: bool) -> int:
-    """Say how FILEs (.onnx, TorchScript, .pt2) represent each recurrence, and their hazards."""
+    """Say how FILEs (.onnx, TorchScript, .pt2) represent each recurrence, and their hazards.
+
+    Of a folder, a bundle or any other, each such file in it is inspected.
+    """
     from rnnbench.inspection.inspect import differences, format_inspection, inspect
 
-    if diff and len(files) != 2:
-        raise RnnbenchError(f"--diff compares two files, and {len(files)} are given: give two")
-    reports = [inspect(file) for file in files]
+    if diff and (len(files) != 2 or any(Path(file).is_dir() for file in files)):
+        given = f"{len(files)} are" if len(files) != 2 else "a folder is"
+        raise RnnbenchError(f"--diff compares two files, and {given} given: give two")
+    reports = [inspect(file) for given in files for file in _inside(given)]
     if diff:
         rows = differences(*reports)
         if any(report.format != "onnx" for report in reports):
@@ -42,3 +48,31 @@ def command(files: tuple[str, ...], diff: bool, as_json: bool) -> int:
     else:
         say("\n\n".join(map(format_inspection, reports)))
     return FINE if fine else DIFFERS
+
+
+_SUFFIXES = (".onnx", ".ts", ".jit", ".pt", ".pth", ".pt2")
+
+
+def _inside(given: str) -> list[str | Path]:
+    """The files of a folder that can be inspected, or the file itself.
+
+    Raises:
+        RnnbenchError: there is none in it.
+    """
+    from rnnbench.core.files import recognise
+
+    folder = Path(given)
+    if not folder.is_dir():
+        return [given]
+    found: list[str | Path] = []
+    for path in sorted(folder.iterdir()):
+        kind = recognise(path) if path.suffix in _SUFFIXES and path.is_file() else None
+        if kind is not None and kind.kind in ("onnx", "torchscript", "pt2"):
+            found.append(path)
+        elif kind is not None:
+            note(f"not inspected: {path} is {kind.what}")
+    if not found:
+        raise RnnbenchError(
+            f"{folder} holds no .onnx, TorchScript or .pt2 file: give the folder that does"
+        )
+    return found

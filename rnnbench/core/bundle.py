@@ -11,6 +11,7 @@ from typing import Any
 
 from rnnbench.core.dims import Dim
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.files import recognise
 from rnnbench.core.inside import leads_outside, links_outside
 from rnnbench.core.manifest import what_is_wrong
 from rnnbench.core.model import TensorSpec
@@ -209,6 +210,9 @@ def did_you_mean(given: str | Path) -> str:
 def _read_manifest(path: Path) -> dict[str, Any]:
     file = path / MANIFEST
     if not file.is_file():
+        given = recognise(path)
+        if given is not None:
+            raise RnnbenchError(str(given))
         what = "has no manifest.json" if path.is_dir() else "is not a folder"
         raise RnnbenchError(
             f"{path} {what}: give a folder that `rnnbench export` wrote{did_you_mean(path)}"

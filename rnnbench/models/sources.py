@@ -20,6 +20,7 @@ from rnnbench.core.recorded import importing_recorded, loader_of
 from rnnbench.core.trust import Code
 
 _DEFAULT_FUNCTION = "build"
+_MODULE = "torch.nn.modules.module.Module"
 
 
 def load(spec: str, *, lift_state: bool = False, code: Code | None = None) -> Model:
@@ -91,8 +92,20 @@ def import_module(name: str) -> ModuleType:
 
 def _make(where: str, function: str, module: ModuleType) -> Model:
     factory = getattr(module, function, None)
+    kind = _module_kind(factory)
+    if kind:
+        raise RnnbenchError(
+            f"{where}:{function} is {kind}, and a function that returns a rnnbench.Model is "
+            f"needed: {_draft(where, factory)}"
+        )
     if not callable(factory):
         offered = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        own = [n for n in offered if _module_kind(getattr(module, n)) == _CLASS]
+        if own and function == _DEFAULT_FUNCTION:
+            raise RnnbenchError(
+                f"{where} has no function {function!r} that returns a rnnbench.Model, and it has "
+                f"{', '.join(own)}: {_draft(where, getattr(module, own[0]))}"
+            )
         raise RnnbenchError(
             f"{where} has no function {function!r}: it has {', '.join(offered) or 'none'}; "
             f"give {where}:FUNCTION, one that returns a rnnbench.Model"
@@ -105,12 +118,34 @@ def _make(where: str, function: str, module: ModuleType) -> Model:
         raise RnnbenchError(
             f"{where}:{function} raises {type(error).__name__}: {one_line(error)}"
         ) from error
+    if _module_kind(model):
+        raise RnnbenchError(
+            f"{where}:{function} returned {_a(model)}, which says nothing of its inputs: return a "
+            f"rnnbench.Model with a TensorSpec for each; {_draft(where, model)}"
+        )
     if not isinstance(model, Model):
         raise RnnbenchError(
             f"{where}:{function} returned {_a(model)}: return a rnnbench.Model "
             "(its module, and a TensorSpec for each input)"
         )
     return model
+
+
+_CLASS = "a module class"
+
+
+def _module_kind(value: Any) -> str:
+    """`a module class` or `a module`; empty where it is neither. torch is not imported for it."""
+    cls = value if isinstance(value, type) else type(value)
+    is_module = any(f"{c.__module__}.{c.__name__}" == _MODULE for c in cls.__mro__)
+    return (_CLASS if cls is value else "a module") if is_module else ""
+
+
+def _draft(where: str, value: Any) -> str:
+    """The command that drafts a declaration of a module or its class."""
+    cls = value if isinstance(value, type) else type(value)
+    inside = where if where.endswith(".py") else cls.__module__
+    return f"`rnnbench init my_model.py --from {inside}:{cls.__name__}` drafts one"
 
 
 def _split(spec: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.core.errors import RnnbenchError, Unavailable
+from rnnbench.core.files import recognise
 from rnnbench.inspection.external import external_bytes, external_nans, graphs_in
 from rnnbench.inspection.nans import nans_in_tensor
 from rnnbench.inspection.program import (
@@ -65,7 +66,9 @@ def _parse(path: Path) -> Any:
     try:
         proto = onnx.load(str(path), load_external_data=False)
     except (DecodeError, ValueError):
-        raise RnnbenchError(kind) from None
+        given = recognise(path)
+        told = str(given) if given is not None and given.kind != "onnx" else kind
+        raise RnnbenchError(told) from None
     if not proto.ir_version or not proto.HasField("graph") or not proto.graph.output:
         raise RnnbenchError(kind)
     if not proto.opset_import:

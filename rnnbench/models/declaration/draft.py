@@ -193,6 +193,10 @@ def _find_class(spec: str) -> type[nn.Module]:
     offered = [
         n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, nn.Module)
     ]
+    if isinstance(found, nn.Module):
+        raise RnnbenchError(
+            f"{spec} is an object, and its class is needed: give {where}:{type(found).__name__}"
+        )
     what = "has no" if found is None else f"has a {type(found).__name__}, not a module class,"
     raise RnnbenchError(
         f"{where} {what} {name!r}: choose from {', '.join(offered) or 'another module'}"

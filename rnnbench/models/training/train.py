@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.core.model import Model
 from rnnbench.core.threads import torch_threads

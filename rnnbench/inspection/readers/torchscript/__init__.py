@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.files import recognise
 from rnnbench.inspection.program import Body, Port, Program, Ref, Tensor, walk
 from rnnbench.inspection.readers._archives import Archive, entries
 from rnnbench.inspection.readers.torchscript.code import CONSTANTS, Library, Object
@@ -43,7 +44,8 @@ def read(path: Path) -> Program:
     code = [n for n in archive.names if n.startswith("code/") and n.endswith(".py")]
     if not code:
         raise RnnbenchError(
-            f"{path} holds weights and no code (torch.save of a module or its state_dict): "
+            str(recognise(path) or "")
+            or f"{path} holds weights and no code (torch.save of a module or its state_dict): "
             "give a file that torch.jit.save, torch.export.save or torch.onnx.export wrote"
         )
     try:

@@ -13,8 +13,8 @@ from rnnbench.core.errors import RnnbenchError
 from rnnbench.models.calls import save_weights
 from rnnbench.models.task import vega_file
 from rnnbench.models.training.train import train
-from rnnbench.runtimes.predict import run_csv, run_text, start
-from rnnbench.runtimes.predictions import PredictInput, answer
+from rnnbench.runtimes.predicting import PredictInput, answer
+from rnnbench.runtimes.predicting.tasks import run_csv, run_text, start
 
 
 def bundle_of(trained, out) -> Bundle:
@@ -146,7 +146,7 @@ def test_an_npz_gives_every_output_and_states_start_at_zero(sessions, tmp_path):
     with np.load(tmp_path / "out.npz") as saved:
         for name, array in expected.items():
             np.testing.assert_array_equal(saved[name], array)
-    assert said.text.startswith("y float32[3, 2, 4]\n")
+    assert said.text.startswith(f"y float32[3, 2, 4]: {expected['y'].min():.6g} to ")
     assert said.values["outputs"]["hn"]["shape"] == [1, 2, 4]
     assert list(tmp_path.glob(".*")) == []
 
@@ -158,7 +158,7 @@ def test_an_npz_gives_every_output_and_states_start_at_zero(sessions, tmp_path):
         (PredictInput(text="h", csv="x.csv"), "--text and --csv given"),
         (PredictInput(text=""), "the text is empty"),
         (PredictInput(text="hallo"), "character 'a'"),
-        (PredictInput(text="hello", save="x.npz"), "give --npz"),
+        (PredictInput(text="hello", save="x.npz"), "writes the outputs of --npz"),
         (PredictInput(csv="x.csv"), "does not read columns: give --text"),
         (PredictInput(npz="missing.npz"), "missing.npz"),
     ],

@@ -5,7 +5,6 @@ All that is needed stands in the bundle's manifest: the alphabet, the columns, t
 
 from __future__ import annotations
 
-import csv
 import zipfile
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from rnnbench.models.task import (
     says_how_to_forecast,
     says_its_letters,
 )
+from rnnbench.runtimes.predicting.tables import numbers, read_table
 from rnnbench.runtimes.session import Session, load, loaded_apart
 
 
@@ -119,7 +119,8 @@ def run_csv(session: Session, path: Path) -> list[Forecast]:
         raise RnnbenchError(f"{bundle.name} does not read columns: give {_expected(bundle)}")
     _refuse_metadata(bundle, says_how_to_forecast(bundle.metadata))
     series: dict[str, list[dict[str, str]]] = {}
-    for row in _read_csv(path):
+    header, table = read_table(path)
+    for row in (dict(zip(header, cells, strict=True)) for cells in table):
         series.setdefault(row.get("symbol") or "", []).append(row)
     return [f for symbol, rows in series.items() for f in _forecast(session, symbol, rows)]
 
@@ -164,7 +165,11 @@ def _read(session: Session, text: str, state: Arrays) -> tuple[NDArray[Any], Arr
 
 def _forecast(session: Session, symbol: str, rows: list[dict[str, str]]) -> list[Forecast]:
     bundle, metadata = session.bundle, session.bundle.metadata
-    columns = {name: _numbers(name, rows) for name in metadata["columns"] if name in rows[0]}
+    columns = {
+        name: numbers(name, [row[name] for row in rows])
+        for name in metadata["columns"]
+        if name in rows[0]
+    }
     features = encode_columns(metadata, columns)  # [time, feature]
     lost = len(rows) - len(features)  # a return needs the row before
     if len(features) == 0:
@@ -194,31 +199,6 @@ def _actual(metadata: dict[str, Any], columns: dict[str, NDArray[np.float64]]) -
     if metadata.get("transform") == "return":
         return returns(columns[metadata["columns"][0]][:, np.newaxis])[:, 0]
     return columns[metadata["target"]["column"]]
-
-
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RnnbenchError(
-            f"cannot read {path} ({one_line(error)}): give a CSV with a header"
-        ) from None
-    if not rows:
-        raise RnnbenchError(f"{path} has no rows: give a CSV with a header and rows below it")
-    return rows
-
-
-def _numbers(name: str, rows: list[dict[str, str]]) -> NDArray[np.float64]:
-    values = []
-    for line, row in enumerate(rows, 1):
-        try:
-            values.append(float(row[name]))
-        except (TypeError, ValueError):
-            raise RnnbenchError(
-                f"row {line}, column {name!r}: {row[name]!r} is not a number"
-            ) from None
-    return np.array(values)
 
 
 def _refuse_metadata(bundle: Bundle, wrong: str) -> None:

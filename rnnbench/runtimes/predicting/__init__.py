@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,45 +11,35 @@ from rnnbench.core.documents import plain
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays
 from rnnbench.core.tables import format_table
-from rnnbench.core.whole import whole_file
-from rnnbench.runtimes.predict import Forecast, run_csv, run_npz, run_text
+from rnnbench.runtimes.predicting.answers import Answer, facts_of, save_arrays, summary
+from rnnbench.runtimes.predicting.series import sound_answer, table_answer
+from rnnbench.runtimes.predicting.tasks import Forecast, run_csv, run_npz, run_text
 from rnnbench.runtimes.session import Session
 
 
 @dataclass(frozen=True)
 class PredictInput:
-    """What is fed, exactly one of the first three, and how much of the answer is shown.
+    """What is fed, exactly one of the first four, and how much of the answer is shown.
 
     Attributes:
         text: characters of the task's alphabet.
         csv: a file with a header.
         npz: a file with one array per input.
+        wav: a sound.
+        columns: of the CSV, with commas between: what a step of the input holds.
         length: the characters that a text is continued by.
-        rows: the last forecasts to show; 0 shows all.
-        save: an .npz that the outputs are written to.
+        rows: the last rows to show; 0 shows all.
+        save: a file that the outputs are written to: .npz, .csv of a CSV, .wav of a sound.
     """
 
     text: str | None = None
     csv: str | None = None
     npz: str | None = None
+    wav: str | None = None
+    columns: str | None = None
     length: int = 80
     rows: int = 10
     save: str | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came out.
-
-    Attributes:
-        text: for people.
-        values: the same for programs, as JSON values.
-        notes: remarks that are not part of the answer.
-    """
-
-    text: str
-    values: Any
-    notes: tuple[str, ...] = ()
 
 
 def answer(session: Session, feed: PredictInput) -> Answer:
@@ -59,20 +48,43 @@ def answer(session: Session, feed: PredictInput) -> Answer:
     Raises:
         RnnbenchError: nothing or several things are fed, or they do not fit the bundle.
     """
-    given = [option for option in ("text", "csv", "npz") if getattr(feed, option) is not None]
+    given = [o for o in ("text", "csv", "npz", "wav") if getattr(feed, o) is not None]
     if len(given) != 1:
         raise RnnbenchError(
             f"{' and '.join(f'--{g}' for g in given) or 'nothing'} given: "
-            "give exactly one of --text, --csv, --npz"
+            "give exactly one of --text, --csv, --npz, --wav"
         )
-    if feed.save is not None and feed.npz is None:
-        raise RnnbenchError(f"--save {feed.save} writes the outputs of --npz: give --npz as well")
+    _check_save(feed, given[0])
+    if feed.columns is not None and feed.csv is None:
+        raise RnnbenchError(
+            f"--columns {feed.columns} chooses columns of --csv: give --csv as well"
+        )
     if feed.text is not None:
         said = run_text(session, feed.text, feed.length)
         return Answer(said, {"text": feed.text, "answer": said})
+    if feed.wav is not None:
+        return sound_answer(session, Path(feed.wav), feed.save)
     if feed.csv is not None:
-        return _forecasts(session, run_csv(session, Path(feed.csv)), feed.rows)
+        of_a_task = {"columns", "alphabet"} & session.bundle.metadata.keys()
+        if of_a_task and feed.columns is None and feed.save is None:
+            return _forecasts(session, run_csv(session, Path(feed.csv)), feed.rows)
+        return table_answer(session, Path(feed.csv), feed.columns, feed.rows, feed.save)
     return _arrays(run_npz(session, Path(feed.npz or "")), feed.save)
+
+
+def _check_save(feed: PredictInput, given: str) -> None:
+    """Raises where the outputs of what is given are not written in that form."""
+    if feed.save is None:
+        return
+    suffixes = {"npz": [], "csv": [".csv", ".npz"], "wav": [".wav", ".npz"]}.get(given)
+    if suffixes is None:
+        raise RnnbenchError(
+            f"--save {feed.save} writes the outputs of --npz, --csv or --wav: give one of them"
+        )
+    if suffixes and Path(feed.save).suffix not in suffixes:
+        raise RnnbenchError(
+            f"--save {feed.save}: the outputs of --{given} are written as {' or '.join(suffixes)}"
+        )
 
 
 def _forecasts(session: Session, found: list[Forecast], last: int) -> Answer:
@@ -102,7 +114,12 @@ def _forecasts(session: Session, found: list[Forecast], last: int) -> Answer:
 
 def _arrays(outputs: Arrays, save: str | None) -> Answer:
     if save is not None:
-        _save(outputs, Path(save))
+        save_arrays(outputs, Path(save))
+        return Answer(
+            "\n".join(map(summary, outputs.items())),
+            {"outputs": {name: facts_of(array) for name, array in outputs.items()}},
+            (f"written to {save}",),
+        )
     blocks = [
         f"{name} {array.dtype}{list(array.shape)}\n{np.array2string(array, precision=6)}"
         for name, array in outputs.items()
@@ -115,10 +132,4 @@ def _arrays(outputs: Arrays, save: str | None) -> Answer:
         }
         for name, array in outputs.items()
     }
-    return Answer("\n".join(blocks), {"outputs": values}, (f"written to {save}",) if save else ())
-
-
-def _save(outputs: Arrays, path: Path) -> None:
-    """Writes all or nothing: a file that was there stays until the new one is whole."""
-    with whole_file(path, "give another --save") as file:
-        np.savez(file, **outputs)  # type: ignore[arg-type]
+    return Answer("\n".join(blocks), {"outputs": values})

@@ -1,0 +1,55 @@
+"""What `run` prints, as text and as JSON, and how arrays are said without their numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnbench.core.documents import plain
+from rnnbench.core.model import Arrays
+from rnnbench.core.whole import whole_file
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came out.
+
+    Attributes:
+        text: for people.
+        values: the same for programs, as JSON values.
+        notes: remarks that are not part of the answer.
+    """
+
+    text: str
+    values: Any
+    notes: tuple[str, ...] = ()
+
+
+def facts_of(array: NDArray[Any]) -> dict[str, Any]:
+    """What is said of an array in the place of its numbers."""
+    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array.reshape(-1)
+    ends = {"least": plain(finite.min().item()), "greatest": plain(finite.max().item())}
+    facts = {"dtype": str(array.dtype), "shape": list(array.shape)}
+    facts |= ends if finite.size else {}
+    wrong = array.size - finite.size
+    return facts | ({"not_finite": int(wrong)} if wrong else {})
+
+
+def summary(named: tuple[str, NDArray[Any]]) -> str:
+    """`y float32[1, 16, 3]: -0.21 to 0.98`."""
+    name, array = named
+    facts = facts_of(array)
+    said = f"{name} {facts['dtype']}{facts['shape']}"
+    if "least" in facts:
+        said += f": {facts['least']:.6g} to {facts['greatest']:.6g}"
+    return said + (f", {facts['not_finite']} not finite" if "not_finite" in facts else "")
+
+
+def save_arrays(outputs: Arrays, path: Path) -> None:
+    """Writes all or nothing: a file that was there stays until the new one is whole."""
+    with whole_file(path, "give another --save") as file:
+        np.savez(file, **outputs)  # type: ignore[arg-type]
