@@ -17,6 +17,9 @@ from rnnbench.core.verdicts import Verdict
 if TYPE_CHECKING:
     from rnnbench.checking.report import CheckReport
 
+RUNS = "runs"
+"""The folder of the checkpoints, unless another is given."""
+
 FINE, DIFFERS, BAD_INPUT, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnbench.commands._options import RUNS
 from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices
 from rnnbench.core.files import recognise
@@ -54,6 +55,10 @@ class TrainingOptions:
     resume: bool = True
     progress: bool = False
 
+    def checkpoint(self, variant: str) -> Path | None:
+        """Where the checkpoint of a variant is, or will be."""
+        return None if self.runs is None else self.runs / f"{self.task}-{variant}.pt"
+
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -83,6 +88,8 @@ def find_targets(given: Sequence[str]) -> tuple[str, ...]:
     given = [plugins.canonical("variants", target) for target in given]
     known = (*variants.names(), *plugins.ALIASES["variants"])
     for target in given:
+        if is_checkpoint(target):
+            continue
         if not is_source(target) and target not in variants.names():
             found = recognise(target)
             if found is not None:
@@ -122,7 +129,6 @@ def train_one(variant: str, training: TrainingOptions, on_progress: Tell) -> Tra
     """Trains one variant; `on_progress` gets a line per epoch."""
     from rnnbench.models.training.train import train
 
-    runs = training.runs
     return train(
         variant,
         training.task,
@@ -133,8 +139,60 @@ def train_one(variant: str, training: TrainingOptions, on_progress: Tell) -> Tra
         seed=training.seed,
         device=training.device,
         epochs=training.epochs,
-        checkpoint=None if runs is None else runs / f"{training.task}-{variant}.pt",
+        checkpoint=training.checkpoint(variant),
         resume=training.resume,
+        progress=training.progress,
+        report=on_progress,
+    )
+
+
+def continue_one(variant: str, training: TrainingOptions, on_progress: Tell) -> Trained:
+    """Trains one variant from the checkpoint that `train` left, where it is of the same run."""
+    from rnnbench.models.training.checkpoint import described
+
+    runs = training.runs or Path(RUNS)
+    left = replace(training, runs=runs).checkpoint(variant)
+    if left is None or not training.resume or not left.is_file():
+        return train_one(variant, training, on_progress)
+    try:
+        _, epochs = described(left)
+        trained = train_one(variant, replace(training, runs=runs), on_progress)
+    except RnnbenchError as error:
+        if training.runs is not None:  # it was asked for
+            raise
+        on_progress(f"trained anew: {str(error).partition(': give ')[0]}")
+        return train_one(variant, training, on_progress)
+    on_progress(f"continues from {left}, after {epochs} epochs (--no-resume trains anew)")
+    return trained
+
+
+def is_checkpoint(target: str) -> bool:
+    """Whether a target is a file that `train` wrote."""
+    found = recognise(target) if Path(target).suffix else None
+    return found is not None and found.kind == "checkpoint"
+
+
+def _of_checkpoint(path: Path, training: TrainingOptions, on_progress: Tell) -> Trained:
+    """The model that a checkpoint is of, as far as it is trained."""
+    from rnnbench.models.training.checkpoint import described
+    from rnnbench.models.training.train import train
+
+    run, epochs = described(path)
+    try:
+        sizes = {"hidden": run["hidden_size"], "layers": run["num_layers"]}
+        same = {name: run[name] for name in ("bidirectional", "dropout", "seed")}
+        variant, task = str(run["variant"]), str(run["task"])
+    except KeyError as error:
+        raise RnnbenchError(f"{path} does not say its {error}: train the model again") from None
+    on_progress(f"{variant} of task {task} as {path} has it, after {epochs} epochs")
+    return train(
+        variant,
+        task,
+        **sizes,
+        **same,
+        epochs=int(run.get("epochs", epochs)),
+        device=training.device,
+        checkpoint=path,
         progress=training.progress,
         report=on_progress,
     )
@@ -189,8 +247,11 @@ def _make(
     target: str, training: TrainingOptions, lift_state: bool, on_progress: Tell
 ) -> tuple[Model, dict[str, Any] | None, dict[str, Any]]:
     """The model, what is known of it, and where its code is."""
+    if is_checkpoint(target):
+        trained = _of_checkpoint(Path(target), training, on_progress)
+        return trained.model, trained.metadata, trained.source
     if not is_source(target):
-        trained = train_one(target, training, on_progress)
+        trained = continue_one(target, training, on_progress)
         return trained.model, trained.metadata, trained.source
     from rnnbench.models import sources
 

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Train, export and check models.")
-@click.argument("targets", metavar="[VARIANT | FILE.py[:function] | module:function]...", nargs=-1)
+@click.argument(
+    "targets", metavar="[VARIANT | CHECKPOINT | FILE.py[:function] | module:function]...", nargs=-1
+)
 @training_options
 @click.option(
     "--format", "formats", multiple=True, help="See: list formats; repeat, or use commas."
 )
 @click.option("--out", default="exports", show_default=True, help="Folder of the bundles.")
-@click.option("--runs", help="Folder of `train`'s checkpoints to continue from.")
+@click.option("--runs", help="Folder of `train`'s checkpoints to continue from.  [default: runs]")
+@click.option("--resume/--no-resume", default=True, help="From such a checkpoint, where one is.")
 @click.option("--opset", type=int, help="Of ONNX.")
 @click.option("--keep-loops", is_flag=True, help="Do not turn loops into fused layers.")
 @click.option("--allow-frozen", is_flag=True, help="Export what works at one shape only.")
@@ -45,6 +48,7 @@ def command(
     formats: tuple[str, ...],
     out: str,
     runs: str | None,
+    resume: bool,
     opset: int | None,
     keep_loops: bool,
     allow_frozen: bool,
@@ -57,7 +61,8 @@ def command(
 ) -> int:
     """Train, export and check models: every variant unless some are given.
 
-    A VARIANT is trained on --task first. FILE.py or module:function is your own code: a function
+    A VARIANT is trained on --task first, or taken as `train` left it; so is the model of a
+    CHECKPOINT that `train` wrote. FILE.py or module:function is your own code: a function
     (`build` unless you name it) that returns a rnnbench.Model.
     """
     from rnnbench.commands._pipeline import (
@@ -78,6 +83,7 @@ def command(
     training = TrainingOptions(
         **options,
         runs=None if runs is None else Path(runs),
+        resume=resume,
         progress=sys.stderr.isatty() and len(names) == 1,
     )
     return finish("export", _export_all(names, training, exporting, explain), as_json)
@@ -107,13 +113,13 @@ def _export_all(
     """Exports one after the other; a failure of one of several becomes its row."""
     from rnnbench.capture.explain import explain_target
     from rnnbench.checking.report import failed, merge
-    from rnnbench.commands._pipeline import export_one
+    from rnnbench.commands._pipeline import export_one, is_checkpoint
     from rnnbench.models.sources import is_source
 
     progress = Progress(len(names))
     reports = []
     for name in names:
-        title = name if is_source(name) else f"{training.task}-{name}"
+        title = name if is_source(name) or is_checkpoint(name) else f"{training.task}-{name}"
         progress.on_start(title)
         try:
             report = export_one(name, training, exporting, progress.on_progress)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from rnnbench.commands._console import note, print_json, print_table, say
 from rnnbench.commands._options import DIFFERS, FINE, as_json
 from rnnbench.core.documents import document
-from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.errors import RnnbenchError, one_line
+
+if TYPE_CHECKING:
+    from rnnbench.inspection.inspect import Inspection
 
 
 @click.command(short_help="Find how a file holds its recurrences.")
@@ -23,12 +27,12 @@ def command(files: tuple[str, ...], diff: bool, as_json: bool) -> int:
 
     Of a folder, a bundle or any other, each such file in it is inspected.
     """
-    from rnnbench.inspection.inspect import differences, format_inspection, inspect
+    from rnnbench.inspection.inspect import differences, format_inspection
 
     if diff and (len(files) != 2 or any(Path(file).is_dir() for file in files)):
         given = f"{len(files)} are" if len(files) != 2 else "a folder is"
         raise RnnbenchError(f"--diff compares two files, and {given} given: give two")
-    reports = [inspect(file) for given in files for file in _inside(given)]
+    reports = [report for given in files for report in _reports(given)]
     if diff:
         rows = differences(*reports)
         if any(report.format != "onnx" for report in reports):
@@ -53,26 +57,31 @@ def command(files: tuple[str, ...], diff: bool, as_json: bool) -> int:
 _SUFFIXES = (".onnx", ".ts", ".jit", ".pt", ".pth", ".pt2")
 
 
-def _inside(given: str) -> list[str | Path]:
-    """The files of a folder that can be inspected, or the file itself.
+def _reports(given: str) -> list[Inspection]:
+    """What is in a file, or in each file of a folder that can be inspected.
 
     Raises:
-        RnnbenchError: there is none in it.
+        RnnbenchError: it cannot be read, or no file of the folder can.
     """
     from rnnbench.core.files import recognise
+    from rnnbench.inspection.inspect import inspect
 
     folder = Path(given)
     if not folder.is_dir():
-        return [given]
-    found: list[str | Path] = []
+        return [inspect(given)]
+    found: list[Inspection] = []
     for path in sorted(folder.iterdir()):
         kind = recognise(path) if path.suffix in _SUFFIXES and path.is_file() else None
         if kind is not None and kind.kind in ("onnx", "torchscript", "pt2"):
-            found.append(path)
+            try:
+                found.append(inspect(path))
+            except RnnbenchError as error:
+                note(f"not inspected: {one_line(error)}")
         elif kind is not None:
             note(f"not inspected: {path} is {kind.what}")
     if not found:
         raise RnnbenchError(
-            f"{folder} holds no .onnx, TorchScript or .pt2 file: give the folder that does"
+            f"{folder} holds no .onnx, TorchScript or .pt2 file that can be inspected: give "
+            "the folder that does"
         )
     return found

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rnnbench.commands._console import Progress, metric_rows, print_json, print_table
-from rnnbench.commands._options import as_json, training_options
+from rnnbench.commands._console import Progress, metric_rows, note, print_json, print_table
+from rnnbench.commands._options import RUNS, as_json, training_options
+from rnnbench.core import plugins
 from rnnbench.core.documents import document
+from rnnbench.core.tables import without_empty
 
 
 @click.command(short_help="Train variants on a task.")
 @click.argument("names", metavar="[VARIANT]...", nargs=-1)
 @training_options
-@click.option("--runs", default="runs", show_default=True, help="Folder of the checkpoints.")
+@click.option("--runs", default=RUNS, show_default=True, help="Folder of the checkpoints.")
 @click.option("--resume/--no-resume", default=True, show_default=True, help="From a checkpoint.")
 @as_json
 def command(names: tuple[str, ...], as_json: bool, runs: str, resume: bool, **options: Any) -> None:
     """Train VARIANTs (all unless given) on a task, and show their errors beside a baseline's.
 
-    The weights stay in a checkpoint; `export --runs` continues from it.
+    The weights stay in a checkpoint; `export` continues from it.
     """
     from rnnbench.commands._pipeline import TrainingOptions, check_task, train_one
     from rnnbench.models import variants
@@ -30,7 +33,8 @@ def command(names: tuple[str, ...], as_json: bool, runs: str, resume: bool, **op
     for name in names:
         variants.describe(name)
     check_task(options["task"])
-    wanted = names or variants.names()
+    own = tuple(dict.fromkeys(plugins.canonical("variants", name) for name in names))
+    wanted = own or variants.names()
     training = TrainingOptions(
         **options, runs=Path(runs), resume=resume, progress=sys.stderr.isatty() and len(wanted) == 1
     )
@@ -45,6 +49,10 @@ def command(names: tuple[str, ...], as_json: bool, runs: str, resume: bool, **op
         print_json(document("train", {"models": rows}))
         return
     print_table(
-        ["model", "metric", "value", "baseline"],
-        [(t.model.name, *row) for t in trained for row in metric_rows(t.metrics)],
+        *without_empty(
+            ["model", "metric", "value", "baseline"],
+            [(t.model.name, *row) for t in trained for row in metric_rows(t.metrics)],
+        )
     )
+    left = [shlex.quote(str(training.checkpoint(name))) for name in wanted]
+    note(f"next: rnnbench export {' '.join(left)}")

@@ -29,7 +29,8 @@ Kind = Literal[
 _OWN = "rnnbench-checkpoint-"  # see models/training/checkpoint.py
 _LIMIT = 2**22  # bytes of a pickle or of JSON that are looked into
 _PLAIN = {"torch", "torch._utils", "torch._tensor", "torch.storage", "torch.serialization"}
-_PLAIN |= {"collections", "numpy", "_codecs", "builtins", "__builtin__", "argparse"}
+_PLAIN |= {"collections", "numpy", "numpy.core.multiarray", "numpy._core.multiarray", "_codecs"}
+_BUILT_IN = {"set", "frozenset", "bytearray", "complex", "slice", "range", "Namespace"}
 _ELSEWHERE = {
     ".h5": "a Keras or HDF5 file",
     ".keras": "a Keras model",
@@ -109,7 +110,7 @@ def _archive(path: Path) -> GivenFile | None:
             if any(name.startswith("code/") for name in names):
                 return _exported(path, "torchscript", "a TorchScript file (torch.jit.save)")
             if not data:
-                return None
+                return _by_name(path, is_safetensors=False)
             with archive.open(data) as file:
                 return _pickled(path, file.read(_LIMIT))
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError):
@@ -118,16 +119,19 @@ def _archive(path: Path) -> GivenFile | None:
 
 def _pickled(path: Path, data: bytes) -> GivenFile:
     """What torch.save wrote, by the names in its pickle, which is read and not run."""
-    names, words = [], []
+    names: list[tuple[str, ...]] = []
+    words: list[str] = []
     for name, value in _operations(data):
         if name in ("GLOBAL", "INST"):
             names.append(tuple(str(value).split(" ", 1)))
+        elif name == "STACK_GLOBAL":
+            names.append(tuple(words[-2:]))  # nearly always: the two may come from its memo
         elif isinstance(value, str):
             words.append(value)
     if any(word.startswith(_OWN) for word in words):
         step = f"`rnnbench export {path}` exports the model that it is of"
         return GivenFile(path, "checkpoint", "a checkpoint of `rnnbench train`", step)
-    classes = [name for name in names if len(name) == 2 and name[0] not in _PLAIN]
+    classes = [n for n in names if len(n) == 2 and n[0] not in _PLAIN and n[1] not in _BUILT_IN]
     if classes:
         module, name = classes[0]
         said = f"a pickled object of {module}.{name} (torch.save of a whole module)"

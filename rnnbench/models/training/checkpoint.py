@@ -88,6 +88,16 @@ def read(path: Path, run: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
+def described(path: Path) -> tuple[dict[str, Any], int]:
+    """What the run of a checkpoint depends on, and how many epochs are done.
+
+    Raises:
+        RnnbenchError: the file is damaged, or something else.
+    """
+    state = _read(path)
+    return dict(state["run"]), int(state["epoch"])
+
+
 def restore(path: Path, progress: Progress, state: dict[str, Any]) -> None:
     """Puts what `read` returned into `progress`.
 
