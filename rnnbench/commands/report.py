@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 @click.option("--markdown", "style", flag_value="markdown", help="Print Markdown.")
 @click.option("--csv", "style", flag_value="csv", help="Print every measured row as CSV.")
 @as_json
-@click.option("--html", metavar="FILE", help="Write one self-contained page, with plots.")
-@click.option("--png", metavar="DIR", help="Write the plots alone.")
+@click.option("--html", metavar="FILE", help="Write one page; with plots where matplotlib is.")
+@click.option("--png", metavar="DIR", help="Write the plots alone; needs matplotlib.")
 def command(
     results: tuple[str, ...], style: str | None, as_json: bool, html: str | None, png: str | None
 ) -> None:
@@ -37,11 +38,14 @@ def command(
         raise RnnbenchError(f"--json and --{style}: give one of them")
     report = make_report(results)
     if html is not None:
-        from rnnbench.benchmarking.report.page import make_page
+        from rnnbench.benchmarking.report.drawing import has_matplotlib
+        from rnnbench.benchmarking.report.page import GET_PLOTS, make_page
         from rnnbench.core.whole import write_file
 
-        write_file(Path(html), make_page(report).encode())
-        note(f"written to {html}")
+        written_by = shlex.join(["rnnbench", "report", *results, "--html", html])
+        write_file(Path(html), make_page(report, written_by).encode())
+        plots = "" if has_matplotlib() else f", without plots: {GET_PLOTS} for these"
+        note(f"written to {html}{plots}")
     if png is not None:
         _write_plots(Path(png), report.material)
     if as_json:

@@ -1,19 +1,26 @@
 """Results of `bench` and of `check --json` -> text; nothing is printed here.
 
 `material` reads the files, `recommendation` draws the conclusion, `doubts` says what speaks against
-it; `tables`, `values`, `plots` and `page` show the same in their ways. `comparison` sets two
-results against each other.
+it; `cards` are its answers; `tables`, `values`, `plots` and `page` show the same in their ways.
+`comparison` sets two results against each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rnnbench.benchmarking.report.cards import Card, format_card, make_card
 from rnnbench.benchmarking.report.doubts import doubts
 from rnnbench.benchmarking.report.material import Machine, Material, read_material
-from rnnbench.benchmarking.report.recommendation import Advice, advise, first_lines, sentence
+from rnnbench.benchmarking.report.recommendation import (
+    Advice,
+    Ratios,
+    advise,
+    first_lines,
+    sentence,
+)
 from rnnbench.benchmarking.report.tables import format_report_table, tables
 from rnnbench.core.tables import Style
 from rnnbench.core.text import harmless, in_markdown
@@ -27,12 +34,16 @@ class Report:
         material: what was measured and checked.
         advices: for each set of conditions, with the machine.
         sentences: the recommendation.
+        cards: the answers, those that are shown first marked so.
+        unanswered: the sentences where there is no answer, and how much more there is.
         doubts: what a reader should know first.
     """
 
     material: Material
     advices: tuple[tuple[Machine, Advice], ...]
     sentences: tuple[str, ...]
+    cards: tuple[Card, ...]
+    unanswered: tuple[str, ...]
     doubts: tuple[str, ...]
 
 
@@ -47,18 +58,36 @@ def make_report(paths: Sequence[str | Path] = ()) -> Report:
         RnnbenchError: a file is damaged or something else, or nothing was measured.
     """
     material = read_material(paths)
-    advices = [(machine, advise(machine)) for machine in material.machines]
     several = len(material.machines) > 1
-    sentences = [
-        f"{machine.name}: {sentence(advice)}" if several else sentence(advice)
-        for machine, found in advices
-        for advice in first_lines(found)
-    ]
-    shown, total = len(sentences), sum(len(found) for _, found in advices)
-    if total > shown:
-        sentences.append(f"{total - shown} other conditions are in the table of what is fastest")
-    flat = tuple((machine, advice) for machine, found in advices for advice in found)
-    return Report(material, flat, tuple(sentences), doubts(material, flat))
+    flat: list[tuple[Machine, Advice]] = []
+    sentences: list[str] = []
+    cards: list[Card] = []
+    unanswered: list[str] = []
+    for machine in material.machines:
+        ratios = Ratios(machine)
+        found = advise(machine, ratios)
+        flat += [(machine, advice) for advice in found]
+        first, where = first_lines(found), f"{machine.name}: " if several else ""
+        others = {advice.conditions: advice for advice in found}
+        for advice in (*first, *(a for a in found if a not in first)):
+            card = make_card(machine, advice, others, ratios, material.checks)
+            if card is not None:
+                cards.append(replace(card, where=where + card.where, first=advice in first))
+            if advice in first:
+                sentences.append(where + sentence(advice))
+                unanswered += [] if card else [where + sentence(advice)]
+    if len(flat) > len(sentences):
+        more = f"{len(flat) - len(sentences)} other conditions are in the table of what is fastest"
+        sentences.append(more)
+        unanswered.append(more)
+    return Report(
+        material,
+        tuple(flat),
+        tuple(sentences),
+        tuple(cards),
+        tuple(unanswered),
+        doubts(material, flat),
+    )
 
 
 def format_report(report: Report, style: Style = "text") -> str:
@@ -72,11 +101,15 @@ def format_report(report: Report, style: Style = "text") -> str:
 
 
 def format_first_lines(report: Report, style: Style = "text") -> str:
-    """The recommendation and the doubts."""
+    """The cards, what has no answer, and the doubts."""
     bullet, strong = ("* ", "**") if style == "markdown" else ("", "")
     shown = in_markdown if style == "markdown" else harmless
-    lines = [bullet + shown(line) for line in report.sentences]
-    if lines and report.doubts:
+    lines: list[str] = []
+    for card in report.cards:
+        if card.first:
+            lines += [format_card(card, style), *([] if style == "markdown" else [""])]
+    lines += [bullet + shown(line) for line in report.unanswered]
+    if lines and lines[-1] and report.doubts:
         lines.append("")
     lines += [f"{bullet}{strong}doubt:{strong} {shown(line)}" for line in report.doubts]
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip("\n")

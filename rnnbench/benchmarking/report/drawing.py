@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.benchmarking.report.plots import FAINT, INK, PALETTE, Plot
+from rnnbench.benchmarking.report.plots import FAINT, INK, PALETTE, PAPER, Plot
+from rnnbench.benchmarking.report.svg import compact
 from rnnbench.core.errors import Unavailable
+from rnnbench.core.text import harmless
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,13 +27,14 @@ WIDTH = 4.0
 DPI = 200
 CAPTION_WIDTH = 62
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 0.72, 0.12, 0.1, 0.5
+_RIGHT, _TOP, _BOTTOM = 0.12, 0.1, 0.5
 _LEGEND_ROW = 0.2
 
 _STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.size": 9,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a dollar in a name is a dollar
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
@@ -47,7 +51,7 @@ _STYLE: dict[str, Any] = {
     "legend.handlelength": 2.4,
     "legend.columnspacing": 1.2,
 }
-_IN_PAGE = {INK: "currentColor", FAINT: "var(--faint)"} | {
+_IN_PAGE = {INK: "currentColor", FAINT: "var(--faint)", PAPER: "var(--paper)"} | {
     colour: f"var(--series{number})" for number, colour in enumerate(PALETTE)
 }
 
@@ -60,17 +64,22 @@ def require_matplotlib() -> None:
         raise Unavailable("matplotlib is not installed: pip install 'rnnbench[plot]'") from None
 
 
+def has_matplotlib() -> bool:
+    """Whether plots can be drawn here."""
+    try:
+        require_matplotlib()
+    except Unavailable:
+        return False
+    return True
+
+
 def to_svg(plot: Plot) -> str:
     """An `<svg>` element whose colours are the page's `currentColor`, `--faint`, `--series0`..."""
     text = io.StringIO()
     with _figure(plot, {"svg.hashsalt": plot.name}) as figure:
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = text.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', svg)
-    svg = re.sub(r'<g id="[a-z]+[a-z0-9.]*_\d+">', "<g>", svg)  # not unique in a page; unused
-    svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", svg)
+    svg = compact(svg[svg.index("<svg") :])
     return re.sub("|".join(_IN_PAGE), lambda found: _IN_PAGE[found[0]], svg)
 
 
@@ -79,9 +88,14 @@ def to_png(plot: Plot) -> bytes:
     data = io.BytesIO()
     with _figure(plot, {}) as figure:
         figure.text(
-            0.02, 1.02, plot.title, weight="bold", va="bottom", transform=figure.transFigure
+            0.02,
+            1.02,
+            harmless(plot.title),
+            weight="bold",
+            va="bottom",
+            transform=figure.transFigure,
         )
-        figure.text(0.02, -0.02, fill(plot.caption, CAPTION_WIDTH), va="top", size=8)
+        figure.text(0.02, -0.02, fill(harmless(plot.caption), CAPTION_WIDTH), va="top", size=8)
         figure.savefig(data, format="png", dpi=DPI, bbox_inches="tight", facecolor="white")
     return data.getvalue()
 
@@ -95,7 +109,9 @@ def _figure(plot: Plot, style: dict[str, Any]) -> Iterator[Figure]:
     from matplotlib.lines import Line2D
 
     known: Any = _STYLE | style
-    with mpl.rc_context(known):
+    with mpl.rc_context(known), warnings.catch_warnings():
+        # Names of any script: a page shows them with its reader's fonts.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
         columns = 2 if all(len(label) <= 26 for label, _ in plot.legend) else 1
         rows = -(-len(plot.legend) // columns)
         legend = rows * _LEGEND_ROW + (0.08 if rows else 0)
@@ -103,15 +119,21 @@ def _figure(plot: Plot, style: dict[str, Any]) -> Iterator[Figure]:
         figure = Figure(figsize=(WIDTH, height))
         axes = figure.add_axes(
             (
-                _LEFT / WIDTH,
+                plot.left / WIDTH,
                 (_BOTTOM + legend) / height,
-                (WIDTH - _LEFT - _RIGHT) / WIDTH,
+                (WIDTH - plot.left - _RIGHT) / WIDTH,
                 plot.height / height,
             )
         )
         plot.draw(axes)
         if plot.legend:
-            handles = [Line2D([], [], label=label, **look) for label, look in plot.legend]
+            handles = [Line2D([], [], label=_label(text), **look) for text, look in plot.legend]
             place: Any = {"loc": "upper left", "bbox_to_anchor": (0.0, legend / height)}
             figure.legend(handles=handles, ncols=columns, borderaxespad=0, **place)
         yield figure
+
+
+def _label(text: str) -> str:
+    """Of a legend; matplotlib leaves out what begins with an underscore."""
+    shown = harmless(text)
+    return f" {shown}" if shown.startswith("_") else shown

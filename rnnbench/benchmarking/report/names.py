@@ -58,9 +58,13 @@ def runtime_name(runtime: str, mode: str = "") -> str:
 
 def implementation_name(subject: Implementation) -> str:
     """`ONNX Runtime with bound buffers (fused)`."""
-    form = _FORMS.get(subject.form, subject.form)
-    name = runtime_name(subject.runtime, subject.mode)
+    form, name = form_name(subject.form), runtime_name(subject.runtime, subject.mode)
     return f"{name} ({form})" if form else name
+
+
+def form_name(form: str) -> str:
+    """As a reader knows it; empty for that of a user's model."""
+    return _FORMS.get(form, form)
 
 
 def ratio_name(ratio: Ratio) -> str:

@@ -1,111 +1,230 @@
-"""A report as one HTML file: no script, nothing from elsewhere, light and dark, any width."""
+"""A report as one HTML file: offline, light and dark, any width, printed, at most 300 kB.
+
+Everything can be read without scripts. The one script sorts tables; a Content-Security-Policy names
+it and the style sheet by their hashes, so that nothing else runs and nothing is loaded, whatever
+the names in the material are. Without matplotlib there are the cards and tables, and a word on how
+to get plots.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
+import rnnbench
 from rnnbench.benchmarking.report import Report
-from rnnbench.benchmarking.report.drawing import to_svg
-from rnnbench.benchmarking.report.plots import PALETTE, Plot, sections
-from rnnbench.benchmarking.report.tables import Table, format_report_table, tables
+from rnnbench.benchmarking.report.cards import Card
+from rnnbench.benchmarking.report.drawing import has_matplotlib, to_svg
+from rnnbench.benchmarking.report.page_style import STYLE
+from rnnbench.benchmarking.report.page_tables import SORT_SCRIPT, html_table
+from rnnbench.benchmarking.report.plots import Plot, sections
+from rnnbench.benchmarking.report.svg import shared
+from rnnbench.benchmarking.report.tables import Table, make_table, tables
 from rnnbench.core.text import in_html
 
-OPEN_ROWS = 24
-"""A table with more rows is folded until the reader opens it."""
-_DARK = (
-    *("#4da3e0", "#ff8a3d", "#2fc99a", "#e79bc8", "#8fd0f5"),
-    *("#e0b23e", "#b39ae0", "#a8a8a8", "#ff7d66", "#6fd6d6"),
-)
-_SERIES = "; ".join(f"--series{n}: {colour}" for n, colour in enumerate(PALETTE))
-_SERIES_DARK = "; ".join(f"--series{n}: {colour}" for n, colour in enumerate(_DARK))
-
-_CSS = f"""
-:root {{ color-scheme: light dark; --paper: #ffffff; --ink: #1d1f21; --quiet: #5a5f64;
-  --faint: #d7d8d9; --panel: #f6f7f8; --warn: #8a4b00; {_SERIES} }}
-@media (prefers-color-scheme: dark) {{ :root {{ --paper: #15171a; --ink: #e6e7e8; --quiet: #a3a8ad;
-  --faint: #3a3e43; --panel: #1e2125; --warn: #f0b060; {_SERIES_DARK} }} }}
-* {{ box-sizing: border-box }}
-body {{ margin: 0 auto; max-width: 84rem; padding: 1rem; background: var(--paper);
-  color: var(--ink); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere }}
-h1 {{ font-size: 1.5rem; margin: 0 0 .25rem }}
-h2 {{ font-size: 1.15rem; margin: 2rem 0 .5rem }}
-p, li {{ max-width: 60rem }}
-ul {{ padding-left: 1.2rem }}
-.answer li {{ margin-bottom: .4rem; font-weight: 600 }}
-.quiet, figcaption span {{ color: var(--quiet); font-size: .85rem }}
-.doubts {{ border-left: 4px solid var(--warn); background: var(--panel); padding: .5rem 1rem }}
-.doubts h2 {{ margin: 0; color: var(--warn) }}
-.plots {{ display: grid; gap: 1.5rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(21rem, 100%), 1fr)) }}
-figure {{ margin: 0; max-width: 32rem }}
-figcaption {{ font-size: .95rem; font-weight: 600; line-height: 1.3; margin-bottom: .3rem }}
-figcaption span {{ display: block; font-weight: 400 }}
-svg {{ width: 100%; height: auto; font-family: system-ui, sans-serif; overflow: visible }}
-.wide {{ overflow-x: auto; border: 1px solid var(--faint); border-radius: 4px }}
-table {{ border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums }}
-th, td {{ padding: .25rem .6rem; white-space: nowrap; border-bottom: 1px solid var(--faint) }}
-thead th {{ background: var(--panel); vertical-align: bottom }}
-tbody tr:last-child td {{ border-bottom: 0 }}
-th:first-child, td:first-child {{ position: sticky; left: 0; background: var(--panel) }}
-summary {{ cursor: pointer; font-weight: 600; margin: 1.5rem 0 .5rem }}
-"""
+LIMIT = 300_000
+"""Bytes of a page: what is more is left out, and said."""
+FIGURES = 180_000
+"""Of those, for the pictures."""
+_ROWS = (1000, 400, 200, 100, 50, 20, 5)
+_LONG = 400  # characters of a cell or line
+_CARDS = 60  # with those that are folded
+GET_PLOTS = "pip install 'rnnbench[plot]'"
 
 
-def make_page(report: Report) -> str:
+@dataclass(frozen=True)
+class _Part:
+    """A part of a page that the list of contents names."""
+
+    title: str
+    anchor: str
+    html: str
+
+
+def make_page(report: Report, command: str = "") -> str:
     """The whole file.
 
-    Raises:
-        Unavailable: matplotlib is not installed.
+    Args:
+        report: what is shown.
+        command: the command line that wrote it, to be shown; none where it is empty.
     """
+    figures, style = _figures(report)
+    page = ""
+    for most in _ROWS:
+        page = _page(report, command, figures, style, most)
+        if len(page.encode()) <= LIMIT:
+            break
+    return page
+
+
+def _page(report: Report, command: str, figures: Sequence[_Part], style: str, most: int) -> str:
+    parts = [
+        *_answers(report),
+        *figures,
+        *(_table(table, most) for table in tables(report.material, report.advices)),
+        _table(_took_part(report), most),
+        _how_to_read(),
+    ]
+    css, script = f"\n{STYLE}{style}\n", SORT_SCRIPT
+    policy = (
+        f"default-src 'none'; style-src '{_hash(css)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    contents = "".join(map(_entry, parts))
     lines = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>rnnbench report</title><style>{_CSS}</style></head><body>",
-        "<h1>rnnbench report</h1>",
-        *_origin(report),
-        *_list(report.sentences, "answer"),
-    ]
-    if report.doubts:
-        lines += ['<section class="doubts"><h2>Doubts</h2>', *_list(report.doubts), "</section>"]
-    for section in sections(report.material):
-        lines += [f'<h2>{in_html(section.title)}</h2><div class="plots">']
-        lines += [*map(_figure, section.plots), "</div>"]
-    for table in tables(report.material, report.advices):
-        lines += _table(table)
-    lines += [
-        '<p class="quiet">us: microseconds. Intervals hold the ratio in 95 of 100 runs: of a pair '
-        "measured in turns, a bootstrap over its rounds; else a bootstrap over blocks of "
-        "neighbouring samples. p50, p95, p99: so many percent of the calls take at most this.</p>",
-        "</body></html>",
+        f"<title>rnnbench report</title><style>{css}</style></head><body>",
+        "<header><h1>rnnbench report</h1>",
+        *_origin(report, command),
+        f'</header><nav aria-label="Contents"><ul>{contents}</ul></nav><main>',
+        *(part.html for part in parts),
+        f"</main><script>{script}</script></body></html>",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _origin(report: Report) -> Iterator[str]:
+def _entry(part: _Part) -> str:
+    """A line of the contents."""
+    return f'<li><a href="#{part.anchor}">{in_html(part.title)}</a></li>'
+
+
+def _hash(text: str) -> str:
+    """As a Content-Security-Policy names what is written in the page itself."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _origin(report: Report, command: str) -> Iterator[str]:
     for machine in report.material.machines:
         newest = machine.results[-1]
-        versions = newest.facts.get("versions") or {}
-        said = [machine.name, f"measured {newest.created[:19].replace('T', ' ')} UTC"]
-        said += [f"{name} {version}" for name, version in versions.items()]
-        yield f'<p class="quiet">{in_html(", ".join(said))}</p>'
+        when = newest.created[:19].replace("T", " ")
+        yield f'<p class="quiet">{in_html(f"{machine.name}, measured {when} UTC")}</p>'
+    if command:
+        yield f'<p class="quiet">Written by <code>{in_html(_short(command))}</code></p>'
 
 
-def _list(lines: tuple[str, ...], name: str = "") -> list[str]:
-    mark = f' class="{name}"' if name else ""
-    return [f"<ul{mark}>", *(f"<li>{in_html(line)}</li>" for line in lines), "</ul>"]
+def _answers(report: Report) -> Iterator[_Part]:
+    """The cards, what has no answer, and the doubts."""
+    shown = [card for card in report.cards if card.first]
+    rest = [card for card in report.cards if not card.first][: _CARDS - len(shown)]
+    lines = [f'<div class="cards">{"".join(map(_card, shown))}</div>'] if shown else []
+    if rest:
+        lines.append(f"<details><summary>{len(rest)} other conditions</summary>")
+        lines.append(f'<div class="cards">{"".join(map(_card, rest))}</div></details>')
+    lines += _list(report.unanswered)
+    if lines:
+        head = '<section id="answers"><h2>Answers</h2>'
+        yield _Part("Answers", "answers", "\n".join([head, *lines, "</section>"]))
+    if report.doubts:
+        head = '<section class="doubts" id="doubts"><h2>Doubts</h2>'
+        yield _Part("Doubts", "doubts", "\n".join([head, *_list(report.doubts), "</section>"]))
 
 
-def _figure(plot: Plot) -> str:
-    svg = to_svg(plot).replace("<svg ", f'<svg aria-label="{in_html(plot.title)}" ', 1)
-    caption = f"{in_html(plot.title)}<span>{in_html(plot.caption)}</span>"
-    return f"<figure><figcaption>{caption}</figcaption>{svg}</figure>"
+def _card(card: Card) -> str:
+    grave = " wrong" if card.wrong else " provisional" if card.provisional else ""
+    facts = "".join(f"<li>{in_html(_short(fact))}</li>" for fact in card.facts)
+    return (
+        f'<article class="card{grave}"><h3><span>{in_html(_short(card.where))}</span> '
+        f"<b>{in_html(_short(card.answer))}</b></h3>"
+        f'<p class="key">{in_html(card.numbers)}</p><ul>{facts}</ul></article>'
+    )
 
 
-def _table(table: Table) -> list[str]:
-    folded = "" if len(table.rows) > OPEN_ROWS else " open"
-    count = f"{len(table.rows)} row{'' if len(table.rows) == 1 else 's'}"
-    return [
-        f"<details{folded}><summary>{in_html(table.title)} ({count})</summary>",
-        f'<div class="wide">{format_report_table(table, "html")}</div></details>',
-    ]
+def _list(lines: Sequence[str]) -> list[str]:
+    found = [f"<li>{in_html(_short(line))}</li>" for line in lines]
+    return ["<ul>", *found, "</ul>"] if found else []
+
+
+def _figures(report: Report) -> tuple[list[_Part], str]:
+    """The plots by kind, as many as there is room for, and the style that they share."""
+    found = sections(report.material)
+    if not found:
+        return [], ""
+    if not has_matplotlib():
+        said = (
+            '<section id="plots"><h2>Plots</h2><p>matplotlib is not installed, so that there are '
+            f"no plots here: <code>{in_html(GET_PLOTS)}</code>, then write this page again.</p>"
+            "</section>"
+        )
+        return [_Part("Plots", "plots", said)], ""
+    plots = [plot for section in found for plot in section.plots]
+    style, pictures = shared([to_svg(plot) for plot in plots])
+    room = FIGURES - len(style)
+    parts, done = [], 0
+    for number, section in enumerate(found):
+        anchor, fit = f"plots{number}", []
+        mine = pictures[done : done + len(section.plots)]
+        for plot, picture in zip(section.plots, mine, strict=True):
+            if len(picture) <= room:
+                fit.append(_figure(plot, picture))
+                room -= len(picture)
+        done += len(mine)
+        left = len(mine) - len(fit)
+        more = (
+            f'<p class="quiet">{left} more: <code>rnnbench report --png DIR</code> writes them.</p>'
+        )
+        html = (
+            f'<section id="{anchor}"><h2>{in_html(section.title)}</h2>'
+            f'<div class="plots">{"".join(fit)}</div>{more if left else ""}</section>'
+        )
+        parts.append(_Part(section.title, anchor, html))
+    return parts, style
+
+
+def _figure(plot: Plot, picture: str) -> str:
+    """The picture with its caption, and in words what it shows."""
+    svg = picture.replace("<svg ", f'<svg aria-label="{in_html(_short(plot.alt))}" ', 1)
+    caption = f"{in_html(_short(plot.title))}<span>{in_html(_short(plot.caption))}</span>"
+    return f"<figure><figcaption>{caption}</figcaption>{svg}</figure>\n"
+
+
+def _table(table: Table, most: int) -> _Part:
+    title = f"Table: {table.title.partition(';')[0].partition(',')[0].partition('?')[0]}"
+    anchor = "table-" + re.sub(r"[^a-z0-9]+", "-", table.title.lower())[:60].strip("-")
+    rows = tuple(tuple(map(_short, row)) for row in table.rows)
+    return _Part(_short(title), anchor, html_table(replace(table, rows=rows), anchor, most))
+
+
+def _took_part(report: Report) -> Table:
+    """Which files, commits and versions the numbers are from; a row for each file."""
+    found = [(m, r) for m in report.material.machines for r in m.results]
+    columns: dict[str, Iterable[str]] = {
+        "file": [str(r.path) for _, r in found] + ["this page"],
+        "machine": [m.name for m, _ in found] + [""],
+        "measured": [f"{r.created[:19].replace('T', ' ')} UTC" for _, r in found] + [""],
+        "commit": [_commit(r.commit) for _, r in found] + [""],
+        "rnnbench": [str(r.facts.get("rnnbench") or "") for _, r in found] + [rnnbench.__version__],
+        "versions": [
+            ", ".join(f"{name} {v}" for name, v in (r.facts.get("versions") or {}).items())
+            for _, r in found
+        ]
+        + [""],
+    }
+    return make_table("What took part", columns, "rnnbench", ("file",))
+
+
+def _commit(commit: dict[str, object]) -> str:
+    name = str(commit.get("id") or "")[:12]
+    return f"{name}, with uncommitted changes" if name and commit.get("dirty") else name
+
+
+def _how_to_read() -> _Part:
+    text = (
+        '<section id="reading"><h2>How to read it</h2><p class="quiet">us: microseconds. Intervals '
+        "hold the ratio in 95 of 100 runs: of a pair measured in turns, a bootstrap over its "
+        "rounds; else a bootstrap over blocks of neighbouring samples. p50, p95, p99: so many "
+        "percent of the calls take at most this. Provisional: a latency on which the answer rests "
+        "is unstable; measure again on a quiet machine. A click on a heading sorts its table.</p>"
+        "</section>"
+    )
+    return _Part("How to read it", "reading", text)
+
+
+def _short(text: str) -> str:
+    """What is longer than anything that is said here is somebody's file: its beginning."""
+    return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."

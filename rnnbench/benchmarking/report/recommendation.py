@@ -51,6 +51,7 @@ class Advice:
         speedup: time of `other` / time of `best`.
         rivals: what cannot be told from the best, fastest first.
         why_not: why the data cannot tell; empty where they can.
+        rows: all that was measured under these conditions, fastest first.
     """
 
     conditions: Conditions
@@ -59,6 +60,21 @@ class Advice:
     speedup: Interval | None
     rivals: tuple[Latency, ...]
     why_not: str
+    rows: tuple[Latency, ...] = ()
+
+    @property
+    def unstable(self) -> tuple[Latency, ...]:
+        """Of the two that are compared, those whose samples do not agree."""
+        return tuple(row for row in (self.best, self.other) if row and not row.stable)
+
+    @property
+    def recommends(self) -> bool:
+        """Whether there is an answer, if only a provisional one."""
+        if not self.why_not:
+            return True
+        found = self.speedup
+        enough = self.other is not None and min(self.best.count, self.other.count) >= ENOUGH
+        return bool(self.unstable and enough and found and found.tells and found.ratio > 1)
 
     @property
     def step_s(self) -> float:
@@ -66,12 +82,16 @@ class Advice:
         return self.best.p50 / self.best.time
 
 
-def advise(machine: Machine) -> tuple[Advice, ...]:
-    """An `Advice` for each set of conditions under which something was measured."""
+def advise(machine: Machine, ratios: Ratios) -> tuple[Advice, ...]:
+    """An `Advice` for each set of conditions under which something was measured.
+
+    Args:
+        machine: with what was measured there.
+        ratios: of that machine.
+    """
     rows: dict[Conditions, list[Latency]] = {}
     for latency in machine.latencies:
         rows.setdefault(conditions_of(latency), []).append(latency)
-    ratios = Ratios(machine)
     return tuple(_advice(key, rows[key], ratios) for key in sorted(rows, key=order))
 
 
@@ -121,7 +141,7 @@ def first_lines(advices: Sequence[Advice]) -> tuple[Advice, ...]:
 
 def sentence(advice: Advice) -> str:
     """`for lstm, hidden 128, batch 1, 32 steps: ONNX Runtime (fused), 19.0 us a step, ...`."""
-    where = conditions_text(advice.conditions, _silent(advice.conditions))
+    where = conditions_text(advice.conditions, silent(advice.conditions))
     best = f"{_name(advice.best)}, {seconds(advice.step_s)} a step"
     if advice.other is None or advice.speedup is None:
         return f"for {where}: cannot tell, {advice.why_not}: {best}"
@@ -134,7 +154,7 @@ def sentence(advice: Advice) -> str:
             f"{against}; {ratio.how}"
         )
     text = f"for {where}: {best}, {shown} times faster than {against}; {ratio.how}"
-    return text + _rivals(advice)
+    return text + rivals_text(advice)
 
 
 def _advice(conditions: Conditions, rows: Sequence[Latency], ratios: Ratios) -> Advice:
@@ -143,11 +163,12 @@ def _advice(conditions: Conditions, rows: Sequence[Latency], ratios: Ratios) -> 
     rivals = tuple(row for row in rest if _cannot_tell(ratios, best, row))
     other = _opponent(best, rest, ratios)
     if other is None:
-        return Advice(conditions, best, None, None, rivals, "nothing else was measured")
+        return Advice(conditions, best, None, None, rivals, "nothing else was measured", (best,))
     best = _paired_with(other, [best, *rivals], ratios)
     rivals = tuple(row for row in ranked if row in (ranked[0], *rivals) and row is not best)
     speedup = ratios.of(other, best)
-    return Advice(conditions, best, other, speedup, rivals, _why_not(speedup, best, other))
+    why_not = _why_not(speedup, best, other)
+    return Advice(conditions, best, other, speedup, rivals, why_not, tuple(ranked))
 
 
 def _paired_with(other: Latency, alike: Sequence[Latency], ratios: Ratios) -> Latency:
@@ -208,7 +229,7 @@ def _middle(advices: list[Advice]) -> Advice:
     return chosen[0]
 
 
-def _silent(conditions: Conditions) -> Iterable[str]:
+def silent(conditions: Conditions) -> Iterable[str]:
     """Conditions that go without saying."""
     usual = {"layers": (None, 1), "threads": (1,), "device": ("cpu",)}
     return [name for name, values in usual.items() if getattr(conditions, name) in values]
@@ -218,8 +239,11 @@ def _name(latency: Latency) -> str:
     return implementation_name(implementation_of(latency))
 
 
-def _rivals(advice: Advice) -> str:
-    """What cannot be told from the best: other forms in the same runtime, other runtimes."""
+def rivals_text(advice: Advice) -> str:
+    """`; cannot be told from its exported form`, or nothing.
+
+    What cannot be told from the best: other forms in the same runtime, other runtimes.
+    """
     same = (advice.best.runtime, advice.best.mode)
     forms = [implementation_of(r) for r in advice.rivals if (r.runtime, r.mode) == same]
     others = [r for r in advice.rivals if (r.runtime, r.mode) != same]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from rnnbench.benchmarking.report import units
 
+_TICKS = 7
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -35,17 +37,46 @@ def time_axis(axes: Axes, *, horizontal: bool = False) -> None:
 
 
 def number_axes(axes: Axes) -> None:
-    """Both axes logarithmic, with plain numbers at the powers of ten."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    """Both axes logarithmic, with plain numbers; to be called when their limits are set."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    for axis in (axes.xaxis, axes.yaxis):
+    limits = (sorted(axes.get_xlim()), sorted(axes.get_ylim()))
+    for axis, (low, high) in zip((axes.xaxis, axes.yaxis), limits, strict=True):
+        steps = (1.0,) if high > 300 * low else (1.0, 2.0, 5.0)
+        axis.set_major_locator(LogLocator(10, subs=steps, numticks=12))
+        axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
+
+
+def error_axis(axes: Axes) -> None:
+    """A logarithmic y axis of errors: 1e-7 at each power of ten, or each second or third."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(10, numticks=8))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}"))
 
 
 def tick(value: float) -> str:
     """0.00002 -> `20 us`: without the zeros of three digits."""
     number, unit = units.seconds(value).split()
     return f"{float(number):g} {unit}"
+
+
+def ratio_axis(axes: Axes, values: Iterable[float]) -> None:
+    """A logarithmic x axis of plain numbers; 1 is always among the ticks."""
+    from matplotlib.ticker import NullLocator
+
+    found = [value for value in values if value > 0]
+    low, high = min(found) / 1.15, max(found) * 1.15
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    powers = [n * 10.0**k for k in range(-9, 10) for n in (1, 2, 5)]
+    ticks = [value for value in powers if low <= value <= high]
+    if len(ticks) > _TICKS:
+        ticks = [value for value in ticks if f"{value:.0e}".startswith("1")]
+    if len(ticks) < 3:  # all near 1
+        ticks = sorted({1.0, *(float(f"{value:.2g}") for value in (min(found), max(found)))})
+    axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())

@@ -25,6 +25,7 @@ _LEAST = (
     *("of it before loading (MB)", "export (ms)", "artifact (MB)"),
 )
 _FOLDED = ("model", "form", "device", "batch", "time (steps)", "hidden", "layers", "threads")
+_RAN = ("model", "runtime", "form")
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,17 @@ class Table:
         title: what it shows, with what is the same in every row.
         headers: with units.
         rows: as wide as the headers.
+        key: the header of the number that a reader wants first; a page keeps it in sight.
+        names: the headers that say together what a row is of; a page makes one column of them.
+        words: further headers whose cells are words.
     """
 
     title: str
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    key: str = ""
+    names: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 def tables(material: Material, advices: Sequence[tuple[Machine, Advice]]) -> tuple[Table, ...]:
@@ -60,7 +67,9 @@ def format_report_table(table: Table, style: Style) -> str:
     return format_table(table.headers, table.rows, style=style, least=_LEAST)
 
 
-def make_table(title: str, columns: dict[str, Iterable[str]]) -> Table:
+def make_table(
+    title: str, columns: dict[str, Iterable[str]], key: str = "", names: Sequence[str] = ()
+) -> Table:
     """A table of named columns: empty ones are left out, constant conditions go to the title."""
     filled = {name: list(cells) for name, cells in columns.items()}
     count = max((len(cells) for cells in filled.values()), default=0)
@@ -72,7 +81,8 @@ def make_table(title: str, columns: dict[str, Iterable[str]]) -> Table:
             said.append(_folded(name, cells[0]))
             del filled[name]
     rows = tuple(zip(*filled.values(), strict=True))
-    return Table("; ".join([title, ", ".join(said)]) if said else title, tuple(filled), rows)
+    title = "; ".join([title, ", ".join(said)]) if said else title
+    return Table(title, tuple(filled), rows, key, tuple(names))
 
 
 def latency_table(machine: Machine) -> Table:
@@ -98,7 +108,7 @@ def latency_table(machine: Machine) -> Table:
         "samples": [str(r.count) for r in rows],
         "note": [_unstable(r) for r in rows],
     }
-    return make_table("Latency of a call{where}", columns)
+    return make_table("Latency of a call{where}", columns, "p50 (us)", _RAN)
 
 
 def ratio_table(ratios: Sequence[Ratio]) -> Table:
@@ -113,7 +123,8 @@ def ratio_table(ratios: Sequence[Ratio]) -> Table:
         "verdict": [r.verdict for r in rows],
         "note": [_unstable(r) for r in rows],
     }
-    return make_table("Measured in turns, time of this / time of the other{where}", columns)
+    title = "Measured in turns, time of this / time of the other{where}"
+    return make_table(title, columns, "ratio (95 % interval)", ("model", "this / other"))
 
 
 def _costs(costs: Sequence[Cost]) -> Table:
@@ -127,7 +138,7 @@ def _costs(costs: Sequence[Cost]) -> Table:
         "of it before loading (MB)": [units.megabytes(r.baseline_memory_bytes) for r in rows],
         "artifact (MB)": [units.megabytes(r.artifact_bytes) for r in rows],
     }
-    return make_table("Before the first steady call{where}", columns)
+    return make_table("Before the first steady call{where}", columns, "load (ms)", _RAN)
 
 
 def _advice_table(advices: Sequence[Advice]) -> Table:
@@ -146,7 +157,7 @@ def _advice_table(advices: Sequence[Advice]) -> Table:
         "how": ["" if r is None else r.how for r in ratios],
         "verdict": [f"cannot tell: {a.why_not}" if a.why_not else "faster" for a in advices],
     }
-    return make_table("What is fastest", columns)
+    return make_table("What is fastest", columns, "a step (us)", ("model", "fastest"))
 
 
 def _checks(checks: Sequence[Checked]) -> Table:
@@ -159,7 +170,8 @@ def _checks(checks: Sequence[Checked]) -> Table:
         "verdict": [c.verdict for c in checks],
         "reason": [c.reason for c in checks],
     }
-    return make_table("Do they compute the same? Against the module in float64", columns)
+    title = "Do they compute the same? Against the module in float64"
+    return make_table(title, columns, "verdict", ("model", "format", "runtime"))
 
 
 def _skipped(machines: Sequence[Machine]) -> Table:

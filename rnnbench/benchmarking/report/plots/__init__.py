@@ -1,8 +1,9 @@
 """One kind of plot per file: each has `TITLE`, `ORDER` and `plots(material)`.
 
 A plot is small, so that it can be read on a phone, and complete by itself: units on its axes, a
-legend, and a caption that says what was held constant. Colours and markers stand for runtimes, line
-styles for forms, everywhere the same.
+legend, a caption that says what was held constant, and a text that says what it shows. Colours
+stand for runtimes, everywhere the same; where points are joined, markers too, and line styles for
+forms; where each runtime has a row, markers stand for forms.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PALETTE = (
-    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9"),
-    *("#b8860b", "#7b5ea7", "#7f7f7f", "#8c2d19", "#3d9a9a"),
+    *("#0072b2", "#c65200", "#00855f", "#b0488a", "#2e8fc0"),
+    *("#9a6f00", "#7b5ea7", "#6b6b6b", "#8c2d19", "#2a8585"),
 )
-"""After Okabe and Ito (2008): told apart with any colour vision; markers differ as well."""
+"""After Okabe and Ito (2008), darker, so that each stands out from paper (3:1, WCAG 1.4.11): told
+apart with any colour vision; markers differ as well."""
 MARKERS = "os^DvPX*<h"
 DASHES = {"fused": "-", "model": "-", "loop": (0, (4, 2)), "exported": (0, (1, 1.5))}
-INK, FAINT = "#262729", "#d7d8d9"
-"""Of text and grids on paper; in a page, `drawing` puts the page's own in their place."""
+FORM_MARKERS = {"fused": "o", "model": "o", "loop": "s", "exported": "^"}
+INK, FAINT, PAPER = "#262729", "#d7d8d9", "#fefeff"
+"""Of text and grids on paper, and of paper; in a page,
+`drawing` puts the page's own in their place."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +41,21 @@ class Plot:
         name: of its file, without the ending.
         title: above it.
         caption: what was held constant, and how to read it.
+        alt: what it shows, for those who do not see it: the extreme values.
         draw: draws it.
         height: of the axes, in inches.
+        left: of them, in inches, what its labels need.
         legend: (label, how `Line2D` is to look) of what is in it.
     """
 
     name: str
     title: str
     caption: str
+    alt: str
     draw: Callable[[Axes], None]
     height: float = 2.6
     legend: tuple[tuple[str, dict[str, Any]], ...] = field(default=())
+    left: float = 0.72
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,19 @@ def form_name(form: str) -> str:
 
 
 _FORM_NAMES = {"exported": "exported loop"}
+
+
+def form_look(form: str) -> dict[str, Any]:
+    """Marker of a form where rows stand for runtimes; a loop is hollow."""
+    look = {"marker": FORM_MARKERS.get(form, "D"), "linestyle": ""}
+    return look | ({"markerfacecolor": "none"} if form == "loop" else {})
+
+
+def form_legend(forms: Iterable[str]) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """Entries for the forms of a chart of rows, where there are several."""
+    known = sorted(set(forms))
+    entries = [(form_name(form), form_look(form) | {"color": INK}) for form in known]
+    return tuple(entries) if len(known) > 1 else ()
 
 
 def dashes(form: str) -> Any:

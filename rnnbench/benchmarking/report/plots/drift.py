@@ -10,6 +10,7 @@ from rnnbench.benchmarking.report.checks import Drift
 from rnnbench.benchmarking.report.material import Material
 from rnnbench.benchmarking.report.names import runtime_name
 from rnnbench.benchmarking.report.plots import Looks, Plot
+from rnnbench.benchmarking.report.scales import error_axis, sizes_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,12 +37,19 @@ def _plot(model: str, curves: list[Drift], looks: Looks) -> Plot:
             if points:
                 marker = {"markevery": max(1, len(points) // 12)}
                 axes.plot(*zip(*points, strict=True), **looks.runtime(curve.runtime) | marker)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+        sizes_axis(axes, {step for curve in curves for step in curve.steps})
+        error_axis(axes)
         axes.set_xlabel("steps")
         axes.set_ylabel("largest error")
 
     legend = tuple((runtime_name(c.runtime), looks.runtime(c.runtime)) for c in curves)
     name = f"drift-{model}" if model else "drift"
     caption = "against the module in float64; errors of 0 are not shown"
-    return Plot(name, f"{model or 'model'}: error over a sequence", caption, draw, legend=legend)
+    title = f"{model or 'model'}: error over a sequence"
+    alt = f"{title}, {caption}. {' '.join(map(_extremes, curves))}"
+    return Plot(name, title, caption, alt, draw, legend=legend)
+
+
+def _extremes(curve: Drift) -> str:
+    low, high = min(curve.error), max(curve.error)
+    return f"{runtime_name(curve.runtime)}: from {low:.1e} to {high:.1e}."

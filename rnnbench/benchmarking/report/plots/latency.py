@@ -1,106 +1,112 @@
-"""Latency of a call against time, batch and hidden size, a line for each form in each runtime."""
+"""One picture of every model, form and runtime: from the median to the slow calls."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from rnnbench.benchmarking.plan import Implementation
-from rnnbench.benchmarking.report.material import Machine, Material
+from rnnbench.benchmarking.report.material import Material
 from rnnbench.benchmarking.report.names import (
     Conditions,
-    conditions_of,
     conditions_text,
+    implementation_name,
     implementation_of,
+    runtime_name,
 )
-from rnnbench.benchmarking.report.plots import Looks, Plot, dashes, form_name
-from rnnbench.benchmarking.report.scales import sizes_axis, time_axis
+from rnnbench.benchmarking.report.plots import Looks, Plot, form_legend, form_look
+from rnnbench.benchmarking.report.row_charts import (
+    LEFT,
+    Line,
+    draw_lines,
+    height,
+    same_but_model,
+    usual_conditions,
+)
+from rnnbench.benchmarking.report.scales import time_axis
+from rnnbench.benchmarking.report.units import seconds
 from rnnbench.benchmarking.results import Latency
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TITLE = "Latency against time, batch and hidden size"
+TITLE = "Latency"
 ORDER = 10
-MOST_LINES = 12
-AXES = {"time": "steps", "batch": "batch", "hidden": "hidden size"}
+SHIFT = 0.08
+"""Of the forms of a runtime, in rows, so that they do not hide one another."""
 
-Lines = dict[Implementation, list[tuple[int, Latency]]]
+Groups = Mapping[Conditions, list[Latency]]
 
 
 def plots(material: Material) -> Iterator[Plot]:
-    """For each model and axis, the slice through the conditions that has most points."""
+    """One for each machine and set of conditions, with all models that have it."""
     looks = Looks.of(material)
     for number, machine in enumerate(material.machines):
         where = f" on {machine.name}" if len(material.machines) > 1 else ""
-        for model in dict.fromkeys(row.model for row in machine.latencies):
-            for axis in AXES:
-                found = _slice(machine, model, axis)
-                if found is not None:
-                    conditions, lines = found
-                    for form, some in _legible(lines):
-                        parts = ("latency", axis, model, form, str(number) if where else "")
-                        name = "-".join(filter(None, parts))
-                        yield _plot(name, axis, conditions, some, looks, where)
+        pictures: dict[Conditions, dict[Conditions, list[Latency]]] = {}
+        for conditions, rows in usual_conditions(machine).items():
+            pictures.setdefault(same_but_model(conditions), {})[conditions] = rows
+        for count, (shared, groups) in enumerate(pictures.items()):
+            name = "-".join(["latency", *([str(number)] if where else []), *_nth(count)])
+            yield _plot(name, shared, groups, looks, where)
 
 
-def _legible(lines: Lines) -> Iterator[tuple[str, Lines]]:
-    """All lines at once, or those of each form where they would be too many for one picture."""
-    if len(lines) <= MOST_LINES:
-        yield "", lines
-        return
-    for form in dict.fromkeys(subject.form for subject in lines):
-        yield form, {subject: points for subject, points in lines.items() if subject.form == form}
+def _nth(count: int) -> list[str]:
+    return [str(count)] if count else []
 
 
-def _slice(machine: Machine, model: str, axis: str) -> tuple[Conditions, Lines] | None:
-    """The rows that differ in nothing but the axis; None where no two sizes were measured."""
-    slices: dict[Conditions, list[Latency]] = {}
-    for row in machine.latencies:
-        if row.model == model and getattr(row, axis) is not None:
-            key = Conditions(**conditions_of(row)._asdict() | {axis: 0})
-            slices.setdefault(key, []).append(row)
-    if not slices:
-        return None
-    best = max(slices, key=lambda key: (_sizes(slices[key], axis), len(slices[key])))
-    if _sizes(slices[best], axis) < 2:
-        return None
-    lines: Lines = {}
-    for row in sorted(slices[best], key=lambda row: getattr(row, axis)):
-        lines.setdefault(implementation_of(row), []).append((getattr(row, axis), row))
-    return best, lines
-
-
-def _sizes(rows: Sequence[Latency], axis: str) -> int:
-    return len({getattr(row, axis) for row in rows})
-
-
-def _plot(
-    name: str, axis: str, conditions: Conditions, lines: Lines, looks: Looks, where: str
-) -> Plot:
-    many = len({subject.form for subject in lines}) > 1
+def _plot(name: str, shared: Conditions, groups: Groups, looks: Looks, where: str) -> Plot:
+    lines: list[Line] = []
+    places: list[tuple[float, Latency]] = []
+    for conditions, rows in groups.items():
+        lines.append(Line(conditions.model, heading=True))
+        for key in _fastest_first(rows):
+            forms = sorted((r for r in rows if (r.runtime, r.mode) == key), key=lambda r: r.form)
+            for i, row in enumerate(forms):
+                places.append((-len(lines) - (i - (len(forms) - 1) / 2) * 2 * SHIFT, row))
+            lines.append(Line(runtime_name(*key)))
 
     def draw(axes: Axes) -> None:
-        for subject, points in lines.items():
-            look = looks.runtime(subject.runtime, subject.mode)
-            sizes, rows = zip(*points, strict=True)
-            seconds = [row.p50 for row in rows]
-            axes.plot(sizes, seconds, linestyle=dashes(subject.form if many else ""), **look)
-            shaky = [(size, row.p50) for size, row in points if not row.stable]
-            if shaky:
+        draw_lines(axes, lines)
+        for y, row in places:
+            look = looks.runtime(row.runtime, row.mode) | form_look(row.form) | {"markersize": 4}
+            axes.plot([row.p50, max(row.p95, row.p50)], [y, y], color=look["color"], linewidth=1.1)
+            axes.plot([row.p50], [y], **look)
+            if not row.stable:
                 axes.plot(
-                    *zip(*shaky, strict=True), linestyle="", **look | {"mfc": "none", "ms": 10}
+                    [row.p50],
+                    [y],
+                    **look | {"markerfacecolor": "none", "marker": "o", "markersize": 9},
                 )
-        sizes_axis(axes, {size for points in lines.values() for size, _ in points})
-        time_axis(axes)
-        axes.set_xlabel(AXES[axis])
-        axes.set_ylabel("p50 of a call")
+        time_axis(axes, horizontal=True)
+        axes.set_xlabel("time of a call: marker p50, line to p95")
 
-    rest = conditions_text(conditions, {"model", axis})
-    unstable = any(not row.stable for points in lines.values() for _, row in points)
-    rings = "; a ring: unstable" if unstable else ""
-    forms = list(dict.fromkeys(s.form for s in lines))
-    legend = looks.legend(((s.runtime, s.mode) for s in lines), forms)
-    alone = f" ({form_name(forms[0])})" if len(forms) == 1 else ""
-    title = f"{conditions.model}{alone}: latency against {AXES[axis]}"
-    return Plot(name, title, f"{rest}{where}{rings}", draw, legend=legend)
+    measured = [row for _, row in places]
+    rings = "; a ring: unstable" if any(not row.stable for row in measured) else ""
+    caption = f"{conditions_text(shared, {'model'}).lstrip(', ')}{where}{rings}"
+    legend = form_legend(row.form for row in measured)
+    alt = f"Time of a call, {caption}. {' '.join(_extremes(groups))}"
+    return Plot(
+        name,
+        "Latency of every model, form and runtime",
+        caption,
+        alt,
+        draw,
+        height(lines),
+        legend,
+        LEFT,
+    )
+
+
+def _fastest_first(rows: list[Latency]) -> list[tuple[str, str]]:
+    ranked = sorted(rows, key=lambda row: row.p50)
+    return list(dict.fromkeys((row.runtime, row.mode) for row in ranked))
+
+
+def _extremes(groups: Groups) -> Iterator[str]:
+    for conditions, rows in groups.items():
+        low, high = (f(rows, key=lambda row: row.p50) for f in (min, max))
+        ends = [
+            f"{seconds(row.p50)} ({implementation_name(implementation_of(row))})"
+            for row in (low, high)
+        ]
+        yield f"{conditions.model}: p50 from {ends[0]} to {ends[1]}."
