@@ -296,7 +296,7 @@ def test_other_bad_input_is_one_line(run, made, words, said):
 
 def test_without_matplotlib_the_page_has_its_tables(run, made, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
-    code, out, err = run("report", made, "--html", "page.html")
+    code, _, err = run("report", made, "--html", "page.html")
     assert code == 0
     assert "pip install 'rnnbench[plot]'" in err
     page = (tmp_path / "page.html").read_text()

@@ -27,7 +27,7 @@ def stored(request):
 
 
 def test_a_page_is_small(stored):
-    report, page = stored
+    _, page = stored
     assert len(page.encode()) <= LIMIT == 300_000
 
 
@@ -35,9 +35,9 @@ def test_a_page_of_everything_is_small(tmp_path):
     """Thousands of rows: the page says that there are more."""
     data = make_results(
         cells=("elman", "gru", "lstm"),
-        batch=(1, 2, 4, 8, 16),
-        time=(1, 8, 32, 64),
-        hidden=(8, 32, 64, 128, 256),
+        batch=(1, 2, 4, 8),
+        time=(1, 8, 32),
+        hidden=(8, 32, 128, 256),
         samples=6,
     )
     page = make_page(make_report([write_made(tmp_path / "x.json", data)]))

@@ -21,7 +21,8 @@ from rnnbench.benchmarking.report.recommendation import (
     first_lines,
     sentence,
 )
-from rnnbench.benchmarking.report.tables import format_report_table, tables
+from rnnbench.benchmarking.report.table import blocks, format_report_table
+from rnnbench.benchmarking.report.tables import tables
 from rnnbench.core.tables import Style
 from rnnbench.core.text import harmless, in_markdown
 
@@ -35,7 +36,8 @@ class Report:
         advices: for each set of conditions, with the machine.
         sentences: the recommendation.
         cards: the answers, those that are shown first marked so.
-        unanswered: the sentences where there is no answer, and how much more there is.
+        unanswered: the sentences where there is no answer.
+        more: how much more there is; empty where that is all.
         doubts: what a reader should know first.
     """
 
@@ -44,6 +46,7 @@ class Report:
     sentences: tuple[str, ...]
     cards: tuple[Card, ...]
     unanswered: tuple[str, ...]
+    more: str
     doubts: tuple[str, ...]
 
 
@@ -76,16 +79,17 @@ def make_report(paths: Sequence[str | Path] = ()) -> Report:
             if advice in first:
                 sentences.append(where + sentence(advice))
                 unanswered += [] if card else [where + sentence(advice)]
+    more = ""
     if len(flat) > len(sentences):
         more = f"{len(flat) - len(sentences)} other conditions are in the table of what is fastest"
         sentences.append(more)
-        unanswered.append(more)
     return Report(
         material,
         tuple(flat),
         tuple(sentences),
         tuple(cards),
         tuple(unanswered),
+        more,
         doubts(material, flat),
     )
 
@@ -96,7 +100,8 @@ def format_report(report: Report, style: Style = "text") -> str:
     for table in tables(report.material, report.advices):
         title = f"### {in_markdown(table.title)}" if style == "markdown" else harmless(table.title)
         gap = [""] if style == "markdown" else []
-        lines += ["", title, *gap, format_report_table(table, style)]
+        parts = [table] if style == "markdown" else blocks(table)
+        lines += ["", title, *gap, "\n\n".join(format_report_table(p, style) for p in parts)]
     return "\n".join(lines).strip("\n")
 
 
@@ -108,7 +113,7 @@ def format_first_lines(report: Report, style: Style = "text") -> str:
     for card in report.cards:
         if card.first:
             lines += [format_card(card, style), *([] if style == "markdown" else [""])]
-    lines += [bullet + shown(line) for line in report.unanswered]
+    lines += [bullet + shown(line) for line in (*report.unanswered, report.more) if line]
     if lines and lines[-1] and report.doubts:
         lines.append("")
     lines += [f"{bullet}{strong}doubt:{strong} {shown(line)}" for line in report.doubts]

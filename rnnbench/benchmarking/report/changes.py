@@ -15,7 +15,8 @@ from rnnbench.benchmarking.report.names import (
     implementation_of,
     ratio_name,
 )
-from rnnbench.benchmarking.report.tables import Table, format_report_table, make_table, sizes
+from rnnbench.benchmarking.report.table import Table, format_report_table, make_table
+from rnnbench.benchmarking.report.tables import sizes
 from rnnbench.benchmarking.results import Ratio
 from rnnbench.core.markdown import code
 from rnnbench.core.tables import Style

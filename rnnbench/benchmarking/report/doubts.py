@@ -22,6 +22,8 @@ BUSY = 0.5
 """Load per core at the start above which others were at work."""
 AGREEMENT = {"harness": 0.03, "judge": 0.1}
 """How far apart the same thing may be when it is measured here and by another."""
+NAMED = 5
+"""Hazards that are told one by one."""
 APART = 0.25
 """How far a quotient of two latencies may be from the same ratio measured in turns."""
 
@@ -36,6 +38,7 @@ def doubts(material: Material, advices: Sequence[tuple[Machine, Advice]]) -> tup
             "nothing is compared between them"
         )
     found += _wrong(material.checks, advices)
+    found += _in_files(material)
     for machine in material.machines:
         where = f" on {machine.name}" if len(material.machines) > 1 else ""
         found += [line + where for line in _of_machine(machine)]
@@ -62,6 +65,23 @@ def _wrong(checks: Sequence[Checked], advices: Sequence[tuple[Machine, Advice]])
             fastest = (row.model, row.runtime) in best
             also = ", which is the fastest here" if fastest else ""
             yield f"{row.model}: {row.format} in {row.runtime}{also}: {row.verdict}: {row.reason}"
+
+
+def _in_files(material: Material) -> Iterator[str]:
+    """Errors that `inspect` found, and engines that compute something else without a word."""
+    hazards = [(f, h) for f in material.inspected for h in f.hazards if h.severity == "error"]
+    for file, hazard in hazards[:NAMED]:
+        yield f"{file.path}: {hazard.name}: {hazard.what}: {hazard.remedy}"
+    if len(hazards) > NAMED:
+        yield f"{len(hazards) - NAMED} more hazards are errors: see their table"
+    wrong = [row for row in material.conformed if row.verdict == Verdict.DIFFERS]
+    if wrong:
+        first = wrong[0]
+        name = ", ".join(filter(None, (first.target, first.profile)))
+        yield (
+            f"{len(wrong)} of {len(material.conformed)} runs of engines are wrong without an "
+            f"error, first {first.model} in {name}: {first.reason}"
+        )
 
 
 def _noise(machine: Machine) -> Iterator[str]:

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rnnbench.benchmarking.report.checks import Checked, Drift, is_check, read_checks
+from rnnbench.benchmarking.report.documents import (
+    Conformed,
+    Inspected,
+    is_conformance,
+    is_inspection,
+    read_conformance,
+    read_inspection,
+)
 from rnnbench.benchmarking.results import (
     FOLDER,
     MATRIX,
@@ -27,6 +35,10 @@ from rnnbench.benchmarking.results import (
 from rnnbench.core.errors import RnnbenchError, one_line
 
 E = TypeVar("E", bound=Entry)
+_GIVE = (
+    "give results of `rnnbench bench`, or what `rnnbench check --json`, `inspect --json` or "
+    "`conform --json` printed"
+)
 
 
 @dataclass(frozen=True)
@@ -60,15 +72,19 @@ class Material:
         machines: with what was measured on each.
         checks: verdicts of `check`.
         drifts: errors over a sequence.
+        inspected: files, with their recurrences and hazards.
+        conformed: what engines and targets computed.
     """
 
     machines: tuple[Machine, ...]
     checks: tuple[Checked, ...] = ()
     drifts: tuple[Drift, ...] = ()
+    inspected: tuple[Inspected, ...] = ()
+    conformed: tuple[Conformed, ...] = ()
 
 
 def read_material(paths: Sequence[str | Path] = ()) -> Material:
-    """Reads results of `bench` and reports of `check --json`, whichever each file is.
+    """Reads results of `bench`, and what other commands print with `--json`, whichever it is.
 
     Args:
         paths: files, or folders of results; the newest results of this machine where there are
@@ -78,24 +94,42 @@ def read_material(paths: Sequence[str | Path] = ()) -> Material:
         RnnbenchError: a file is damaged or something else, or nothing was measured.
     """
     results: list[Results] = []
-    checks: list[Checked] = []
-    drifts: list[Drift] = []
+    said = Material(())
     for path in [Path(p) for p in paths]:
         data = _peek(path)
-        if is_check(data):
-            try:
-                rows, curves = read_checks(data)
-            except ValueError as error:
-                raise RnnbenchError(f"{path} is damaged ({error}): check again") from None
-            checks, drifts = [*checks, *rows], [*drifts, *curves]
-        else:
+        try:
+            more = _read_document(data)
+        except ValueError as error:
+            verb = data["schema"].split("-")[1] if "schema" in data else "check"
+            raise RnnbenchError(f"{path} is damaged ({error}): {verb} again") from None
+        if more is None:
             results += read_results([path])
+        else:
+            said = _both(said, more)
     if not results:
-        results = _default(optional=bool(checks or drifts))
-    if not any(r.latencies or r.ratios or r.costs for r in results) and not (checks or drifts):
+        results = _default(optional=said != Material(()))
+    if not any(r.latencies or r.ratios or r.costs for r in results) and said == Material(()):
         names = ", ".join(str(r.path) for r in results)
         raise RnnbenchError(f"nothing was measured in {names}: run `rnnbench bench`")
-    return Material(by_machine(results), tuple(checks), tuple(drifts))
+    return replace(said, machines=by_machine(results))
+
+
+def _read_document(data: Any) -> Material | None:
+    """What a command printed with `--json`; None where it is something else."""
+    if is_check(data):
+        checks, drifts = read_checks(data)
+        return Material((), checks, drifts)
+    if is_inspection(data):
+        return Material((), inspected=read_inspection(data))
+    if is_conformance(data):
+        return Material((), conformed=read_conformance(data))
+    return None
+
+
+def _both(one: Material, other: Material) -> Material:
+    """What two documents say, in order."""
+    names = ("checks", "drifts", "inspected", "conformed")
+    return Material((), *(getattr(one, name) + getattr(other, name) for name in names))
 
 
 def newest(folder: Path = FOLDER) -> Results:
@@ -169,15 +203,10 @@ def _peek(path: Path) -> Any:
     try:
         data = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise RnnbenchError(
-            f"{path} cannot be read ({one_line(error)}): give results of `rnnbench bench`, or what "
-            "`rnnbench check --json` printed"
-        ) from None
-    if not is_check(data) and not (isinstance(data, dict) and "machine_info" in data):
-        raise RnnbenchError(
-            f"{path} is something else: give results of `rnnbench bench`, or what "
-            "`rnnbench check --json` printed"
-        )
+        raise RnnbenchError(f"{path} cannot be read ({one_line(error)}): {_GIVE}") from None
+    known = any(is_one(data) for is_one in (is_check, is_inspection, is_conformance))
+    if not known and not (isinstance(data, dict) and "machine_info" in data):
+        raise RnnbenchError(f"{path} is something else: {_GIVE}")
     return data
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,9 +21,10 @@ from rnnbench.benchmarking.report.cards import Card
 from rnnbench.benchmarking.report.drawing import has_matplotlib, to_svg
 from rnnbench.benchmarking.report.page_style import STYLE
 from rnnbench.benchmarking.report.page_tables import SORT_SCRIPT, html_table
-from rnnbench.benchmarking.report.plots import Plot, sections
+from rnnbench.benchmarking.report.plots import Plot, Section, sections
 from rnnbench.benchmarking.report.svg import shared
-from rnnbench.benchmarking.report.tables import Table, make_table, tables
+from rnnbench.benchmarking.report.table import Table, blocks, make_table
+from rnnbench.benchmarking.report.tables import tables
 from rnnbench.core.text import in_html
 
 LIMIT = 300_000
@@ -64,7 +66,11 @@ def _page(report: Report, command: str, figures: Sequence[_Part], style: str, mo
     parts = [
         *_answers(report),
         *figures,
-        *(_table(table, most) for table in tables(report.material, report.advices)),
+        *(
+            _table(part, most)
+            for table in tables(report.material, report.advices)
+            for part in blocks(table)
+        ),
         _table(_took_part(report), most),
         _how_to_read(),
     ]
@@ -154,26 +160,34 @@ def _figures(report: Report) -> tuple[list[_Part], str]:
         return [_Part("Plots", "plots", said)], ""
     plots = [plot for section in found for plot in section.plots]
     style, pictures = shared([to_svg(plot) for plot in plots])
-    room = FIGURES - len(style)
+    fit = _that_fit(found, pictures, FIGURES - len(style))
     parts, done = [], 0
     for number, section in enumerate(found):
-        anchor, fit = f"plots{number}", []
-        mine = pictures[done : done + len(section.plots)]
-        for plot, picture in zip(section.plots, mine, strict=True):
-            if len(picture) <= room:
-                fit.append(_figure(plot, picture))
-                room -= len(picture)
-        done += len(mine)
-        left = len(mine) - len(fit)
+        mine = range(done, done + len(section.plots))
+        done = mine.stop
+        shown = [_figure(plots[i], pictures[i]) for i in mine if i in fit]
+        left = len(mine) - len(shown)
         more = (
             f'<p class="quiet">{left} more: <code>rnnbench report --png DIR</code> writes them.</p>'
         )
+        anchor = f"plots{number}"
         html = (
             f'<section id="{anchor}"><h2>{in_html(section.title)}</h2>'
-            f'<div class="plots">{"".join(fit)}</div>{more if left else ""}</section>'
+            f'<div class="plots">{"".join(shown)}</div>{more if left else ""}</section>'
         )
         parts.append(_Part(section.title, anchor, html))
     return parts, style
+
+
+def _that_fit(found: Sequence[Section], pictures: Sequence[str], room: int) -> set[int]:
+    """The places of pictures that there is room for: the first of each kind, then the others."""
+    starts = [0, *itertools.accumulate(len(section.plots) for section in found)][:-1]
+    fit: set[int] = set()
+    for place in (*starts, *(i for i in range(len(pictures)) if i not in starts)):
+        if len(pictures[place]) <= room:
+            fit.add(place)
+            room -= len(pictures[place])
+    return fit
 
 
 def _figure(plot: Plot, picture: str) -> str:
@@ -191,21 +205,29 @@ def _table(table: Table, most: int) -> _Part:
 
 
 def _took_part(report: Report) -> Table:
-    """Which files, commits and versions the numbers are from; a row for each file."""
-    found = [(m, r) for m in report.material.machines for r in m.results]
-    columns: dict[str, Iterable[str]] = {
-        "file": [str(r.path) for _, r in found] + ["this page"],
-        "machine": [m.name for m, _ in found] + [""],
-        "measured": [f"{r.created[:19].replace('T', ' ')} UTC" for _, r in found] + [""],
-        "commit": [_commit(r.commit) for _, r in found] + [""],
-        "rnnbench": [str(r.facts.get("rnnbench") or "") for _, r in found] + [rnnbench.__version__],
-        "versions": [
-            ", ".join(f"{name} {v}" for name, v in (r.facts.get("versions") or {}).items())
-            for _, r in found
-        ]
-        + [""],
-    }
+    """Which files, commits and versions all is from; a row for each file, and for the engines."""
+    rows = [
+        (
+            str(results.path),
+            machine.name,
+            f"{results.created[:19].replace('T', ' ')} UTC",
+            _commit(results.commit),
+            str(results.facts.get("rnnbench") or ""),
+            _versions((results.facts.get("versions") or {}).items()),
+        )
+        for machine in report.material.machines
+        for results in machine.results
+    ]
+    engines = [pair for row in report.material.conformed for pair in row.versions]
+    rows += [("engines", "", "", "", "", _versions(dict.fromkeys(engines)))] if engines else []
+    rows.append(("this page", "", "", "", rnnbench.__version__, ""))
+    heads = ("file", "machine", "measured", "commit", "rnnbench", "versions")
+    columns: dict[str, Iterable[str]] = dict(zip(heads, zip(*rows, strict=True), strict=True))
     return make_table("What took part", columns, "rnnbench", ("file",))
+
+
+def _versions(pairs: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in pairs)
 
 
 def _commit(commit: dict[str, object]) -> str:

@@ -102,7 +102,7 @@ table { border-collapse: separate; border-spacing: 0; font-size: .85rem;
 th, td { padding: .25rem .6rem; white-space: nowrap; border-bottom: 1px solid var(--faint);
   text-align: right; background: var(--paper) }
 thead th { background: var(--panel); vertical-align: bottom; position: sticky; top: 0; z-index: 2;
-  white-space: normal; min-width: 4.5rem }
+  white-space: normal; min-width: 4.5rem; overflow-wrap: normal }
 .l { text-align: left }
 td.l { white-space: normal; min-width: 7rem; max-width: 34rem }
 tbody th { text-align: left; font-weight: 400; position: sticky; left: 0; z-index: 1;
@@ -110,10 +110,9 @@ tbody th { text-align: left; font-weight: 400; position: sticky; left: 0; z-inde
 thead th:first-child { left: 0; z-index: 3; text-align: left }
 .k { position: sticky; right: 0; z-index: 1; font-weight: 600; border-left: 1px solid var(--faint) }
 thead .k { z-index: 2 }
-th button { font: inherit; color: inherit; background: none; border: 0; padding: .2rem 0;
-  text-align: inherit; cursor: pointer; text-decoration: underline dotted }
-th[aria-sort=ascending] button::after { content: " \\25B2" }
-th[aria-sort=descending] button::after { content: " \\25BC" }
+th span { cursor: pointer; text-decoration: underline dotted }
+th[aria-sort=ascending] span::after { content: " \\25B2" }
+th[aria-sort=descending] span::after { content: " \\25BC" }
 summary { cursor: pointer; font-weight: 600; padding: .3rem 0 }
 details { margin: 1rem 0 }
 @media (max-width: 40rem) {
@@ -127,13 +126,15 @@ _PRINT = """
 @media print {
   @page { margin: 14mm }
   body { max-width: none; padding: 0; font-size: 10pt }
-  nav, th button::after { display: none }
+  nav { display: none }
+  th span { text-decoration: none }
   details::details-content { content-visibility: visible; height: auto; display: block }
   .wide { overflow: visible; max-height: none; border: 0 }
   thead th, tbody th, .k { position: static }
   table { font-size: 6.5pt }
-  th, td { white-space: normal; padding: 1pt 3pt; min-width: 0 !important }
-  td.l { min-width: 0 }
+  th, td { padding: 1pt 3pt; min-width: 0 !important; overflow-wrap: normal }
+  tbody th { min-width: 38mm !important }
+  svg { max-height: 23cm }
   thead { display: table-header-group }
   tr, figure, .card, li { break-inside: avoid }
   h2, summary { break-after: avoid }

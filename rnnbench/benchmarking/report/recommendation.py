@@ -136,7 +136,11 @@ def first_lines(advices: Sequence[Advice]) -> tuple[Advice, ...]:
     groups: dict[tuple[str, str], list[Advice]] = {}
     for advice in advices:
         groups.setdefault((advice.conditions.model, advice.conditions.device), []).append(advice)
-    return tuple(_middle(group) for group in groups.values())
+    chosen = []
+    for group in groups.values():
+        middle = middle_conditions([advice.conditions for advice in group])
+        chosen.append(next(advice for advice in group if advice.conditions == middle))
+    return tuple(chosen)
 
 
 def sentence(advice: Advice) -> str:
@@ -219,13 +223,13 @@ def _why_not(speedup: Interval, best: Latency, other: Latency) -> str:
     return f"{_name(unstable)} is unstable: {unstable.why_unstable or 'no reason is given'}"
 
 
-def _middle(advices: list[Advice]) -> Advice:
-    """One set of conditions to stand for all of a model."""
-    chosen = list(advices)
+def middle_conditions(conditions: Sequence[Conditions]) -> Conditions:
+    """One set of conditions to stand for all of a model: one batch, and the middle of the sizes."""
+    chosen = sorted(conditions, key=order)
     for name in ("threads", "batch", "layers", "hidden", "time"):
-        values = sorted({getattr(advice.conditions, name) or 0 for advice in chosen})
+        values = sorted({getattr(each, name) or 0 for each in chosen})
         value = values[0] if name in ("threads", "batch") else values[len(values) // 2]
-        chosen = [a for a in chosen if (getattr(a.conditions, name) or 0) == value]
+        chosen = [each for each in chosen if (getattr(each, name) or 0) == value]
     return chosen[0]
 
 

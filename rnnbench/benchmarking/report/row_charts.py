@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from rnnbench.benchmarking.report.material import Machine
-from rnnbench.benchmarking.report.names import Conditions, conditions_of, order
+from rnnbench.benchmarking.report.names import Conditions, conditions_of
 from rnnbench.benchmarking.report.plots import PAPER
+from rnnbench.benchmarking.report.recommendation import middle_conditions
 from rnnbench.benchmarking.results import Entry, Latency
 from rnnbench.core.text import harmless
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ROW = 0.34
+ROW = 0.36
 """Inches of a row: a name of 7.5 points, and its line."""
+NEARLY = 0.8
+"""Of the most that was measured under any conditions, what counts as as much."""
 _LONGEST = 66  # letters of a name that fit
 
 
@@ -47,7 +50,7 @@ def draw_lines(axes: Axes, lines: Sequence[Line]) -> None:
         axes.annotate(
             name,
             (0, -i),
-            xytext=(0, -4 if line.heading else 6),
+            xytext=(0, -4 if line.heading else 8),
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
             size=8.5 if line.heading else 7.5,
@@ -64,8 +67,7 @@ def draw_lines(axes: Axes, lines: Sequence[Line]) -> None:
 def usual_conditions(machine: Machine) -> dict[Conditions, list[Latency]]:
     """For each model and device, the conditions that stand for all, with what was measured there.
 
-    Those under which most was measured; of several, the fewest threads and rows, and the middle
-    size and length.
+    As the first answers have them, of those under which about as much was measured as under any.
     """
     groups: dict[tuple[str, str], dict[Conditions, list[Latency]]] = {}
     for row in machine.latencies:
@@ -74,10 +76,7 @@ def usual_conditions(machine: Machine) -> dict[Conditions, list[Latency]]:
     chosen: dict[Conditions, list[Latency]] = {}
     for at in groups.values():
         most = max(map(len, at.values()))
-        full = sorted((key for key in at if len(at[key]) == most), key=order)
-        few = (min(c.threads for c in full), min(c.batch for c in full))
-        usual = [c for c in full if (c.threads, c.batch) == few] or full
-        key = usual[len(usual) // 2]
+        key = middle_conditions([key for key in at if len(at[key]) >= NEARLY * most])
         chosen[key] = at[key]
     return chosen
 

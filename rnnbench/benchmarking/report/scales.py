@@ -49,11 +49,13 @@ def number_axes(axes: Axes) -> None:
 
 
 def error_axis(axes: Axes) -> None:
-    """A logarithmic y axis of errors: 1e-7 at each power of ten, or each second or third."""
+    """A logarithmic y axis of errors, as 1e-7; to be called when they are drawn."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(10, numticks=8))
+    low, high = sorted(axes.get_ylim())
+    steps = (1.0,) if high > 100 * low else (1.0, 2.0, 5.0)
+    axes.yaxis.set_major_locator(LogLocator(10, subs=steps, numticks=8))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}"))
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rnnbench.benchmarking.report import units
 from rnnbench.benchmarking.report.checks import Checked
+from rnnbench.benchmarking.report.file_tables import file_tables
 from rnnbench.benchmarking.report.limits import limit_s
 from rnnbench.benchmarking.report.material import Machine, Material
 from rnnbench.benchmarking.report.names import (
@@ -16,37 +17,10 @@ from rnnbench.benchmarking.report.names import (
     runtime_name,
 )
 from rnnbench.benchmarking.report.recommendation import Advice
+from rnnbench.benchmarking.report.table import Table, make_table
 from rnnbench.benchmarking.results import Cost, Entry, Latency, Ratio
-from rnnbench.core.tables import Style, format_table
 
-_LEAST = (
-    *("of it recompiling (ms)", "warm-up (ms)", "samples", "CUDA events (us)", "rounds", "note"),
-    *("p99 (us)", "limit (us)", "throughput (steps/ms)", "times the limit", "how"),
-    *("of it before loading (MB)", "export (ms)", "artifact (MB)"),
-)
-_FOLDED = ("model", "form", "device", "batch", "time (steps)", "hidden", "layers", "threads")
 _RAN = ("model", "runtime", "form")
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells that are text already.
-
-    Attributes:
-        title: what it shows, with what is the same in every row.
-        headers: with units.
-        rows: as wide as the headers.
-        key: the header of the number that a reader wants first; a page keeps it in sight.
-        names: the headers that say together what a row is of; a page makes one column of them.
-        words: further headers whose cells are words.
-    """
-
-    title: str
-    headers: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    key: str = ""
-    names: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
 
 
 def tables(material: Material, advices: Sequence[tuple[Machine, Advice]]) -> tuple[Table, ...]:
@@ -58,31 +32,9 @@ def tables(material: Material, advices: Sequence[tuple[Machine, Advice]]) -> tup
         for table in (latency_table(machine), ratio_table(machine.ratios), _costs(machine.costs)):
             found.append(replace(table, title=table.title.replace("{where}", where)))
     found.append(_checks(material.checks))
+    found += file_tables(material)
     found.append(_skipped(material.machines))
     return tuple(table for table in found if table.rows)
-
-
-def format_report_table(table: Table, style: Style) -> str:
-    """A table as text, Markdown or HTML, without its title."""
-    return format_table(table.headers, table.rows, style=style, least=_LEAST)
-
-
-def make_table(
-    title: str, columns: dict[str, Iterable[str]], key: str = "", names: Sequence[str] = ()
-) -> Table:
-    """A table of named columns: empty ones are left out, constant conditions go to the title."""
-    filled = {name: list(cells) for name, cells in columns.items()}
-    count = max((len(cells) for cells in filled.values()), default=0)
-    said = []
-    for name, cells in list(filled.items()):
-        if not any(cells):
-            del filled[name]
-        elif name in _FOLDED and count > 1 and len(set(cells)) == 1:
-            said.append(_folded(name, cells[0]))
-            del filled[name]
-    rows = tuple(zip(*filled.values(), strict=True))
-    title = "; ".join([title, ", ".join(said)]) if said else title
-    return Table(title, tuple(filled), rows, key, tuple(names))
 
 
 def latency_table(machine: Machine) -> Table:
@@ -210,16 +162,6 @@ def sizes(rows: Sequence[Entry]) -> dict[str, list[str]]:
 def _order(row: Entry) -> tuple[object, ...]:
     sizes = (row.layers or 0, row.hidden or 0, row.batch, row.time)
     return (row.model, row.device, row.threads, *sizes, row.runtime, row.mode, row.form)
-
-
-def _folded(name: str, value: str) -> str:
-    """A constant column, said in the title."""
-    if name in ("model", "form", "device"):
-        return value if name != "form" else f"{value} form"
-    if name in ("batch", "hidden"):
-        return f"{name} {value}"
-    noun = name.removesuffix(" (steps)").rstrip("s") if name != "time (steps)" else "step"
-    return f"{value} {noun}{'' if value == '1' else 's'}"
 
 
 def _real_time(row: Latency) -> str:

@@ -46,6 +46,8 @@ def to_json(
         "skipped": [asdict(s) for machine in material.machines for s in machine.skipped],
         "checks": [plain(row) for row in material.checks],
         "drift": [plain(curve) for curve in material.drifts],
+        "inspected": [plain(file) for file in material.inspected],
+        "conformed": [plain(row) | {"versions": dict(row.versions)} for row in material.conformed],
     }
 
 

@@ -67,7 +67,8 @@ def _plot(name: str, model: str, rows: Sequence[Cost], where: str, axis: Axis) -
 
     legend = tuple((label, look | {"linestyle": ""}) for _, label, look in PARTS)
     hidden = "" if rows[0].hidden is None else f", hidden {rows[0].hidden}"
-    caption = f"batch {rows[0].batch}{hidden}, layers: {rows[0].layers or '-'}{where}"
+    layers = "" if rows[0].layers is None else f", layers: {rows[0].layers}"
+    caption = f"batch {rows[0].batch}{hidden}{layers}{where}"
     title = f"{model}: what it costs before the first steady call"
     alt = f"{title}, {caption}. {' '.join(_extremes(rows))}"
     return Plot(name, title, caption, alt, draw, height(lines), legend, LEFT)

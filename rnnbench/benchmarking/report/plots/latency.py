@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 TITLE = "Latency"
 ORDER = 10
-SHIFT = 0.08
+SHIFT = 0.055
 """Of the forms of a runtime, in rows, so that they do not hide one another."""
 
 Groups = Mapping[Conditions, list[Latency]]

@@ -40,19 +40,22 @@ def plots(material: Material) -> Iterator[Plot]:
                 found = _slice(machine, model, axis)
                 if found is not None:
                     conditions, lines = found
-                    for form, some in _legible(lines):
-                        parts = ("scaling", axis, model, form, str(number) if where else "")
-                        name = "-".join(filter(None, parts))
-                        yield _plot(name, axis, conditions, some, looks, where)
+                    some, left_out = _legible(lines)
+                    parts = ("scaling", axis, model, str(number) if where else "")
+                    name = "-".join(filter(None, parts))
+                    yield _plot(name, axis, conditions, some, looks, where + left_out)
 
 
-def _legible(lines: Lines) -> Iterator[tuple[str, Lines]]:
-    """All lines at once, or those of each form where they would be too many for one picture."""
+def _legible(lines: Lines) -> tuple[Lines, str]:
+    """All lines, or those of the fastest form of each runtime, and what is left out then."""
     if len(lines) <= MOST_LINES:
-        yield "", lines
-        return
-    for form in dict.fromkeys(subject.form for subject in lines):
-        yield form, {subject: points for subject, points in lines.items() if subject.form == form}
+        return lines, ""
+    ranked = sorted(lines, key=lambda subject: lines[subject][-1][1].p50)
+    fastest: dict[tuple[str, str], Implementation] = {}
+    for subject in ranked:
+        fastest.setdefault((subject.runtime, subject.mode), subject)
+    kept = list(fastest.values())[:MOST_LINES]
+    return {subject: lines[subject] for subject in kept}, "; each runtime's fastest form"
 
 
 def _slice(machine: Machine, model: str, axis: str) -> tuple[Conditions, Lines] | None:
