@@ -51,7 +51,7 @@ def command(
     if as_json:
         from rnnbench.benchmarking.report.values import to_json
 
-        print_json(document("report", to_json(report.material, report.advices, report.doubts)))
+        print_json(document("report", to_json(report)))
     elif style == "csv":
         from rnnbench.benchmarking.report.values import to_csv
 

@@ -32,12 +32,13 @@ for (const table of document.querySelectorAll("table")) {
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       const value = (row) => row.cells[column].textContent.trim();
+      const number = (text) => text === "inf" ? Infinity : parseFloat(text);
       const numbers = [...table.tBodies[0].rows].every((row) =>
-        value(row) === "" || !Number.isNaN(parseFloat(value(row))));
+        value(row) === "" || !Number.isNaN(number(value(row))));
       const compare = (a, b) => {
         const [x, y] = [value(a), value(b)];
         if (x === "" || y === "") return (x === "") - (y === "");
-        const order = numbers ? parseFloat(x) - parseFloat(y) : x.localeCompare(y);
+        const order = numbers ? number(x) - number(y) || 0 : x.localeCompare(y);
         return down ? -order : order;
       };
       table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare));

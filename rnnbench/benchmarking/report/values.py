@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from rnnbench.benchmarking.report import Report
 from rnnbench.benchmarking.report.limits import limit_s
 from rnnbench.benchmarking.report.material import Machine, Material
 from rnnbench.benchmarking.report.recommendation import Advice, sentence
@@ -22,14 +23,14 @@ _UNITS = {
 }
 
 
-def to_json(
-    material: Material, advices: Sequence[tuple[Machine, Advice]], doubts: Sequence[str]
-) -> dict[str, Any]:
+def to_json(report: Report) -> dict[str, Any]:
     """Everything in the report, as JSON values."""
+    material = report.material
     rows = entries(material.machines)
     return {
-        "recommendations": [_advice(machine, advice) for machine, advice in advices],
-        "doubts": list(doubts),
+        "recommendations": [_advice(machine, advice) for machine, advice in report.advices],
+        "cards": [plain(card) | {"headline": card.headline} for card in report.cards],
+        "doubts": list(report.doubts),
         "machines": [
             {
                 "name": machine.name,
