@@ -28,8 +28,9 @@ def command(
 ) -> None:
     """Say which form and runtime is fastest, and show what was measured.
 
-    RESULTS: files of `bench`, folders of them, and what `check --json` printed; the newest results
-    of this machine unless given. With --html or --png alone, only the first lines are printed.
+    RESULTS: files of `bench`, folders of them, and what `check --json`, `inspect --json` and
+    `conform --json` printed; the newest results of this machine unless given. With --html or --png
+    alone, only the answers and doubts are printed.
     """
     from rnnbench.benchmarking.report import format_first_lines, format_report, make_report
     from rnnbench.core.errors import RnnbenchError
