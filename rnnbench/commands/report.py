@@ -65,16 +65,17 @@ def command(
 
 def _write_plots(folder: Path, material: Material) -> None:
     """All are drawn before the first is written."""
-    from rnnbench.benchmarking.report.drawing import to_png
+    from rnnbench.benchmarking.report.drawing import file_names, to_png
     from rnnbench.benchmarking.report.plots import sections
     from rnnbench.core.errors import RnnbenchError, one_line
     from rnnbench.core.whole import write_file
 
-    drawn = {plot.name: to_png(plot) for s in sections(material) for plot in s.plots}
+    plots = [plot for section in sections(material) for plot in section.plots]
+    drawn = dict(zip(file_names(plots), map(to_png, plots), strict=True))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RnnbenchError(f"cannot write to {folder} ({one_line(error)}): give another") from None
     for name, data in drawn.items():
-        write_file(folder / f"{name}.png", data)
+        write_file(folder / name, data)
     note(f"{len(drawn)} plots written to {folder}")

@@ -11,14 +11,14 @@ import pytest
 
 from rnnbench import __main__ as cli
 from rnnbench.benchmarking.report import checks, format_report, make_report
-from rnnbench.benchmarking.report.drawing import to_png, to_svg
+from rnnbench.benchmarking.report.drawing import file_names, to_png, to_svg
 from rnnbench.benchmarking.report.page import make_page
-from rnnbench.benchmarking.report.plots import sections
+from rnnbench.benchmarking.report.plots import Plot, sections
 from rnnbench.benchmarking.results import read_file
 from rnnbench.checking.drift import DriftCurve, DriftReport
 from rnnbench.core import plugins
 from tests.benchmarking.test_recommendation import WHERE, row
-from tests.helpers.made_results import ratio, wrap, write_made
+from tests.helpers.made_results import cost, ratio, wrap, write_made
 
 CHECK = {
     "ok": False,
@@ -199,6 +199,23 @@ def test_every_kind_of_plot_is_drawn(tmp_path, made, check_file, drift_file):
         assert re.search(r"\d", plot.alt)
         assert plot.alt.endswith(".")
         assert svg == to_svg(plot)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["../../out/of/here", "_x$y$ z", "\u6a21\u578b" * 90, "a\nb"])
+def test_a_plot_has_a_file_whatever_the_models_name(run, tmp_path, name):
+    data = wrap([row("eager", 400), row("onnxruntime", 100), row("eager", 990, form="loop")])
+    for entry in data["benchmarks"]:
+        entry["extra_info"]["model"] = name
+    data["benchmarks"].append(cost(WHERE | {"runtime": "eager", "form": "fused", "model": name}))
+    code, _, err = run("report", write_made(tmp_path / "x.json", data), "--png", "plots")
+    assert code == 0, err
+    assert len(list((tmp_path / "plots").glob("*.png"))) == len(list(tmp_path.rglob("*.png"))) >= 3
+
+
+def test_plots_of_names_that_are_written_alike_have_files_of_their_own():
+    plots = [Plot(name, "", "", "", print) for name in ("a/b", "a_b", "a b", "c")]
+    assert file_names(plots) == ["a_b.png", "a_b~2.png", "a_b~3.png", "c.png"]
 
 
 def test_the_page_needs_nothing_from_elsewhere(made, check_file, drift_file):

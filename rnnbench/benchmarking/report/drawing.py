@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ WIDTH = 4.0
 """Inches; 288 points, so that a phone shows letters in about their own size."""
 DPI = 200
 CAPTION_WIDTH = 62
+_NAME = 60  # letters of a file, in any script
 
 _RIGHT, _TOP, _BOTTOM = 0.12, 0.1, 0.5
 _LEGEND_ROW = 0.2
@@ -81,6 +82,16 @@ def to_svg(plot: Plot) -> str:
     svg = text.getvalue()
     svg = compact(svg[svg.index("<svg") :])
     return re.sub("|".join(_IN_PAGE), lambda found: _IN_PAGE[found[0]], svg)
+
+
+def file_names(plots: Sequence[Plot]) -> list[str]:
+    """A file's name for each: the names of models are in them, and may be anything."""
+    names: list[str] = []
+    for plot in plots:
+        name = re.sub(r"[^\w.-]+", "_", plot.name)[:_NAME]
+        same = sum(other.partition("~")[0] in (name, f"{name}.png") for other in names)
+        names.append(f"{name}~{same + 1}.png" if same else f"{name}.png")
+    return names
 
 
 def to_png(plot: Plot) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import NamedTuple
 
 from rnnbench import runtimes
@@ -52,8 +53,14 @@ def order(conditions: Conditions) -> tuple[object, ...]:
 
 def runtime_name(runtime: str, mode: str = "") -> str:
     """`onnxruntime`, `bound` -> `ONNX Runtime with bound buffers`."""
-    name = runtimes.get(runtime).title if runtime in runtimes.names() else runtime
+    name = _title(runtime)
     return f"{name} {_MODES.get(mode, f'({mode})')}" if mode else name
+
+
+@cache
+def _title(runtime: str) -> str:
+    """Kept, since a report asks for each of its rows, and adapters are looked for each time."""
+    return runtimes.get(runtime).title if runtime in runtimes.names() else runtime
 
 
 def implementation_name(subject: Implementation) -> str:

@@ -54,26 +54,19 @@ def make_page(report: Report, command: str = "") -> str:
         command: the command line that wrote it, to be shown; none where it is empty.
     """
     figures, style = _figures(report)
+    every = [p for table in tables(report.material, report.advices) for p in blocks(table)]
+    every.append(_took_part(report))
     page = ""
     for most in _ROWS:
-        page = _page(report, command, figures, style, most)
+        shown = [_table(table, f"table{n}", most) for n, table in enumerate(every)]
+        page = _page(report, command, [*_answers(report), *figures, *shown], style)
         if len(page.encode()) <= LIMIT:
             break
     return page
 
 
-def _page(report: Report, command: str, figures: Sequence[_Part], style: str, most: int) -> str:
-    parts = [
-        *_answers(report),
-        *figures,
-        *(
-            _table(part, most)
-            for table in tables(report.material, report.advices)
-            for part in blocks(table)
-        ),
-        _table(_took_part(report), most),
-        _how_to_read(),
-    ]
+def _page(report: Report, command: str, found: Sequence[_Part], style: str) -> str:
+    parts = [*found, _how_to_read()]
     css, script = f"\n{STYLE}{style}\n", SORT_SCRIPT
     policy = (
         f"default-src 'none'; style-src '{_hash(css)}'; script-src '{_hash(script)}'; "
@@ -197,11 +190,11 @@ def _figure(plot: Plot, picture: str) -> str:
     return f"<figure><figcaption>{caption}</figcaption>{svg}</figure>\n"
 
 
-def _table(table: Table, most: int) -> _Part:
-    title = f"Table: {table.title.partition(';')[0].partition(',')[0].partition('?')[0]}"
-    anchor = "table-" + re.sub(r"[^a-z0-9]+", "-", table.title.lower())[:60].strip("-")
+def _table(table: Table, anchor: str, most: int) -> _Part:
+    title = re.split("[;,?]", table.title)[0]
     rows = tuple(tuple(map(_short, row)) for row in table.rows)
-    return _Part(_short(title), anchor, html_table(replace(table, rows=rows), anchor, most))
+    short = replace(table, title=_short(table.title), rows=rows)
+    return _Part(_short(f"Table: {title}"), anchor, html_table(short, anchor, most))
 
 
 def _took_part(report: Report) -> Table:
