@@ -2,9 +2,12 @@
 
 import json
 import re
+import sys
 
+import click
 import pytest
 
+from rnnbench import __main__ as cli
 from rnnbench.benchmarking.report import format_report, make_report
 from rnnbench.benchmarking.report.page import make_page
 from rnnbench.benchmarking.report.values import to_json
@@ -166,3 +169,25 @@ def test_a_damaged_document_is_one_line(tmp_path, verb, content, said):
         make_report([saved(tmp_path / "x.json", verb, content)])
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_documents_say_fits_a_terminal(tmp_path, monkeypatch, capsys, width):
+    file = written(tmp_path / "frozen.onnx", GRU, *OUT, x="7, 1, 2", h0="1, 1, 4")
+    rows = [
+        conformed("tract:pinned", verdict, model=f"a model with a name {n}", reason="no " * 60)
+        for n in range(9)
+        for verdict in (Verdict.SAME, Verdict.REFUSED)
+    ]
+    paths = [
+        saved(tmp_path / "i.json", "inspect", {"files": [inspect(file).to_json()]}),
+        saved(tmp_path / "c.json", "conform", {"rows": rows}),
+        write_made(tmp_path / "made.json", cells=("lstm",)),
+    ]
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with pytest.raises(SystemExit):
+        cli.main(["report", *map(str, paths)])
+    lines = [click.unstyle(line) for line in capsys.readouterr().out.splitlines()]
+    assert max(map(len, lines)) <= width, max(lines, key=len)
+    assert lines[0].startswith("LSTM, hidden 32, batch 1, 1 step: ship ONNX Runtime, fused")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from textwrap import fill
 
 from rnnbench.benchmarking.plan import Implementation
 from rnnbench.benchmarking.report.checks import Checked
@@ -28,8 +27,6 @@ from rnnbench.core.tables import Style
 from rnnbench.core.text import harmless, in_markdown
 from rnnbench.core.verdicts import Verdict
 
-WIDTH = 80
-"""Columns at which a card's sentences are folded as text."""
 _AXES = {
     "batch": ("batch", "at {}"),
     "time": ("length", "at {} steps"),
@@ -105,29 +102,17 @@ def make_card(
 
 
 def format_card(card: Card, style: Style) -> str:
-    """The headline, and a line or folded sentence for each fact."""
+    """The headline, and a line for each fact, which a terminal folds."""
     if style == "markdown":
         facts = [f"  * {in_markdown(fact)}" for fact in card.facts]
         return "\n".join([f"* **{in_markdown(card.headline)}**", *facts])
-    lines = [(harmless(card.headline), "")] + [(harmless(fact), "  ") for fact in card.facts]
-    return "\n".join(_folded(line, indent) for line, indent in lines)
+    return "\n".join([harmless(card.headline), *(f"  {harmless(fact)}" for fact in card.facts)])
 
 
 def short_name(subject: Implementation) -> str:
     """`ONNX Runtime with bound buffers, fused`."""
     name, form = runtime_name(subject.runtime, subject.mode), form_name(subject.form)
     return f"{name}, {form}" if form else name
-
-
-def _folded(text: str, indent: str) -> str:
-    return fill(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=f"{indent}  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def _where(conditions: Conditions) -> str:

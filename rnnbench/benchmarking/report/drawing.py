@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.benchmarking.report.plots import FAINT, INK, PALETTE, PAPER, Plot
+from rnnbench.benchmarking.report.colours import FAINT, INK, PALETTE, PAPER
+from rnnbench.benchmarking.report.plots import Plot
 from rnnbench.benchmarking.report.svg import compact
 from rnnbench.core.errors import Unavailable
 from rnnbench.core.text import harmless

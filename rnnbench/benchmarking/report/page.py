@@ -54,7 +54,7 @@ def make_page(report: Report, command: str = "") -> str:
         command: the command line that wrote it, to be shown; none where it is empty.
     """
     figures, style = _figures(report)
-    every = [p for table in tables(report.material, report.advices) for p in blocks(table)]
+    every = [p for table in tables(report.material, report.advices) for p in blocks(table, fold=10)]
     every.append(_took_part(report))
     page = ""
     for most in _ROWS:

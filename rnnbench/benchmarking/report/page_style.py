@@ -7,7 +7,7 @@ computes (WCAG 2.2, AA: 4.5:1 for text, 3:1 for what is drawn).
 from __future__ import annotations
 
 from rnnbench.benchmarking.report import svg
-from rnnbench.benchmarking.report.plots import PALETTE
+from rnnbench.benchmarking.report.colours import PALETTE
 
 _DARK_PALETTE = (
     *("#4da3e0", "#ff8a3d", "#2fc99a", "#e79bc8", "#8fd0f5"),

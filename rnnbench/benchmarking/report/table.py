@@ -44,12 +44,17 @@ def format_report_table(table: Table, style: Style) -> str:
     return format_table(table.headers, table.rows, style=style, least=_LEAST)
 
 
-def blocks(table: Table) -> list[Table]:
-    """A matrix as several tables, each no wider than `WIDTH` as text; any other as it is."""
+def blocks(table: Table, *, fold: int | None = None) -> list[Table]:
+    """A matrix as several tables, each no wider than `WIDTH` as text; any other as it is.
+
+    Args:
+        table: a matrix, or not.
+        fold: the characters at which headers are folded; they are not where it is None.
+    """
     if not table.is_matrix:
         return [table]
     widths = [
-        2 + max(map(len, (head, *(row[i] for row in table.rows))))
+        2 + max(map(len, (head[:fold], *(row[i] for row in table.rows))))
         for i, head in enumerate(table.headers)
     ]
     fixed = range(len(table.names))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rnnbench.benchmarking.report.colours import INK, PALETTE
 from rnnbench.benchmarking.report.material import Material
 from rnnbench.benchmarking.report.names import runtime_name
 from rnnbench.core import plugins
@@ -19,18 +20,9 @@ from rnnbench.core import plugins
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PALETTE = (
-    *("#0072b2", "#c65200", "#00855f", "#b0488a", "#2e8fc0"),
-    *("#9a6f00", "#7b5ea7", "#6b6b6b", "#8c2d19", "#2a8585"),
-)
-"""After Okabe and Ito (2008), darker, so that each stands out from paper (3:1, WCAG 1.4.11): told
-apart with any colour vision; markers differ as well."""
 MARKERS = "os^DvPX*<h"
 DASHES = {"fused": "-", "model": "-", "loop": (0, (4, 2)), "exported": (0, (1, 1.5))}
 FORM_MARKERS = {"fused": "o", "model": "o", "loop": "s", "exported": "^"}
-INK, FAINT, PAPER = "#262729", "#d7d8d9", "#fefeff"
-"""Of text and grids on paper, and of paper; in a page,
-`drawing` puts the page's own in their place."""
 
 
 @dataclass(frozen=True)

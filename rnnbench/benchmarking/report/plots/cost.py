@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rnnbench.benchmarking.report.colours import PALETTE
 from rnnbench.benchmarking.report.material import Material
 from rnnbench.benchmarking.report.names import implementation_name, implementation_of
-from rnnbench.benchmarking.report.plots import PALETTE, Plot
+from rnnbench.benchmarking.report.plots import Plot
 from rnnbench.benchmarking.report.row_charts import LEFT, Line, draw_lines, height
 from rnnbench.benchmarking.report.scales import time_axis
 from rnnbench.benchmarking.report.units import seconds

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rnnbench.benchmarking.report.colours import INK, PALETTE
 from rnnbench.benchmarking.report.material import Material
 from rnnbench.benchmarking.report.names import Conditions, conditions_text, ratio_name
-from rnnbench.benchmarking.report.plots import INK, PALETTE, Plot
+from rnnbench.benchmarking.report.plots import Plot
 from rnnbench.benchmarking.report.row_charts import (
     BEHIND,
     LEFT,

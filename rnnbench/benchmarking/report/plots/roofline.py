@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rnnbench.benchmarking.report.colours import FAINT, INK
 from rnnbench.benchmarking.report.limits import Ceiling, bytes_read, ceiling
 from rnnbench.benchmarking.report.material import Machine, Material
 from rnnbench.benchmarking.report.names import implementation_name, implementation_of
-from rnnbench.benchmarking.report.plots import FAINT, INK, Looks, Plot
+from rnnbench.benchmarking.report.plots import Looks, Plot
 from rnnbench.benchmarking.report.scales import number_axes
 from rnnbench.benchmarking.report.units import digits
 from rnnbench.benchmarking.results import Latency
