@@ -118,6 +118,7 @@ details { margin: 1rem 0 }
 @media (max-width: 40rem) {
   tbody th, thead th:first-child { width: 8.5rem; min-width: 8.5rem; max-width: 8.5rem }
   .k { left: 8.5rem }
+  td.k { white-space: normal; min-width: 5rem; max-width: 7rem }
   .card .key { font-size: 1rem }
 }
 """
