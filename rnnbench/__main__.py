@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import click
 
-from rnnbench.commands._console import note
+from rnnbench.commands._console import refuse, set_loudness
 from rnnbench.commands._options import BAD_INPUT, FINE, INTERRUPTED, UNREAD
 from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices, one_line
@@ -54,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    set_loudness(0)
     try:
         code = cli.main(arguments, prog_name="rnnbench", standalone_mode=False)
         if sys.stdout is not None:  # it is closed
@@ -114,7 +115,7 @@ def _of_the_system(error: Exception) -> str | None:
 
 
 def _refuse(message: str) -> int:
-    note(f"error: {' '.join(message.split())}")
+    refuse(f"error: {' '.join(message.split())}")
     return BAD_INPUT
 
 
@@ -126,6 +127,14 @@ def _version(context: click.Context, _option: click.Parameter, wanted: bool) -> 
         context.exit()
 
 
+def _complete(context: click.Context, _option: click.Parameter, shell: str | None) -> None:
+    if shell is not None and not context.resilient_parsing:
+        from rnnbench.commands._completion import install
+
+        click.echo(install(context.command, shell or None))
+        context.exit()
+
+
 @click.group(
     cls=_Verbs,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -133,6 +142,16 @@ def _version(context: click.Context, _option: click.Parameter, wanted: bool) -> 
 )
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show it."
+)
+@click.option(
+    "--install-completion",
+    is_flag=False,
+    flag_value="",
+    metavar="[bash|zsh|fish]",
+    is_eager=True,
+    expose_value=False,
+    callback=_complete,
+    help="Let this shell complete names.",
 )
 @click.pass_context
 def cli(context: click.Context) -> None:

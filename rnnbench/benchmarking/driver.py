@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from rnnbench.benchmarking.record import (
     Journal,
     find_journal,
     machine_folder,
-    need_pytest_benchmark,
     next_file,
     to_entry,
     to_results,
@@ -26,9 +25,11 @@ from rnnbench.benchmarking.record import (
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.interrupts import taken_up
 
+_WARM_UP_S, _COLD_START_S, _EXPORT_S = 0.3, 3.0, 6.0  # on a machine of 2024; for a forecast alone
 _OTHER_SIZES = (128,)  # a user's model has no hidden size of its own
 
 Tell = Callable[[Item], None]
+TellResult = Callable[[Item, str], None]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def run_plan(
     name: str | None,
     resume: bool = False,
     on_progress: Tell | None = None,
+    on_result: TellResult | None = None,
 ) -> Outcome:
     """Measures a plan and writes one results file, also when it is interrupted.
 
@@ -66,11 +68,11 @@ def run_plan(
         name: of the file, after its number.
         resume: goes on with the newest run of this plan that was stopped.
         on_progress: is called before each item.
+        on_result: is called behind it, with what was found, in a few words.
 
     Raises:
         RnnbenchError: the plan asks for what does not exist, or cannot be resumed.
     """
-    need_pytest_benchmark()
     check_plan(plan)
     todo = list(items(plan))
     journal, head, lines = _start(plan, machine_folder(out), name, resume)
@@ -85,6 +87,8 @@ def run_plan(
                     line = _measure(item, artifacts, plan.quick)
                     journal.add(line)
                     lines.append(line)
+                    if on_result is not None:
+                        on_result(item, _in_words(line))
     except KeyboardInterrupt:
         taken_up()
         interrupted = True
@@ -103,6 +107,30 @@ def run_plan(
         reasons = "; ".join(dict.fromkeys(each["reason"] for each in skipped))
         raise RnnbenchError(f"nothing could be measured: {reasons or 'the plan is empty'}")
     return Outcome(path, len(entries), len(todo), wrong, interrupted)
+
+
+def forecast_s(todo: Sequence[Item], quick: bool) -> float:
+    """About how many seconds a plan takes: what is sampled for, and some for each export."""
+    effort = QUICK if quick else FULL
+    each = {
+        "latency": effort.samples_s + _WARM_UP_S,
+        "ratio": effort.rounds_s + _WARM_UP_S,
+        "cost": _COLD_START_S,
+    }
+    exported = {item.target for item in todo}
+    return sum(each[item.kind] for item in todo) + _EXPORT_S * len(exported)
+
+
+def _in_words(line: dict[str, Any]) -> str:
+    """What a line of the journal says: `73.8 us`, `0.245`, or why there is nothing."""
+    if "skipped" in line:
+        return f"not measured: {line['skipped']['reason']}"
+    info = line["entry"]["extra_info"]
+    if info["kind"] == "ratio":
+        return f"{info['ratio']:.3f} ({info['low']:.3f} to {info['high']:.3f})"
+    if info["kind"] == "latency":
+        return f"{1e6 * info['p50']:.1f} us" + ("" if info["stable"] else ", unstable")
+    return f"loaded in {1e3 * info['load_s']:.0f} ms" if info.get("load_s") else "measured"
 
 
 def _start(

@@ -9,21 +9,14 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rnnbench.benchmarking.measuring.measure import Measured
-from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.whole import LOCKS, lock, unlock, write_file
 
 JOURNAL = ".journal"
-
-
-def need_pytest_benchmark() -> None:
-    """Raises where it is not installed."""
-    if find_spec("pytest_benchmark") is None:
-        raise Unavailable("pytest-benchmark is not installed: pip install 'rnnbench[bench]'")
 
 
 def to_entry(measured: Measured) -> dict[str, Any]:

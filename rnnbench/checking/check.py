@@ -22,6 +22,7 @@ from rnnbench.checking.runner import cases_for, live_module, run_jobs
 from rnnbench.checking.verdicts import CaseResult, Judge
 from rnnbench.checking.weights import AtHand, not_judged_notes, prove_weights
 from rnnbench.core.bundle import Bundle
+from rnnbench.core.errors import choices
 from rnnbench.core.verdicts import all_well
 from rnnbench.models.calls import on_cpu
 from rnnbench.runtimes.job import Job
@@ -52,6 +53,7 @@ class CheckOptions:
         on_progress: called with the number of runs that are done, from any thread.
         at_hand: gives what was exported, where it may answer about its weights and take no other
             part.
+        formats: only artifacts of these; all unless given.
     """
 
     selection: CaseSelection = field(default_factory=CaseSelection)
@@ -63,6 +65,7 @@ class CheckOptions:
     on_start: Callable[[int], object] = lambda _: None
     on_progress: Callable[[int], object] = lambda _: None
     at_hand: AtHand | None = None
+    formats: tuple[str, ...] = ()
 
 
 def check(
@@ -110,6 +113,7 @@ def _check(
     live: Run | None = None,
 ) -> CheckReport:
     jobs = find_jobs(bundle, runtimes, costs=FULL if options.selection.kind == "full" else QUICK)
+    jobs = _of_formats(bundle, jobs, options.formats)
     if live is None and not bundle.source:
         jobs = [replace(j, missing=_NO_CODE) if j.format == "eager" else j for j in jobs]
     found = gather(bundle, options.selection, model, options.isolation)
@@ -136,7 +140,9 @@ def _check(
         rows[job].append(row)
         results[job].append(result)
         options.on_rows([row])
-    every = [row for job in work for row in rows[job]] + not_exported(bundle)
+    every = [row for job in work for row in rows[job]]
+    failed = not_exported(bundle)
+    every += [row for row in failed if not options.formats or row.format in options.formats]
     return CheckReport(
         tuple(every),
         compared and not any(row.verdict.is_wrong for row in every),
@@ -148,6 +154,18 @@ def _check(
             *not_judged_notes(every),
         ),
     )
+
+
+def _of_formats(bundle: Bundle, jobs: list[Job], formats: Sequence[str]) -> list[Job]:
+    """The jobs of the formats that are asked for.
+
+    Raises:
+        RnnbenchError: the bundle has none of one.
+    """
+    for name in formats:
+        if name not in (*bundle.artifacts, *bundle.manifest["failed"], "eager"):
+            raise choices("artifact", name, (*bundle.artifacts, "eager"))
+    return [job for job in jobs if not formats or job.format in formats]
 
 
 def _replaced(bundle: Bundle, formats: Collection[str]) -> list[str]:

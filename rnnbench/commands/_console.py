@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -83,9 +84,33 @@ def metric_rows(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
     return rows + [(name.removeprefix("baseline_"), "", show(name)) for name in others]
 
 
-def note(text: str) -> None:
-    """A line on stderr, or a few."""
+def note(text: str, *, detail: bool = False) -> None:
+    """A line on stderr, or a few.
+
+    Args:
+        text: the lines.
+        detail: said with --verbose alone.
+    """
+    if _loudness.get() >= (1 if detail else 0):
+        say(text, err=True)
+
+
+def refuse(text: str) -> None:
+    """The line about what went wrong, which is never left out."""
     say(text, err=True)
+
+
+_loudness: ContextVar[int] = ContextVar("loudness", default=0)
+
+
+def set_loudness(level: int) -> None:
+    """-1: nothing on stderr but errors; 0: as usual; 1: more."""
+    _loudness.set(level)
+
+
+def loudness() -> int:
+    """The level that was set."""
+    return _loudness.get()
 
 
 class Progress:
@@ -102,7 +127,7 @@ class Progress:
         self._title = ""
         self._last = ""
         self._start = 0.0
-        self.one_line = total > 1 and sys.stderr.isatty()
+        self.one_line = total > 1 and sys.stderr.isatty() and loudness() == 0
 
     def on_start(self, title: str) -> None:
         """A model's turn comes."""
@@ -152,7 +177,7 @@ class RunsBar:
 
     def on_start(self, total: int) -> None:
         """So many runs there will be."""
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and loudness() >= 0:
             from tqdm import tqdm
 
             self._bar = tqdm(total=total, desc=self._title, unit="run", leave=False)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.commands._options import RUNS
+from rnnbench.commands._options import RUNS, split_names
 from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices
 from rnnbench.core.files import recognise
@@ -104,16 +104,13 @@ def find_targets(given: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(given)) or variants.names()
 
 
-def find_formats(given: Iterable[str]) -> tuple[str, ...]:
+def find_formats(given: Sequence[str]) -> tuple[str, ...]:
     """The formats in a list of names, each of which may be several with commas between.
 
     Raises:
         RnnbenchError: one does not exist.
     """
-    found = tuple(
-        dict.fromkeys(n.strip() for names in given for n in names.split(",") if n.strip())
-    )
-    found = tuple(dict.fromkeys(plugins.canonical("formats", name) for name in found))
+    found = split_names(given, "formats")
     for name in found:
         if name not in plugins.names("formats"):
             raise choices("format", name, plugins.names("formats"))

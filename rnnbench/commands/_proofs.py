@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from rnnbench.commands._console import note, print_json, say
+from rnnbench.commands._options import option
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 
 if TYPE_CHECKING:
@@ -38,20 +39,49 @@ _SIZE = re.compile(r"(\w+)=(\d+)")
 
 def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of the further proofs; `check` gets them by name."""
-    for option in reversed(
+    for each in reversed(
         [
-            click.option("--drift", type=click.IntRange(1), metavar="STEPS", help=_DRIFT),
-            click.option("--plot", metavar="FILE.png", help="With --drift: draw it."),
-            click.option("--bisect", is_flag=True, help=_BISECT),
-            click.option("--against", metavar="FILE", help=_AGAINST),
-            click.option("--inputs", metavar="FILE.npz", help="With --against: what to feed."),
-            click.option("--set", "values", multiple=True, metavar="NAME=N", help=_SET),
-            click.option("--shape", "shapes", multiple=True, metavar="NAME=SIZES", help=_SHAPE),
-            click.option("--context", multiple=True, metavar="NAME=N", help=_CONTEXT),
-            click.option("--tolerance", type=float, help=_TOLERANCE),
+            option(
+                "--drift",
+                type=click.IntRange(1),
+                metavar="STEPS",
+                help=_DRIFT,
+                group="Other proofs",
+            ),
+            option(
+                "--plot", metavar="FILE.png", help="With --drift: draw it.", group="Other proofs"
+            ),
+            option("--bisect", is_flag=True, help=_BISECT, group="Other proofs"),
+            option("--against", metavar="FILE", help=_AGAINST, group="Other proofs"),
+            option(
+                "--inputs",
+                metavar="FILE.npz",
+                help="With --against: what to feed.",
+                group="With --against",
+            ),
+            option(
+                "--set",
+                "values",
+                multiple=True,
+                metavar="NAME=N",
+                help=_SET,
+                group="With --against",
+            ),
+            option(
+                "--shape",
+                "shapes",
+                multiple=True,
+                metavar="NAME=SIZES",
+                help=_SHAPE,
+                group="With --against",
+            ),
+            option(
+                "--context", multiple=True, metavar="NAME=N", help=_CONTEXT, group="With --against"
+            ),
+            option("--tolerance", type=float, help=_TOLERANCE, group="With --against"),
         ]
     ):
-        command = option(command)
+        command = each(command)
     return command
 
 
@@ -94,10 +124,10 @@ def prove(
 def _refuse_others(proof: str, fitting: Sequence[str]) -> None:
     """Raises where the command line has an option that would be ignored."""
     source = click.get_current_context().get_parameter_source
-    for name, option in _options().items():
+    for name, declared in _options().items():
         if source(name) is ParameterSource.COMMANDLINE and name not in fitting:
             raise RnnbenchError(
-                f"{option.opts[0]} does nothing with --{proof}: leave one of them out"
+                f"{declared.opts[0]} does nothing with --{proof}: leave one of them out"
             )
 
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from rnnbench.commands._console import note, print_json, say
-from rnnbench.commands._options import DIFFERS, FINE, INTERRUPTED, as_json
+from rnnbench.commands._options import (
+    DIFFERS,
+    FINE,
+    INTERRUPTED,
+    as_json,
+    completes,
+    option,
+    split_names,
+    verb,
+)
 from rnnbench.core import plugins
 from rnnbench.core.documents import document
 
@@ -21,21 +30,36 @@ if TYPE_CHECKING:
 _OUT = Path("benchmarks/results")
 
 
-@click.command(short_help="Measure latency, ratios and cost.")
-@click.argument("targets", metavar="[BUNDLE | VARIANT | FILE.py[:FUNCTION]]...", nargs=-1)
-@click.option(
-    "--runtime", "runtimes", multiple=True, help="With commas between.  [default: the quick ones]"
+@verb(
+    "Measure latency, ratios and cost.",
+    "rnnbench bench --quick                       # three cells, every form; about a minute",
+    "rnnbench bench my_model.py --batch 1,8 --time 1,100",
+    "rnnbench bench lstm --runtime eager,onnxruntime,openvino --threads 1,2",
+    "rnnbench bench --quick --resume              # go on with a run that stopped",
 )
-@click.option("--device", "devices", multiple=True, help="cpu, cuda, cuda:1 ...  [default: cpu]")
-@click.option("--batch", help="Rows.  [default: 1]")
-@click.option("--time", "time_", help="Steps.  [default: 1,32; quick: 32]")
-@click.option("--hidden", help="Sizes of the state.  [default: 32,128; quick: 128]")
-@click.option("--layers", help="Recurrent layers.  [default: 1]")
-@click.option("--threads", help="Inside one operation, in every runtime.  [default: 1]")
-@click.option("--quick", is_flag=True, help="Fewer sizes, and shorter measurements.")
-@click.option("--resume", is_flag=True, help="Go on with the run of these options that stopped.")
-@click.option("--name", help="Of the results file.  [default: full; quick: quick]")
-@click.option("--out", type=click.Path(path_type=Path), default=_OUT, show_default=True)
+@click.argument("targets", metavar="[BUNDLE | VARIANT | FILE.py[:FUNCTION]]...", nargs=-1)
+@option(
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    help="With commas between.  [default: the quick ones]",
+    group="What",
+    shell_complete=completes("runtimes"),
+)
+@option(
+    "--device", "devices", multiple=True, help="cpu, cuda, cuda:1 ...  [default: cpu]", group="What"
+)
+@option("--batch", help="Rows.  [default: 1]", group="Sizes")
+@option("--time", "time_", help="Steps.  [default: 1,32; quick: 32]", group="Sizes")
+@option("--hidden", help="Sizes of the state.  [default: 32,128; quick: 128]", group="Sizes")
+@option("--layers", help="Recurrent layers.  [default: 1]", group="Sizes")
+@option("--threads", help="Inside one operation, in every runtime.  [default: 1]", group="Sizes")
+@option("--quick", is_flag=True, help="Fewer sizes, and shorter measurements.", group="How")
+@option(
+    "--resume", is_flag=True, help="Go on with the run of these options that stopped.", group="How"
+)
+@option("--name", help="Of the results file.  [default: full; quick: quick]", group="Output")
+@option("--out", type=click.Path(path_type=Path), default=_OUT, show_default=True, group="Output")
 @as_json
 def command(
     targets: tuple[str, ...],
@@ -59,8 +83,15 @@ def command(
 
     plan = _plan(targets, runtimes, devices, quick, sizes)
     check_name(name)
-    with _progress(plan) as on_progress:
-        outcome = run_plan(plan, out, name=name, resume=resume, on_progress=on_progress)
+    with _Progress(plan) as progress:
+        outcome = run_plan(
+            plan,
+            out,
+            name=name,
+            resume=resume,
+            on_progress=progress.on_progress,
+            on_result=progress.on_result,
+        )
     if outcome.path is not None:
         if as_json:
             print_json(document("bench", json.loads(outcome.path.read_text("utf-8"))))
@@ -98,52 +129,79 @@ def _plan(
     from rnnbench.benchmarking.plan import Plan, numbers
 
     given: dict[str, Any] = {"time": (32,), "hidden": (128,)} if quick else {}
-    for option, value in sizes.items():
+    for named, value in sizes.items():
         if value is not None:
-            key = option.rstrip("_")
+            key = named.rstrip("_")
             given[key] = numbers(key, value)
     for key, names in (("runtimes", runtimes), ("devices", devices), ("targets", targets)):
         if names:
-            split = names if key == "targets" else _split(names)
-            kind = "variants" if key == "targets" else key
-            given[key] = tuple(plugins.canonical(kind, name) for name in split)
+            own = [plugins.canonical("variants", name) for name in names]
+            given[key] = tuple(own) if key == "targets" else split_names(names, key)
     return Plan(**given, quick=quick)
 
 
-def _split(names: tuple[str, ...]) -> tuple[str, ...]:
-    parts = (part.strip() for name in names for part in name.split(","))
-    return tuple(dict.fromkeys(part for part in parts if part))
+class _Progress:
+    """How far it is, on stderr: a bar with the time left, or a line for each measurement.
 
-
-class _progress:  # noqa: N801  (used as a function)
-    """A bar on stderr with the time left; where that is no terminal, nothing moves."""
+    Before the first the forecast is made of what each may take, then of what those before took.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._bar: Any = None
+        self._todo: list[Item] = []
+        self._done = 0
+        self._start = time.perf_counter()
 
-    def __enter__(self) -> Callable[[Item], None]:
-        return self._on_progress
+    def __enter__(self) -> Self:
+        from rnnbench.benchmarking.driver import forecast_s
+        from rnnbench.benchmarking.plan import check_plan, items
+
+        check_plan(self._plan)
+        self._todo = list(items(self._plan))
+        seconds = forecast_s(self._todo, self._plan.quick)
+        note(f"{len(self._todo)} measurements, about {_minutes(seconds)}")
+        return self
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
 
-    def _on_progress(self, item: Item) -> None:
+    def on_progress(self, item: Item) -> None:
+        """An item's turn comes."""
+        if not sys.stderr.isatty():
+            return
         from tqdm import tqdm
 
-        from rnnbench.benchmarking.plan import items
-
         if self._bar is None:
-            total = sum(1 for _ in items(self._plan))
             self._bar = tqdm(
-                total=total,
+                total=len(self._todo),
                 file=sys.stderr,
-                disable=None,
                 leave=False,
                 unit="measurement",
                 bar_format="{n_fmt}/{total_fmt} |{bar:20}| {remaining} left  {desc}",
             )
-        else:
-            self._bar.update()
         self._bar.set_description_str(f"{item.kind} {item.id}"[:70])
+
+    def on_result(self, item: Item, said: str) -> None:
+        """It is measured."""
+        self._done += 1
+        if self._bar is not None:
+            self._bar.update()
+            return
+        more = f", about {_minutes(self._left())} left" if self._done < len(self._todo) else ""
+        note(f"[{self._done}/{len(self._todo)}] {item.kind} {item.id}: {said}{more}")
+
+    def _left(self) -> float:
+        """Seconds that the rest takes: the forecast of it, by how wrong that was so far."""
+        from rnnbench.benchmarking.driver import forecast_s
+
+        quick, took = self._plan.quick, time.perf_counter() - self._start
+        done = forecast_s(self._todo[: self._done], quick)
+        total = forecast_s(self._todo, quick)
+        trust = 0.1 * total  # the first few say little
+        return max(total - done, 0.0) * (took + trust) / (done + trust)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnbench.commands._console import Progress, RunsBar, print_json, say
-from rnnbench.commands._options import DIFFERS, FINE, as_json, finish, trust_code
+from rnnbench.commands._options import (
+    DIFFERS,
+    FINE,
+    as_json,
+    completes,
+    finish,
+    option,
+    split_names,
+    trust_code,
+    verb,
+)
 from rnnbench.commands._proofs import bisect as bisect_bundle
 from rnnbench.commands._proofs import proof_options, prove
 from rnnbench.core.errors import RnnbenchError
@@ -24,50 +34,96 @@ _GB = 2**30
 _FILES = (".onnx", ".ts", ".pt", ".pth", ".pt2")
 
 
-@click.command(short_help="Prove that every artifact computes the same.")
+@verb(
+    "Prove that every artifact computes the same.",
+    "rnnbench check exports/hello-gru             # a row for each artifact",
+    "rnnbench check exports/hello-gru --details --cases full",
+    "rnnbench check a.onnx --against b.ts         # two files of one network",
+    "rnnbench check exports/Net --bisect          # which node is off",
+)
 @click.argument("targets", metavar="[BUNDLE | FILE]...", nargs=-1)
-@click.option(
+@option(
     "--runtime",
     "runtimes",
     multiple=True,
     metavar="NAME[:MODE]",
     help="Only these, as onnxruntime:basic or eager:cuda; see: list runtimes.",
+    group="What",
+    shell_complete=completes("runtimes"),
 )
-@click.option(
+@option(
     "--cases",
     default="quick",
     show_default=True,
     type=click.Choice(("quick", "full")),
     help="full: every size, state and kind of value, and every runtime and mode that is here.",
+    group="What",
 )
-@click.option("--case", "extra", multiple=True, help="One more: batch=3,time=17,inputs=large.")
-@click.option("--only", multiple=True, metavar="CASE", help="Only these cases.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of the inputs of --cases full.")
-@click.option(
-    "--factor", default=10.0, show_default=True, help="How many times the noise floor is allowed."
+@option(
+    "--case", "extra", multiple=True, help="One more: batch=3,time=17,inputs=large.", group="What"
 )
-@click.option(
-    "--timeout", default=60.0, show_default=True, help="CPU seconds for loading, and for each call."
+@option("--only", multiple=True, metavar="CASE", help="Only these cases.", group="What")
+@option(
+    "--seed", type=click.IntRange(0), default=0, help="Of the inputs of --cases full.", group="What"
 )
-@click.option("--memory", default=4.0, show_default=True, help="GB that each process may allocate.")
-@click.option("--save-failures", metavar="DIR", help="An .npz of each case that is wrong.")
-@click.option("--junit", metavar="FILE", help="Also write JUnit XML, a row per case.")
-@click.option("--out", default="exports", show_default=True, help="Where bundles are looked for.")
-@click.option("--details", is_flag=True, help="A row for each output, with its noise floor.")
+@option(
+    "--factor",
+    default=10.0,
+    show_default=True,
+    help="How many times the noise floor is allowed.",
+    group="Limits",
+)
+@option(
+    "--timeout",
+    default=60.0,
+    show_default=True,
+    help="CPU seconds for loading, and for each call.",
+    group="Limits",
+)
+@option(
+    "--memory",
+    default=4.0,
+    show_default=True,
+    help="GB that each process may allocate.",
+    group="Limits",
+)
+@option(
+    "--save-failures", metavar="DIR", help="An .npz of each case that is wrong.", group="Output"
+)
+@option("--junit", metavar="FILE", help="Also write JUnit XML, a row per case.", group="Output")
+@option(
+    "--bundles",
+    default="exports",
+    show_default=True,
+    help="Where bundles are looked for.",
+    group="What",
+)
+@option(
+    "--format",
+    "formats",
+    multiple=True,
+    help="Only artifacts of these; with commas.",
+    group="What",
+    shell_complete=completes("formats"),
+)
+@option(
+    "--details", is_flag=True, help="A row for each output, with its noise floor.", group="Output"
+)
 @trust_code
 @proof_options
 @as_json
 def command(
     targets: tuple[str, ...],
     runtimes: tuple[str, ...],
-    out: str,
+    bundles: str,
+    formats: tuple[str, ...],
     details: bool,
     as_json: bool,
     junit: str | None,
     bisect: bool,
     **options: Any,
 ) -> int:
-    """Compare what BUNDLEs (all in --out unless given) compute with the module in float64.
+    """Compare what BUNDLEs (all in --bundles unless given) compute with the module in float64.
 
     Each artifact runs in each runtime in a process of its own, at once and in chunks. A process
     that ends, hangs or fills its memory is a row, and the others go on.
@@ -89,7 +145,8 @@ def command(
     if junit is not None and not Path(junit).absolute().parent.is_dir():
         raise RnnbenchError(f"--junit {junit}: {Path(junit).parent} is not there: make it first")
     wanted, trusted = _check_options(options), options["trust_code"]
-    paths = find_bundles(targets, Path(out))
+    wanted = replace(wanted, formats=split_names(formats, "formats"))
+    paths = find_bundles(targets, Path(bundles))
     report = merge(_check_all(paths, runtimes or None, wanted))
     if junit is not None:
         from rnnbench.checking.junit import write_junit

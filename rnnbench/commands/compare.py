@@ -5,22 +5,32 @@ from __future__ import annotations
 import click
 
 from rnnbench.commands._console import print_json, say
-from rnnbench.commands._options import DIFFERS, FINE, as_json
+from rnnbench.commands._options import DIFFERS, FINE, as_json, option, verb
 from rnnbench.core.documents import document
 from rnnbench.core.tables import Style
 
 
-@click.command(short_help="Say which measurements changed.")
+@verb(
+    "Say which measurements changed.",
+    "rnnbench compare old.json new.json --fail-on 5%",
+    "rnnbench compare old.json new.json --markdown  # for a pull request",
+)
 @click.argument("old", metavar="OLD")
 @click.argument("new", metavar="NEW")
-@click.option(
+@option(
     "--fail-on",
     default="5%",
     show_default=True,
     help="Exit with 1 where the whole interval of a row is slower by more.",
+    group="Verdict",
 )
-@click.option("--across-machines", is_flag=True, help="Also where the machines differ; never 1.")
-@click.option("--markdown", is_flag=True, help="Print Markdown, for a pull request.")
+@option(
+    "--across-machines",
+    is_flag=True,
+    help="Also where the machines differ; never 1.",
+    group="Verdict",
+)
+@option("--markdown", is_flag=True, help="Print Markdown, for a pull request.", group="Output")
 @as_json
 def command(
     old: str, new: str, fail_on: str, across_machines: bool, markdown: bool, as_json: bool

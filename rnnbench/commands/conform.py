@@ -7,31 +7,66 @@ from collections.abc import Sequence
 import click
 
 from rnnbench.commands._console import note, print_json, say
-from rnnbench.commands._options import DIFFERS, FINE, as_json, trust_code
+from rnnbench.commands._options import (
+    DIFFERS,
+    FINE,
+    as_json,
+    completes,
+    option,
+    split_names,
+    trust_code,
+    verb,
+)
 from rnnbench.core.documents import document
 from rnnbench.core.errors import RnnbenchError
 
 
-@click.command(short_help="Run bundles in other languages and engines.")
+@verb(
+    "Run bundles in other languages and engines.",
+    "rnnbench conform exports/hello-gru           # all that this machine can run",
+    "rnnbench conform exports/hello-gru --target web --engine tract",
+    "rnnbench conform exports/*/ --engine all     # a matrix",
+)
 @click.argument("bundles", metavar="BUNDLE...", nargs=-1, required=True)
-@click.option("--target", "names", multiple=True, metavar="NAME", help="Only these of embed.")
-@click.option(
+@option(
+    "--target",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Only these of embed.",
+    group="What",
+    shell_complete=completes("targets"),
+)
+@option(
     "--engine",
     "engines",
     multiple=True,
     metavar="NAME[:MODE]",
     help="Only these, as tract,tract:pinned; all: every one in every mode.",
+    group="What",
+    shell_complete=completes("runtimes"),
 )
-@click.option(
+@option(
     "--profile",
     "profiles",
     multiple=True,
     metavar="NAME",
     help="Of engines, only these forms: plain, portable, an engine's own as tract, pt2 ...",
+    group="What",
 )
-@click.option("--result", "results", multiple=True, metavar="FILE", help="Of your own runtime.")
-@click.option("--matrix", is_flag=True, help="Of one bundle too: models by runtimes and profiles.")
-@click.option("--markdown", is_flag=True, help="Print the matrix as Markdown.")
+@option(
+    "--result", "results", multiple=True, metavar="FILE", help="Of your own runtime.", group="What"
+)
+@option(
+    "--matrix",
+    is_flag=True,
+    help="Of one bundle too: models by runtimes and profiles.",
+    group="Output",
+)
+@option("--markdown", is_flag=True, help="Print the matrix as Markdown.", group="Output")
+@option(
+    "--all", "every", is_flag=True, help="Also what cannot be run here, and why.", group="Output"
+)
 @trust_code
 @as_json
 def command(
@@ -42,6 +77,7 @@ def command(
     results: Sequence[str],
     matrix: bool,
     markdown: bool,
+    every: bool,
     trust_code: bool,
     as_json: bool,
 ) -> int:
@@ -49,15 +85,16 @@ def command(
 
     Targets are built first (see embed --list). Engines get the ONNX file as it is (plain), in the
     form of export --for ENGINE, and portable; those that read other files get these. What cannot
-    be run here is a row with its reason. With --target, --engine, --profile or --result only what
-    they name is run; commas may stand between names. Several bundles make a matrix.
+    be run here is named below the table, and has a row with its reason with --all. With --target,
+    --engine, --profile or --result only what they name is run; commas may stand between names.
+    Several bundles make a matrix.
 
     The exit code is 1 where a result is wrong without an error (DIFFERS, in the matrix WRONG), or a
     target fails. That an engine refuses one form of a file or dies of it is fine (0) where it runs
     another form of the same bundle right, and 1 where it runs none.
     """
     from rnnbench.checking.conformance.matrix import format_matrix
-    from rnnbench.checking.conformance.rows import format_conformed, is_fine
+    from rnnbench.checking.conformance.rows import format_conformed, is_fine, that_ran
     from rnnbench.core.bundle import Bundle
     from rnnbench.embedding.conform import conform
 
@@ -75,20 +112,20 @@ def command(
         about = f"{bundle.name}: " if len(opened) > 1 else ""
         rows += conform(
             bundle,
-            _split(names),
+            split_names(names, "targets"),
             results=results,
-            engines=_split(engines),
-            profiles=_split(profiles),
+            engines=split_names(engines, "runtimes"),
+            profiles=split_names(profiles, "runtimes"),
             on_progress=lambda line, about=about: note(about + line),  # type: ignore[misc]
         )
+    named = names or engines or profiles
+    shown, left = (rows, "") if every or named else that_ran(rows)
     if as_json:
         print_json(document("conform", {"rows": [r.to_json() for r in rows]}, ok=is_fine(rows)))
     elif matrix or markdown or len(opened) > 1:
-        say(format_matrix(rows, markdown=markdown), whole=markdown)
+        say(format_matrix(shown, markdown=markdown), whole=markdown)
     else:
-        say(format_conformed(rows))
+        say(format_conformed(shown))
+    if left:
+        note(left)
     return FINE if is_fine(rows) else DIFFERS
-
-
-def _split(names: Sequence[str]) -> list[str]:
-    return [part.strip() for name in names for part in name.split(",") if part.strip()]

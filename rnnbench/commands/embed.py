@@ -5,17 +5,29 @@ from __future__ import annotations
 import click
 
 from rnnbench.commands._console import print_json, say
-from rnnbench.commands._options import as_json
+from rnnbench.commands._options import as_json, completes, option, verb
 from rnnbench.core.documents import document
 from rnnbench.core.tables import format_table
 
 
-@click.command(short_help="Write a project in another language.")
+@verb(
+    "Write a project in another language.",
+    "rnnbench embed --list                        # the targets, and what each needs",
+    "rnnbench embed exports/Net --target cpp-onnxruntime --out net-cpp",
+)
 @click.argument("bundle", required=False)
-@click.option("--target", metavar="NAME", help="See --list.")
-@click.option("--out", metavar="DIR", help="The project's folder.  [default: BUNDLE-TARGET]")
-@click.option("--force", is_flag=True, help="Replace a folder that is there.")
-@click.option("--list", "listed", is_flag=True, help="The targets, and what each needs.")
+@option(
+    "--target",
+    metavar="NAME",
+    help="See --list.",
+    group="What",
+    shell_complete=completes("targets"),
+)
+@option(
+    "--out", metavar="DIR", help="The project's folder.  [default: BUNDLE-TARGET]", group="Output"
+)
+@option("--force", is_flag=True, help="Replace a folder that is there.", group="Output")
+@option("--list", "listed", is_flag=True, help="The targets, and what each needs.", group="What")
 @as_json
 def command(
     bundle: str | None,

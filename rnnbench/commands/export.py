@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnbench.commands._console import Progress, note
-from rnnbench.commands._options import as_json, finish, training_options
+from rnnbench.commands._options import as_json, completes, finish, option, training_options, verb
 from rnnbench.core.errors import RnnbenchError
 
 if TYPE_CHECKING:
@@ -17,30 +17,76 @@ if TYPE_CHECKING:
     from rnnbench.commands._pipeline import TrainingOptions
 
 
-@click.command(short_help="Train, export and check models.")
+@verb(
+    "Train, export and check models.",
+    "rnnbench export gru lstm-loop --task text    # train, export, check",
+    "rnnbench export my_model.py --format onnx,pt2",
+    "rnnbench export my_model.py --explain        # where it fails, and what to write",
+    "rnnbench export my_model.py --for tract      # also ONNX for tract",
+    "rnnbench export runs/hello-gru.pt            # as train left it",
+)
 @click.argument(
-    "targets", metavar="[VARIANT | CHECKPOINT | FILE.py[:function] | module:function]...", nargs=-1
+    "targets",
+    metavar="[VARIANT | CHECKPOINT | FILE.py[:function] | module:function]...",
+    nargs=-1,
+    shell_complete=completes("variants"),
 )
 @training_options
-@click.option(
-    "--format", "formats", multiple=True, help="See: list formats; repeat, or use commas."
+@option(
+    "--format",
+    "formats",
+    multiple=True,
+    help="See: list formats; repeat, or use commas.",
+    group="Files",
+    shell_complete=completes("formats"),
 )
-@click.option("--out", default="exports", show_default=True, help="Folder of the bundles.")
-@click.option("--runs", help="Folder of `train`'s checkpoints to continue from.  [default: runs]")
-@click.option("--resume/--no-resume", default=True, help="From such a checkpoint, where one is.")
-@click.option("--opset", type=int, help="Of ONNX.")
-@click.option("--keep-loops", is_flag=True, help="Do not turn loops into fused layers.")
-@click.option("--allow-frozen", is_flag=True, help="Export what works at one shape only.")
-@click.option("--lift-state", is_flag=True, help="What the module keeps: an input, an output.")
-@click.option("--profile", metavar="NAME", help="portable: also ONNX that other engines run right.")
-@click.option(
+@option(
+    "--out", default="exports", show_default=True, help="Folder of the bundles.", group="Output"
+)
+@option(
+    "--runs",
+    help="Folder of `train`'s checkpoints to continue from.  [default: runs]",
+    group="Training",
+)
+@option(
+    "--resume/--no-resume",
+    default=True,
+    help="From such a checkpoint, where one is.",
+    group="Training",
+)
+@option("--opset", type=int, help="Of ONNX.", group="Files")
+@option("--keep-loops", is_flag=True, help="Do not turn loops into fused layers.", group="Capture")
+@option(
+    "--allow-frozen", is_flag=True, help="Export what works at one shape only.", group="Capture"
+)
+@option(
+    "--lift-state",
+    is_flag=True,
+    help="What the module keeps: an input, an output.",
+    group="Capture",
+)
+@option(
+    "--profile",
+    metavar="NAME",
+    help="portable: also ONNX that other engines run right.",
+    group="Files",
+)
+@option(
     "--for",
     "engine",
     metavar="RUNTIME",
     help="The same for one: tract, iree, onnxruntime==1.17 ...",
+    group="Files",
 )
-@click.option("--pin", "pins", metavar="DIM=N,...", help="Sizes fixed in it: batch=1,time=10.")
-@click.option("--explain", is_flag=True, help="Where it fails: the line, why, what to change.")
+@option(
+    "--pin", "pins", metavar="DIM=N,...", help="Sizes fixed in it: batch=1,time=10.", group="Files"
+)
+@option(
+    "--explain",
+    is_flag=True,
+    help="Where it fails: the line, why, what to change.",
+    group="Capture",
+)
 @as_json
 def command(
     targets: tuple[str, ...],

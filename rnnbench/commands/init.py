@@ -10,26 +10,42 @@ from typing import Any
 import click
 
 from rnnbench.commands._console import note, say
+from rnnbench.commands._options import option, verb
 from rnnbench.core.errors import RnnbenchError
 
 _QUIET = 3.0  # seconds without a word on progress
 _BETWEEN = 5.0
 
 
-@click.command(short_help="Draft the declaration of a module.")
-@click.argument("file", metavar="FILE.py")
-@click.option(
-    "--from", "source", required=True, metavar="MODULE:Class", help="The model; FILE.py:Class."
+@verb(
+    "Draft the declaration of a module.",
+    "rnnbench init my_model.py --from net:Net --arg hidden_size=64",
+    "rnnbench init my_model.py --from net.py:Net --weights weights.pt",
 )
-@click.option(
+@click.argument("file", metavar="FILE.py")
+@option(
+    "--from",
+    "source",
+    required=True,
+    metavar="MODULE:Class",
+    help="The model; FILE.py:Class.",
+    group="The model",
+)
+@option(
     "--arg",
     "given",
     multiple=True,
     metavar="NAME=VALUE",
     help="Of the constructor, as Python writes it: hidden_size=64; repeat.",
+    group="The model",
 )
-@click.option("--weights", metavar="FILE.pt", help="A checkpoint: loaded, and sizes taken of it.")
-@click.option("--force", is_flag=True, help="Overwrite FILE.py.")
+@option(
+    "--weights",
+    metavar="FILE.pt",
+    help="A checkpoint: loaded, and sizes taken of it.",
+    group="The model",
+)
+@option("--force", is_flag=True, help="Overwrite FILE.py.", group="Output")
 def command(
     file: str, source: str, given: tuple[str, ...], weights: str | None, force: bool
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rnnbench.commands._console import note, print_json, print_table, say
-from rnnbench.commands._options import DIFFERS, FINE, as_json
+from rnnbench.commands._options import DIFFERS, FINE, as_json, option, verb
 from rnnbench.core.documents import document
 from rnnbench.core.errors import RnnbenchError, one_line
 
@@ -16,10 +16,18 @@ if TYPE_CHECKING:
     from rnnbench.inspection.inspect import Inspection
 
 
-@click.command(short_help="Find how a file holds its recurrences.")
+@verb(
+    "Find how a file holds its recurrences.",
+    "rnnbench inspect model.onnx",
+    "rnnbench inspect exports/Net                 # every artifact in a folder",
+    "rnnbench inspect old.onnx new.onnx --diff",
+)
 @click.argument("files", metavar="FILE|FOLDER...", nargs=-1, required=True)
-@click.option(
-    "--diff", is_flag=True, help="What differs between two files; of ONNX, the weights too."
+@option(
+    "--diff",
+    is_flag=True,
+    help="What differs between two files; of ONNX, the weights too.",
+    group="Output",
 )
 @as_json
 def command(files: tuple[str, ...], diff: bool, as_json: bool) -> int:

@@ -7,14 +7,18 @@ from dataclasses import asdict, dataclass
 import click
 
 from rnnbench.commands._console import print_json, print_table
-from rnnbench.commands._options import as_json
+from rnnbench.commands._options import as_json, verb
 from rnnbench.core.documents import document
 from rnnbench.core.errors import choices
 
 KINDS = ("variants", "tasks", "formats", "runtimes", "devices")
 
 
-@click.command(short_help="Show variants, tasks, formats, runtimes.")
+@verb(
+    "Show variants, tasks, formats, runtimes.",
+    "rnnbench list                                # everything, and why something is not here",
+    "rnnbench list runtimes devices",
+)
 @click.argument("kinds", nargs=-1)
 @as_json
 def command(kinds: tuple[str, ...], as_json: bool) -> None:

@@ -9,20 +9,26 @@ from typing import TYPE_CHECKING
 import click
 
 from rnnbench.commands._console import note, print_json, say
-from rnnbench.commands._options import as_json
+from rnnbench.commands._options import as_json, option, verb
 from rnnbench.core.documents import document
 
 if TYPE_CHECKING:
     from rnnbench.benchmarking.report.material import Material
 
 
-@click.command(short_help="Say what was fastest; tables and plots.")
+@verb(
+    "Say what was fastest; tables and plots.",
+    "rnnbench report                              # the newest results of this machine",
+    "rnnbench report results.json --html report.html",
+)
 @click.argument("results", metavar="[RESULTS]...", nargs=-1)
-@click.option("--markdown", "style", flag_value="markdown", help="Print Markdown.")
-@click.option("--csv", "style", flag_value="csv", help="Print every measured row as CSV.")
+@option("--markdown", "style", flag_value="markdown", help="Print Markdown.", group="Output")
+@option("--csv", "style", flag_value="csv", help="Print every measured row as CSV.", group="Output")
 @as_json
-@click.option("--html", metavar="FILE", help="Write one page; with plots where matplotlib is.")
-@click.option("--png", metavar="DIR", help="Write the plots alone; needs matplotlib.")
+@option(
+    "--html", metavar="FILE", help="Write one page; with plots where matplotlib is.", group="Output"
+)
+@option("--png", metavar="DIR", help="Write the plots alone; needs matplotlib.", group="Output")
 def command(
     results: tuple[str, ...], style: str | None, as_json: bool, html: str | None, png: str | None
 ) -> None:

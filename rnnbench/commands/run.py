@@ -7,23 +7,54 @@ from typing import Any
 import click
 
 from rnnbench.commands._console import note, print_json, say
-from rnnbench.commands._options import as_json, trust_code
+from rnnbench.commands._options import as_json, completes, option, trust_code, verb
 from rnnbench.core.documents import document
 
 
-@click.command(short_help="Run a bundle on text, a CSV, a sound.")
+@verb(
+    "Run a bundle on text, a CSV, a sound.",
+    "rnnbench run exports/hello-gru --text hello",
+    "rnnbench run exports/Net --csv days.csv --columns low,high --save out.csv",
+    "rnnbench run exports/Denoiser --wav noisy.wav --save clean.wav",
+    "rnnbench run exports/Net --npz inputs.npz --runtime torchscript",
+)
 @click.argument("bundle")
-@click.option("--runtime", default="onnxruntime", show_default=True, help="See: list runtimes.")
-@click.option("--text", help="Text, for hello and text.")
-@click.option("--length", type=click.IntRange(0), default=80, help="Characters to go on for.")
-@click.option("--csv", "csv", help="A CSV with a header: a step a row.")
-@click.option("--columns", metavar="A,B,C", help="Of the CSV, in their order.  [default: numbers]")
-@click.option("--rows", type=click.IntRange(0), default=10, help="The last rows; 0: all.")
-@click.option("--wav", help="A sound (PCM), for a model of samples or of frames of samples.")
-@click.option("--npz", "npz", help="One array per input, as check --save-failures writes too.")
-@click.option("--save", help="Write the outputs: .npz; .csv of a CSV; .wav of a sound.")
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--threads", type=int, help="Inside one operation.")
+@option(
+    "--runtime",
+    default="onnxruntime",
+    show_default=True,
+    help="See: list runtimes.",
+    group="Runtime",
+    shell_complete=completes("runtimes"),
+)
+@option("--text", help="Text, for hello and text.", group="Input")
+@option(
+    "--length", type=click.IntRange(0), default=80, help="Characters to go on for.", group="Input"
+)
+@option("--csv", "csv", help="A CSV with a header: a step a row.", group="Input")
+@option(
+    "--columns",
+    metavar="A,B,C",
+    help="Of the CSV, in their order.  [default: numbers]",
+    group="Input",
+)
+@option("--rows", type=click.IntRange(0), default=10, help="The last rows; 0: all.", group="Input")
+@option(
+    "--wav", help="A sound (PCM), for a model of samples or of frames of samples.", group="Input"
+)
+@option(
+    "--npz", "npz", help="One array per input, as check --save-failures writes too.", group="Input"
+)
+@option("--save", help="Write the outputs: .npz; .csv of a CSV; .wav of a sound.", group="Output")
+@option("--device", default="cpu", show_default=True, group="Runtime")
+@option("--threads", type=click.IntRange(1), help="Inside one operation.", group="Runtime")
+@option(
+    "--format",
+    "format",
+    help="Of the artifact that runs.  [default: the runtime's first]",
+    group="Runtime",
+    shell_complete=completes("formats"),
+)
 @trust_code
 @as_json
 def command(
@@ -31,6 +62,7 @@ def command(
     runtime: str,
     device: str,
     threads: int | None,
+    format: str | None,
     trust_code: bool,
     as_json: bool,
     **feed: Any,
@@ -41,7 +73,7 @@ def command(
     from rnnbench.runtimes.predicting.tasks import started_apart
 
     opened = Bundle.open(bundle, trust_code=trust_code)
-    with started_apart(opened, runtime, device=device, threads=threads) as session:
+    with started_apart(opened, runtime, format, device=device, threads=threads) as session:
         said = answer(session, PredictInput(**feed))
     for line in said.notes:
         note(line)

@@ -10,17 +10,29 @@ from typing import Any
 import click
 
 from rnnbench.commands._console import Progress, metric_rows, note, print_json, print_table
-from rnnbench.commands._options import RUNS, as_json, training_options
+from rnnbench.commands._options import RUNS, as_json, completes, option, training_options, verb
 from rnnbench.core import plugins
 from rnnbench.core.documents import document
 from rnnbench.core.tables import without_empty
 
 
-@click.command(short_help="Train variants on a task.")
-@click.argument("names", metavar="[VARIANT]...", nargs=-1)
+@verb(
+    "Train variants on a task.",
+    "rnnbench train gru lstm --task weather       # errors beside those of a baseline",
+    "rnnbench train --task text --epochs 3        # every variant",
+)
+@click.argument("names", metavar="[VARIANT]...", nargs=-1, shell_complete=completes("variants"))
 @training_options
-@click.option("--runs", default=RUNS, show_default=True, help="Folder of the checkpoints.")
-@click.option("--resume/--no-resume", default=True, show_default=True, help="From a checkpoint.")
+@option(
+    "--runs", default=RUNS, show_default=True, help="Folder of the checkpoints.", group="Training"
+)
+@option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="From a checkpoint.",
+    group="Training",
+)
 @as_json
 def command(names: tuple[str, ...], as_json: bool, runs: str, resume: bool, **options: Any) -> None:
     """Train VARIANTs (all unless given) on a task, and show their errors beside a baseline's.

@@ -66,13 +66,14 @@ def conform(
     read = [replace(read_result(Path(path)), model=bundle.name) for path in results]
     rows = []
     for target in chosen:
-        row = replace(_conform(bundle, target), model=bundle.name)
-        on_progress(f"{target.name}: {row.verdict} {row.reason}".rstrip())
+        row = replace(_conform(bundle, target, on_progress), model=bundle.name)
+        if row.verdict != Verdict.NOT_RUN:
+            on_progress(f"{target.name}: {row.verdict}")
         rows.append(row)
     return rows + (run_engines(bundle, jobs, on_progress) if jobs else []) + read
 
 
-def _conform(bundle: Bundle, target: Target) -> ConformanceRow:
+def _conform(bundle: Bundle, target: Target, on_progress: Callable[[str], None]) -> ConformanceRow:
     missing = _missing(bundle, target)
     if missing:
         return ConformanceRow(target.name, verdict=Verdict.NOT_RUN, reason=missing)
@@ -82,6 +83,7 @@ def _conform(bundle: Bundle, target: Target) -> ConformanceRow:
         return ConformanceRow(target.name, verdict=Verdict.FAILED, reason=str(error))
     start = time.perf_counter()
     for command in target.build:
+        on_progress(f"{target.name}: {' '.join(command)}")
         failed = _run(command, project, BUILD_S)
         if failed:
             return ConformanceRow(
@@ -89,6 +91,7 @@ def _conform(bundle: Bundle, target: Target) -> ConformanceRow:
             )
     build_s = time.perf_counter() - start if target.build else 0.0
     result = project / "result.json"
+    on_progress(f"{target.name}: {' '.join(target.run)}")
     failed = _run((*target.run, "--verify", "result.json"), project, RUN_S, wrong=1)
     if not result.is_file():
         why = failed or "it wrote no result"

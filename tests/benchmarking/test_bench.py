@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -369,3 +370,35 @@ def test_the_suite_can_be_collected_and_runs(tmp_path):
     assert {row.form for row in results.latencies} == {"loop", "fused"}
     assert results.ratios[0].what == "loop/fused"
     assert results.latencies[0].name == "test_latency[gru-loop-eager-cpu-b1-t3-h8-l1-threads1]"
+
+
+# ---- what is said meanwhile
+
+
+def test_a_line_for_each_measurement_and_a_forecast(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(driver, "QUICK", FAST)
+    monkeypatch.chdir(tmp_path)
+    words = ["bench", "vanilla", "--quick", "--runtime", "ort", "--time", "3", "--hidden", "4"]
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 0
+    first, *lines = capsys.readouterr().err.splitlines()
+    found = re.fullmatch(r"(\d+) measurements, about \d+ s", first)
+    assert found, first
+    count = int(found[1])
+    said = lines[:count]
+    assert all(line.startswith(f"[{i}/{count}] ") for i, line in enumerate(said, 1))
+    assert all(re.search(r", about \d+ (s|min) left$", line) for line in said[:-1])
+    assert "left" not in said[-1]
+    latencies = [line for line in said if "] latency elman-" in line]
+    assert latencies
+    assert all(re.search(r": \d+\.\d us", line) for line in latencies)
+    ratios = [line for line in said if "] ratio " in line]
+    assert all(re.search(r": [\d.]+ \([\d.]+ to [\d.]+\)", line) for line in ratios)
+
+
+def test_the_forecast_grows_with_the_plan():
+    todo = list(items(TINY))
+    seconds = driver.forecast_s(todo, quick=True)
+    assert 0 < driver.forecast_s(todo[:3], quick=True) < seconds
+    assert driver.forecast_s(todo, quick=False) > seconds

@@ -106,13 +106,16 @@ def run_engines(
     # A case that is streamed as well has the same name there.
     by_name = {f"{case.name} ({_how(case)})": case for case in golden_cases(bundle)}
     golden = [replace(case, name=name) for name, case in by_name.items()]
+    names = ", ".join(dict.fromkeys(job.runtime for job in here))
+    if names:
+        on_progress(f"running {names}")
     with temporary_folder() as folder:
         prepared = [_prepare(bundle, job, golden, layout, Path(folder)) for job in here]
         work = {job: cases for job, cases in prepared if not job.missing and cases}
         rows = {job: _unready(bundle, job) for job, cases in prepared if job not in work}
         for result in run_jobs(bundle, work, layout, LIMITS):
             rows[result.job] = row = _judged(bundle, result, by_name, standard)
-            on_progress(f"{name_of(row)}: {row.verdict} {row.reason}".rstrip())
+            on_progress(f"{name_of(row)}: {row.verdict}")
     absent = [
         ConformanceRow(name, verdict=Verdict.NOT_RUN, reason=why, model=bundle.name)
         for name, why in missing.items()

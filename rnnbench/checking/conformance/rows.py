@@ -124,7 +124,7 @@ def never_right(rows: Sequence[ConformanceRow]) -> list[tuple[str, str]]:
 
 
 def format_conformed(rows: Sequence[ConformanceRow]) -> str:
-    """One table; what did not fit in it, and reasons, below."""
+    """One table; what did not fit in it, and each reason once, below."""
     shown = [next(iter(versions_of([row])), "") for row in rows]
     columns: dict[str, list[str]] = {
         "target": [r.target for r in rows],
@@ -142,10 +142,31 @@ def format_conformed(rows: Sequence[ConformanceRow]) -> str:
     table = format_table(*filled, least=("load ms", "build s", "call us", "cases", "runtime"))
     others = [version for version in versions_of(rows) if version not in shown]
     below = [f"with {', '.join(others)}"] if others else []
-    below += [f"{name_of(r)}: {r.reason}" for r in rows if r.reason]
+    below += _reasons(rows)
     never = ", ".join(engine for _, engine in never_right(rows))
     below += [f"right under no profile: {never}"] if never else []
     return "\n".join([table, *(["", *below] if below else [])])
+
+
+def _reasons(rows: Sequence[ConformanceRow]) -> list[str]:
+    """Each reason once, behind the names of all that it is of."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        if row.reason:
+            names.setdefault(row.reason, []).append(name_of(row))
+    return [f"{'; '.join(of)}: {reason}" for reason, of in names.items()]
+
+
+def that_ran(rows: Sequence[ConformanceRow]) -> tuple[list[ConformanceRow], str]:
+    """The rows but those that this machine cannot run, and a line that names these.
+
+    All where none ran.
+    """
+    ran = [row for row in rows if row.verdict != Verdict.NOT_RUN]
+    left = dict.fromkeys(row.target for row in rows if row.verdict == Verdict.NOT_RUN)
+    if not ran or not left:
+        return [*rows], ""
+    return ran, f"not run here: {', '.join(left)} (--all says why)"
 
 
 def versions_of(rows: Sequence[ConformanceRow]) -> list[str]:

@@ -61,10 +61,15 @@ def start(
 
 
 def started_apart(
-    bundle: Bundle, runtime: str, *, device: str = "cpu", threads: int | None = None
+    bundle: Bundle,
+    runtime: str,
+    format: str | None = None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
 ) -> AbstractContextManager[Session]:
-    """The same in a process of its own, that ends with the block."""
-    format = _format(bundle, runtime)
+    """The same in a process of its own, that ends with the block; of a format if given."""
+    format = format or _format(bundle, runtime)
     return loaded_apart(bundle, format, runtime, device=device, threads=threads)
 
 
