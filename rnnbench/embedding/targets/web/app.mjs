@@ -1,6 +1,7 @@
 // The page: loads the model, and shows what fits it.
 
 import { answerDemo } from "./answer.mjs";
+import { audioDemo } from "./audio.mjs";
 import { casesPanel, goldenCases } from "./cases.mjs";
 import { verifyPanel } from "./checks.mjs";
 import { columnsDemo } from "./columns.mjs";
@@ -15,6 +16,7 @@ const status = document.getElementById("status"),
 
 async function demoFor(model) {
   const { metadata } = model.about;
+  if (model.about.sound) return audioDemo(model);
   if (!readsSequences(model)) return null;
   const scores = model.about.outputs[0].shape?.at(-1) === [...(metadata?.alphabet ?? "")].length;
   if (metadata?.alphabet && scores) return metadata.answer ? answerDemo(model) : continueDemo(model);
@@ -80,7 +82,7 @@ async function show({ model, version, bytes, load_s }) {
   if (location.hash === "#verify") {
     section.scrollIntoView();
     await check();
-  } else if (!demo) await cases.run();
+  } else if (!demo || model.about.sound) await cases.run();
 }
 
 const loading = load();
