@@ -7,10 +7,11 @@ import { verifyPanel } from "./checks.mjs";
 import { columnsDemo } from "./columns.mjs";
 import { duration, el, fail } from "./dom.mjs";
 import { drive } from "./drive.mjs";
-import { readsRows, readsSequences } from "./feed.mjs";
+import { readsIds, readsRows, readsSequences } from "./feed.mjs";
 import { load } from "./load.mjs";
 import { rowsDemo } from "./rows.mjs";
 import { continueDemo } from "./text.mjs";
+import { typingDemo } from "./typing.mjs";
 
 const status = document.getElementById("status"),
   main = document.getElementById("main");
@@ -22,6 +23,7 @@ async function demoFor(model) {
   const scores = model.about.outputs[0].shape?.at(-1) === [...(metadata?.alphabet ?? "")].length;
   if (metadata?.alphabet && scores) return metadata.answer ? answerDemo(model) : continueDemo(model);
   if (metadata?.columns && metadata.target && metadata.window) return columnsDemo(model);
+  if (readsIds(model)) return typingDemo(model);
   return readsRows(model) ? rowsDemo(model) : null;
 }
 
