@@ -25,8 +25,11 @@ function ask(made, message, use = () => {}, signal = null, moved = []) {
   return new Promise((resolve, reject) => {
     const finish = (settle, value) => {
       made.removeEventListener("message", take);
+      made.removeEventListener("error", broken);
       settle(value);
     };
+    const broken = () =>
+      finish(reject, new Error("the worker of the page does not start in this browser"));
     const take = ({ data }) => {
       if (data.id !== id) return;
       if (data.kind === "part") use(data);
@@ -34,9 +37,7 @@ function ask(made, message, use = () => {}, signal = null, moved = []) {
       else finish(resolve);
     };
     made.addEventListener("message", take);
-    made.addEventListener("error", () => {
-      finish(reject, new Error("the worker of the page does not start in this browser"));
-    });
+    made.addEventListener("error", broken);
     signal?.addEventListener("abort", () => {
       made.postMessage({ kind: "stop" });
       finish(resolve);
