@@ -4,6 +4,7 @@ import { cut } from "./arrays.mjs";
 import { number, readTable, writeCsv } from "./csv.mjs";
 import { alone, dropZone, duration, el, fail, frame, labelled, offer, say } from "./dom.mjs";
 import { dataPort, featuresOf, fed } from "./feed.mjs";
+import { LEAST_ROWS } from "./heat.mjs";
 import { Stream } from "./model.mjs";
 import { linesOf, stepsOf } from "./outputs.mjs";
 import { Plot } from "./plot.mjs";
@@ -16,6 +17,7 @@ export function rowsDemo(model) {
     wanted = featuresOf(port);
   const columns = el("input", { type: "text", spellcheck: false, autocapitalize: "off" });
   const choice = el("select", { onchange: draw });
+  const beside = el("select", { onchange: draw });
   const plot = new Plot(),
     note = el("output", { className: "facts" }),
     source = el("p", { className: "hint" });
@@ -30,6 +32,8 @@ export function rowsDemo(model) {
   function use(text, from) {
     try {
       table = readTable(text);
+      const names = numericColumns(table);
+      beside.replaceChildren(new Option("nothing", ""), ...names.map((name) => new Option(name)));
       columns.value = usualColumns(table, about.metadata?.columns, wanted).join(", ");
       source.textContent = `${from}: ${table.rows.length} rows of ${table.header.join(", ")}.`;
       update();
@@ -82,13 +86,21 @@ export function rowsDemo(model) {
     if (!done || !chosen) return;
     const lines = linesOf(chosen.name, stepsOf(done.outputs[chosen.name], chosen));
     const label = labelsOf(done.table, done.names);
+    const column = beside.value && lines.length < LEAST_ROWS - 1 ? [actual(beside.value)] : [];
     plot.show({
       title: `Output ${chosen.name} of each row`,
-      lines,
+      lines: [...lines, ...column],
       labels: label.values,
       x: label.name,
       y: chosen.name,
     });
+  }
+
+  // A column of the table, to compare a forecast with what came.
+  function actual(name) {
+    const place = done.table.header.indexOf(name);
+    const values = done.table.rows.map((row) => (row[place] === "" ? NaN : Number(row[place])));
+    return { name, values };
   }
 
   // The table as it was, its header kept, and the outputs as further columns.
@@ -122,7 +134,7 @@ export function rowsDemo(model) {
     ),
     source,
     labelled(`Columns (${wanted})`, columns, true),
-    el("div", { className: "row" }, labelled("Output", choice), run, keep),
+    el("div", { className: "row" }, labelled("Output", choice), labelled("Beside it", beside), run, keep),
     plot.element,
     note,
   );
@@ -152,10 +164,13 @@ async function through(model, values, signal) {
 }
 
 // The columns that the model's maker named, or else the first that hold numbers.
-function usualColumns({ header, rows }, named, count) {
-  if (Array.isArray(named) && named.every((name) => header.includes(name))) return named;
-  const numeric = header.filter((_, i) => rows[0][i] !== "" && Number.isFinite(Number(rows[0][i])));
-  return numeric.slice(0, count);
+function usualColumns(table, named, count) {
+  if (Array.isArray(named) && named.every((name) => table.header.includes(name))) return named;
+  return numericColumns(table).slice(0, count);
+}
+
+function numericColumns({ header, rows }) {
+  return header.filter((_, i) => rows[0][i] !== "" && Number.isFinite(Number(rows[0][i])));
 }
 
 function columnsOf({ header, rows }, names, count) {
