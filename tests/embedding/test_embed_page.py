@@ -313,6 +313,14 @@ def test_a_csv_by_its_columns(pages, quiet, tmp_path):
         quiet.until(f"/^150 rows/.test({NOTE.format('rows')})")
         axes = quiet.value("[...document.querySelectorAll('#rows .name')].map(e => e.textContent)")
         assert axes == ["y", "day"]
+        quiet.value(
+            "Object.assign([...document.querySelectorAll('#rows select')].at(-1), {value: 'b'})"
+            ".dispatchEvent(new Event('change'))"
+        )
+        lines = quiet.value(
+            "[...document.querySelectorAll('#rows .legend li')].map((item) => item.innerText)"
+        )
+        assert lines == ["y[0]", "y[1]", "b"]
         saved = download(quiet, tmp_path, "table.csv")
     lines = [line.split(",") for line in saved.replace('"so, so"', "so").splitlines()]
     names = [f"{port}[{i}]" for port, n in (("y", 2), ("z", 12)) for i in range(n)]
