@@ -186,7 +186,8 @@ export function compared(given, exact) {
 // A line of proof: of all that was compared, what is the worst for what it is allowed.
 export function proof(found) {
   if (found.some(({ error }) => error === null)) return "an output is missing, or no number";
-  const share = ({ error, allowed }) => (error === 0 ? 0 : allowed > 0 ? error / allowed : Infinity);
+  const share = ({ error, allowed }) =>
+    error === 0 ? 0 : allowed > 0 ? error / allowed : Infinity;
   const worst = found.reduce((a, b) => (share(b) > share(a) ? b : a));
   return `error ${short(worst.error)}, allowed ${short(worst.allowed)}`;
 }

@@ -21,7 +21,8 @@ async function demoFor(model) {
   if (model.about.sound) return audioDemo(model);
   if (!readsSequences(model)) return null;
   const scores = model.about.outputs[0].shape?.at(-1) === [...(metadata?.alphabet ?? "")].length;
-  if (metadata?.alphabet && scores) return metadata.answer ? answerDemo(model) : continueDemo(model);
+  if (metadata?.alphabet && scores)
+    return metadata.answer ? answerDemo(model) : continueDemo(model);
   if (metadata?.columns && metadata.target && metadata.window) return columnsDemo(model);
   if (readsIds(model)) return typingDemo(model);
   return readsRows(model) ? rowsDemo(model) : null;

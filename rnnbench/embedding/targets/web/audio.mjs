@@ -5,14 +5,15 @@ import { heard, joined, stepsOf } from "./flow.mjs";
 import { hearFile, hearPort } from "./hear.mjs";
 import { lacking, openMicrophone } from "./mic.mjs";
 import { linesOf } from "./outputs.mjs";
+import { player } from "./player.mjs";
 import { Plot } from "./plot.mjs";
 import { madeUp, samplesOf } from "./sound.mjs";
 import { writeCsv } from "./csv.mjs";
+import { latest, line, rows, thinned } from "./waves.mjs";
 import { writeWav } from "./wav.mjs";
 
 const BLOCKS_S = [0.004, 0.008, 0.016, 0.032, 0.064, 0.128];
 const USUAL_S = 0.016;
-const POINTS = 1500; // of a waveform
 const MOST_S = 600; // that a recording keeps
 
 export function audioDemo(model) {
@@ -21,7 +22,7 @@ export function audioDemo(model) {
     shown = heard(about);
   const plot = new Plot(),
     note = el("output", { className: "facts" });
-  const factor = el("output", { className: "big" }),
+  const factor = el("p", { className: "big" }),
     factorLabel = el("p", { className: "hint" });
   const block = el("select", {});
   const aloud = el("input", { type: "checkbox", checked: true });
@@ -32,7 +33,11 @@ export function audioDemo(model) {
     { type: "button", className: "main", onclick: () => work(live) },
     "Microphone",
   );
-  const madeUpSound = el("button", { type: "button", onclick: () => work(sample) }, "A made-up sound");
+  const madeUpSound = el(
+    "button",
+    { type: "button", onclick: () => work(sample) },
+    "A made-up sound",
+  );
   const stop = el("button", { type: "button", disabled: true, onclick: halt }, "Stop");
   const table = el("button", { type: "button", hidden: true, onclick: save }, "Save as CSV");
   const steps = [...new Set(BLOCKS_S.map((s) => stepsOf(sound, Math.round(s * sound.rate))))];
@@ -44,14 +49,20 @@ export function audioDemo(model) {
   let parts = [];
 
   const blockOf = () => (about.streams ? Number(block.value) : null);
+  // A block and a half, and 20 ms, in whole blocks: so much waits before it is played.
+  const leadOf = () => {
+    const size = (blockOf() ?? 1) * sound.frame;
+    return Math.ceil(1.5 + (0.02 * sound.rate) / size) * size;
+  };
 
   async function work(how) {
     try {
       await alone(async (signal) => {
         stop.disabled = false;
+        block.disabled = true;
         parts = [];
         factor.textContent = factorLabel.textContent = "";
-        for (const { element } of [before, after]) element.hidden = true;
+        for (const player of [before, after]) player.hide();
         table.hidden = true;
         say(note, "Starting…");
         await how(signal);
@@ -60,6 +71,7 @@ export function audioDemo(model) {
       fail(note, error);
     }
     stop.disabled = true;
+    block.disabled = false;
   }
 
   const sample = (signal) => through(madeUp(sound.rate), "Tones in noise", signal);
@@ -81,11 +93,11 @@ export function audioDemo(model) {
     };
     await hearFile(samples, blockOf(), use, signal);
     if (parts.length) show(signal.aborted ? `${name}, as far as it came` : name);
+    if (aloud.checked && sound.output && !signal.aborted) after.play();
   }
 
   async function live(signal) {
-    const lead = Math.round(1.5 * (blockOf() ?? 0) * sound.frame) + Math.round(0.02 * sound.rate);
-    const device = await openMicrophone(sound.rate, lead);
+    const device = await openMicrophone(sound.rate, leadOf());
     try {
       device.play(aloud.checked);
       aloud.onchange = () => device.play(aloud.checked);
@@ -96,7 +108,7 @@ export function audioDemo(model) {
         measure();
         picture(latest(parts, 3 * sound.rate));
         const late = sound.output ? `, heard ${duration(device.delay_s)} later` : "";
-        say(note, `Listening, ${seconds()} s so far${late}${trouble(part)}`);
+        say(note, `Listening, ${seconds()} s so far${late}${trouble(part, sound.rate)}`);
         if (seconds() >= MOST_S) halt();
       };
       await hearPort(device.port, blockOf(), use, signal);
@@ -113,7 +125,10 @@ export function audioDemo(model) {
     const spent = parts.reduce((sum, part) => sum + part.seconds, 0);
     const ratio = spent / real;
     factor.textContent = `real-time factor ${ratio.toPrecision(2)}`;
-    const speed = ratio < 1 ? `${(1 / ratio).toPrecision(2)} times as fast as the sound` : "slower than the sound: it cannot keep up";
+    const speed =
+      ratio < 1
+        ? `${(1 / ratio).toPrecision(2)} times as fast as the sound`
+        : "slower than the sound: it cannot keep up";
     factorLabel.textContent = `${duration(spent)} for ${duration(real)} of sound: ${speed}`;
   }
 
@@ -127,7 +142,10 @@ export function audioDemo(model) {
     if (sound.output) after.give(writeWav(values, sound.rate));
     else table.hidden = false;
     const how = about.streams ? `in blocks of ${block.selectedOptions[0].text}` : "all at once";
-    say(note, `${name}: ${duration(samples.length / sound.rate)}, ${how}${trouble(parts.at(-1))}`);
+    say(
+      note,
+      `${name}: ${duration(samples.length / sound.rate)}, ${how}${trouble(parts.at(-1), sound.rate)}`,
+    );
   }
 
   function picture(some) {
@@ -162,7 +180,11 @@ export function audioDemo(model) {
     "section",
     { id: "sound" },
     el("h2", {}, sound.output ? "Hear what it does" : "Let it listen"),
-    el("p", { className: "hint" }, `One channel, ${sound.rate} samples a second${frames}. ${states}`),
+    el(
+      "p",
+      { className: "hint" },
+      `One channel, ${sound.rate} samples a second${frames}. ${states}`,
+    ),
     dropZone("A WAV file", ".wav,audio/*", false, open),
     el(
       "div",
@@ -171,8 +193,13 @@ export function audioDemo(model) {
       microphone,
       madeUpSound,
       stop,
-      sound.output && about.streams
-        ? el("label", { className: "check" }, aloud, "Play the microphone’s sound (wear headphones)")
+      sound.output
+        ? el(
+            "label",
+            { className: "check" },
+            aloud,
+            "Play what comes out (of the microphone: to headphones)",
+          )
         : "",
     ),
     lacks ? el("p", { className: "hint" }, lacks) : "",
@@ -185,66 +212,12 @@ export function audioDemo(model) {
   return section;
 }
 
-// What was heard, to play and to save.
-function player(text) {
-  const audio = el("audio", { controls: true }),
-    link = el("a", { className: "hint" }, "Save as WAV");
-  const element = el("div", { hidden: true }, labelled(text, audio), link);
-  let url = "";
-  function give(blob) {
-    URL.revokeObjectURL(url);
-    url = URL.createObjectURL(blob);
-    audio.src = link.href = url;
-    link.download = `${text.toLowerCase().replaceAll(" ", "-")}.wav`;
-    element.hidden = false;
-  }
-  return { element, give };
-}
-
-// A waveform, by its least and its greatest where a picture has no place for every sample.
-function line(name, samples) {
-  if (samples.length <= 2 * POINTS) return { name, values: [...samples] };
-  const values = [];
-  for (let i = 0; i < POINTS; i++) {
-    const from = Math.floor((i * samples.length) / POINTS),
-      to = Math.floor(((i + 1) * samples.length) / POINTS);
-    let [low, high] = [Infinity, -Infinity];
-    for (let k = from; k < to; k++) {
-      low = Math.min(low, samples[k]);
-      high = Math.max(high, samples[k]);
-    }
-    values.push(low, high);
-  }
-  return { name, values };
-}
-
-// The same of other values: every so many of them.
-function thinned(lines) {
-  const every = Math.ceil((lines[0]?.values.length ?? 0) / (2 * POINTS));
-  if (every <= 1) return { lines };
-  const values = (all) => all.filter((_, i) => i % every === 0);
-  const thin = lines.map((one) => ({ name: one.name, values: values(one.values) }));
-  return { lines: thin, more: `one value in ${every} is drawn` };
-}
-
-function rows(values, width) {
-  return Array.from({ length: values.length / width }, (_, t) =>
-    values.subarray(t * width, (t + 1) * width),
-  );
-}
-
-// The last parts that have so many samples.
-function latest(parts, samples) {
-  let count = 0,
-    from = parts.length;
-  while (from > 0 && count < samples) count += parts[--from].samples.length;
-  return parts.slice(from);
-}
-
-function trouble({ lost, missed }) {
+// What went wrong on the way, in words; only a model that is fast enough is helped by larger blocks.
+function trouble({ samples, seconds, lost, missed }, rate) {
+  const remedy = seconds < samples.length / rate ? ": take a larger block" : "";
   const said = [
     lost ? `${lost} samples were dropped, as the model is too slow` : "",
-    missed ? `it stuttered ${missed} times: take a larger block` : "",
+    missed ? `it stuttered ${missed} times${remedy}` : "",
   ].filter(Boolean);
   return said.map((text) => `; ${text}`).join("");
 }

@@ -1,7 +1,14 @@
 // Copies the runtime into vendor/, and writes standalone.html: the page with everything in it, which
 // also opens without a server. Nothing is compiled; index.html and the modules are served as they are.
 
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";

@@ -51,7 +51,9 @@ function wordReader(words, unknown) {
 function idOf(piece, high) {
   const id = /^\d+$/.test(piece) ? Number(piece) : NaN;
   if (!Number.isSafeInteger(id) || (high && id >= high))
-    throw new Error(`“${piece}” is no id: give whole numbers from 0 ${high ? `to ${high - 1}` : "on"}`);
+    throw new Error(
+      `“${piece}” is no id: give whole numbers from 0 ${high ? `to ${high - 1}` : "on"}`,
+    );
   return id;
 }
 

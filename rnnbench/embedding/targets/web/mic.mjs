@@ -41,7 +41,11 @@ export async function openMicrophone(rate, lead) {
     const volume = new GainNode(context);
     const { port1, port2 } = new MessageChannel();
     node.port.postMessage(port1, [port1]);
-    context.createMediaStreamSource(stream).connect(node).connect(volume).connect(context.destination);
+    context
+      .createMediaStreamSource(stream)
+      .connect(node)
+      .connect(volume)
+      .connect(context.destination);
     await context.resume();
     return {
       port: port2,
@@ -51,7 +55,9 @@ export async function openMicrophone(rate, lead) {
     };
   } catch (error) {
     close();
-    throw new Error(`the microphone cannot be heard at ${rate} Hz here (${error.message}): use a WAV file`);
+    throw new Error(
+      `the microphone cannot be heard at ${rate} Hz here (${error.message}): use a WAV file`,
+    );
   }
 }
 

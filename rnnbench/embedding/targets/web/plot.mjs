@@ -25,13 +25,7 @@ export class Plot {
     this.legend = el("ul", { className: "legend" });
     this.readout = el("output", { className: "facts" });
     const frame = el("div", { className: "frame" }, this.canvas, this.svg);
-    this.element = el(
-      "div",
-      { className: "plot", hidden: true },
-      frame,
-      this.legend,
-      this.readout,
-    );
+    this.element = el("div", { className: "plot", hidden: true }, frame, this.legend, this.readout);
     this.at = null;
     this.row = 0;
     new ResizeObserver(() => this.draw()).observe(this.element);
@@ -188,7 +182,8 @@ export class Plot {
   // How many steps are named below: all, where their names have room.
   wanted(width) {
     const { labels } = this.said;
-    const size = 14 + 7.5 * (labels ?? [`${this.length}`]).reduce((n, l) => Math.max(n, l.length), 1);
+    const size =
+      14 + 7.5 * (labels ?? [`${this.length}`]).reduce((n, l) => Math.max(n, l.length), 1);
     if (this.length <= 24 && this.length * size <= this.inner) return this.length;
     return Math.max(2, Math.min(this.length, Math.floor(width / Math.max(130, size))));
   }

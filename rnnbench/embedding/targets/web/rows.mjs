@@ -21,7 +21,11 @@ export function rowsDemo(model) {
   const plot = new Plot(),
     note = el("output", { className: "facts" }),
     source = el("p", { className: "hint" });
-  const paste = el("textarea", { rows: 5, spellcheck: false, placeholder: "name,name,…\n0.5,1.5,…" });
+  const paste = el("textarea", {
+    rows: 5,
+    spellcheck: false,
+    placeholder: "name,name,…\n0.5,1.5,…",
+  });
   const run = el("button", { type: "button", className: "main", onclick: update }, "Run");
   const keep = el("button", { type: "button", hidden: true, onclick: save }, "Save as CSV");
   const shown = about.outputs.filter(({ time_axis }) => time_axis >= 0);
@@ -130,11 +134,22 @@ export function rowsDemo(model) {
       {},
       el("summary", {}, "Or paste it"),
       labelled("Rows", paste, true),
-      el("button", { type: "button", onclick: () => use(paste.value, "What you pasted") }, "Use these"),
+      el(
+        "button",
+        { type: "button", onclick: () => use(paste.value, "What you pasted") },
+        "Use these",
+      ),
     ),
     source,
     labelled(`Columns (${wanted})`, columns, true),
-    el("div", { className: "row" }, labelled("Output", choice), labelled("Beside it", beside), run, keep),
+    el(
+      "div",
+      { className: "row" },
+      labelled("Output", choice),
+      labelled("Beside it", beside),
+      run,
+      keep,
+    ),
     plot.element,
     note,
   );
@@ -178,7 +193,9 @@ function columnsOf({ header, rows }, names, count) {
   const lost = names.filter((_, i) => places[i] < 0 && names[i] !== "");
   if (lost.length) throw new Error(`no column ${lost.join(", ")}: there are ${header.join(", ")}`);
   if (names.length !== count || names.includes(""))
-    throw new Error(`the model reads ${count} columns, and these are ${names.filter(Boolean).length}: name ${count}`);
+    throw new Error(
+      `the model reads ${count} columns, and these are ${names.filter(Boolean).length}: name ${count}`,
+    );
   return rows.map((row, t) => places.map((place, f) => number(row[place], names[f], t)));
 }
 

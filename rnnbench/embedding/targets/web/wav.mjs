@@ -11,7 +11,7 @@ export function readWav(buffer) {
   if (buffer.byteLength < 12 || tag(0) !== "RIFF" || tag(8) !== "WAVE")
     throw new Error("it is no WAV file (RIFF, WAVE): give one");
   let format = null;
-  for (let at = 12; at + 8 <= buffer.byteLength; ) {
+  for (let at = 12; at + 8 <= buffer.byteLength;) {
     const size = view.getUint32(at + 4, true);
     if (tag(at) === "fmt " && at + 24 <= buffer.byteLength) format = formatOf(view, at + 8);
     if (tag(at) === "data") {

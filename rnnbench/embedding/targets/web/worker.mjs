@@ -29,7 +29,7 @@ async function open({ id, runtime, parts }) {
 async function file({ id, samples, steps }) {
   const mine = begin(id, steps);
   const { flow } = mine;
-  for (let at = 0; at < samples.length && !mine.stopped; ) {
+  for (let at = 0; at < samples.length && !mine.stopped;) {
     const room = flow.block === Infinity ? samples.length : flow.ring.free;
     const part = samples.subarray(at, at + room);
     flow.push(part);
