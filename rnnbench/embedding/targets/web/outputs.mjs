@@ -11,11 +11,12 @@ export function stepsOf(array, { time_axis, batch_axis }, b = 0) {
   );
 }
 
-// A line for each value of a step.
-export function linesOf(name, steps) {
+// A line for each value of a step; `names` are those of the values, where there is one for each.
+export function linesOf(name, steps, names = []) {
   const width = steps[0]?.length ?? 0;
+  const label = (f) => `${name}[${names.length === width ? names[f] : f}]`;
   return Array.from({ length: width }, (_, f) => ({
-    name: width === 1 ? name : `${name}[${f}]`,
+    name: width === 1 ? name : label(f),
     values: steps.map((values) => values[f]),
   }));
 }

@@ -88,7 +88,7 @@ export function rowsDemo(model) {
   function draw() {
     const chosen = shown.find(({ name }) => name === choice.value);
     if (!done || !chosen) return;
-    const lines = linesOf(chosen.name, stepsOf(done.outputs[chosen.name], chosen));
+    const lines = linesFor(chosen);
     const label = labelsOf(done.table, done.names);
     const column = beside.value && lines.length < LEAST_ROWS - 1 ? [actual(beside.value)] : [];
     plot.show({
@@ -98,6 +98,11 @@ export function rowsDemo(model) {
       x: label.name,
       y: chosen.name,
     });
+  }
+
+  // An output of as many values as there are columns has their names, as `rnnbench run --csv` has it.
+  function linesFor(port) {
+    return linesOf(port.name, stepsOf(done.outputs[port.name], port), done.names);
   }
 
   // A column of the table, to compare a forecast with what came.
@@ -111,7 +116,7 @@ export function rowsDemo(model) {
   function save() {
     const made = shown
       .filter(({ name }) => !Object.values(about.states).includes(name))
-      .flatMap((one) => linesOf(one.name, stepsOf(done.outputs[one.name], one)));
+      .flatMap(linesFor);
     const header = [...done.table.header, ...made.map(({ name }) => name)];
     const rows = done.table.rows.map((row, t) => [...row, ...made.map(({ values }) => values[t])]);
     offer(`${about.name}.csv`, new Blob([writeCsv([header, ...rows])], { type: "text/csv" }));
