@@ -228,6 +228,7 @@ def describe_model(bundle: Bundle, format: str) -> dict[str, Any]:
             "dtype": spec.dtype,
             "shape": list(spec.shape),
             "role": spec.role,
+            "high": spec.high,
             "batch_axis": axis(spec.shape, bundle.batch_dim),
             "time_axis": axis(spec.shape, bundle.time_dim),
         }

@@ -81,8 +81,10 @@ def _fill(bundle: Bundle, target: Target, folder: Path) -> None:
     from rnnbench.cases.golden import Record, describe_model, golden_records, write_arrays
     from rnnbench.embedding.readme import fill, words_of
     from rnnbench.embedding.sample import HEADER, sample_inputs
+    from rnnbench.embedding.sound import sound_of
 
     model = describe_model(bundle, target.format)
+    model["sound"] = sound_of(bundle, model)
     sample = sample_inputs(bundle)
     words = words_of(bundle, target.name, model, sample, header=target.header)
     for source, name in _files(target):

@@ -150,4 +150,5 @@ def test_nothing_from_a_file_becomes_code(target):
     if target == "web":
         page = (folder / "index.html").read_text("utf-8")
         assert "default-src 'none'" in page
+        assert not re.search(r"<[^>]*\son\w+=", page)
         assert not re.search(r"https?:|//\w", page)

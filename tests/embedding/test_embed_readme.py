@@ -71,6 +71,7 @@ def test_a_readme_says_what_the_model_is(bundles, tmp_path, target, name):
         assert f"| `{port['name']}` | {port['dtype']} | `[{shape}]` |" in readme
     sections = re.findall(r"^## (\w+ \w+)", readme, re.M)
     wanted = [
+        "What the",  # page takes
         "What goes",
         "In a",
         "In an",

@@ -183,6 +183,19 @@ export function compared(given, exact) {
   return { error, allowed, ok: error <= allowed };
 }
 
+// A line of proof: of all that was compared, what is the worst for what it is allowed.
+export function proof(found) {
+  if (found.some(({ error }) => error === null)) return "an output is missing, or no number";
+  const share = ({ error, allowed }) =>
+    error === 0 ? 0 : allowed > 0 ? error / allowed : Infinity;
+  const worst = found.reduce((a, b) => (share(b) > share(a) ? b : a));
+  return `error ${short(worst.error)}, allowed ${short(worst.allowed)}`;
+}
+
+export function short(number) {
+  return number === 0 ? "0" : number.toExponential(1);
+}
+
 function plain({ type, dims, data }) {
   const Type = typeOf(type, "an output");
   const own = data instanceof Type ? data : new Type(data.buffer, data.byteOffset, data.length);

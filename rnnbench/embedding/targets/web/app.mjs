@@ -1,25 +1,31 @@
 // The page: loads the model, and shows what fits it.
 
 import { answerDemo } from "./answer.mjs";
+import { audioDemo } from "./audio.mjs";
 import { casesPanel, goldenCases } from "./cases.mjs";
 import { verifyPanel } from "./checks.mjs";
 import { columnsDemo } from "./columns.mjs";
 import { duration, el, fail } from "./dom.mjs";
 import { drive } from "./drive.mjs";
-import { readsSequences } from "./feed.mjs";
+import { readsIds, readsRows, readsSequences } from "./feed.mjs";
 import { load } from "./load.mjs";
+import { rowsDemo } from "./rows.mjs";
 import { continueDemo } from "./text.mjs";
+import { typingDemo } from "./typing.mjs";
 
 const status = document.getElementById("status"),
   main = document.getElementById("main");
 
 async function demoFor(model) {
   const { metadata } = model.about;
+  if (model.about.sound) return audioDemo(model);
   if (!readsSequences(model)) return null;
   const scores = model.about.outputs[0].shape?.at(-1) === [...(metadata?.alphabet ?? "")].length;
-  if (metadata?.alphabet && scores) return metadata.answer ? answerDemo(model) : continueDemo(model);
+  if (metadata?.alphabet && scores)
+    return metadata.answer ? answerDemo(model) : continueDemo(model);
   if (metadata?.columns && metadata.target && metadata.window) return columnsDemo(model);
-  return null;
+  if (readsIds(model)) return typingDemo(model);
+  return readsRows(model) ? rowsDemo(model) : null;
 }
 
 function aboutPanel({ about }) {
@@ -80,7 +86,7 @@ async function show({ model, version, bytes, load_s }) {
   if (location.hash === "#verify") {
     section.scrollIntoView();
     await check();
-  } else if (!demo) await cases.run();
+  } else if (!demo || model.about.sound) await cases.run();
 }
 
 const loading = load();

@@ -1,7 +1,14 @@
 // Copies the runtime into vendor/, and writes standalone.html: the page with everything in it, which
 // also opens without a server. Nothing is compiled; index.html and the modules are served as they are.
 
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -22,6 +29,7 @@ for (const name of RUNTIME)
   copyFileSync(`node_modules/onnxruntime-web/dist/${name}`, `vendor/${name}`);
 
 const about = JSON.parse(readFileSync("model.json", "utf8"));
+const threads = ["worker.mjs", "worklet.mjs"]; // scripts of their own, with all that they need
 const samples = readdirSync("samples").map((name) => `samples/${name}`);
 const names = [
   ...RUNTIME.map((name) => `vendor/${name}`),
@@ -55,12 +63,13 @@ function modules(entry, seen = new Set()) {
 }
 
 const quoted = (text) => text.replace(/&/g, "&amp;").replace(/"/g, "&quot;");
-const held = names.map((name) => {
-  const text = gzipSync(readFileSync(name)).toString("base64");
+const held = [...names, ...threads].map((name) => {
+  const whole = threads.includes(name) ? modules(name) : readFileSync(name);
+  const text = gzipSync(whole).toString("base64");
   return `<script type="text/plain" data-file="${quoted(name)}">${text}</script>\n`;
 });
 const page = readFileSync("index.html", "utf8")
-  .replace("script-src 'self'", "script-src 'unsafe-inline'")
+  .replace("script-src 'self'", "script-src 'unsafe-inline' data:")
   .replace("style-src 'self'", "style-src 'unsafe-inline'")
   .replace(
     /<link rel="stylesheet"[^>]*>/,

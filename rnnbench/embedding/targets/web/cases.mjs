@@ -1,12 +1,15 @@
 // Any model: a golden case or a file of one's own, at once or streamed, plotted as it comes.
 
-import { cut, inputsOf, numbers, readArrays, writeArrays } from "./arrays.mjs";
-import { alone, dropZone, duration, el, fail, frame, halt, labelled, say } from "./dom.mjs";
+import { inputsOf, readArrays, writeArrays } from "./arrays.mjs";
+import { alone, dropZone, duration, el, fail, frame, halt, labelled, offer, say } from "./dom.mjs";
 import { bytesOf, textOf } from "./files.mjs";
-import { callSeconds, compared } from "./model.mjs";
+import { callSeconds, compared, proof } from "./model.mjs";
+import { linesOf, stepsOf } from "./outputs.mjs";
 import { Plot } from "./plot.mjs";
 
-const MOST = 8; // lines in a plot
+const MOST = 512; // values of a step in a plot
+
+const some = (values) => values.subarray(0, MOST);
 
 export async function goldenCases() {
   return readArrays(
@@ -94,7 +97,7 @@ export function casesPanel(model, golden) {
       const chosen = `${port.value} ${row.value}`;
       const fresh = chosen === shown ? [part] : parts;
       if (chosen !== shown) [seen, shown] = [[], chosen];
-      seen.push(...fresh.map((one) => picked(one[port.value], portOf(port.value), 0)));
+      seen.push(...fresh.map((one) => some(picked(one[port.value], portOf(port.value))[0])));
       history(part, seen, steps);
       say(note, `step ${parts.length} of ${steps}, ${duration(seconds / parts.length)} per step`);
       await frame();
@@ -116,10 +119,7 @@ export function casesPanel(model, golden) {
     );
     if (wanted.length === 0) return "";
     const found = wanted.map((exact) => compared(given[exact.name], exact));
-    if (found.some(({ error }) => error === null)) return "; not what it should be";
-    const wrong = found.filter(({ ok }) => !ok);
-    const error = Math.max(...(wrong.length ? wrong : found).map((one) => one.error));
-    return `; off by ${error.toExponential(1)}, ${wrong.length ? "more than allowed" : "as good as allowed"}`;
+    return `; ${found.every(({ ok }) => ok) ? "" : "off: "}${proof(found)}`;
   }
 
   // An output over time; one without time over its values.
@@ -128,22 +128,29 @@ export function casesPanel(model, golden) {
     save.hidden = false;
     const chosen = portOf(port.value),
       output = outputs[chosen.name];
-    const { lines, labels } = linesOf(output, chosen);
-    plot.show({ title: `Output ${chosen.name}`, lines, labels, more: more(output, chosen) });
+    const { name } = chosen,
+      steps = picked(output, chosen);
+    const over =
+      chosen.time_axis < 0
+        ? {
+            lines: [{ name, values: [...steps[0]] }],
+            labels: Array.from(steps[0], (_, i) => `[${i}]`),
+            x: "place in the output",
+          }
+        : { lines: linesOf(name, steps.map(some)), x: "step" };
+    plot.show({ title: `Output ${name}`, y: name, more: more(output, chosen), ...over });
   }
 
   // The same while it comes: outputs without time are kept at every step.
   function history(part, seen, length) {
     const chosen = portOf(port.value),
       { name } = chosen;
-    const lines = seen[0].map((_, f) => ({
-      name: `${name}[${f}]`,
-      values: seen.map((values) => values[f]),
-    }));
-    plot.show({ title: `Output ${name}`, length, more: more(part[name], chosen, true), lines });
+    const lines = linesOf(name, seen);
+    const said = { length, lines, x: "step", y: name };
+    plot.show({ title: `Output ${name}`, more: more(part[name], chosen, true), ...said });
   }
 
-  // That the plot has the first of many lines only.
+  // That the plot has the first of many values only.
   function more({ shape }, { time_axis, batch_axis }, streaming = false) {
     const size = shape.reduce(
       (product, n, axis) => (axis === time_axis || axis === batch_axis ? product : product * n),
@@ -152,25 +159,10 @@ export function casesPanel(model, golden) {
     return size > MOST && (streaming || time_axis >= 0) ? `the first ${MOST} of ${size}` : "";
   }
 
-  function linesOf(array, chosen) {
-    const { name, time_axis } = chosen;
-    if (time_axis < 0) {
-      const values = picked(array, chosen, 0, Infinity);
-      return { lines: [{ name, values }], labels: values.map((_, i) => `[${i}]`) };
-    }
-    const steps = Array.from({ length: array.shape[time_axis] }, (_, t) =>
-      picked(array, chosen, t),
-    );
-    const line = (f) => ({ name: `${name}[${f}]`, values: steps.map((values) => values[f]) });
-    return { lines: (steps[0] ?? []).map((_, f) => line(f)) };
-  }
-
-  // The values of one step of the chosen sequence.
-  function picked(array, { time_axis, batch_axis }, t, most = MOST) {
-    const b = Math.max(0, Math.min((array.shape[batch_axis] ?? 1) - 1, Number(row.value) - 1));
-    const own = batch_axis < 0 ? array : cut(array, batch_axis, b, b + 1);
-    const step = time_axis < 0 ? own : cut(own, time_axis, t, t + 1);
-    return [...numbers(step).subarray(0, most)];
+  // The values of each step of the chosen sequence.
+  function picked(array, chosen) {
+    const last = (array.shape[chosen.batch_axis] ?? 1) - 1;
+    return stepsOf(array, chosen, Math.max(0, Math.min(last, Number(row.value) - 1)));
   }
 
   function portOf(name) {
@@ -197,14 +189,8 @@ export function casesPanel(model, golden) {
 
   function download() {
     const { header, raw } = writeArrays(outputs, "output.bin");
-    for (const [name, part] of [
-      ["output.json", header],
-      ["output.bin", raw],
-    ]) {
-      const url = URL.createObjectURL(new Blob([part]));
-      el("a", { href: url, download: name }).click();
-      setTimeout(() => URL.revokeObjectURL(url), 10000);
-    }
+    offer("output.json", new Blob([header]));
+    offer("output.bin", new Blob([raw]));
   }
 
   list(golden);

@@ -1,6 +1,7 @@
 // Every golden case, verified in the page.
 
 import { alone, el, fail, frame } from "./dom.mjs";
+import { proof, short } from "./model.mjs";
 import { verify } from "./verify.mjs";
 
 export function verifyPanel(model, golden) {
@@ -17,16 +18,14 @@ export function verifyPanel(model, golden) {
           await frame();
         });
         const wrong = rows.filter((line) => !line.ok).length;
-        const worst = Math.max(0, ...rows.map((line) => line.error ?? 0)).toExponential(1);
         note.className = wrong ? "error" : "good";
         note.textContent = wrong
-          ? `${wrong} of ${rows.length} outputs are off`
-          : `All ${rows.length} outputs are right; the worst error is ${worst}`;
+          ? `${wrong} of ${rows.length} outputs are off: ${proof(rows)}`
+          : `All ${rows.length} outputs are right: ${proof(rows)}`;
         const head = ["", "case", "how", "output", "error", "allowed"].map((text) =>
           el("th", { scope: "col" }, text),
         );
-        const shown = (value) =>
-          value === null ? "none" : value === 0 ? "0" : value.toExponential(1);
+        const shown = (value) => (value === null ? "none" : short(value));
         table.replaceChildren(
           el(
             "table",

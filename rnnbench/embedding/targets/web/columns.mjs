@@ -1,5 +1,6 @@
 // Models that read columns of numbers: the forecast after each row of a CSV, against what came.
 
+import { number, readCsv } from "./csv.mjs";
 import { alone, dropZone, duration, el, fail, frame, labelled, say } from "./dom.mjs";
 import { fed, valuesAt } from "./feed.mjs";
 import { textOf } from "./files.mjs";
@@ -7,31 +8,9 @@ import { Plot } from "./plot.mjs";
 
 const SAMPLES = ["samples/weather.csv"];
 
-// Rows of a CSV with a header, as objects; quoted fields may hold commas.
-export function readCsv(text) {
-  const lines = text
-    .replace(/^\ufeff/, "")
-    .split(/\r?\n/)
-    .filter((line) => line.trim() !== "");
-  const fields = (line) =>
-    [...line.matchAll(/("(?:[^"]|"")*"|[^,]*)(?:,|$)/g)]
-      .map((match) => match[1])
-      .slice(0, line.endsWith(",") ? undefined : -1)
-      .map((field) =>
-        field.startsWith('"') ? field.slice(1, -1).replace(/""/g, '"') : field.trim(),
-      );
-  const header = fields(lines[0] ?? "");
-  const rows = lines.slice(1).map((line) => {
-    const values = fields(line);
-    return Object.fromEntries(header.map((name, i) => [name, values[i] ?? ""]));
-  });
-  if (rows.length === 0) throw new Error("no rows: give a CSV with a header, and rows below it");
-  return rows;
-}
-
 // {features[t][f], actual[t], lost}: normalised as in training; a return needs the row before.
 function encode(about, rows) {
-  const columns = about.columns.map((name) => rows.map((row, i) => number(row, name, i)));
+  const columns = about.columns.map((name) => rows.map((row, i) => numberOf(row, name, i)));
   const returns = about.transform === "return";
   const lost = returns ? 1 : 0;
   const value = (column, i) => (returns ? 100 * (column[i + 1] / column[i] - 1) : column[i]);
@@ -47,13 +26,10 @@ function encode(about, rows) {
   return { features, actual: steps.map((i) => value(target, i)), lost };
 }
 
-function number(row, name, i) {
+function numberOf(row, name, i) {
   if (!Object.hasOwn(row, name))
     throw new Error(`no column ${name}: there are ${Object.keys(row).join(", ")}`);
-  const value = row[name] === "" ? NaN : Number(row[name]);
-  if (!Number.isFinite(value))
-    throw new Error(`row ${i + 1}, column ${name}: “${row[name]}” is not a number`);
-  return value;
+  return number(row[name], name, i);
 }
 
 export async function columnsDemo(model) {
@@ -142,6 +118,8 @@ export async function columnsDemo(model) {
     plot.show({
       title: `Forecast and actual ${about.target.column}`,
       unit,
+      x: rows[0]?.date === undefined ? "row" : "date",
+      y: unit ? `${about.target.column} in ${unit}` : about.target.column,
       labels: own.map(label),
       length: own.length,
       lines: [

@@ -73,3 +73,10 @@ export function dropZone(text, accept, multiple, use) {
   });
   return zone;
 }
+
+// Saves a file as the browser does.
+export function offer(name, blob) {
+  const url = URL.createObjectURL(blob);
+  el("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}

@@ -6,6 +6,30 @@ export function dataPort(model) {
   return model.about.inputs.find((port) => port.role === "data");
 }
 
+// Whether the model reads one sequence of rows of numbers, or of ids.
+export function readsRows(model) {
+  const port = onlySequence(model);
+  return Boolean(port) && port.dtype.startsWith("float") && featuresOf(port) >= 1;
+}
+
+export function readsIds(model) {
+  const port = onlySequence(model);
+  return Boolean(port) && /^int(32|64)$/.test(port.dtype) && featuresOf(port) === 1;
+}
+
+function onlySequence(model) {
+  const data = model.about.inputs.filter((port) => port.role === "data");
+  return data.length === 1 && readsSequences(model) ? data[0] : null;
+}
+
+// How many values a step has, all of them behind the axes of time and batch; NaN: otherwise.
+export function featuresOf({ shape, time_axis, batch_axis }) {
+  const behind = shape.slice(Math.max(time_axis, batch_axis) + 1);
+  const axes = [time_axis, batch_axis].filter((axis) => axis >= 0).length;
+  if (axes + behind.length !== shape.length || behind.length > 1) return NaN;
+  return behind.reduce((size, n) => size * n, 1);
+}
+
 // Whether the model reads plain sequences: any number of steps.
 export function readsSequences(model) {
   const port = dataPort(model);

@@ -1,5 +1,6 @@
 // The files of the page: beside it on the server, or inside it in standalone.html.
 
+const SCRIPT = "text/javascript";
 const standalone = () => document.querySelector("script[data-file]") !== null;
 
 export async function bytesOf(name) {
@@ -30,6 +31,18 @@ export async function moduleOf(name) {
       throw new Error(`cannot load ${name}: run npm install and node build.mjs first`);
     });
   }
-  const url = URL.createObjectURL(new Blob([await bytesOf(name)], { type: "text/javascript" }));
+  const url = URL.createObjectURL(new Blob([await bytesOf(name)], { type: SCRIPT }));
   return import(url);
+}
+
+// A worker, from a module: its text is here where there is no server, and then it is no module.
+export async function workerOf(name) {
+  if (!standalone()) return new Worker(new URL(name, document.baseURI), { type: "module" });
+  return new Worker(URL.createObjectURL(new Blob([await bytesOf(name)], { type: SCRIPT })));
+}
+
+// Where an AudioContext finds a module; it takes no blob of a page without a server.
+export async function workletOf(name) {
+  if (!standalone()) return new URL(name, document.baseURI).href;
+  return `data:${SCRIPT},${encodeURIComponent(await textOf(name))}`;
 }
