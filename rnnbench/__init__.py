@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rnnbench.exporting import export
     from rnnbench.inspection.inspect import inspect
     from rnnbench.runtimes.session import load
+    from rnnbench.verbs import bench, compare, conform, embed, report, run, train
 
 __version__ = "0.1.0"
 __all__ = [
@@ -31,10 +32,17 @@ __all__ = [
     "RnnbenchError",
     "TensorSpec",
     "__version__",
+    "bench",
     "check",
+    "compare",
+    "conform",
+    "embed",
     "export",
     "inspect",
     "load",
+    "report",
+    "run",
+    "train",
 ]
 
 _HOMES = {
@@ -47,6 +55,7 @@ _HOMES = {
     "export": "exporting",
     "inspect": "inspection.inspect",
     "load": "runtimes.session",
+    **dict.fromkeys(("bench", "compare", "conform", "embed", "report", "run", "train"), "verbs"),
 }
 
 

@@ -19,10 +19,17 @@ NAMES = [
     "RnnbenchError",
     "TensorSpec",
     "__version__",
+    "bench",
     "check",
+    "compare",
+    "conform",
+    "embed",
     "export",
     "inspect",
     "load",
+    "report",
+    "run",
+    "train",
 ]
 DOCUMENTED = [name for name in NAMES if name != "__version__"]
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rnnbench.benchmarking.measuring.roofline import limit_seconds
 from rnnbench.benchmarking.results import Cost, Entry, Latency, Ratio, Results
-from rnnbench.core.tables import format_table
+from rnnbench.core.documents import document
+from rnnbench.core.shown import Part, Shown, Table, format_parts
 
 _LEAST = (
     *("recompile ms", "CUDA events", "note", "p99", "steps/s", "x limit"),  # latencies
@@ -22,16 +25,57 @@ _LEGEND = {
 }
 
 
+@dataclass(frozen=True)
+class BenchReport(Shown):
+    """What `bench` measured.
+
+    Attributes:
+        path: the results file.
+        results: what is in it.
+        ok: whether everything that was timed computes the right thing.
+    """
+
+    path: Path
+    results: Results
+    ok: bool = True
+
+    def parts(self) -> Iterable[Part]:
+        """Latencies, ratios and costs, and what could not be measured."""
+        return results_parts(self.results)
+
+    def to_markdown(self) -> str:
+        """A summary for a pull request."""
+        return f"### rnnbench bench: {self.path.name}\n\n{super().to_markdown()}"
+
+    def to_json(self) -> dict[str, Any]:
+        """What `bench --json` prints."""
+        found: dict[str, Any] = document("bench", json.loads(self.path.read_text("utf-8")))
+        return found
+
+
 def format_results(results: Results) -> str:
     """The tables of a results file, and what could not be measured."""
-    parts = [
+    return format_parts(results_parts(results))
+
+
+def results_parts(results: Results) -> Iterator[Part]:
+    """The same as lines and tables."""
+    found = [
         ("Latency of a call in microseconds", _latencies(results)),
         ("Compared round by round", _ratios(results)),
         ("Before the first steady call, in a process of its own", _costs(results)),
     ]
-    blocks = [f"{title}\n{table}" for title, table in parts if table]
-    skipped = [f"not measured: {each.what}: {each.reason}" for each in results.skipped]
-    return "\n\n".join(blocks + (["\n".join(skipped)] if skipped else []))
+    first = True
+    for title, parts in found:
+        if parts:
+            yield from ([] if first else [""])
+            yield title
+            yield from parts
+            first = False
+    if results.skipped:
+        yield ""
+    for each in results.skipped:
+        yield f"not measured: {each.what}: {each.reason}"
 
 
 def real_time_factor(row: Latency) -> float | None:
@@ -41,7 +85,7 @@ def real_time_factor(row: Latency) -> float | None:
     return row.p50 / (row.time / row.frames_per_second)
 
 
-def _latencies(results: Results) -> str:
+def _latencies(results: Results) -> list[Part]:
     headers = ["model", "form", "runtime", "device", *_SIZES, "p50", "relative", "p95", "p99"]
     headers += ["steps/s", "x limit", "RTF", "recompile ms", "CUDA events", "note"]
     best: dict[tuple[Any, ...], float] = {}
@@ -67,14 +111,13 @@ def _latencies(results: Results) -> str:
     return _with_legend(_table(headers, rows))
 
 
-def _with_legend(table: str) -> str:
+def _with_legend(parts: list[Part]) -> list[Part]:
     """The table, and below it what those of its columns mean that do not say it themselves."""
-    heads = next((line for line in table.splitlines() if "p50" in line), "")
-    said = [f"{name}: {what}" for name, what in _LEGEND.items() if name in heads]
-    return "\n".join([table, *said])
+    heads = {head for part in parts if isinstance(part, Table) for head in part.headers}
+    return [*parts, *(f"{name}: {what}" for name, what in _LEGEND.items() if name in heads)]
 
 
-def _ratios(results: Results) -> str:
+def _ratios(results: Results) -> list[Part]:
     headers = ["model", "what", "this", "against", "device", *_SIZES]
     headers += ["ratio", "95 % interval", "verdict", "note"]
     rows = [
@@ -89,7 +132,7 @@ def _ratios(results: Results) -> str:
     return _table(headers, rows)
 
 
-def _costs(results: Results) -> str:
+def _costs(results: Results) -> list[Part]:
     headers = ["model", "form", "runtime", "device", "hidden", "export s", "load s"]
     headers += ["first call ms", "memory MB", "above empty MB", "file kB"]
     rows = [
@@ -137,11 +180,11 @@ def _scaled(value: float | None, factor: float, digits: int) -> str:
     return "" if value is None else f"{value * factor:.{digits}f}"
 
 
-def _table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def _table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Part]:
     """Empty columns are left out; a size that is the same in each row is named once, above."""
     rows = list(rows)
     if not rows:
-        return ""
+        return []
     columns = list(zip(*rows, strict=True))
     same = {
         name: column[0]
@@ -155,5 +198,5 @@ def _table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     ]
     said = ", ".join(f"{name} {value}" for name, value in same.items() if value)
     names = [name for name, _ in kept]
-    table = format_table(names, zip(*(c for _, c in kept), strict=True), least=_LEAST)
-    return f"({said})\n{table}" if said else table
+    table = Table(names, [*zip(*(c for _, c in kept), strict=True)], _LEAST)
+    return [f"({said})", table] if said else [table]

@@ -9,11 +9,14 @@ from typing import Any
 from rnnbench.checking.verdicts import CaseResult
 from rnnbench.core.documents import document, plain
 from rnnbench.core.errors import one_line
+from rnnbench.core.shown import Part, Shown, Table
 from rnnbench.core.verdicts import Row, Verdict
 
 WEIGHTS = "(weights)"
 """Stands for an output, and for a case, in the rows and results about weights."""
 
+SHORT = 30
+"""Characters of a reason that fits into a table."""
 _FEW = 3  # cases that a line names
 
 
@@ -53,7 +56,7 @@ class OutputRow(Row):
 
 
 @dataclass(frozen=True)
-class CheckReport:
+class CheckReport(Shown):
     """What `check` found.
 
     Attributes:
@@ -70,6 +73,20 @@ class CheckReport:
     results: tuple[CaseResult, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def parts(self) -> Iterable[Part]:
+        """The table of verdicts, what is wrong, and what was not compared."""
+        rows = summarise(self.rows)
+        return (verdict_table(rows), *reasons(rows), *self.not_compared(), *self.notes)
+
+    def to_markdown(self) -> str:
+        """A summary for a pull request: how many are the same, and the table."""
+        rows = summarise(self.rows)
+        same = sum(row.verdict == Verdict.SAME for row in rows)
+        wrong = [row for row in rows if row.verdict.is_wrong]
+        said = f"{same} of {len(rows)} the same as the module in float64"
+        said += f", {len(wrong)} not" if wrong else ""
+        return f"### rnnbench check: {said}\n\n{super().to_markdown()}"
+
     def not_compared(self) -> list[str]:
         """A line for each reason why cases were skipped."""
         reasons: dict[str, list[str]] = {}
@@ -85,6 +102,38 @@ class CheckReport:
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values; an infinite error is the string "inf"."""
         return document("check", plain(self), ok=self.ok)
+
+
+def verdict_table(rows: Sequence[OutputRow]) -> Table:
+    """A row for each, with its reason where that is short."""
+    headers = ("model", "format", "runtime", "worst error", "tolerance needed", "verdict")
+    numbers = [
+        ["" if n is None else f"{n:.1e}" for n in (row.worst_error, row.tolerance_needed)]
+        for row in rows
+    ]
+    return Table(
+        headers,
+        [
+            (row.model, row.format, row.runtime, *cells, _verdict(row))
+            for row, cells in zip(rows, numbers, strict=True)
+        ],
+    )
+
+
+def reasons(rows: Iterable[OutputRow], fitting: int = SHORT) -> list[str]:
+    """A line for each row whose reason is too long for a table."""
+    return [
+        f"{row.model}: {row.format} in {row.runtime}"
+        + (f", {row.output}" if row.output != "*" else "")
+        + f": {row.verdict}: {row.reason}"
+        for row in rows
+        if len(row.reason) > fitting
+    ]
+
+
+def _verdict(row: OutputRow) -> str:
+    word = str(row.verdict)
+    return f"{word}: {row.reason}" if 0 < len(row.reason) <= SHORT else word
 
 
 def merge(reports: Sequence[CheckReport]) -> CheckReport:

@@ -17,9 +17,6 @@ from rnnbench.core.text import harmless, harmless_lines
 if TYPE_CHECKING:
     from rnnbench.checking.report import CheckReport, OutputRow
 
-SHORT = 30
-"""Characters of a reason that fits into a table."""
-
 
 def say(text: str, *, err: bool = False, nl: bool = True, whole: bool = False) -> None:
     """Lines on stdout, or on stderr: what names in them hold does nothing to a terminal.
@@ -50,38 +47,11 @@ def print_json(value: Any) -> None:
 
 def print_verdicts(rows: Iterable[OutputRow]) -> None:
     """The table that `export` and `check` end with, and below it the reasons."""
-    headers = ["model", "format", "runtime", "worst error", "tolerance needed", "verdict"]
+    from rnnbench.checking.report import reasons, verdict_table
+    from rnnbench.core.shown import format_parts
+
     rows = list(rows)
-    print_table(headers, [[*_cells(row), _verdict(row)] for row in rows])
-    for line in reasons(rows):
-        say(line)
-
-
-def reasons(rows: Iterable[OutputRow], fitting: int = SHORT) -> list[str]:
-    """A line for each row whose reason is too long for a table."""
-    return [
-        f"{row.model}: {row.format} in {row.runtime}"
-        + (f", {row.output}" if row.output != "*" else "")
-        + f": {row.verdict}: {row.reason}"
-        for row in rows
-        if len(row.reason) > fitting
-    ]
-
-
-def metric_rows(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Metric, value, and the baseline's value where there is one."""
-    unit = f" {metrics['unit']}" if "unit" in metrics else ""
-
-    def show(name: str) -> str:
-        value = metrics.get(name, "")
-        if not isinstance(value, float):
-            return str(value)
-        return f"{value:.4g}{unit if name.endswith(('mae', 'rmse')) else ''}"
-
-    names = [n for n in metrics if not n.startswith("baseline_") and n != "unit"]
-    others = [n for n in metrics if n.startswith("baseline_") and n[9:] not in metrics]
-    rows = [(name, show(name), show(f"baseline_{name}")) for name in names]
-    return rows + [(name.removeprefix("baseline_"), "", show(name)) for name in others]
+    say(format_parts([verdict_table(rows), *reasons(rows)]))
 
 
 def note(text: str, *, detail: bool = False) -> None:
@@ -200,16 +170,6 @@ class RunsBar:
             self._bar.write(harmless(line), file=sys.stderr)
 
 
-def _cells(row: OutputRow) -> list[str]:
-    numbers = (row.worst_error, row.tolerance_needed)
-    return [row.model, row.format, row.runtime, *("" if n is None else f"{n:.1e}" for n in numbers)]
-
-
-def _verdict(row: OutputRow) -> str:
-    word = str(row.verdict)
-    return f"{word}: {row.reason}" if 0 < len(row.reason) <= SHORT else word
-
-
 def _width() -> int:
     import shutil
 
@@ -221,6 +181,8 @@ _LEAST = ("max rel", "noise floor", "same argmax", "first step off", "cases", "w
 
 def format_report(report: CheckReport) -> str:
     """The report as a table, then the reasons, and the cases that could not be compared."""
+    from rnnbench.checking.report import reasons
+
     headers = ["model", "format", "runtime", "output", "cases", "max abs", "max rel"]
     headers += ["tolerance needed", "noise floor", "worst case", "first step off"]
     headers += ["same argmax", "verdict"]

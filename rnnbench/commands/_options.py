@@ -133,6 +133,9 @@ _verbose = option(
     group=OUTPUT,
 )
 
+as_markdown = option(
+    "--markdown", is_flag=True, help="Print Markdown, for a pull request.", group=OUTPUT
+)
 as_json = option("--json", "as_json", is_flag=True, help="Print JSON, not a table.", group=OUTPUT)
 
 trust_code = option(
@@ -193,13 +196,17 @@ def split_names(given: Sequence[str], kind: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(plugins.canonical(kind, part) for part in parts if part))
 
 
-def finish(verb: str, report: CheckReport, as_json: bool, details: bool = False) -> int:
+def finish(
+    verb: str, report: CheckReport, as_json: bool, details: bool = False, markdown: bool = False
+) -> int:
     """Prints a report; the code is 1 where something differs."""
     from rnnbench.checking.report import summarise
     from rnnbench.commands._console import format_report
 
     if as_json:
         print_json(document(verb, report.to_json(), ok=report.ok))
+    elif markdown:
+        say(report.to_markdown(), whole=True)
     elif details:
         say(format_report(report))
     else:

@@ -16,6 +16,7 @@ from rnnbench.commands._options import (
     FINE,
     INTERRUPTED,
     as_json,
+    as_markdown,
     completes,
     option,
     split_names,
@@ -23,6 +24,7 @@ from rnnbench.commands._options import (
 )
 from rnnbench.core import plugins
 from rnnbench.core.documents import document
+from rnnbench.core.errors import RnnbenchError
 
 if TYPE_CHECKING:
     from rnnbench.benchmarking.plan import Item, Plan
@@ -60,6 +62,7 @@ _OUT = Path("benchmarks/results")
 )
 @option("--name", help="Of the results file.  [default: full; quick: quick]", group="Output")
 @option("--out", type=click.Path(path_type=Path), default=_OUT, show_default=True, group="Output")
+@as_markdown
 @as_json
 def command(
     targets: tuple[str, ...],
@@ -70,6 +73,7 @@ def command(
     name: str | None,
     out: Path,
     as_json: bool,
+    markdown: bool,
     **sizes: str | None,
 ) -> int:
     """Measure latency, ratios and cost; save them, and print the tables.
@@ -79,8 +83,10 @@ def command(
     """
     from rnnbench.benchmarking.driver import run_plan
     from rnnbench.benchmarking.results import read_file
-    from rnnbench.benchmarking.tables import format_results
+    from rnnbench.benchmarking.tables import BenchReport
 
+    if as_json and markdown:
+        raise RnnbenchError("--json and --markdown: give one of them")
     plan = _plan(targets, runtimes, devices, quick, sizes)
     check_name(name)
     with _Progress(plan) as progress:
@@ -96,7 +102,8 @@ def command(
         if as_json:
             print_json(document("bench", json.loads(outcome.path.read_text("utf-8"))))
         else:
-            say(format_results(read_file(outcome.path)))
+            found = BenchReport(outcome.path, read_file(outcome.path))
+            say(found.to_markdown() if markdown else str(found), whole=markdown)
         note(f"{outcome.measured} of {outcome.total} measured: {outcome.path}")
     if outcome.interrupted:
         note("stopped: go on with the same options and --resume")
@@ -109,8 +116,6 @@ def command(
 def check_name(name: str | None) -> None:
     """Refuses a name that is no file's."""
     import re
-
-    from rnnbench.core.errors import RnnbenchError
 
     if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise RnnbenchError(

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnbench.commands._console import Progress, RunsBar, print_json, say
+from rnnbench.commands._console import Progress, RunsBar, loudness, print_json, say
 from rnnbench.commands._options import (
     DIFFERS,
     FINE,
     as_json,
+    as_markdown,
     completes,
     finish,
     option,
@@ -111,6 +112,7 @@ _FILES = (".onnx", ".ts", ".pt", ".pth", ".pt2")
 )
 @trust_code
 @proof_options
+@as_markdown
 @as_json
 def command(
     targets: tuple[str, ...],
@@ -119,6 +121,7 @@ def command(
     formats: tuple[str, ...],
     details: bool,
     as_json: bool,
+    markdown: bool,
     junit: str | None,
     bisect: bool,
     **options: Any,
@@ -132,6 +135,8 @@ def command(
     from rnnbench.checking.report import merge
     from rnnbench.commands._pipeline import find_bundles
 
+    if as_json and markdown:
+        raise RnnbenchError("--json and --markdown: give one of them")
     code = prove(targets, runtimes or None, as_json, options)
     if code is not None:
         return code
@@ -160,7 +165,7 @@ def command(
     if as_json and bisect:
         print_json(report.to_json() | {"bisect": [found.to_json() for found in smallest]})
         return FINE if report.ok else DIFFERS
-    code = finish("check", report, as_json, details)
+    code = finish("check", report, as_json, details or loudness() > 0, markdown)
     for found in smallest:
         say("\n" + format_minimal(found))
     return code

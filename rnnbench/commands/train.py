@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from rnnbench.commands._console import Progress, metric_rows, note, print_json, print_table
+from rnnbench.commands._console import Progress, note, print_json, print_table
 from rnnbench.commands._options import RUNS, as_json, completes, option, training_options, verb
 from rnnbench.core import plugins
 from rnnbench.core.documents import document
@@ -41,6 +41,7 @@ def command(names: tuple[str, ...], as_json: bool, runs: str, resume: bool, **op
     """
     from rnnbench.commands._pipeline import TrainingOptions, check_task, train_one
     from rnnbench.models import variants
+    from rnnbench.models.training.metrics import metric_rows
 
     for name in names:
         variants.describe(name)

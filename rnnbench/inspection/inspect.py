@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,7 @@ from typing import Any
 from rnnbench.core import plugins
 from rnnbench.core.manual import page
 from rnnbench.core.recurrence import inspected
-from rnnbench.core.tables import format_table
-from rnnbench.core.text import harmless
+from rnnbench.core.shown import Part, Shown, Table, format_parts
 from rnnbench.inspection import readers
 from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.foreign import Foreign, find_foreign
@@ -32,7 +32,7 @@ class Hazard:
 
 
 @dataclass(frozen=True)
-class Inspection:
+class Inspection(Shown):
     """What a file holds; nothing in it was run."""
 
     path: Path
@@ -48,6 +48,10 @@ class Inspection:
     recurrences: tuple[FoundRecurrence, ...]
     hazards: tuple[Hazard, ...]
     foreign: tuple[Foreign, ...] = ()
+
+    def parts(self) -> Iterable[Part]:
+        """The file's sizes, its recurrences, then its hazards."""
+        return _parts(self)
 
     @property
     def ok(self) -> bool:
@@ -109,26 +113,32 @@ def _hazards(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> tuple[Haza
 
 def format_inspection(report: Inspection) -> str:
     """A file's sizes, its recurrences, then its hazards."""
+    return format_parts(report.parts())
+
+
+def _parts(report: Inspection) -> Iterator[Part]:
     opset = f", opset {report.opset}" if report.opset else ""
-    dynamic = harmless(", ".join(report.dynamic)) or "none known"
-    producer = harmless(report.producer) or "an unknown producer"
-    lines = [
-        f"{harmless(str(report.path))}: {report.format} by {producer}{opset}",
+    dynamic = ", ".join(report.dynamic) or "none known"
+    producer = report.producer or "an unknown producer"
+    yield f"{report.path}: {report.format} by {producer}{opset}"
+    yield (
         f"{report.nodes:,} nodes, {report.parameters:,} parameters, {report.bytes:,} bytes; "
-        f"dynamic dimensions: {dynamic}",
-    ]
+        f"dynamic dimensions: {dynamic}"
+    )
+    if report.foreign:
+        said = [f"{f.op} ({f.count}, {f.what})" for f in report.foreign]
+        yield f"operators of other domains: {', '.join(said)}"
+    yield ""
     rows = [_row(r) for r in report.recurrences]
     heads = ["recurrence", "form", "kind", "sizes", "direction", "state in", "state out", "lengths"]
-    if report.foreign:
-        said = [f"{harmless(f.op)} ({f.count}, {f.what})" for f in report.foreign]
-        lines.append(f"operators of other domains: {', '.join(said)}")
-    lines += ["", format_table(heads, rows, least=_LEAST) if rows else _without_any(report)]
+    yield Table(heads, rows, _LEAST) if rows else _without_any(report)
+    yield ""
     hazards = [[h.severity, h.name, h.where, h.what] for h in report.hazards]
     heads = ["severity", "hazard", "where", "what"]
-    lines += ["", format_table(heads, hazards) if hazards else "no hazards"]
+    yield Table(heads, hazards) if hazards else "no hazards"
     remedies = {h.name: h.remedy for h in report.hazards}
-    lines += [f"{name}: {remedy}" for name, remedy in remedies.items()]
-    return "\n".join([*lines, *_more(list(remedies))])
+    yield from (f"{name}: {remedy}" for name, remedy in remedies.items())
+    yield from _more(list(remedies))
 
 
 _LEAST = ("lengths", "direction", "state out", "state in")
@@ -136,7 +146,7 @@ _LEAST = ("lengths", "direction", "state out", "state in")
 
 def _without_any(report: Inspection) -> str:
     """Never that there is no recurrence where one may be in what is not understood."""
-    unknown = [harmless(f.op) for f in report.foreign if not f.understood]
+    unknown = [f.op for f in report.foreign if not f.understood]
     if not unknown:
         return "no recurrence found"
     return f"no recurrence found in what is understood; there may be one in {', '.join(unknown)}"

@@ -16,6 +16,7 @@ from rnnbench.commands import _console as console
 from rnnbench.commands import _pipeline as pipeline
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.verdicts import Verdict
+from rnnbench.models.training.metrics import metric_rows
 from tests.helpers.altered import take_away
 from tests.helpers.handmade import initializer, make_bundle, replace_initializer
 
@@ -130,7 +131,7 @@ def test_train_shows_each_epoch_on_stderr_and_the_metrics_on_stdout(run, tmp_pat
 
 def test_metrics_stand_beside_the_baseline():
     metrics = {"mae": 1.5, "baseline_mae": 2.0, "epochs": 3, "unit": "°C", "baseline_x_mae": 4.0}
-    rows = console.metric_rows(metrics)
+    rows = metric_rows(metrics)
     assert rows == [("mae", "1.5 °C", "2 °C"), ("epochs", "3", ""), ("x_mae", "", "4 °C")]
 
 

@@ -7,9 +7,10 @@ it; `cards` are its answers; `tables`, `values`, `plots` and `page` show the sam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rnnbench.benchmarking.report.cards import Card, format_card, make_card
 from rnnbench.benchmarking.report.doubts import doubts
@@ -23,12 +24,15 @@ from rnnbench.benchmarking.report.recommendation import (
 )
 from rnnbench.benchmarking.report.table import blocks, format_report_table
 from rnnbench.benchmarking.report.tables import tables
+from rnnbench.core.documents import document
+from rnnbench.core.shown import Part, Shown
+from rnnbench.core.shown import Table as ShownTable
 from rnnbench.core.tables import Style
 from rnnbench.core.text import harmless, in_markdown
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Shown):
     """What is said about the material.
 
     Attributes:
@@ -48,6 +52,23 @@ class Report:
     unanswered: tuple[str, ...]
     more: str
     doubts: tuple[str, ...]
+
+    def parts(self) -> Iterable[Part]:
+        """The answers, the doubts, and every table."""
+        yield from format_first_lines(self).split("\n")
+        for table in tables(self.material, self.advices):
+            yield from ("", table.title, ShownTable(table.headers, table.rows))
+
+    def to_markdown(self) -> str:
+        """What `report --markdown` prints."""
+        return format_report(self, "markdown")
+
+    def to_json(self) -> dict[str, Any]:
+        """What `report --json` prints."""
+        from rnnbench.benchmarking.report.values import to_json
+
+        found: dict[str, Any] = document("report", to_json(self))
+        return found
 
 
 def make_report(paths: Sequence[str | Path] = ()) -> Report:

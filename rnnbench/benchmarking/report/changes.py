@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from statistics import geometric_mean
 from typing import Any
 
@@ -18,12 +18,55 @@ from rnnbench.benchmarking.report.names import (
 from rnnbench.benchmarking.report.table import Table, format_report_table, make_table
 from rnnbench.benchmarking.report.tables import sizes
 from rnnbench.benchmarking.results import Ratio
+from rnnbench.core.documents import document
 from rnnbench.core.markdown import code
+from rnnbench.core.shown import Part, Shown
+from rnnbench.core.shown import Table as ShownTable
 from rnnbench.core.tables import Style
 from rnnbench.core.text import harmless, in_html, in_markdown
 
 NAMED = 8
 """Rows that appeared or vanished are named up to so many; JSON has them all."""
+
+
+@dataclass(frozen=True)
+class CompareReport(Shown):
+    """What `compare` found.
+
+    Attributes:
+        comparison: the rows of both results.
+        threshold: the part by which a row is slower that regressed.
+    """
+
+    comparison: Comparison
+    threshold: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing regressed."""
+        return not self.comparison.regressions(self.threshold)
+
+    def parts(self) -> Iterable[Part]:
+        """The summary, the rows that changed, and what appeared or vanished."""
+        yield summary(self.comparison, self.threshold)
+        yield from _mean_lines(self.comparison)
+        yield from (f"doubt: {line}" for line in self.comparison.doubts)
+        for title, changes in _grouped(self.comparison):
+            table = change_table(title, changes, self.threshold)
+            yield from ("", table.title, ShownTable(table.headers, table.rows))
+        for title, names in _names(self.comparison):
+            yield from ("", f"{title}: {', '.join(names)}")
+
+    def to_markdown(self) -> str:
+        """What `compare --markdown` prints."""
+        return format_comparison(self.comparison, self.threshold, "markdown")
+
+    def to_json(self) -> dict[str, Any]:
+        """What `compare --json` prints."""
+        found: dict[str, Any] = document(
+            "compare", to_json(self.comparison, self.threshold), ok=self.ok
+        )
+        return found
 
 
 def format_comparison(comparison: Comparison, threshold: float, style: Style = "text") -> str:
@@ -38,22 +81,36 @@ def format_comparison(comparison: Comparison, threshold: float, style: Style = "
     lines += [mark + shown_as(line) for line in comparison.doubts]
     if markdown and comparison.doubts:
         lines.insert(-len(comparison.doubts), "")
-    changed = sorted(
-        (c for c in comparison.changes if c.verdict != "cannot tell"),
-        key=lambda c: -c.interval.ratio,
-    )
+    for title, changes in _grouped(comparison):
+        table = change_table(title, changes, threshold)
+        folded = markdown and title == _SAME
+        lines += ["", *(_folded(table) if folded else _block(table, style))]
+    for title, names in _names(comparison, code if markdown else harmless):
+        lines += ["", f"{title}: {', '.join(names)}"]
+    return "\n".join(lines)
+
+
+_SAME = "Cannot be told from no change"
+
+
+def _grouped(comparison: Comparison) -> Iterator[tuple[str, list[Change]]]:
+    """The rows that changed, the largest first, and the others."""
+    changed = [c for c in comparison.changes if c.verdict != "cannot tell"]
     same = [c for c in comparison.changes if c.verdict == "cannot tell"]
     if changed:
-        lines += ["", *_block(change_table("Changed", changed, threshold), style)]
+        yield "Changed", sorted(changed, key=lambda c: -c.interval.ratio)
     if same:
-        table = change_table("Cannot be told from no change", same, threshold)
-        lines += ["", *(_folded(table) if markdown else _block(table, style))]
+        yield _SAME, same
+
+
+def _names(
+    comparison: Comparison, shown_as: Callable[[str], str] = str
+) -> Iterator[tuple[str, list[str]]]:
+    """What appeared and what vanished, by name."""
     for title, names in (("Appeared", comparison.appeared), ("Vanished", comparison.vanished)):
         if names:
-            shown = [code(name) if markdown else harmless(name) for name in names[:NAMED]]
-            shown += [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
-            lines += ["", f"{title}: {', '.join(shown)}"]
-    return "\n".join(lines)
+            more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
+            yield title, [*map(shown_as, names[:NAMED]), *more]
 
 
 def summary(comparison: Comparison, threshold: float) -> str:

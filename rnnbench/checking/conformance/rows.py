@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rnnbench.core.tables import format_table, without_empty
+from rnnbench.core.documents import document
+from rnnbench.core.shown import Part, Shown, Table, format_parts
+from rnnbench.core.tables import without_empty
 from rnnbench.core.verdicts import Row, Verdict
 
 
@@ -123,8 +125,36 @@ def never_right(rows: Sequence[ConformanceRow]) -> list[tuple[str, str]]:
     return [p for p in dict.fromkeys((row.model, row.engine) for row in ran) if p not in right]
 
 
+@dataclass(frozen=True)
+class ConformanceReport(Shown):
+    """What `conform` found.
+
+    Attributes:
+        rows: one for each target, and for each engine in each form of the file.
+    """
+
+    rows: tuple[ConformanceRow, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing differs or failed, and each engine is right in one form at least."""
+        return is_fine(self.rows)
+
+    def parts(self) -> Iterable[Part]:
+        """One table; what did not fit in it, and each reason once, below."""
+        return _parts(self.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return document("conform", {"rows": [row.to_json() for row in self.rows]}, ok=self.ok)
+
+
 def format_conformed(rows: Sequence[ConformanceRow]) -> str:
     """One table; what did not fit in it, and each reason once, below."""
+    return format_parts(_parts(rows))
+
+
+def _parts(rows: Sequence[ConformanceRow]) -> Iterator[Part]:
     shown = [next(iter(versions_of([row])), "") for row in rows]
     columns: dict[str, list[str]] = {
         "target": [r.target for r in rows],
@@ -139,13 +169,14 @@ def format_conformed(rows: Sequence[ConformanceRow]) -> str:
         "call us": ["" if r.step_s is None else f"{1e6 * r.step_s:.1f}" for r in rows],
     }
     filled = without_empty([*columns], zip(*columns.values(), strict=True))
-    table = format_table(*filled, least=("load ms", "build s", "call us", "cases", "runtime"))
+    headers, cells = filled
+    yield Table(headers, cells, ("load ms", "build s", "call us", "cases", "runtime"))
     others = [version for version in versions_of(rows) if version not in shown]
     below = [f"with {', '.join(others)}"] if others else []
     below += _reasons(rows)
     never = ", ".join(engine for _, engine in never_right(rows))
     below += [f"right under no profile: {never}"] if never else []
-    return "\n".join([table, *(["", *below] if below else [])])
+    yield from ["", *below] if below else []
 
 
 def _reasons(rows: Sequence[ConformanceRow]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,21 +15,25 @@ import torch
 from tqdm import tqdm
 
 from rnnbench.core import plugins
+from rnnbench.core.documents import document
 from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.core.model import Model
+from rnnbench.core.shown import Part, Shown, Table
+from rnnbench.core.tables import without_empty
 from rnnbench.core.threads import torch_threads
 from rnnbench.models import tasks, variants
 from rnnbench.models.task import Task
 from rnnbench.models.training import checkpoint as checkpoints
 from rnnbench.models.training.checkpoint import Progress
 from rnnbench.models.training.epoch import EpochSettings, evaluate, measure, train_epoch
+from rnnbench.models.training.metrics import metric_rows
 from rnnbench.models.variants import Options
 
 ATTEMPT = 1000  # what an attempt adds to the seed
 
 
 @dataclass(frozen=True)
-class Trained:
+class Trained(Shown):
     """What training leaves.
 
     Attributes:
@@ -43,6 +47,17 @@ class Trained:
     metrics: dict[str, Any]
     metadata: dict[str, Any]
     source: dict[str, Any]
+
+    def parts(self) -> Iterable[Part]:
+        """Its errors beside those of the baseline."""
+        rows = [(self.model.name, *row) for row in metric_rows(self.metrics)]
+        yield Table(*without_empty(["model", "metric", "value", "baseline"], rows))
+
+    def to_json(self) -> dict[str, Any]:
+        """What `train --json` prints of one model."""
+        rows = [{"model": self.model.name, "metrics": self.metrics}]
+        found: dict[str, Any] = document("train", {"models": rows})
+        return found
 
 
 @dataclass(frozen=True)

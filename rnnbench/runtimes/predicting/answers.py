@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnbench.core.documents import plain
+from rnnbench.core.documents import document, plain
 from rnnbench.core.model import Arrays
+from rnnbench.core.shown import Part, Shown
+from rnnbench.core.text import harmless_lines
 from rnnbench.core.whole import whole_file
 
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(Shown):
     """What came out.
 
     Attributes:
@@ -27,6 +30,22 @@ class Answer:
     text: str
     values: Any
     notes: tuple[str, ...] = ()
+
+    def parts(self) -> list[Part]:
+        """What came out."""
+        return [*self.text.split("\n"), *self.notes]
+
+    def to_markdown(self) -> str:
+        """The same as a block of text."""
+        return f"```text\n{self.text}\n```"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(harmless_lines(self.text))}</pre>"
+
+    def to_json(self) -> dict[str, Any]:
+        """What `run --json` prints."""
+        found: dict[str, Any] = document("run", self.values)
+        return found
 
 
 def facts_of(array: NDArray[Any]) -> dict[str, Any]:
