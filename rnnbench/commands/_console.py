@@ -86,8 +86,8 @@ def loudness() -> int:
 class Progress:
     """What happens to one model after the other, on stderr.
 
-    Several models on a terminal get one line each, which is written over as they proceed; else
-    every step has a line of its own.
+    On a terminal a model has one line, which is written over as it proceeds; elsewhere one that
+    grows by each stage. With --verbose every step has a line of its own.
     """
 
     def __init__(self, total: int) -> None:
@@ -97,6 +97,8 @@ class Progress:
         self._title = ""
         self._last = ""
         self._start = 0.0
+        self._grows = False  # a line that has no end yet
+        self._verbose = loudness() > 0
         self.one_line = total > 1 and sys.stderr.isatty() and loudness() == 0
 
     def on_start(self, title: str) -> None:
@@ -115,14 +117,43 @@ class Progress:
             text = f"{self._title}  {self._last if line == self._last else line}"
             click.echo(f"\r\x1b[K{harmless(text)[: _width()]}", err=True, nl=False)
         else:
+            self._end_line()
             note(f"{self._title}  {line}")
+
+    def on_stage(self, stage: str) -> None:
+        """The next of a few stages, in a word."""
+        if self.one_line or self._verbose:
+            self.on_progress(stage)
+        elif loudness() == 0:
+            begun = f", {stage}" if self._grows else f"{self._title}: {stage}"
+            click.echo(harmless(begun), err=True, nl=False)
+            sys.stderr.flush()
+            self._grows = True
+
+    def on_detail(self, line: str) -> None:
+        """What most readers need not know."""
+        if self.one_line or self._verbose:
+            self.on_progress(line)
 
     def on_end(self, outcome: str) -> None:
         """The model is done with."""
         seconds = f"{time.perf_counter() - self._start:.1f} s"
+        if self._grows:
+            self._grows = False
+            note(f": {outcome}  {seconds}")
+            return
         parts = [self._title, self._last if self.one_line else "", outcome, seconds]
         clear = "\r\x1b[K" if self.one_line else ""
         note(clear + "  ".join(part for part in parts if part))
+
+    def stop(self) -> None:
+        """What comes next begins a line."""
+        self._end_line()
+
+    def _end_line(self) -> None:
+        if self._grows:
+            self._grows = False
+            click.echo("", err=True)
 
 
 class RunsBar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnbench.commands._console import Progress, note
-from rnnbench.commands._options import as_json, completes, finish, option, training_options, verb
+from rnnbench.commands._options import (
+    FINE,
+    as_json,
+    completes,
+    finish,
+    option,
+    training_options,
+    verb,
+)
 from rnnbench.core.errors import RnnbenchError
 
 if TYPE_CHECKING:
@@ -132,7 +141,33 @@ def command(
         resume=resume,
         progress=sys.stderr.isatty() and len(names) == 1,
     )
-    return finish("export", _export_all(names, training, exporting, explain), as_json)
+    report = _export_all(names, training, exporting, explain)
+    code = finish("export", report, as_json)
+    if code == FINE and not as_json:
+        for line in _next(names, report, out):
+            note(line)
+    return code
+
+
+def _next(names: tuple[str, ...], report: CheckReport, out: str) -> list[str]:
+    """Three commands that go on from here."""
+    from rnnbench.commands._pipeline import is_checkpoint
+    from rnnbench.models.sources import is_source
+
+    bundle = shlex.quote(str(Path(out) / report.rows[0].model))
+    own = next((name for name in names if is_source(name)), None)
+    shown = [(f"rnnbench inspect {bundle}", "what is in its files")]
+    if own is not None:
+        shown.append((f"rnnbench bench {shlex.quote(own)}", "which form and runtime is fastest"))
+        shown.append((f"rnnbench embed {bundle} --target cpp-onnxruntime", "a C++ project of it"))
+    else:
+        if not any(map(is_checkpoint, names)):
+            shown.append(("rnnbench bench --quick", "which form and runtime is fastest"))
+        else:
+            shown.append((f"rnnbench bench {bundle}", "which runtime is fastest"))
+        shown.append(("rnnbench init my_model.py --from net.py:Net", "your own model"))
+    width = max(len(command) for command, _ in shown)
+    return ["next:", *(f"  {command:{width}}  # {what}" for command, what in shown)]
 
 
 def _portable(profile: str | None, engine: str | None, pins: str | None) -> dict[str, Any]:
@@ -168,13 +203,18 @@ def _export_all(
         title = name if is_source(name) or is_checkpoint(name) else f"{training.task}-{name}"
         progress.on_start(title)
         try:
-            report = export_one(name, training, exporting, progress.on_progress)
+            report, found = export_one(name, training, exporting, progress)
         except Exception as error:
             if explain:
+                progress.stop()
                 note(explain_target(error, name))
             if len(names) == 1:
+                progress.stop()
                 raise
-            report = failed(title, error)
-        progress.on_end("exported and checked" if report.ok else "FAILED")
+            report, found = failed(title, error), "FAILED"
+        except BaseException:
+            progress.stop()
+            raise
+        progress.on_end(found)
         reports.append(report)
     return merge(reports)

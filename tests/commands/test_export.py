@@ -80,7 +80,7 @@ def test_one_failing_model_does_not_stop_the_others(run, monkeypatch):
     assert code == 1
     assert "failed: the dog ate it" in rows["hello-gru", "-", "-"]
     assert any(model == "hello-elman" for model, *_ in rows)
-    assert "[1/2] hello-gru  FAILED" in err
+    assert "[1/2] hello-gru: training: FAILED" in err
     code, out, err = run("export", "gru")  # alone it is bad input
     assert (code, out) == (2, "")
     assert err.splitlines()[-1] == "error: the dog ate it"
