@@ -58,7 +58,11 @@ def command(
         f"cd {shlex.quote(str(path))}",
         *(" ".join(c) for c in (*chosen.build, (*chosen.run, "--verify"))),
     ]
-    say(" && ".join(steps), whole=True)
+    if as_json:
+        commands = [list(c) for c in (*chosen.build, (*chosen.run, "--verify"))]
+        print_json(document("embed", {"path": str(path), "commands": commands}))
+    else:
+        say(" && ".join(steps), whole=True)
     return 0
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rnnbench.commands._console import note, say
-from rnnbench.commands._options import option, verb
+from rnnbench.commands._console import note, print_json, say
+from rnnbench.commands._options import as_json, option, verb
+from rnnbench.core.documents import document
 from rnnbench.core.errors import RnnbenchError
 
 _QUIET = 3.0  # seconds without a word on progress
@@ -46,8 +48,14 @@ _BETWEEN = 5.0
     group="The model",
 )
 @option("--force", is_flag=True, help="Overwrite FILE.py.", group="Output")
+@as_json
 def command(
-    file: str, source: str, given: tuple[str, ...], weights: str | None, force: bool
+    file: str,
+    source: str,
+    given: tuple[str, ...],
+    weights: str | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Write FILE.py, a first draft of a declaration, from the class of a module.
 
@@ -74,9 +82,12 @@ def command(
             on_trial=trials,
         )
     path = write(drafted, file, force=force)
+    if as_json:
+        print_json(document("init", {"path": str(path), "notes": list(drafted.notes)}))
+        return
     for line in drafted.notes:
         note(line)
-    say(f"{path}: look it over, then: rnnbench export {path}")
+    say(f"{path}: look it over, then: rnnbench export {shlex.quote(str(path))}", whole=True)
 
 
 def _importable(source: str, folder: Path) -> str:

@@ -51,7 +51,9 @@ CALLS = [
     ("report", f"report {RESULTS}"),
     ("compare", f"compare {RESULTS} {RESULTS}"),
     ("conform", "conform BUNDLE --engine tract --profile plain"),
-    ("embed --list", "embed --list"),
+    ("embed", "embed --list"),
+    ("embed", "embed BUNDLE --target python-onnxruntime"),
+    ("init", "init draft.py --from torch.nn:GRU --arg input_size=3 --arg hidden_size=4"),
 ]
 
 
