@@ -7,7 +7,6 @@ import platform
 import re
 import shutil
 import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -56,13 +55,10 @@ def same_machine(facts: dict[str, Any], others: dict[str, Any]) -> str:
 
 
 def _cpu_name() -> str:
-    if sys.platform == "darwin":
-        name = _output("sysctl", "-n", "machdep.cpu.brand_string")
-        if name:
-            return name
-    text = _read(Path("/proc/cpuinfo")) or ""
-    found = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", text, re.MULTILINE)
-    return found[1].strip() if found else platform.processor() or platform.machine()
+    from cpuinfo import get_cpu_info  # which pytest-benchmark needs: of Linux, macOS and Windows
+
+    name = str(get_cpu_info().get("brand_raw") or "").strip()
+    return name or platform.processor() or platform.machine()
 
 
 def _caches() -> dict[str, int]:

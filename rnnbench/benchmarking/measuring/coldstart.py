@@ -120,7 +120,9 @@ def peak_memory() -> int:
     try:
         import resource
     except ImportError:  # Windows
-        return 0
+        import psutil
+
+        return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
 
