@@ -15,7 +15,7 @@ from rnnbench.core.shown import Part, Shown, Table, format_parts
 
 _LEAST = (
     *("recompile ms", "CUDA events", "note", "p99", "steps/s", "x limit"),  # latencies
-    *("above empty MB", "file kB", "load s"),  # costs
+    *("above empty MB", "artifact MB", "export ms"),  # costs
 )
 
 _LEGEND = {
@@ -133,16 +133,16 @@ def _ratios(results: Results) -> list[Part]:
 
 
 def _costs(results: Results) -> list[Part]:
-    headers = ["model", "form", "runtime", "device", "hidden", "export s", "load s"]
-    headers += ["first call ms", "memory MB", "above empty MB", "file kB"]
+    headers = ["model", "form", "runtime", "device", "hidden", "export ms", "load ms"]
+    headers += ["first call ms", "memory MB", "above empty MB", "artifact MB"]
     rows = [
         [
             *(row.model, row.form, _runtime(row.runtime, row.mode), row.device),
             "" if row.hidden is None else str(row.hidden),
-            *(_scaled(row.export_s, 1, 2), _scaled(row.load_s, 1, 3)),
+            *(_scaled(row.export_s, 1e3, 0), _scaled(row.load_s, 1e3, 1)),
             *(_scaled(row.first_call_s, 1e3, 1), _scaled(row.peak_memory_bytes, 1e-6, 0)),
             _scaled(_above(row), 1e-6, 0),
-            _scaled(row.artifact_bytes, 1e-3, 0),
+            _scaled(row.artifact_bytes, 1e-6, 3),
         ]
         for row in results.costs
     ]
