@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from rnnbench.capture.tracing.counted_rows import counting
 from rnnbench.capture.tracing.numbered_loops import with_numbered_steps
 from rnnbench.capture.tracing.places import SCOPES, names_in, places_of
 from rnnbench.capture.tracing.syntax import HELPERS, at, helper_call, later, parsed
@@ -74,7 +75,11 @@ class _Changer:
         """
         result: list[ast.stmt] = []
         for place, statement in enumerate(statements):
-            if isinstance(statement, ast.If):
+            counted = counting(statement)
+            if counted is not None:
+                self.changed = True
+                result.append(counted)
+            elif isinstance(statement, ast.If):
                 rest = list(statements[place + 1 :])
                 moved = tail is not None and _absorb(statement, rest, tail)
                 result += self._branch(statement, tail if moved or not rest else None)

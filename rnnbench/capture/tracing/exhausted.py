@@ -64,6 +64,6 @@ def run_told(
     tensors = [torch.from_numpy(a).to(device) for a in sample_inputs(model, sizes, 0).values()]
     told = _Told(model, going, questions)
     unknown: Callable[[Tensor], bool | None] = lambda _: None  # noqa: E731
-    with evaluating(model.module), running_both_ways(those, unknown), told:
+    with evaluating(model.module), running_both_ways(those, unknown, lambda lengths: None), told:
         returned = invoke(model.module, model.inputs, model.outputs, tensors)
     return tensors, tensors_in(returned)

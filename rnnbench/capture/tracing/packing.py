@@ -29,10 +29,22 @@ class Packing:
     are remembered by the identity of `batch_sizes`, which is computed as PyTorch would.
 
     Who walks the rows by hand (`for n in packed.batch_sizes: data[at : at + n]`) is told, likewise,
-    that each step has all of them: see `walking.py`.
+    that each step has all of them: see `walking.py`. Who counts them by the lengths
+    (`counted_rows.py`) is given all steps, up to the end of the padding: those after the longest
+    row, which has no rows, are cut off where a sequence is unpacked after the last walk.
+
+    Args:
+        counted: whether rows are counted by the lengths.
+        whole: how many sequences are unpacked with all steps; None: all.
+
+    Attributes:
+        before_walks: how many were unpacked before rows were last counted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counted: bool = False, whole: int | None = None) -> None:
+        self.before_walks = 0
+        self._counted, self._whole = counted, whole
+        self._unpacked = 0
         self._walks: list[Walk] = []
         self._lengths: dict[int, tuple[Tensor, Tensor]] = {}
         self._steps: dict[int, tuple[Any, Any, Walk | None]] = {}
@@ -40,9 +52,7 @@ class Packing:
     def pack(self, x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
         """Stands in for `torch._pack_padded_sequence`."""
         x = x.transpose(0, 1) if batch_first else x  # [time, batch, input]
-        longest = lengths.max().item()  # an unknown number, within these bounds
-        torch._check(longest >= 1)
-        torch._check(longest <= x.shape[0])
+        longest = x.shape[0] if self._counted else _longest(lengths, x.shape[0])
         steps = torch.arange(longest, device=lengths.device)  # [longest]
         # [longest, 1] < [1, batch] -> [longest, batch] -> [longest]: the rows that still run
         batch_sizes = (steps.unsqueeze(1) < lengths.unsqueeze(0)).sum(1)
@@ -73,6 +83,18 @@ class Packing:
         steps, rows, walk = self._steps[id(batch_sizes)]
         return [rows if walk is None else walk.rows(t) for t in range(int(steps))]
 
+    def walk_of(self, lengths: Tensor) -> Walk | None:
+        """What the rows of falling lengths [batch] do; None where the batch has a fixed size."""
+        rows = lengths.shape[0]
+        if not isinstance(rows, torch.SymInt):
+            return None
+        self.before_walks = self._unpacked
+        known = next((walk for walk in self._walks if walk.lengths is lengths), None)
+        if known is None:
+            known = Walk(rows, lengths)
+            self._walks.append(known)
+        return known
+
     def rows_of_a_step(self, batch_sizes: Any) -> Callable[..., Any] | None:
         """Stands in for `batch_sizes[t]`; None of another tensor."""
         return None if id(batch_sizes) not in self._steps else self._of_a_step
@@ -98,6 +120,11 @@ class Packing:
         lengths = self.lengths(batch_sizes)  # [batch]
         x = data.unflatten(0, self._steps[id(batch_sizes)][:2])  # [time, batch, hidden]
         padded = x.shape[0]
+        self._unpacked += 1
+        if total == -1:  # as long as the longest row
+            after = self._whole is not None and self._unpacked > self._whole
+            cut = self._counted and after
+            total = _longest(lengths, padded) if cut else batch_sizes.shape[0]
         steps = torch.arange(padded, device=lengths.device)  # [time]
         valid = steps.unsqueeze(1) < lengths.unsqueeze(0)  # [time, batch]
         valid = valid.reshape(valid.shape + (1,) * (x.dim() - 2))  # [time, batch, 1]
@@ -145,6 +172,14 @@ class Packing:
         return result, tuple(final) if lstm else final[0]
 
 
+def _longest(lengths: Tensor, steps: Any) -> Any:
+    """The number of steps of the longest row: an unknown number, 1 to `steps`."""
+    longest = lengths.max().item()
+    torch._check(longest >= 1)
+    torch._check(longest <= steps)
+    return longest
+
+
 def padded_again(
     sequence: PackedSequence,
     batch_first: bool = False,
@@ -157,8 +192,8 @@ def padded_again(
     """
     from torch import _pad_packed_sequence as pad
 
+    total = -1 if total_length is None else total_length
     sizes = sequence.batch_sizes  # [longest]
-    total = sizes.size(0) if total_length is None else total_length
     x, lengths = pad(sequence.data, sizes, batch_first, padding_value, total)
     order = sequence.unsorted_indices  # [batch]
     if order is None:  # packed as sorted

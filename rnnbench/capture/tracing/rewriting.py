@@ -22,15 +22,18 @@ from torch import Tensor, nn
 
 from rnnbench.capture.tracing import merging
 from rnnbench.capture.tracing.both_ways import with_both_ways
+from rnnbench.capture.tracing.counted_rows import counting, last_row
 from rnnbench.capture.tracing.demanded import demanded, is_of_sizes
 from rnnbench.capture.tracing.demands import demands_of, with_demands
 from rnnbench.capture.tracing.filled import filled, taken, with_filled_lists
 from rnnbench.capture.tracing.step_numbers import Numbering, value_of
 from rnnbench.capture.tracing.syntax import HELPERS
+from rnnbench.capture.tracing.walking import Walk
 from rnnbench.core.one_thread import exchanged_code, replaced
 from rnnbench.models.own_files import is_library
 
 Known = Callable[[Tensor], bool | None]
+WalkOf = Callable[[Tensor], Walk | None]
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,12 @@ class Rewritten:
     functions: tuple[FunctionType, ...] = ()
     steps: bool = False
     demanding: tuple[FunctionType, ...] = ()
+
+    @property
+    def counts_rows(self) -> bool:
+        """Whether one counts the rows of a step by their lengths."""
+        found = (_function_of(f.__code__) for f in self.functions)
+        return any(counting(node) for pair in found if pair for node in ast.walk(pair[0]))
 
     def and_those_of(self, error: BaseException) -> Rewritten | None:
         """With the model's own function in which an error arose; None: it cannot be rewritten.
@@ -77,10 +86,12 @@ class Helpers(Numbering):
     Args:
         known: the truth of a tensor, where it is made of constants alone.
         sizes: the sizes that loops over steps have in this trace.
+        walk_of: of lengths, what their rows do.
     """
 
-    def __init__(self, known: Known, sizes: Collection[int]) -> None:
+    def __init__(self, known: Known, sizes: Collection[int], walk_of: WalkOf) -> None:
         super().__init__(sizes)
+        self.last_row = partial(last_row, walk_of)
         self.all = partial(merging.both_of, known)
         self.any = partial(merging.either_of, known)
         self.filled = filled
@@ -130,20 +141,21 @@ class Helpers(Numbering):
 
 @contextmanager
 def running_both_ways(
-    those: Rewritten, known: Known, sizes: Collection[int] = ()
+    those: Rewritten, known: Known, walk_of: WalkOf, sizes: Collection[int] = ()
 ) -> Iterator[None]:
     """While it lasts, functions run both ways of an `if` on data.
 
     Args:
         those: the functions.
         known: the truth of a tensor, where it is made of constants alone.
+        walk_of: of lengths, what their rows do.
         sizes: the sizes that loops over steps have in this trace.
     """
     demanding = [f for f in those.demanding if f not in those.functions]
     names = {id(f.__globals__): f.__globals__ for f in (*those.functions, *demanding)}
     with ExitStack() as instead:
         for its in names.values():
-            helpers = Helpers(known, sizes if those.steps else ())
+            helpers = Helpers(known, sizes if those.steps else (), walk_of)
             instead.enter_context(replaced(its, HELPERS, helpers))
         for function in (*those.functions, *demanding):
             changed = _changed_by(those.steps) if function in those.functions else with_demands
