@@ -19,6 +19,7 @@ from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 from torch import Tensor, nn
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from rnnbench.capture.tracing import merging
 from rnnbench.capture.tracing.both_ways import with_both_ways
@@ -123,6 +124,14 @@ class Helpers(Numbering):
 
         truth = demanded(asked, otherwise)
         return otherwise if truth is None else truth
+
+    def says(self, test: Callable[[], Any]) -> bool:
+        """The truth of a test on which it is only said something; of data nothing is said."""
+        try:
+            value = value_of(test())
+            return bool(self._known(value) if merging.is_data(value) else value)
+        except GuardOnDataDependentSymNode:  # how many there are, in `x.nonzero().numel() > 0`
+            return False
 
     def demanded(self, test: Callable[[], Any], otherwise: bool) -> bool:
         """The truth of a test; of sizes that a trace does not know, that on which none raises."""
