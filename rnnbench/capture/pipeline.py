@@ -135,7 +135,7 @@ def _capture(
     conditions = first.conditions
 
     def finish(graph: fx.GraphModule, dims: dict[str, int], loops: list[Recurrence]) -> Captured:
-        told = {"any_size": any_size, "shorter": first.those.counts_rows}
+        told = {"any_size": any_size, "shorter": bool(first.those.functions)}
         return _finish(model, graph, dims, loops, conditions, **told)
 
     if not first.frozen:  # no loop over time: the trace is the graph

@@ -143,3 +143,20 @@ class RowsCountedByLengths(nn.Module):
         packed, h = self.ahead(packed)
         packed, back = self.back(packed)
         return pad_packed_sequence(packed, batch_first=True)[0], h, back
+
+
+@entry(XB, LENGTHS)
+class PaddedBackWhereShorter(nn.Module):
+    """Zeros behind the longest row, and none asked for where it has all steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.LSTM(3, H, batch_first=True)
+
+    def forward(self, x, lengths):
+        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        y = pad_packed_sequence(self.rnn(packed)[0], batch_first=True)[0]
+        if y.size(1) != x.size(1):
+            behind = torch.zeros(y.size(0), x.size(1) - y.size(1), y.size(2)).type(y.data.type())
+            y = torch.cat([y, behind], 1)
+        return y

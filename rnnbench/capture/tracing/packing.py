@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+import sympy
 import torch
+from sympy.core.relational import Relational
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -45,6 +47,7 @@ class Packing:
         self.before_walks = 0
         self._counted, self._whole = counted, whole
         self._unpacked = 0
+        self._of_longest: set[Any] = set()
         self._walks: list[Walk] = []
         self._lengths: dict[int, tuple[Tensor, Tensor]] = {}
         self._steps: dict[int, tuple[Any, Any, Walk | None]] = {}
@@ -52,7 +55,7 @@ class Packing:
     def pack(self, x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
         """Stands in for `torch._pack_padded_sequence`."""
         x = x.transpose(0, 1) if batch_first else x  # [time, batch, input]
-        longest = x.shape[0] if self._counted else _longest(lengths, x.shape[0])
+        longest = x.shape[0] if self._counted else self._longest(lengths, x.shape[0])
         steps = torch.arange(longest, device=lengths.device)  # [longest]
         # [longest, 1] < [1, batch] -> [longest, batch] -> [longest]: the rows that still run
         batch_sizes = (steps.unsqueeze(1) < lengths.unsqueeze(0)).sum(1)
@@ -82,6 +85,31 @@ class Packing:
             return None
         steps, rows, walk = self._steps[id(batch_sizes)]
         return [rows if walk is None else walk.rows(t) for t in range(int(steps))]
+
+    def _longest(self, lengths: Tensor, steps: Any) -> Any:
+        """The number of steps of the longest row: an unknown number, 1 to `steps`."""
+        longest: Any = lengths.max().item()
+        torch._check(longest >= 1)
+        torch._check(longest <= steps)
+        self._of_longest.add(longest.node.expr)
+        return longest
+
+    def no_row_is_full(self, test: Any) -> bool | None:
+        """The truth of a comparison of the longest row with a size, as where it is shorter.
+
+        if y.size(1) != mask.size(1): y = cat([y, zeros])   ->   True: no zeros where it is as long
+
+        Returns:
+            None for another test.
+        """
+        condition = test.node.expr if isinstance(test, torch.SymBool) else None
+        if not isinstance(condition, Relational):
+            return None
+        for longest, size in (condition.args, condition.args[::-1]):
+            if longest in self._of_longest and not size.free_symbols & self._of_longest:
+                told = condition.subs(longest, size - 1)
+                return bool(told) if told in (sympy.true, sympy.false) else None
+        return None
 
     def walk_of(self, lengths: Tensor) -> Walk | None:
         """What the rows of falling lengths [batch] do; None where the batch has a fixed size."""
@@ -124,7 +152,7 @@ class Packing:
         if total == -1:  # as long as the longest row
             after = self._whole is not None and self._unpacked > self._whole
             cut = self._counted and after
-            total = _longest(lengths, padded) if cut else batch_sizes.shape[0]
+            total = self._longest(lengths, padded) if cut else batch_sizes.shape[0]
         steps = torch.arange(padded, device=lengths.device)  # [time]
         valid = steps.unsqueeze(1) < lengths.unsqueeze(0)  # [time, batch]
         valid = valid.reshape(valid.shape + (1,) * (x.dim() - 2))  # [time, batch, 1]
@@ -170,14 +198,6 @@ class Packing:
         # y [time, batch, directions * hidden] -> [time * batch, directions * hidden]
         result = PackedSequence(y.flatten(0, 1), batch_sizes, order, back)
         return result, tuple(final) if lstm else final[0]
-
-
-def _longest(lengths: Tensor, steps: Any) -> Any:
-    """The number of steps of the longest row: an unknown number, 1 to `steps`."""
-    longest = lengths.max().item()
-    torch._check(longest >= 1)
-    torch._check(longest <= steps)
-    return longest
 
 
 def padded_again(

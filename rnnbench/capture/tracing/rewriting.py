@@ -27,14 +27,13 @@ from rnnbench.capture.tracing.counted_rows import counting, last_row
 from rnnbench.capture.tracing.demanded import demanded, is_of_sizes
 from rnnbench.capture.tracing.demands import demands_of, with_demands
 from rnnbench.capture.tracing.filled import filled, taken, with_filled_lists
+from rnnbench.capture.tracing.packing import Packing
 from rnnbench.capture.tracing.step_numbers import Numbering, value_of
 from rnnbench.capture.tracing.syntax import HELPERS
-from rnnbench.capture.tracing.walking import Walk
 from rnnbench.core.one_thread import exchanged_code, replaced
 from rnnbench.models.own_files import is_library
 
 Known = Callable[[Tensor], bool | None]
-WalkOf = Callable[[Tensor], Walk | None]
 
 
 @dataclass(frozen=True)
@@ -87,12 +86,13 @@ class Helpers(Numbering):
     Args:
         known: the truth of a tensor, where it is made of constants alone.
         sizes: the sizes that loops over steps have in this trace.
-        walk_of: of lengths, what their rows do.
+        packing: knows of the rows of packed sequences.
     """
 
-    def __init__(self, known: Known, sizes: Collection[int], walk_of: WalkOf) -> None:
+    def __init__(self, known: Known, sizes: Collection[int], packing: Packing) -> None:
         super().__init__(sizes)
-        self.last_row = partial(last_row, walk_of)
+        self.last_row = partial(last_row, packing.walk_of)
+        self._packing = packing
         self.all = partial(merging.both_of, known)
         self.any = partial(merging.either_of, known)
         self.filled = filled
@@ -101,7 +101,9 @@ class Helpers(Numbering):
 
     def Both(self, test: Any) -> merging.Both:  # noqa: N802  (it makes one)
         """Reaches an `if`."""
-        return merging.Both(value_of(test), self._known)
+        value = value_of(test)
+        told = self._packing.no_row_is_full(value)
+        return merging.Both(value if told is None else told, self._known)
 
     def no(self, value: Any) -> Any:
         """`not value`."""
@@ -150,21 +152,21 @@ class Helpers(Numbering):
 
 @contextmanager
 def running_both_ways(
-    those: Rewritten, known: Known, walk_of: WalkOf, sizes: Collection[int] = ()
+    those: Rewritten, known: Known, packing: Packing, sizes: Collection[int] = ()
 ) -> Iterator[None]:
     """While it lasts, functions run both ways of an `if` on data.
 
     Args:
         those: the functions.
         known: the truth of a tensor, where it is made of constants alone.
-        walk_of: of lengths, what their rows do.
+        packing: knows of the rows of packed sequences.
         sizes: the sizes that loops over steps have in this trace.
     """
     demanding = [f for f in those.demanding if f not in those.functions]
     names = {id(f.__globals__): f.__globals__ for f in (*those.functions, *demanding)}
     with ExitStack() as instead:
         for its in names.values():
-            helpers = Helpers(known, sizes if those.steps else (), walk_of)
+            helpers = Helpers(known, sizes if those.steps else (), packing)
             instead.enter_context(replaced(its, HELPERS, helpers))
         for function in (*those.functions, *demanding):
             changed = _changed_by(those.steps) if function in those.functions else with_demands
