@@ -82,6 +82,7 @@ DRAFTS = {
     "kinds:ScriptedCell": {"input": (B, 6), "state": (B, 8)},
     "kinds:NothingBeside": {"inputs": (B, T, 8)},
     "kinds:SampleVocoder": {"x": (B, "10*time"), "mels": (B, T, 12)},
+    "kinds:ReadsPadded": {"padded": (B, T, 6), "sizes": (B,)},
     "kinds:AttentiveCell": {"x": (B, 6), "hx": (B, 8), "weight": (B,)},
     "kinds:Durations": {"x": (B, None, T), "style": (B, None), "text_lengths": (B,), "m": (B, T)},
 }
@@ -108,6 +109,7 @@ EXPORTED = (
     "kinds:NothingBeside",
     "kinds:SampleVocoder",
     "kinds:StyleEncoder",
+    "kinds:ReadsPadded",
 )
 
 

@@ -227,6 +227,35 @@ class NothingBeside(nn.Module):
         return self.rnn(inputs)[0], seq_len
 
 
+class Padded:
+    """Sequences and their lengths in one object."""
+
+    def __init__(self, data, sizes, left=False):
+        self._data, self._sizes, self.left = data, sizes, left
+
+    @property
+    def data(self):
+        return self._data
+
+    @property
+    def sizes(self):
+        return self._sizes
+
+
+class ReadsPadded(nn.Module):
+    """Takes an object of a class of its own file, and returns another."""
+
+    def __init__(self, size=6, hidden=8):
+        super().__init__()
+        self.rnn = nn.GRU(size, hidden, batch_first=True)
+
+    def forward(self, padded):
+        y = self.rnn(padded.data)[0]
+        steps = torch.arange(y.shape[1])
+        inside = steps < padded.sizes.unsqueeze(1)
+        return Padded(y * inside.unsqueeze(-1), padded.sizes)
+
+
 class AttentiveCell(nn.Module):
     """One step, and how much of it counts in each row; it cannot do without a state."""
 
