@@ -69,7 +69,10 @@ def _made(of: type, port: Port, module: nn.Module, s: Sizes) -> Made | None:
 
 
 def tensors_of(value: Any) -> list[tuple[str, torch.Tensor]]:
-    """The tensors that an object of a plain class holds, by the public names that they have."""
+    """The tensors that an object of a plain class holds, by the public names that they have.
+
+    Beside floats, whole numbers are what was given, handed on: lengths.
+    """
     held = getattr(value, "__dict__", None)
     if not held or isinstance(value, type | nn.Module) or callable(value):
         return []
@@ -84,4 +87,5 @@ def tensors_of(value: Any) -> list[tuple[str, torch.Tensor]]:
             continue
         if any(part is t for t in own) and all(part is not t for _, t in found):
             found.append((name, part))
-    return found
+    floats = [(name, part) for name, part in found if part.is_floating_point()]
+    return floats or found
