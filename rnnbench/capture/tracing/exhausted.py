@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from rnnbench.capture.tracing.packing import Packing
 from rnnbench.capture.tracing.rewriting import Rewritten, running_both_ways
 from rnnbench.capture.tracing.trace import evaluating
 from rnnbench.core.errors import RnnbenchError
@@ -65,6 +64,6 @@ def run_told(
     tensors = [torch.from_numpy(a).to(device) for a in sample_inputs(model, sizes, 0).values()]
     told = _Told(model, going, questions)
     unknown: Callable[[Tensor], bool | None] = lambda _: None  # noqa: E731
-    with evaluating(model.module), running_both_ways(those, unknown, Packing()), told:
+    with evaluating(model.module), running_both_ways(those, unknown), told:
         returned = invoke(model.module, model.inputs, model.outputs, tensors)
     return tensors, tensors_in(returned)

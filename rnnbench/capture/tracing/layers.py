@@ -305,6 +305,6 @@ def standing_in(
             making_tensors(),
             without_caches(own_files(root)),
             symbolic_numbers(root),
-            running_both_ways(those, truth, packing, sizes),
+            running_both_ways(those, truth, sizes, packing),
         ):
             yield packing

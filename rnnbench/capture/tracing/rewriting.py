@@ -152,21 +152,21 @@ class Helpers(Numbering):
 
 @contextmanager
 def running_both_ways(
-    those: Rewritten, known: Known, packing: Packing, sizes: Collection[int] = ()
+    those: Rewritten, known: Known, sizes: Collection[int] = (), packing: Packing | None = None
 ) -> Iterator[None]:
     """While it lasts, functions run both ways of an `if` on data.
 
     Args:
         those: the functions.
         known: the truth of a tensor, where it is made of constants alone.
-        packing: knows of the rows of packed sequences.
         sizes: the sizes that loops over steps have in this trace.
+        packing: knows of the rows of packed sequences.
     """
     demanding = [f for f in those.demanding if f not in those.functions]
     names = {id(f.__globals__): f.__globals__ for f in (*those.functions, *demanding)}
     with ExitStack() as instead:
         for its in names.values():
-            helpers = Helpers(known, sizes if those.steps else (), packing)
+            helpers = Helpers(known, sizes if those.steps else (), packing or Packing())
             instead.enter_context(replaced(its, HELPERS, helpers))
         for function in (*those.functions, *demanding):
             changed = _changed_by(those.steps) if function in those.functions else with_demands
