@@ -135,7 +135,8 @@ def _capture(
     conditions = first.conditions
 
     def finish(graph: fx.GraphModule, dims: dict[str, int], loops: list[Recurrence]) -> Captured:
-        return _finish(model, graph, dims, loops, conditions, any_size=any_size)
+        told = {"any_size": any_size, "shorter": bool(first.those.functions)}
+        return _finish(model, graph, dims, loops, conditions, **told)
 
     if not first.frozen:  # no loop over time: the trace is the graph
         try:
@@ -188,6 +189,7 @@ def _finish(
     conditions: Sequence[tuple[Any, str]] = (),
     *,
     any_size: bool = False,
+    shorter: bool = False,
 ) -> Captured:
     """Simplifies the graph, proves it, exports it for good, and proves what came out.
 
@@ -198,7 +200,7 @@ def _finish(
     drop_zero_states(graph.graph)
     split_by_slices(graph.graph)
     graph.recompile()
-    proof = Proof(model, dims, conditions)
+    proof = Proof(model, dims, conditions, shorter=shorter)
     proof.compare(graph.forward)  # a call would print what it raises
     recurrences = _recurrences(graph) + tuple(loops)
     # Traced once more, with the layers' and scans' own shapes, every size is a symbol again.

@@ -108,6 +108,10 @@ class Broken(nn.Module):
 class Backbone(nn.Module):
     pass
 
+class Tabular(nn.Linear):
+    def parameters(self, family=None):
+        return {"weights": self.weight}
+
 VERSION = 3
 """
 
@@ -212,6 +216,7 @@ def test_ruff_has_nothing_to_say(folder):
         ("drafted_nets:Nope", "drafted_nets has no 'Nope': choose from Tagger, Stepper"),
         ("drafted_nets:VERSION", "has a int, not a module class, 'VERSION': choose from"),
         ("drafted_nets:Backbone", "has no forward method"),
+        ("drafted_nets:Tabular", r"has a method parameters\(\) of its own, .* that holds it"),
     ],
 )
 def test_bad_input_is_one_line(folder, spec, message):

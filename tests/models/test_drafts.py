@@ -82,6 +82,9 @@ DRAFTS = {
     "kinds:ScriptedCell": {"input": (B, 6), "state": (B, 8)},
     "kinds:NothingBeside": {"inputs": (B, T, 8)},
     "kinds:SampleVocoder": {"x": (B, "10*time"), "mels": (B, T, 12)},
+    "kinds:ReadsPadded": {"padded": (B, T, 6), "sizes": (B,)},
+    "kinds:AttentiveCell": {"x": (B, 6), "hx": (B, 8), "weight": (B,)},
+    "kinds:Durations": {"x": (B, None, T), "style": (B, None), "text_lengths": (B,), "m": (B, T)},
 }
 STATES = {
     "speech:Predictor": {"h0": "hn", "c0": "cn"},
@@ -94,6 +97,7 @@ STATES = {
     },
     "control:RecurrentPolicy": {"rnn_hxs": "rnn_hxs_next"},
     "kinds:SynapticCell": {"syn": "syn_next", "trace": "trace_next"},
+    "kinds:AttentiveCell": {"hx": "hn"},
 }
 EXPORTED = (
     "control:KeywordSpotter",  # a least length
@@ -105,6 +109,7 @@ EXPORTED = (
     "kinds:NothingBeside",
     "kinds:SampleVocoder",
     "kinds:StyleEncoder",
+    "kinds:ReadsPadded",
 )
 
 

@@ -1,5 +1,6 @@
 """The rows of a packed sequence walked by hand: they end, and in reverse they join."""
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
@@ -91,3 +92,71 @@ class RowsBothWays(Walked):
         forth, last = self.one_way(self.cell, steps, sizes, order)
         back, first = self.one_way(self.back, steps, sizes, order[::-1])
         return torch.cat([forth, back], -1), torch.cat([last, first], -1)
+
+
+def falling(dims, generator):
+    """Rows in the order of their lengths, the longest first; it need not have all steps."""
+    rows, steps = dims["batch"], dims["time"]
+    lengths = np.sort(generator.integers(1, steps + 1, rows))[::-1].copy()
+    x = generator.standard_normal((rows, steps, 3)).astype("float32")
+    return {"x": x, "lengths": lengths}
+
+
+class CountedRows(nn.Module):
+    """A cell along the rows that a step has, counted from one step to the next."""
+
+    def __init__(self, cell, forward=True):
+        super().__init__()
+        self.cell, self.ahead = cell, forward
+
+    def forward(self, packed):
+        x, lengths = pad_packed_sequence(packed, batch_first=True)
+        rows, steps = x.size(0), x.size(1)
+        y, h = x.new_zeros(rows, steps, H), x.new_zeros(rows, H)
+        last = rows - 1 if self.ahead else 0
+        for step in range(steps):
+            t = step if self.ahead else steps - step - 1
+            if self.ahead:
+                while lengths[last] <= t:
+                    last -= 1
+            else:
+                while last < (len(lengths) - 1) and lengths[last + 1] > t:
+                    last += 1
+            new = self.cell(x[0 : last + 1, t], h[0 : last + 1].clone())
+            h = h.data.clone()
+            h[0 : last + 1] = new
+            y[0 : last + 1, t] = new
+        return pack_padded_sequence(y, lengths, batch_first=True), h
+
+
+@entry(XB, LENGTHS, outputs="y h back", expect="scan scan", sample=falling)
+class RowsCountedByLengths(nn.Module):
+    """The index of the last row goes down as rows end; from the end it goes up as they join."""
+
+    def __init__(self):
+        super().__init__()
+        self.ahead = CountedRows(nn.GRUCell(3, H))
+        self.back = CountedRows(nn.RNNCell(H, H), forward=False)
+
+    def forward(self, x, lengths):
+        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True)
+        packed, h = self.ahead(packed)
+        packed, back = self.back(packed)
+        return pad_packed_sequence(packed, batch_first=True)[0], h, back
+
+
+@entry(XB, LENGTHS)
+class PaddedBackWhereShorter(nn.Module):
+    """Zeros behind the longest row, and none asked for where it has all steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.LSTM(3, H, batch_first=True)
+
+    def forward(self, x, lengths):
+        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        y = pad_packed_sequence(self.rnn(packed)[0], batch_first=True)[0]
+        if y.size(1) != x.size(1):
+            behind = torch.zeros(y.size(0), x.size(1) - y.size(1), y.size(2)).type(y.data.type())
+            y = torch.cat([y, behind], 1)
+        return y

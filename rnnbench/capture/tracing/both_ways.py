@@ -23,9 +23,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from rnnbench.capture.tracing.counted_rows import counting
 from rnnbench.capture.tracing.numbered_loops import with_numbered_steps
 from rnnbench.capture.tracing.places import SCOPES, names_in, places_of
-from rnnbench.capture.tracing.syntax import HELPERS, at, helper_call, later, parsed
+from rnnbench.capture.tracing.syntax import HELPERS, at, helper_call, later, only_says, parsed
 
 _LOOPS = (ast.For, ast.While, ast.AsyncFor)
 _AWAY = (ast.NamedExpr, ast.Yield, ast.YieldFrom, ast.Await)
@@ -74,7 +75,11 @@ class _Changer:
         """
         result: list[ast.stmt] = []
         for place, statement in enumerate(statements):
-            if isinstance(statement, ast.If):
+            counted = counting(statement)
+            if counted is not None:
+                self.changed = True
+                result.append(counted)
+            elif isinstance(statement, ast.If):
                 rest = list(statements[place + 1 :])
                 moved = tail is not None and _absorb(statement, rest, tail)
                 result += self._branch(statement, tail if moved or not rest else None)
@@ -102,6 +107,11 @@ class _Changer:
 
     def _branch(self, node: ast.If, tail: type[ast.stmt] | None) -> list[ast.stmt]:
         """An `if`, and what its two ways leave."""
+        if not node.orelse and all(map(only_says, node.body)):
+            self.changed = True
+            if not any(isinstance(n, _AWAY) for n in ast.walk(node.test)):
+                node.test = at(helper_call("says", later(self._test(node.test))), node.test)
+            return [node]
         here = Counter(names_in([node]))
         own = {name for name, count in here.items() if count == self._all[name]}
         ways = [self.block(node.body, tail), self.block(node.orelse, tail)]

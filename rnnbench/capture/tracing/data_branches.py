@@ -61,6 +61,10 @@ class Answers:
         self.ends: list[Tensor] = []
         self.numbers: list[Tensor] = []
 
+    def anew(self) -> Answers:
+        """The same answers, for another trace."""
+        return Answers(self.given, self.counting, self.steps, rows=self.rows, most=self.most)
+
     def answer(self, question: Tensor) -> bool | None:
         """The answer to a question; None where there are too many, as in each step of a loop."""
         if self.counting is not None and self.counting.ends:

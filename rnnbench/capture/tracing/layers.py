@@ -249,8 +249,12 @@ def _counts_rows(x: Tensor) -> bool:
 
 @contextmanager
 def standing_in(
-    root: nn.Module, told: Answers, those: Rewritten, sizes: Collection[int]
-) -> Iterator[None]:
+    root: nn.Module,
+    told: Answers,
+    those: Rewritten,
+    sizes: Collection[int],
+    whole: int | None = None,
+) -> Iterator[Packing]:
     """While it lasts, recurrent layers trace as `rnnbench::recurrence`; then all is as it was.
 
     Args:
@@ -258,8 +262,9 @@ def standing_in(
         told: what to answer where the truth of a tensor is asked for.
         those: the functions that run both ways of an `if` on data.
         sizes: the sizes that loops over steps have in this trace.
+        whole: how many packed sequences are unpacked with all steps, where rows are counted.
     """
-    packing, constants = Packing(), Constants(root)
+    packing, constants = Packing(those.counts_rows, whole), Constants(root)
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         def forward(module: nn.RNNBase, input: Any, hx: Any = None) -> Any:
@@ -300,6 +305,6 @@ def standing_in(
             making_tensors(),
             without_caches(own_files(root)),
             symbolic_numbers(root),
-            running_both_ways(those, truth, sizes),
+            running_both_ways(those, truth, sizes, packing),
         ):
-            yield
+            yield packing

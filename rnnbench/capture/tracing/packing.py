@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+import sympy
 import torch
+from sympy.core.relational import Relational
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -29,10 +31,23 @@ class Packing:
     are remembered by the identity of `batch_sizes`, which is computed as PyTorch would.
 
     Who walks the rows by hand (`for n in packed.batch_sizes: data[at : at + n]`) is told, likewise,
-    that each step has all of them: see `walking.py`.
+    that each step has all of them: see `walking.py`. Who counts them by the lengths
+    (`counted_rows.py`) is given all steps, up to the end of the padding: those after the longest
+    row, which has no rows, are cut off where a sequence is unpacked after the last walk.
+
+    Args:
+        counted: whether rows are counted by the lengths.
+        whole: how many sequences are unpacked with all steps; None: all.
+
+    Attributes:
+        before_walks: how many were unpacked before rows were last counted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counted: bool = False, whole: int | None = None) -> None:
+        self.before_walks = 0
+        self._counted, self._whole = counted, whole
+        self._unpacked = 0
+        self._of_longest: set[Any] = set()
         self._walks: list[Walk] = []
         self._lengths: dict[int, tuple[Tensor, Tensor]] = {}
         self._steps: dict[int, tuple[Any, Any, Walk | None]] = {}
@@ -40,9 +55,7 @@ class Packing:
     def pack(self, x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
         """Stands in for `torch._pack_padded_sequence`."""
         x = x.transpose(0, 1) if batch_first else x  # [time, batch, input]
-        longest = lengths.max().item()  # an unknown number, within these bounds
-        torch._check(longest >= 1)
-        torch._check(longest <= x.shape[0])
+        longest = x.shape[0] if self._counted else self._longest(lengths, x.shape[0])
         steps = torch.arange(longest, device=lengths.device)  # [longest]
         # [longest, 1] < [1, batch] -> [longest, batch] -> [longest]: the rows that still run
         batch_sizes = (steps.unsqueeze(1) < lengths.unsqueeze(0)).sum(1)
@@ -73,6 +86,43 @@ class Packing:
         steps, rows, walk = self._steps[id(batch_sizes)]
         return [rows if walk is None else walk.rows(t) for t in range(int(steps))]
 
+    def _longest(self, lengths: Tensor, steps: Any) -> Any:
+        """The number of steps of the longest row: an unknown number, 1 to `steps`."""
+        longest: Any = lengths.max().item()
+        torch._check(longest >= 1)
+        torch._check(longest <= steps)
+        self._of_longest.add(longest.node.expr)
+        return longest
+
+    def no_row_is_full(self, test: Any) -> bool | None:
+        """The truth of a comparison of the longest row with a size, as where it is shorter.
+
+        if y.size(1) != mask.size(1): y = cat([y, zeros])   ->   True: no zeros where it is as long
+
+        Returns:
+            None for another test.
+        """
+        condition = test.node.expr if isinstance(test, torch.SymBool) else None
+        if not isinstance(condition, Relational):
+            return None
+        for longest, size in (condition.args, condition.args[::-1]):
+            if longest in self._of_longest and not size.free_symbols & self._of_longest:
+                told = condition.subs(longest, size - 1)
+                return bool(told) if told in (sympy.true, sympy.false) else None
+        return None
+
+    def walk_of(self, lengths: Tensor) -> Walk | None:
+        """What the rows of falling lengths [batch] do; None where the batch has a fixed size."""
+        rows = lengths.shape[0]
+        if not isinstance(rows, torch.SymInt):
+            return None
+        self.before_walks = self._unpacked
+        known = next((walk for walk in self._walks if walk.lengths is lengths), None)
+        if known is None:
+            known = Walk(rows, lengths)
+            self._walks.append(known)
+        return known
+
     def rows_of_a_step(self, batch_sizes: Any) -> Callable[..., Any] | None:
         """Stands in for `batch_sizes[t]`; None of another tensor."""
         return None if id(batch_sizes) not in self._steps else self._of_a_step
@@ -98,6 +148,11 @@ class Packing:
         lengths = self.lengths(batch_sizes)  # [batch]
         x = data.unflatten(0, self._steps[id(batch_sizes)][:2])  # [time, batch, hidden]
         padded = x.shape[0]
+        self._unpacked += 1
+        if total == -1:  # as long as the longest row
+            after = self._whole is not None and self._unpacked > self._whole
+            cut = self._counted and after
+            total = self._longest(lengths, padded) if cut else batch_sizes.shape[0]
         steps = torch.arange(padded, device=lengths.device)  # [time]
         valid = steps.unsqueeze(1) < lengths.unsqueeze(0)  # [time, batch]
         valid = valid.reshape(valid.shape + (1,) * (x.dim() - 2))  # [time, batch, 1]
@@ -157,8 +212,8 @@ def padded_again(
     """
     from torch import _pad_packed_sequence as pad
 
+    total = -1 if total_length is None else total_length
     sizes = sequence.batch_sizes  # [longest]
-    total = sizes.size(0) if total_length is None else total_length
     x, lengths = pad(sequence.data, sizes, batch_first, padding_value, total)
     order = sequence.unsorted_indices  # [batch]
     if order is None:  # packed as sorted

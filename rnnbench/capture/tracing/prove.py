@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import operator
@@ -71,7 +72,17 @@ class Proof:
         model: Model,
         dims: Mapping[str, int],
         conditions: Sequence[tuple[Any, str]] = (),
+        *,
+        shorter: bool = False,
     ) -> None:
+        """Runs the module.
+
+        Args:
+            model: the model.
+            dims: the traced sizes.
+            conditions: what the module asked of its sizes in the trace.
+            shorter: whether it is run with lengths that are all below the number of steps, too.
+        """
         self.model = model
         self._found: list[tuple[dict[str, int], list[torch.Tensor], list[torch.Tensor]]] = []
         wanted = [*_sizes(model, dims), *_sizes_that_break(dims, conditions)]
@@ -82,6 +93,9 @@ class Proof:
                 self._found.append((sizes, *_run(model, sizes, seed)))
             except Exception:
                 continue
+        if shorter:
+            with contextlib.suppress(Exception):  # it may want a row that has all steps
+                self._found.append((dict(dims), *_run(model, dims, 0, shorter=True)))
         if not self._found:
             raise RnnbenchError(f"model {model.name!r} raises at every size but the traced one")
 
@@ -126,12 +140,15 @@ def runs_at(model: Model, sizes: Mapping[str, int]) -> bool:
 
 
 def _run(
-    model: Model, sizes: Mapping[str, int], seed: int
+    model: Model, sizes: Mapping[str, int], seed: int, *, shorter: bool = False
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Random inputs, and what the module gives for them."""
-    arrays = sample_inputs(model, sizes, seed).values()
+    """Random inputs, and what the module gives for them; each length one less, where `shorter`."""
+    arrays = sample_inputs(model, sizes, seed)
+    if shorter:
+        of_rows = {spec.name for spec in model.inputs if spec.role == "lengths"}
+        arrays = {n: np.maximum(a - 1, 1) if n in of_rows else a for n, a in arrays.items()}
     device = device_of(model.module)
-    tensors = [torch.from_numpy(a).to(device) for a in arrays]
+    tensors = [torch.from_numpy(a).to(device) for a in arrays.values()]
     with evaluating(model.module):
         returned = invoke(model.module, model.inputs, model.outputs, tensors)
     return tensors, tensors_in(returned)

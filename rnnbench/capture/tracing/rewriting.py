@@ -19,12 +19,15 @@ from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 from torch import Tensor, nn
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from rnnbench.capture.tracing import merging
 from rnnbench.capture.tracing.both_ways import with_both_ways
+from rnnbench.capture.tracing.counted_rows import counting, last_row
 from rnnbench.capture.tracing.demanded import demanded, is_of_sizes
 from rnnbench.capture.tracing.demands import demands_of, with_demands
 from rnnbench.capture.tracing.filled import filled, taken, with_filled_lists
+from rnnbench.capture.tracing.packing import Packing
 from rnnbench.capture.tracing.step_numbers import Numbering, value_of
 from rnnbench.capture.tracing.syntax import HELPERS
 from rnnbench.core.one_thread import exchanged_code, replaced
@@ -46,6 +49,12 @@ class Rewritten:
     functions: tuple[FunctionType, ...] = ()
     steps: bool = False
     demanding: tuple[FunctionType, ...] = ()
+
+    @property
+    def counts_rows(self) -> bool:
+        """Whether one counts the rows of a step by their lengths."""
+        found = (_function_of(f.__code__) for f in self.functions)
+        return any(counting(node) for pair in found if pair for node in ast.walk(pair[0]))
 
     def and_those_of(self, error: BaseException) -> Rewritten | None:
         """With the model's own function in which an error arose; None: it cannot be rewritten.
@@ -77,10 +86,13 @@ class Helpers(Numbering):
     Args:
         known: the truth of a tensor, where it is made of constants alone.
         sizes: the sizes that loops over steps have in this trace.
+        packing: knows of the rows of packed sequences.
     """
 
-    def __init__(self, known: Known, sizes: Collection[int]) -> None:
+    def __init__(self, known: Known, sizes: Collection[int], packing: Packing) -> None:
         super().__init__(sizes)
+        self.last_row = partial(last_row, packing.walk_of)
+        self._packing = packing
         self.all = partial(merging.both_of, known)
         self.any = partial(merging.either_of, known)
         self.filled = filled
@@ -89,7 +101,9 @@ class Helpers(Numbering):
 
     def Both(self, test: Any) -> merging.Both:  # noqa: N802  (it makes one)
         """Reaches an `if`."""
-        return merging.Both(value_of(test), self._known)
+        value = value_of(test)
+        told = self._packing.no_row_is_full(value)
+        return merging.Both(value if told is None else told, self._known)
 
     def no(self, value: Any) -> Any:
         """`not value`."""
@@ -113,6 +127,14 @@ class Helpers(Numbering):
         truth = demanded(asked, otherwise)
         return otherwise if truth is None else truth
 
+    def says(self, test: Callable[[], Any]) -> bool:
+        """The truth of a test on which it is only said something; of data nothing is said."""
+        try:
+            value = value_of(test())
+            return bool(self._known(value) if merging.is_data(value) else value)
+        except GuardOnDataDependentSymNode:  # how many there are, in `x.nonzero().numel() > 0`
+            return False
+
     def demanded(self, test: Callable[[], Any], otherwise: bool) -> bool:
         """The truth of a test; of sizes that a trace does not know, that on which none raises."""
         return bool(demanded(lambda: bool(test()), otherwise))
@@ -130,7 +152,7 @@ class Helpers(Numbering):
 
 @contextmanager
 def running_both_ways(
-    those: Rewritten, known: Known, sizes: Collection[int] = ()
+    those: Rewritten, known: Known, sizes: Collection[int] = (), packing: Packing | None = None
 ) -> Iterator[None]:
     """While it lasts, functions run both ways of an `if` on data.
 
@@ -138,12 +160,13 @@ def running_both_ways(
         those: the functions.
         known: the truth of a tensor, where it is made of constants alone.
         sizes: the sizes that loops over steps have in this trace.
+        packing: knows of the rows of packed sequences.
     """
     demanding = [f for f in those.demanding if f not in those.functions]
     names = {id(f.__globals__): f.__globals__ for f in (*those.functions, *demanding)}
     with ExitStack() as instead:
         for its in names.values():
-            helpers = Helpers(known, sizes if those.steps else ())
+            helpers = Helpers(known, sizes if those.steps else (), packing or Packing())
             instead.enter_context(replaced(its, HELPERS, helpers))
         for function in (*those.functions, *demanding):
             changed = _changed_by(those.steps) if function in those.functions else with_demands

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any
 
+_SAYS = ("debug", "info", "warning", "warn", "error", "critical", "exception", "log")
 HELPERS = "__rnnbench_both__"
 """The name of what a rewritten function calls; `H` where its code is shown."""
 
@@ -31,6 +33,19 @@ def at(node: Any, place: ast.AST) -> Any:
         if "lineno" in inner._attributes and not hasattr(inner, "lineno"):
             ast.copy_location(inner, place)
     return node
+
+
+def only_says(statement: ast.stmt) -> bool:
+    """Whether a statement prints, logs or warns, and does nothing else."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if not isinstance(call, ast.Call):
+        return False
+    *of, does = ast.unparse(call.func).split(".")
+    if not of:
+        return does == "print"
+    return (
+        does in _SAYS and re.fullmatch(r"_?(log|logger|logging|warnings)", of[-1], re.I) is not None
+    )
 
 
 def parsed(text: str, place: ast.AST) -> list[ast.stmt]:

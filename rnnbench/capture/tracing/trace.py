@@ -217,8 +217,12 @@ def _trace_once(
     static: Sequence[str],
     told: Answers,
     those: Rewritten,
+    whole: int | None = None,
 ) -> tuple[Trace, int]:
     """One way through the module, and how many questions it asked; their truths come last.
+
+    Where it counts the rows of steps, it is traced once more, to know which sequences are unpacked
+    after that: see `Packing`.
 
     Raises:
         NoWay: the module raises after it was told something.
@@ -227,8 +231,8 @@ def _trace_once(
     module = Wrapped(module) if isinstance(module, torch.jit.ScriptModule) else module
     fixed = {d: dims[d] for d in static}
     declared = as_declared(model, module, fixed, told)
-    instead = standing_in(module, told, those, fixed.values())
-    with evaluating(module), one_line_errors(model), instead, declared:
+    instead = standing_in(module, told, those, fixed.values(), whole)
+    with evaluating(module), one_line_errors(model), instead as packing, declared:
         tensors, shapes = example_of(model, dims, static)
         shapes = as_called(module, shapes)
         try:
@@ -238,6 +242,8 @@ def _trace_once(
                 raise NoWay(error) from error
             raise
         program = _functional(program)
+    if whole is None and packing.before_walks:
+        return _trace_once(model, dims, static, told.anew(), those, packing.before_walks)
     _refuse_hidden_state(model, program)
     graph = unlift(program)
     inline_regions(graph)

@@ -16,10 +16,12 @@ How many rows a step has is a number of the trace that knows its step, so that `
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
+
+from rnnbench.core.errors import RnnbenchError
 
 _SLICES = (torch.ops.aten.slice, torch.ops.aten.slice.Tensor)
 
@@ -30,11 +32,13 @@ class StepRows(torch.SymInt):
     Args:
         rows: the size of the batch.
         step: the step, from 0.
+        walk: that it is of.
     """
 
-    def __init__(self, rows: torch.SymInt, step: int) -> None:
+    def __init__(self, rows: torch.SymInt, step: int, walk: Walk | None = None) -> None:
         super().__init__(rows.node)  # type: ignore[no-untyped-call]
         self.step = step
+        self.walk = walk
 
     def __sub__(self, other: Any) -> Any:
         step = _step_of(other, self)
@@ -73,6 +77,34 @@ class StepRows(torch.SymInt):
 
     def _whole(self) -> torch.SymInt:
         return torch.SymInt(self.node)
+
+
+class LastRow:
+    """The last row that a step has: `n_t - 1`.
+
+    Attributes:
+        rows: how many it has.
+    """
+
+    def __init__(self, rows: StepRows) -> None:
+        self.rows = rows
+
+    def __add__(self, number: int) -> StepRows:
+        if number != 1:
+            self._refuse()
+        return self.rows
+
+    def __radd__(self, number: int) -> StepRows:
+        return self + number
+
+    def __index__(self) -> int:
+        return self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise RnnbenchError(
+            "the last row of a step is counted, and used as a number: use it in slices of rows, "
+            "h[: last + 1], or choose by torch.where(lengths > t, ...)"
+        )
 
 
 class Change:
@@ -134,9 +166,18 @@ class Walk:
         self._steps: dict[int, tuple[Tensor, int]] = {}
         self._parts: dict[int, tuple[Tensor, int | None, int | None]] = {}
 
+    @property
+    def lengths(self) -> Tensor:
+        """[batch] of the rows, which fall."""
+        return self._lengths
+
     def rows(self, step: int) -> StepRows:
         """How many rows a step has."""
-        return StepRows(self._rows, step)
+        return StepRows(self._rows, step, self)
+
+    def has_rows(self, count: Any) -> bool:
+        """Whether a number is that of all rows."""
+        return str(count) == str(self._rows)
 
     def rows_of(self, x: Any) -> StepRows | None:
         """The rows of a state that was taken of a step; None of another tensor."""
@@ -185,6 +226,8 @@ class Walk:
         if first is None:
             return NotImplemented
         start, stop = first.start, first.stop
+        if any(isinstance(end, StepRows) and end.walk not in (None, self) for end in (start, stop)):
+            return NotImplemented  # of another walk
         whole = x[(slice(None), *rest)]
         if isinstance(stop, StepRows) and start in (None, 0):
             self._steps[id(whole)] = whole, stop.step
@@ -205,6 +248,8 @@ class Walk:
     def _put(self, x: Tensor, index: Any, value: Any) -> Any:
         first, rest = _apart(index)
         if first is None or first.start not in (None, 0) or not isinstance(first.stop, StepRows):
+            return NotImplemented
+        if first.stop.walk not in (None, self):
             return NotImplemented
         view = x[(slice(None), *rest)]
         chosen = torch.where(self._mask(view, None, first.stop.step), value, view)

@@ -14,7 +14,8 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from rnnbench.models.binding import bind
 from rnnbench.models.declaration.calling import Values, packed, placed, ports_in
-from rnnbench.models.declaration.ports import Argument, Packed, Port, mapped
+from rnnbench.models.declaration.ports import Argument, Made, Packed, Port, mapped
+from rnnbench.models.declaration.records import tensors_of
 from rnnbench.models.declaration.values import quoted
 
 
@@ -49,6 +50,8 @@ def parts_of(returned: Any, path: str = "returned", name: str = "") -> Iterator[
     elif (inner := _inside(returned)) is not None:
         for text, key, value in inner:
             yield from parts_of(value, path + text, key)
+    elif tensors := tensors_of(returned):
+        yield from (Part(f"{path}.{key}", t, key, plain=False) for key, t in tensors)
     elif returned is not None:
         yield None
 
@@ -131,7 +134,7 @@ class Caller(nn.Module):
         """Whether a declaration alone says how the module is called."""
         if any(port.as_list for port in ports_in(self.values)):
             return False
-        if any(isinstance(value, Packed) for value in self.values):
+        if any(isinstance(value, Packed | Made) for value in self.values):
             return False
         tensors = self.example()
         try:

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from rnnbench.core.errors import one_line
 from rnnbench.models.calls import undisturbed
-from rnnbench.models.declaration.ports import DEFAULT, Argument, Packed, Port, mapped, walk
+from rnnbench.models.declaration.ports import DEFAULT, Argument, Made, Packed, Port, mapped, walk
 
 Values = tuple[Any, ...]
 
@@ -90,10 +90,12 @@ def placed(
 
 
 def packed(values: Sequence[Any]) -> list[Any]:
-    """The values with packed sequences in the places where these are to be."""
+    """The values with packed sequences, and objects, in the places where these are to be."""
     lengths: list[Any] = []
 
     def made(value: Any) -> Any:
+        if isinstance(value, Made):
+            return value.of(**value.fields)
         if isinstance(value, Packed):
             if value.lengths is not None:
                 lengths.append(value.lengths)

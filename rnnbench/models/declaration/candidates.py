@@ -53,7 +53,9 @@ _SURELY_IDS = re.compile(
 )
 
 
-_MASK = re.compile(r"(.*_)?(masks?|dones?|resets?|valid|is_?first|episode_starts?)", re.IGNORECASE)
+_MASK = re.compile(
+    r"(.*_)?(masks?|dones?|resets?|valid|is_?first|episode_starts?)|m", re.IGNORECASE
+)
 
 
 _WAVES = re.compile(r"(.*_)?(wavs?|waves?|waveforms?|audio|signals?|mix|mixture|samples)", re.I)

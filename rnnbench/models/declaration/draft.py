@@ -204,14 +204,24 @@ def _find_class(spec: str) -> type[nn.Module]:
 
 
 def _require_forward(cls: type[nn.Module], where: str) -> None:
-    """Raises where a class has no `forward` with an argument."""
+    """Raises where a class has no `forward` with an argument, or hides what every module has."""
     import inspect
+
+    import torch
+    from torch import nn
 
     from rnnbench.models.declaration.forward import written_forward
 
     own = written_forward(cls)
     if own is None:
         raise RnnbenchError(f"{where} has no forward method: give the class of the whole network")
+    for name in ("parameters", "modules"):
+        method = getattr(cls, name)
+        if method is not getattr(nn.Module, name) and not issubclass(cls, torch.jit.ScriptModule):
+            raise RnnbenchError(
+                f"{where} has a method {name}() of its own, where that of torch.nn.Module is "
+                "needed: give a module that holds it, and calls it in its forward"
+            )
     parameters = list(inspect.signature(own).parameters.values())[1:]
     if not [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]:
         raise RnnbenchError(

@@ -13,6 +13,7 @@ from rnnbench.models.declaration.calling import Values, ports_in
 from rnnbench.models.declaration.candidates import ports_named
 from rnnbench.models.declaration.changes import with_
 from rnnbench.models.declaration.ports import Argument, Packed, Port, Sizes
+from rnnbench.models.declaration.records import records
 
 Edit = tuple[float, Values]
 
@@ -20,7 +21,11 @@ Edit = tuple[float, Values]
 def keys_said(
     values: Values, error: BaseException, text: str, module: nn.Module, s: Sizes
 ) -> Iterator[Edit]:
-    """An argument that is indexed by a str is a dict, and what is not in it is put into it."""
+    """An argument that is indexed by a str is a dict, and what is not in it is put into it.
+
+    One that is asked for what no tensor has is an object.
+    """
+    yield from records(values, text, module, s)
     if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
         key = error.args[0]
         for i, value in enumerate(values):

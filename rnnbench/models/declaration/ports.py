@@ -68,6 +68,18 @@ class Packed(NamedTuple):
     lengths: Any
 
 
+class Made(NamedTuple):
+    """An object that is made of tensors.
+
+    Attributes:
+        of: its class.
+        fields: what its constructor is given, by name.
+    """
+
+    of: type
+    fields: Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class Sizes:
     """Sizes that no layer of a module has, so that an error that names one says which axis it is.

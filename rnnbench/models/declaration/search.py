@@ -99,9 +99,21 @@ class Search:
         yield (0.3 if time_first else 0.0), start
         yield (0.0 if time_first else 0.3), turned(start, self.sizes)
         yield (0.6 if layers else 0.35), without(start, self.sizes.time)
+        if not layers and (stated := self._with_needed_states(start)) != start:
+            yield 0.1, without(stated, self.sizes.time)
         if any(argument.tuples for argument in self.arguments):
             pairs = zip(self.arguments, start, strict=True)
             yield 0.5, tuple(a.tuples[0] if a.tuples else value for a, value in pairs)
+
+    def _with_needed_states(self, start: Values) -> Values:
+        """The call with the likeliest state for each argument that has to have one, as a cell's."""
+        pairs = zip(self.arguments, start, strict=True)
+        return tuple(
+            next((c for c in a.candidates if c is not None), None)
+            if a.state and not a.optional and value is None
+            else value
+            for a, value in pairs
+        )
 
     def _run(self, values: Values) -> Outcome:
         if not ports_in(values) and {} not in values:

@@ -8,7 +8,7 @@ from typing import Any
 from rnnbench.models.declaration.caller import Caller
 from rnnbench.models.declaration.calling import ports_in
 from rnnbench.models.declaration.guesses import Guess
-from rnnbench.models.declaration.ports import Packed
+from rnnbench.models.declaration.ports import Made, Packed
 from rnnbench.models.declaration.values import quoted
 
 WIDTH = 88
@@ -108,6 +108,9 @@ def _call(head: str, given: Sequence[str], tail: str, *, indent: str) -> list[st
 def _expression(value: Any) -> str:
     if isinstance(value, _Name):
         return value.text
+    if isinstance(value, Made):
+        given = (f"{key}={_expression(part)}" for key, part in value.fields.items())
+        return f"{value.of.__name__}({', '.join(given)})"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{quoted(k)}: {_expression(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -136,7 +139,9 @@ def imports_of_call(found: Guess) -> list[str]:
         lines.append("from torch.nn.utils.rnn import pad_packed_sequence")
     while waiting:
         value = waiting.pop()
-        if isinstance(value, list | tuple):
+        if isinstance(value, Made):
+            lines.append(f"from {value.of.__module__} import {value.of.__name__}")
+        elif isinstance(value, list | tuple):
             waiting.extend(value)
             if isinstance(value, Packed):
                 lines.append("from torch.nn.utils.rnn import pack_padded_sequence")

@@ -227,6 +227,70 @@ class NothingBeside(nn.Module):
         return self.rnn(inputs)[0], seq_len
 
 
+class Padded:
+    """Sequences and their lengths in one object."""
+
+    def __init__(self, data, sizes, left=False):
+        self._data, self._sizes, self.left = data, sizes, left
+
+    @property
+    def data(self):
+        return self._data
+
+    @property
+    def sizes(self):
+        return self._sizes
+
+
+class ReadsPadded(nn.Module):
+    """Takes an object of a class of its own file, and returns another."""
+
+    def __init__(self, size=6, hidden=8):
+        super().__init__()
+        self.rnn = nn.GRU(size, hidden, batch_first=True)
+
+    def forward(self, padded):
+        y = self.rnn(padded.data)[0]
+        steps = torch.arange(y.shape[1])
+        inside = steps < padded.sizes.unsqueeze(1)
+        return Padded(y * inside.unsqueeze(-1), padded.sizes)
+
+
+class AttentiveCell(nn.Module):
+    """One step, and how much of it counts in each row; it cannot do without a state."""
+
+    def __init__(self, input_size=6, hidden_size=8):
+        super().__init__()
+        self.of_input = nn.Linear(input_size, 3 * hidden_size)
+        self.of_state = nn.Linear(hidden_size, 3 * hidden_size)
+
+    def forward(self, x, hx, weight):
+        a, b, c = self.of_input(x).chunk(3, 1)
+        d, e, f = self.of_state(hx).chunk(3, 1)
+        update = torch.sigmoid(a + d) * weight.unsqueeze(-1)
+        return hx + update * (torch.tanh(c + torch.sigmoid(b + e) * f) - hx)
+
+
+class Durations(nn.Module):
+    """Features before the steps, and where the padding is, called m: a mask that has to be bool."""
+
+    def __init__(self, style_size=4, size=8):
+        super().__init__()
+        self.lstm = nn.LSTM(size + style_size, size, batch_first=True)
+
+    def forward(self, x, style, text_lengths, m):
+        beside = style.unsqueeze(1).expand(-1, x.shape[-1], -1)
+        x = torch.cat([x.transpose(1, 2), beside], dim=-1)
+        x = x.masked_fill(m.unsqueeze(-1), 0.0)
+        packed = nn.utils.rnn.pack_padded_sequence(
+            x, text_lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
+        y, _ = nn.utils.rnn.pad_packed_sequence(
+            self.lstm(packed)[0], batch_first=True, total_length=m.shape[-1]
+        )
+        return y
+
+
 with torchscript_deprecation():
 
     class ScriptedCell(torch.jit.ScriptModule):
