@@ -28,7 +28,9 @@ class OutputRow(Row):
         format: of the artifact; `eager` is the module itself, `twin` its other form.
         runtime: what ran it, with its mode and device: `onnxruntime:basic`.
         output: its name; `*` where no output came into being, WEIGHTS of a row about them.
-        noise_floor: the largest error that the module itself has in its own precision.
+        noise_floor: the largest error that the module itself has in its own precision. This and
+            the other numbers are those of what is wrong; else of the cases whose inputs and states
+            are not enlarged, where there are any.
         tolerance_needed: the smallest rtol = atol with which `np.allclose` agrees everywhere.
         worst_case: where `worst_error` is, or where the reason was seen first; of weights, how many
             were found in which way.

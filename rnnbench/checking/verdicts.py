@@ -39,6 +39,8 @@ class CaseResult:
         reason: what is wrong, in one line.
         outputs: what was compared, by the name of the output.
         repeat: the command that runs exactly this again, where something is wrong.
+        enlarged: whether its inputs or states are unusually large, so that its errors say nothing
+            of those in use.
     """
 
     model: str
@@ -50,6 +52,7 @@ class CaseResult:
     reason: str = ""
     outputs: dict[str, Difference] = field(default_factory=dict)
     repeat: str = ""
+    enlarged: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,4 +166,5 @@ class Judge:
             factor = "" if times == FACTOR else f" --factor {times:g}"
             repeat = f"rnnbench check {self.bundle.path} --runtime {job.label}{only}{factor}"
         given = (self.bundle.name, job.format, job.label, case, seed, verdict, reason)
-        return CaseResult(*given, compared or {}, repeat)
+        enlarged = case in self.cases and self.cases[case].scale > 1
+        return CaseResult(*given, compared or {}, repeat, enlarged)
