@@ -133,10 +133,13 @@ def check_plan(plan: Plan) -> None:
         RnnbenchError: a name is unknown.
     """
     from rnnbench.models import variants
-    from rnnbench.models.sources import is_source
+    from rnnbench.models.sources import file_of, is_source
 
     known = (*CELLS, *(n for n in variants.names() if n not in CELLS))
     for target in plan.targets:
+        file = Path(file_of(target))
+        if file.suffix == ".py" and not file.is_file():
+            raise RnnbenchError(f"there is no file {file}: give FILE.py[:function]")
         if target in known or (is_source(target) and not Path(target).is_dir()):
             continue
         if not Path(target).is_dir():

@@ -156,16 +156,14 @@ class _Progress:
         self._bar: Any = None
         self._todo: list[Item] = []
         self._done = 0
+        self._begun = False
         self._start = time.perf_counter()
 
     def __enter__(self) -> Self:
-        from rnnbench.benchmarking.driver import forecast_s
         from rnnbench.benchmarking.plan import check_plan, items
 
         check_plan(self._plan)
         self._todo = list(items(self._plan))
-        seconds = forecast_s(self._todo, self._plan.quick)
-        note(f"{len(self._todo)} measurements, about {_minutes(seconds)}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -174,6 +172,12 @@ class _Progress:
 
     def on_progress(self, item: Item) -> None:
         """An item's turn comes."""
+        if not self._begun:
+            from rnnbench.benchmarking.driver import forecast_s
+
+            self._begun = True
+            seconds = forecast_s(self._todo, self._plan.quick)
+            note(f"{len(self._todo)} measurements, about {_minutes(seconds)}")
         if not sys.stderr.isatty():
             return
         from tqdm import tqdm

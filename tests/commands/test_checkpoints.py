@@ -15,7 +15,11 @@ OPTIONS = ("--task", "weather", "--epochs", "1", "--hidden", "3", "--seed", "4")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("runs")
+    """A folder with a checkpoint in runs/, as `train` with these options leaves it."""
+    folder = tmp_path_factory.mktemp("place")
+    left = folder / "runs" / "weather-elman.pt"
+    rnnbench.train("elman", "weather", epochs=1, hidden=3, seed=4, checkpoint=left)
+    return folder
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ def weights(folder):
 
 
 def test_train_then_export(run, place):
-    code, out, err = run("train", "rnn", *OPTIONS)
+    code, out, err = run("train", "rnn", *OPTIONS)  # nothing is left to do
     assert code == 0
     assert "next: rnnbench export runs/weather-elman.pt" in err
     assert out.splitlines()[0].split() == ["model", "metric", "value", "baseline"]
@@ -71,7 +75,7 @@ def test_another_run_is_trained_anew_and_kept(run, place):
     code, _, err = run("export", "elman", *other, "--runs", "runs")
     assert code == 2
     assert "is of another run" in err
-    code, _, err = run("export", "elman", *OPTIONS, "--no-resume", "--format", "onnx")
+    code, _, err = run("export", "elman", *OPTIONS, "--no-resume", "--format", "onnx", "-v")
     assert code == 0
     assert "continues from" not in err
     assert "epoch  1" in err

@@ -163,7 +163,8 @@ def test_weights_of_train_are_exported(run, tmp_path):
     run("train", "elman", "--seed", "3")
     code, _, err = run("export", "elman", "--seed", "3", "--runs", "runs", "--format", "onnx")
     assert code == 0
-    assert "epoch" not in err
+    assert "epoch  " not in err
+    assert "continues from runs/hello-elman.pt, after 15 epochs" in err
 
 
 def test_loops_are_kept_on_request(run, tmp_path):
