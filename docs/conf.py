@@ -52,7 +52,17 @@ def _plain_paths(_app: Any, _context: Any, lines: list[str]) -> None:
     lines[:] = [re.sub(r"PosixPath\('(.*?)'\)", r"\1", line) for line in lines]
 
 
+def _literal_examples(_app: Any, _context: Any, lines: list[str]) -> None:
+    """Commands at the end of a verb's help stand as they are typed."""
+    given = [line.strip("\b| ") for line in lines]
+    if "Examples:" in given:
+        start = given.index("Examples:")
+        typed = [f"   {line}" for line in given[start + 1 :] if line]
+        lines[:] = [*lines[:start], "Examples::", "", *typed, ""]
+
+
 def setup(app: Any) -> None:
     """What Sphinx calls."""
+    app.connect("sphinx-click-process-epilog", _literal_examples)
     app.connect("doctree-read", _keep_anchors)
     app.connect("sphinx-click-process-options", _plain_paths)

@@ -225,7 +225,7 @@ def compare(
     return CompareReport(compare_results(old, new, across_machines=across_machines), limit)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Project(Shown):
     """What `embed` wrote.
 

@@ -25,7 +25,7 @@ _LEGEND = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BenchReport(Shown):
     """What `bench` measured.
 

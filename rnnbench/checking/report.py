@@ -57,7 +57,7 @@ class OutputRow(Row):
         return self.output == WEIGHTS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CheckReport(Shown):
     """What `check` found.
 

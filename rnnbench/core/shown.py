@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rnnbench.core.tables import Style, format_table
 from rnnbench.core.text import harmless, in_html, in_markdown
@@ -43,9 +42,8 @@ class Shown:
         """The same as GitHub shows it, for a pull request."""
         return format_parts(self.parts(), "markdown")
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """What IPython shows where there is no HTML."""
-        printer.text("..." if cycle else str(self))
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_html_(self) -> str:
         return format_parts(self.parts(), "html")

@@ -31,7 +31,7 @@ class Hazard:
     remedy: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Inspection(Shown):
     """What a file holds; nothing in it was run."""
 

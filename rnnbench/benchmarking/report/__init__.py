@@ -31,7 +31,7 @@ from rnnbench.core.tables import Style
 from rnnbench.core.text import harmless, in_markdown
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report(Shown):
     """What is said about the material.
 

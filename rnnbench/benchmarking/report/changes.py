@@ -29,7 +29,7 @@ NAMED = 8
 """Rows that appeared or vanished are named up to so many; JSON has them all."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CompareReport(Shown):
     """What `compare` found.
 

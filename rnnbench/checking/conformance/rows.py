@@ -125,7 +125,7 @@ def never_right(rows: Sequence[ConformanceRow]) -> list[tuple[str, str]]:
     return [p for p in dict.fromkeys((row.model, row.engine) for row in ran) if p not in right]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConformanceReport(Shown):
     """What `conform` found.
 

@@ -32,7 +32,7 @@ from rnnbench.models.variants import Options
 ATTEMPT = 1000  # what an attempt adds to the seed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trained(Shown):
     """What training leaves.
 

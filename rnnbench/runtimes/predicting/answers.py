@@ -17,7 +17,7 @@ from rnnbench.core.text import harmless_lines
 from rnnbench.core.whole import whole_file
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer(Shown):
     """What came out.
 
