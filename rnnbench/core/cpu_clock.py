@@ -44,6 +44,13 @@ class Limit:
         self._over.set()
 
     def _watch(self) -> None:
+        """Gives up as well where there is no memory to watch with: nobody would end it then."""
+        try:
+            self._ends()
+        except MemoryError:
+            self._give_up()
+
+    def _ends(self) -> None:
         start = began = monotonic()
         first = last = cpu_seconds(self._pid)
         while not self._over.wait(min(0.5, self._seconds / 8)):

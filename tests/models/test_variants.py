@@ -198,7 +198,7 @@ def test_a_loop_is_not_bidirectional(name):
 @pytest.mark.parametrize("function", [variants.describe, variants.reads, variants.twin])
 def test_an_unknown_variant_is_one_line(function):
     with pytest.raises(RnnbenchError, match="unknown variant 'perceptron': choose from elman"):
-        function("rnn")
+        function("perceptron")
 
 
 @pytest.mark.parametrize(
