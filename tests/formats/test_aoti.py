@@ -1,5 +1,7 @@
 """AOTInductor packages: right at any batch and length, or not written."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -127,3 +129,31 @@ def test_steps_compute_what_the_layer_computes(kind, direction, lengths):
         actual = run_stepwise(*given, kind, direction)
     for a, b in zip(expected, actual, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+class InFront(nn.Module):
+    """A convolution of few channels before a layer: Inductor takes it for fewer than 16 rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(6, 8, 3, padding=1)
+        self.norm = nn.BatchNorm1d(8)
+        self.rnn = nn.GRU(8, 8, batch_first=True)
+
+    def forward(self, x):
+        y = torch.relu(self.norm(self.conv(x.transpose(1, 2)))).transpose(1, 2)
+        return self.rnn(y)[0][:, -1]
+
+
+@compiled
+def test_a_package_takes_any_number_of_rows_or_is_not_kept(tmp_path):
+    """Seen with torch 2.13.0: one that was traced at 3 rows refuses 16 and more."""
+    torch.manual_seed(0)
+    model = Model(InFront(), (TensorSpec("x", ("batch", "time", 6)),), ("last",))
+    bundle = rnnbench.export(model, ("pt2", "aoti"), tmp_path)
+    if "aoti" in bundle.artifacts:
+        session = rnnbench.load(bundle, "aoti")
+        assert session({"x": np.zeros((40, 5, 6), np.float32)})["last"].shape == (40, 8)
+    else:
+        why = bundle.manifest["failed"]["aoti"]
+        assert re.search("fails at batch=17.*so it is not kept; use pt2 or torchscript", why), why
