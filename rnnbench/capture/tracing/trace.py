@@ -142,6 +142,7 @@ def _all_functions(
                 those, most, unlike = first, MANY, error
                 continue
             if unlike is not None:
+                unlike.add_note(f"and with more questions answered: {error}")
                 raise unlike from unlike.__cause__
             if not isinstance(error, DependsOnData):
                 raise
