@@ -23,8 +23,10 @@ _FORMATS = {"markdown": "pipe", "html": "html"}
 _GAP = 2
 _WORD = 20  # characters of a word that are not broken, where it has any room
 _WHOLE = (_WORD, 8)  # ... and of one with `/`, `_`, `.` in it: as wide as there is room for
-_PROSE = 40  # a column with such a cell is prose, which needs _WORD characters to be read
-_KEPT = ("verdict", "severity", "ratio", "p50")  # columns that stay in the table
+_PROSE = 28  # a column with such a cell is prose, which needs _READ characters to be read
+_READ = 18
+_VERDICT = 12  # `cannot tell` in one line
+_KEPT = ("verdict", "severity", "ratio", "new/old", "p50")  # columns that stay in the table
 
 _COLOURED = (*_KEPT, "what it is", "here")
 
@@ -144,9 +146,9 @@ class _Column:
         if self.is_of_numbers:
             return max([words[0], *map(len, self.cells)])
         if self.name in _KEPT:
-            return min(self.natural, _WORD)
+            return max([*words, min(self.natural, _VERDICT)])
         prose = any(len(cell) > _PROSE for cell in self.cells)
-        return max([*words, _WORD if prose else 0])
+        return max([*words, _READ if prose else 0])
 
     def folded(self, width: int) -> _Column:
         return _Column(_fold(self.header, width), [_fold(cell, width) for cell in self.cells])
