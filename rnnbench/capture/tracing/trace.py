@@ -130,27 +130,27 @@ def _all_functions(
     """The trace in which every function that has to runs both ways of an `if` on data.
 
     Where such a function leaves what cannot be chosen from, `mask if mask.any() else None`, more
-    questions are answered instead; where that is refused as well, the first refusal says why.
+    questions are answered instead, and only what functions demand of sizes is rewritten; where
+    that is refused as well, the first refusal says why.
     """
-    first, most = those, FEW
+    first, most = those.functions, FEW
     unlike: RnnbenchError | None = None
     while True:
         try:
             return _all_ways(model, dims, static, those, counting, rows=rows, most=most)
         except RnnbenchError as error:
-            if isinstance(error.__cause__, Unlike) and most == FEW and those != first:
-                those, most, unlike = first, MANY, error
+            if isinstance(error.__cause__, Unlike) and most == FEW and those.functions != first:
+                those, most, unlike = replace(those, functions=first), MANY, error
                 continue
-            if unlike is not None:
+            # A function that asks in each step of a loop runs both ways in each.
+            cause = error.__cause__ if isinstance(error, DependsOnData) else None
+            more = None if cause is None else those.and_those_of(cause)
+            if unlike is not None and (more is None or more.functions != first):
                 unlike.add_note(f"and with more questions answered: {error}")
                 raise unlike from unlike.__cause__
-            if not isinstance(error, DependsOnData):
-                raise
-            # A function that asks in each step of a loop runs both ways in each.
-            cause = error.__cause__
-            more = None if cause is None else those.and_those_of(cause)
             if more is None:
-                error.those = those
+                if isinstance(error, DependsOnData):
+                    error.those = those
                 raise
             those = more
 
