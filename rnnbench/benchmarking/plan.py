@@ -65,6 +65,11 @@ class Implementation:
         return "-".join(part for part in (self.form, self.runtime, self.mode) if part)
 
 
+def runtime_name(runtime: str, mode: str = "") -> str:
+    """`onnxruntime (bound)`, as tables have it."""
+    return f"{runtime} ({mode})" if mode else runtime
+
+
 @dataclass(frozen=True)
 class Conditions:
     """Under which something is measured; `hidden` and `layers` are None for a user's model."""

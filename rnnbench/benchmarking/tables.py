@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.benchmarking.measuring.roofline import limit_seconds
+from rnnbench.benchmarking.plan import runtime_name
 from rnnbench.benchmarking.results import Cost, Entry, Latency, Ratio, Results
 from rnnbench.core.documents import document
 from rnnbench.core.shown import Part, Shown, Table, format_parts
@@ -97,7 +98,13 @@ def _latencies(results: Results) -> list[Part]:
         rtf = real_time_factor(row)
         rows.append(
             [
-                *(row.model, row.form, _runtime(row.runtime, row.mode), row.device, *_sizes(row)),
+                *(
+                    row.model,
+                    row.form,
+                    runtime_name(row.runtime, row.mode),
+                    row.device,
+                    *_sizes(row),
+                ),
                 *(f"{1e6 * row.p50:.1f}", f"{row.p50 / best[_alike(row)]:.2f}"),
                 *(f"{1e6 * value:.1f}" for value in (row.p95, row.p99)),
                 f"{row.batch * row.time / row.p50:.3g}",
@@ -122,8 +129,8 @@ def _ratios(results: Results) -> list[Part]:
     headers += ["ratio", "95 % interval", "verdict", "note"]
     rows = [
         [
-            *(row.model, row.what, f"{row.form}, {_runtime(row.runtime, row.mode)}"),
-            f"{row.versus.form}, {_runtime(row.versus.runtime, row.versus.mode)}",
+            *(row.model, row.what, f"{row.form}, {runtime_name(row.runtime, row.mode)}"),
+            f"{row.versus.form}, {runtime_name(row.versus.runtime, row.versus.mode)}",
             *(row.device, *_sizes(row)),
             *(f"{row.ratio:.3f}", f"{row.low:.3f} to {row.high:.3f}", row.verdict, _note(row)),
         ]
@@ -137,7 +144,7 @@ def _costs(results: Results) -> list[Part]:
     headers += ["first call ms", "memory MB", "above empty MB", "artifact MB"]
     rows = [
         [
-            *(row.model, row.form, _runtime(row.runtime, row.mode), row.device),
+            *(row.model, row.form, runtime_name(row.runtime, row.mode), row.device),
             "" if row.hidden is None else str(row.hidden),
             *(_scaled(row.export_s, 1e3, 0), _scaled(row.load_s, 1e3, 1)),
             *(_scaled(row.first_call_s, 1e3, 1), _scaled(row.peak_memory_bytes, 1e-6, 0)),
@@ -165,10 +172,6 @@ def _sizes(row: Entry) -> list[str]:
 def _alike(row: Entry) -> tuple[Any, ...]:
     """What one would choose among: forms and runtimes of one model at one size."""
     return (row.model, row.device, *_sizes(row))
-
-
-def _runtime(runtime: str, mode: str) -> str:
-    return f"{runtime} ({mode})" if mode else runtime
 
 
 def _note(row: Latency | Ratio) -> str:

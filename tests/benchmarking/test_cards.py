@@ -8,6 +8,8 @@ import pytest
 from rnnbench.benchmarking.report import format_report, make_report
 from rnnbench.benchmarking.report.page import make_page
 from rnnbench.benchmarking.report.values import to_json
+from rnnbench.benchmarking.results import read_file
+from rnnbench.benchmarking.tables import results_parts
 from tests.benchmarking.test_recommendation import WHERE, row
 from tests.helpers.made_results import latency, ratio, wrap, write_made
 
@@ -33,8 +35,8 @@ def test_stored_results_have_a_card_each():
         f"{model}, hidden 128, batch 1, 32 steps" for model in ("Elman RNN", "GRU", "LSTM")
     ]
     assert cards[1].headline == (
-        "GRU, hidden 128, batch 1, 32 steps: ship ONNX Runtime with bound buffers, fused: "
-        "2.24 us a step, 4.21 times as fast as eager, fused (4.21 to 4.22)"
+        "GRU, hidden 128, batch 1, 32 steps: ship ONNX Runtime with bound buffers (onnxruntime), "
+        "fused: 2.24 us a step, 4.21 times as fast as eager, fused (4.21 to 4.22)"
     )
     assert cards[1].facts[0] == "How sure: paired, 67 rounds."
     assert "cannot be told from its exported form" in cards[0].facts[0]
@@ -107,7 +109,7 @@ def test_an_unstable_latency_is_provisional_in_the_headline(tmp_path):
         report = report_of(tmp_path, *rows, *more)
         (card,) = report.cards
         assert card.provisional
-        assert ": provisional: ship ONNX Runtime, fused: " in card.headline
+        assert ": provisional: ship ONNX Runtime (onnxruntime), fused: " in card.headline
         assert (
             "Provisional, since ONNX Runtime (fused) is unstable: the second half is slower."
             in card.facts
@@ -122,7 +124,7 @@ def test_what_only_an_unstable_latency_says_looks_fastest(tmp_path):
     rows = [shaky, row("onnxruntime", 100, noise=0.1, samples=400, seed=1)]
     report = report_of(tmp_path, *rows)
     (card,) = report.cards
-    assert "provisional: ONNX Runtime, fused looks fastest: " in card.headline
+    assert "provisional: ONNX Runtime (onnxruntime), fused looks fastest: " in card.headline
     assert report.unanswered == ()
 
 
@@ -149,7 +151,10 @@ def test_what_computes_something_else_is_not_to_be_shipped(tmp_path):
     check.write_text(json.dumps({"schema": "rnnbench-check-1", "rows": [row_]}))
     report = make_report([results, check])
     (card,) = report.cards
-    assert ": do not ship ONNX Runtime, fused, the fastest: onnx DIFFERS there: " in card.headline
+    assert (
+        ": do not ship ONNX Runtime (onnxruntime), fused, the fastest: onnx DIFFERS there: "
+        in card.headline
+    )
     assert '<article class="card wrong">' in make_page(report)
 
 
@@ -169,3 +174,15 @@ def test_cards_are_in_the_json():
     assert [card["headline"] for card in cards] == [card.headline for card in report.cards]
     assert cards[0]["facts"] == list(report.cards[0].facts)
     assert cards[0]["provisional"] is False
+
+
+def test_tables_name_a_runtime_as_bench_does_and_the_headline_says_both_names():
+    report = make_report([QUICK])
+    named = []
+    for parts in (results_parts(read_file(QUICK)), report.parts()):
+        heads = [p for p in parts if "runtime" in getattr(p, "headers", ())]
+        named.append({row[heads[0].headers.index("runtime")] for row in heads[0].rows})
+    assert named[0] == named[1] >= {"onnxruntime", "onnxruntime (bound)", "eager", "torchscript"}
+    text = format_report(report)
+    assert "ONNX Runtime with bound buffers (onnxruntime), fused" in " ".join(text.split())
+    assert "eager (eager)" not in text

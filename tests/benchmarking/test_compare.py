@@ -54,7 +54,7 @@ def test_a_slower_row_is_a_regression_with_its_interval(run, old, tmp_path):
     assert out.startswith("3 of 13 rows regressed")
     lines = [line for line in out.splitlines() if "REGRESSION" in line]
     assert len(lines) == 3
-    assert all(line.startswith("ONNX Runtime") and "1.2" in line for line in lines)
+    assert all(line.startswith("onnxruntime") and "1.2" in line for line in lines)
 
 
 @pytest.mark.parametrize(("limit", "code"), [("5%", 1), ("15%", 1), ("30%", 0), ("0%", 1)])

@@ -89,7 +89,9 @@ def test_the_first_line_is_the_recommendation_from_a_paired_ratio(run, made):
     code, out, err = run("report", made)
     assert (code, err) == (0, "")
     first, how = " ".join(out.split()).split(" How sure: ")[:2]
-    assert first.startswith("LSTM, hidden 32, batch 1, 1 step: ship ONNX Runtime, fused: 3.9")
+    assert first.startswith(
+        "LSTM, hidden 32, batch 1, 1 step: ship ONNX Runtime (onnxruntime), fused: 3.9"
+    )
     assert first.endswith("4.0 times as fast as eager, fused (3.9 to 4.1)")
     assert how.startswith("paired, 20 rounds")
 
@@ -319,7 +321,7 @@ def test_without_matplotlib_the_page_has_its_tables(run, made, tmp_path, monkeyp
     page = (tmp_path / "page.html").read_text()
     assert "pip install &#x27;rnnbench[plot]&#x27;" in page
     assert page.count("<table") == 6
-    assert "ship ONNX Runtime, fused" in page
+    assert "ship ONNX Runtime (onnxruntime), fused" in page
     assert "<svg" not in page
     code, _, err = run("report", made, "--png", "plots")
     assert code == 2

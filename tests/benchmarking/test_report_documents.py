@@ -190,4 +190,6 @@ def test_what_documents_say_fits_a_terminal(tmp_path, monkeypatch, capsys, width
         cli.main(["report", *map(str, paths)])
     lines = [click.unstyle(line) for line in capsys.readouterr().out.splitlines()]
     assert max(map(len, lines)) <= width, max(lines, key=len)
-    assert lines[0].startswith("LSTM, hidden 32, batch 1, 1 step: ship ONNX Runtime, fused")
+    assert lines[0].startswith(
+        "LSTM, hidden 32, batch 1, 1 step: ship ONNX Runtime (onnxruntime), fused"
+    )

@@ -101,10 +101,7 @@ def test_every_figure_says_what_it_shows(stored):
 def test_the_latency_picture_names_the_extremes():
     (quick,) = [path for path in RESULTS if path.stem == "0001_quick"]
     page = unescape(make_page(make_report([quick])))
-    assert (
-        "gru: p50 from 71.8 us (ONNX Runtime with bound buffers (fused)) to 505 us (eager (loop))."
-        in page
-    )
+    assert "gru: p50 from 71.8 us (onnxruntime (bound), fused) to 505 us (eager, loop)." in page
 
 
 def test_the_contents_lead_to_everything(stored):

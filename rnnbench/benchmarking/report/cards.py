@@ -16,9 +16,9 @@ from rnnbench.benchmarking.report.names import (
     Conditions,
     conditions_text,
     form_name,
-    implementation_name,
     implementation_of,
-    runtime_name,
+    implementation_title,
+    runtime_title,
 )
 from rnnbench.benchmarking.report.recommendation import Advice, Ratios, rivals_text, silent
 from rnnbench.benchmarking.report.units import interval, seconds
@@ -84,7 +84,7 @@ def make_card(
     """
     if advice.other is None or advice.speedup is None or not advice.recommends:
         return None
-    name = short_name(implementation_of(advice.best))
+    name = full_name(implementation_of(advice.best))
     wrong = _wrong(advice, checks)
     if wrong:
         answer = f"do not ship {name}, the fastest: {wrong}"
@@ -111,8 +111,15 @@ def format_card(card: Card, style: Style) -> str:
 
 def short_name(subject: Implementation) -> str:
     """`ONNX Runtime with bound buffers, fused`."""
-    name, form = runtime_name(subject.runtime, subject.mode), form_name(subject.form)
+    name, form = runtime_title(subject.runtime, subject.mode), form_name(subject.form)
     return f"{name}, {form}" if form else name
+
+
+def full_name(subject: Implementation) -> str:
+    """`ONNX Runtime with bound buffers (onnxruntime), fused`: with the name that tables have."""
+    name, comma, form = short_name(subject).partition(", ")
+    known = runtime_title(subject.runtime).casefold() == subject.runtime.casefold()
+    return f"{name}{'' if known else f' ({subject.runtime})'}{comma}{form}"
 
 
 def _where(conditions: Conditions) -> str:
@@ -192,4 +199,4 @@ def _then(advice: Advice, other: Advice) -> str:
 
 
 def _name(latency: Latency) -> str:
-    return implementation_name(implementation_of(latency))
+    return implementation_title(implementation_of(latency))

@@ -10,8 +10,8 @@ from rnnbench.benchmarking.report.material import Machine, Material
 from rnnbench.benchmarking.report.names import (
     conditions_of,
     conditions_text,
-    implementation_name,
     implementation_of,
+    implementation_title,
 )
 from rnnbench.benchmarking.report.recommendation import Advice, Ratios
 from rnnbench.benchmarking.report.units import interval, percent
@@ -90,7 +90,7 @@ def _noise(machine: Machine) -> Iterator[str]:
     if unstable:
         worst = max(unstable, key=deviation)
         why = worst.why_unstable or f"the deviation is {percent(deviation(worst))} of the median"
-        name, where = implementation_name(implementation_of(worst)), conditions_of(worst)
+        name, where = implementation_title(implementation_of(worst)), conditions_of(worst)
         yield (
             f"{len(unstable)} of {len(machine.latencies)} latencies are unstable, first of all "
             f"{name} at {conditions_text(where)}: {why}"
@@ -132,7 +132,7 @@ def _disagreeing(machine: Machine) -> Iterator[str]:
         if off > APART:
             shown = interval(pair.ratio, pair.low, pair.high)
             where = conditions_text(conditions_of(this))
-            names = " / ".join(implementation_name(implementation_of(e)) for e in (this, other))
+            names = " / ".join(implementation_title(implementation_of(e)) for e in (this, other))
             found.append((off, f"{names} at {where}: {shown} in turns, {quotient:.2f} apart"))
     if found:
         yield (

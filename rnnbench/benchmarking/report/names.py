@@ -7,10 +7,11 @@ from functools import cache
 from typing import NamedTuple
 
 from rnnbench import runtimes
-from rnnbench.benchmarking.plan import Implementation
+from rnnbench.benchmarking.plan import Implementation, runtime_name
 from rnnbench.benchmarking.results import Entry, Ratio, Side
 
 _MODES = {"bound": "with bound buffers", "cuda-graph": "in a CUDA graph"}
+"""How a sentence says a mode."""
 _FORMS = {"exported": "exported loop", "model": ""}
 
 
@@ -51,8 +52,8 @@ def order(conditions: Conditions) -> tuple[object, ...]:
     return tuple(-1 if value is None else value for value in conditions)
 
 
-def runtime_name(runtime: str, mode: str = "") -> str:
-    """`onnxruntime`, `bound` -> `ONNX Runtime with bound buffers`."""
+def runtime_title(runtime: str, mode: str = "") -> str:
+    """`onnxruntime`, `bound` -> `ONNX Runtime with bound buffers`: for sentences."""
     name = _title(runtime)
     return f"{name} {_MODES.get(mode, f'({mode})')}" if mode else name
 
@@ -63,10 +64,16 @@ def _title(runtime: str) -> str:
     return runtimes.get(runtime).title if runtime in runtimes.names() else runtime
 
 
-def implementation_name(subject: Implementation) -> str:
-    """`ONNX Runtime with bound buffers (fused)`."""
-    form, name = form_name(subject.form), runtime_name(subject.runtime, subject.mode)
+def implementation_title(subject: Implementation) -> str:
+    """`ONNX Runtime with bound buffers (fused)`: for sentences."""
+    form, name = form_name(subject.form), runtime_title(subject.runtime, subject.mode)
     return f"{name} ({form})" if form else name
+
+
+def implementation_name(subject: Implementation) -> str:
+    """`onnxruntime (bound), fused`: for tables and plots, as every verb names runtimes."""
+    form, name = form_name(subject.form), runtime_name(subject.runtime, subject.mode)
+    return f"{name}, {form}" if form else name
 
 
 def form_name(form: str) -> str:
@@ -75,7 +82,7 @@ def form_name(form: str) -> str:
 
 
 def ratio_name(ratio: Ratio) -> str:
-    """`loop / fused in ONNX Runtime`: what a ratio is of what."""
+    """`loop / fused in onnxruntime`: what a ratio is of what."""
     this, other = implementation_of(ratio), implementation_of(ratio.versus)
     if (this.runtime, this.mode) == (other.runtime, other.mode) and this.form != other.form:
         where = runtime_name(this.runtime, this.mode)

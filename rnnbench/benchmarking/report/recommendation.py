@@ -26,10 +26,10 @@ from rnnbench.benchmarking.report.names import (
     Conditions,
     conditions_of,
     conditions_text,
-    implementation_name,
     implementation_of,
+    implementation_title,
     order,
-    runtime_name,
+    runtime_title,
 )
 from rnnbench.benchmarking.report.units import interval, seconds
 from rnnbench.benchmarking.results import Latency
@@ -240,7 +240,7 @@ def silent(conditions: Conditions) -> Iterable[str]:
 
 
 def _name(latency: Latency) -> str:
-    return implementation_name(implementation_of(latency))
+    return implementation_title(implementation_of(latency))
 
 
 def rivals_text(advice: Advice) -> str:
@@ -252,7 +252,7 @@ def rivals_text(advice: Advice) -> str:
     forms = [implementation_of(r) for r in advice.rivals if (r.runtime, r.mode) == same]
     others = [r for r in advice.rivals if (r.runtime, r.mode) != same]
     names = [f"its {subject.form} form" for subject in forms]
-    names += dict.fromkeys(runtime_name(r.runtime, r.mode) for r in others)
+    names += dict.fromkeys(runtime_title(r.runtime, r.mode) for r in others)
     if not names:
         return ""
     listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

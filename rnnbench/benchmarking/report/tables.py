@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from rnnbench.benchmarking.plan import runtime_name
 from rnnbench.benchmarking.report import units
 from rnnbench.benchmarking.report.checks import Checked
 from rnnbench.benchmarking.report.file_tables import file_tables
@@ -14,7 +15,6 @@ from rnnbench.benchmarking.report.names import (
     implementation_name,
     implementation_of,
     ratio_name,
-    runtime_name,
 )
 from rnnbench.benchmarking.report.recommendation import Advice
 from rnnbench.benchmarking.report.table import Table, make_table

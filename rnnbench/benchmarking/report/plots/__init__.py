@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rnnbench.benchmarking.plan import runtime_name
 from rnnbench.benchmarking.report.colours import INK, PALETTE
 from rnnbench.benchmarking.report.material import Material
-from rnnbench.benchmarking.report.names import runtime_name
 from rnnbench.core import plugins
 
 if TYPE_CHECKING:

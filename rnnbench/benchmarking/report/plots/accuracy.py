@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from rnnbench.benchmarking.plan import runtime_name
 from rnnbench.benchmarking.report.checks import Checked
 from rnnbench.benchmarking.report.material import Material
-from rnnbench.benchmarking.report.names import Conditions, conditions_text, runtime_name
+from rnnbench.benchmarking.report.names import Conditions, conditions_text
 from rnnbench.benchmarking.report.plots import Looks, Plot
 from rnnbench.benchmarking.report.row_charts import usual_conditions
 from rnnbench.benchmarking.report.scales import error_axis, time_axis

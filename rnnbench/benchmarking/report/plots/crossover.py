@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from rnnbench.benchmarking.plan import runtime_name
 from rnnbench.benchmarking.report.intervals import Interval
 from rnnbench.benchmarking.report.material import Machine, Material
-from rnnbench.benchmarking.report.names import conditions_of, implementation_of, runtime_name
+from rnnbench.benchmarking.report.names import conditions_of, implementation_of
 from rnnbench.benchmarking.report.plots import Plot
 from rnnbench.benchmarking.report.recommendation import Ratios
 from rnnbench.benchmarking.results import Latency

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rnnbench.benchmarking.plan import runtime_name
 from rnnbench.benchmarking.report.checks import Drift
 from rnnbench.benchmarking.report.material import Material
-from rnnbench.benchmarking.report.names import runtime_name
 from rnnbench.benchmarking.report.plots import Looks, Plot
 from rnnbench.benchmarking.report.scales import error_axis, sizes_axis
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from rnnbench.benchmarking.plan import runtime_name
 from rnnbench.benchmarking.report.material import Material
 from rnnbench.benchmarking.report.names import (
     Conditions,
     conditions_text,
     implementation_name,
     implementation_of,
-    runtime_name,
 )
 from rnnbench.benchmarking.report.plots import Looks, Plot, form_legend, form_look
 from rnnbench.benchmarking.report.row_charts import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from rnnbench.benchmarking.plan import runtime_name
 from rnnbench.benchmarking.report.colours import INK
 from rnnbench.benchmarking.report.material import Material
 from rnnbench.benchmarking.report.names import (
@@ -12,7 +13,6 @@ from rnnbench.benchmarking.report.names import (
     conditions_text,
     implementation_name,
     implementation_of,
-    runtime_name,
 )
 from rnnbench.benchmarking.report.plots import Looks, Plot, form_legend, form_look
 from rnnbench.benchmarking.report.row_charts import (
