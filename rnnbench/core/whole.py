@@ -25,18 +25,16 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
+from filelock import lock_descriptor
+
 from rnnbench.core.errors import RnnbenchError, one_line
 
-try:
-    import fcntl
-except ImportError:  # Windows: no locks between processes there, so leftovers stay
-    fcntl = None  # type: ignore[assignment]
-
-LOCKS = fcntl is not None
-"""Whether `lock` can lock anything here."""
+LOCKS = os.name != "nt"
+"""Whether `lock` can lock anything here: Windows keeps everybody from reading what is locked."""
 
 _PARTIAL, _OLD = ".partial", ".old"
 _RANDOM = 4  # bytes
+_POLL = 0.01  # seconds between two looks at a lock that another holds
 _ASIDE = re.compile(rf"\.(.+)\.[0-9a-f]{{{2 * _RANDOM}}}{re.escape(_OLD)}")
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO)
 _SAID = re.compile(r"PytorchStreamWriter|file write failed|failed writing", re.IGNORECASE)
@@ -141,8 +139,7 @@ def _in_place_of(path: Path) -> Iterator[IO[bytes]]:
             with _locked(path.parent):
                 _clear_partial(path)
                 file = open_file.enter_context(partial.open("wb"))
-                with contextlib.suppress(OSError):  # a file system without locks
-                    _lock_file(file.fileno())
+                _lock_file(file.fileno())
             yield file
             file.flush()
             with contextlib.suppress(OSError):  # what is no file on a disk
@@ -296,23 +293,22 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def lock(path: Path, *, wait: bool = False) -> int | None:
     """A lock on what is there that ends with the process; None where another process holds it."""
-    if fcntl is None:
-        return None
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
         return None
+    if _lock_file(handle, wait=wait):
+        return handle
+    os.close(handle)
+    return None
+
+
+def _lock_file(handle: int, *, wait: bool = False) -> bool:
+    """Whether it is locked: another may hold it, or the file system has no locks."""
     try:
-        _lock_file(handle, wait=wait)
-    except OSError:  # held by another, or a file system without locks
-        os.close(handle)
-        return None
-    return handle
-
-
-def _lock_file(handle: int, *, wait: bool = False) -> None:
-    if fcntl is not None:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        return LOCKS and lock_descriptor(handle, blocking=wait, poll_interval=_POLL)
+    except OSError:
+        return False
 
 
 def unlock(held: int | None) -> None:
