@@ -8,12 +8,13 @@ run as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnnbench.cases.leaks import leaking
 from rnnbench.core.model import Arrays
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def measure_noise(
     inputs: Mapping[str, Arrays],
     eager: Mapping[str, Arrays],
     exact: Mapping[str, Arrays],
+    enlarged: Collection[str] = (),
 ) -> dict[str, Arrays]:
     """The largest error of each element over a few runs, by case and output.
 
@@ -42,6 +44,7 @@ def measure_noise(
         inputs: of each case.
         eager: what the module gives.
         exact: what it gives in float64.
+        enlarged: the cases of unusually large inputs or states, in which closed gates leak as well.
 
     Returns:
         arrays of float32 in the shape of each output; of integers none.
@@ -55,8 +58,10 @@ def measure_noise(
         with _moved(module, rng), _other_kernels(number % 2 == 0):
             for case, noise in found.items():
                 arrays = {name: neighbours(a, rng) for name, a in inputs[case].items()}
+                leaks = leaking(module, rng) if case in enlarged else nullcontext()
                 try:
-                    outputs = run(arrays)
+                    with leaks:
+                        outputs = run(arrays)
                 except Exception:  # a module that raises on a neighbour tells nothing there
                     continue
                 for name, most in noise.items():
