@@ -127,6 +127,9 @@ def plan_further(
         if _has(model, "lengths"):
             dims = _sized(model, traced, fixed, room, (3, 9))
             variations += [(dims, "random", "random", kind) for kind in LENGTHS[1:]]
+            # Of one row alone the random length is all of it: who ignores lengths is right there.
+            dims = _sized(model, traced, fixed, room, (1, 9))
+            variations.append((dims, "random", "random", "tail"))
     plans = [_plan(*variation, seed) for variation in variations]
     return tuple({plan.name: plan for plan in plans}.values())
 

@@ -162,6 +162,14 @@ def test_lengths_of_every_kind():
     assert lengths.max() == steps - 1
 
 
+def test_one_row_alone_is_not_always_full():
+    """An engine that ignores lengths is right in a row that has all steps."""
+    (plan,) = (
+        p for p in plan_further(ragged(), TRACED, {}) if p.dims["batch"] == 1 and p.lengths == "tail"
+    )
+    assert make_inputs(ragged(), plan)["lengths"].tolist() < [plan.dims["time"]]
+
+
 def test_each_id_of_a_small_vocabulary():
     (plan,) = (p for p in plan_further(words(), TRACED, {}) if p.inputs == "every")
     assert set(make_inputs(words(), plan)["ids"].reshape(-1).tolist()) == set(range(100))
