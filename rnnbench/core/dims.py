@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -74,3 +74,26 @@ def value_of(size: int | str, dims: Mapping[str, int]) -> int:
         math.prod(int(f) if f.isdecimal() else dims[f] for f in part)
         for part in products(size) or ()
     )
+
+
+def solve(given: Iterable[tuple[int | str, int]]) -> dict[str, int]:
+    """The dimensions that sizes say, of which each is known: `envs*time` is 15, `envs` 3.
+
+    A size is linear in a dimension that it alone has, so that two values of it say the rest.
+
+    Args:
+        given: declared sizes, and what they are.
+    """
+    found: dict[str, int] = {}
+    open_sizes = [(size, value) for size, value in given if isinstance(size, str)]
+    while True:
+        known = len(found)
+        for size, value in open_sizes:
+            missing = [name for name in names_of(size) if name not in found]
+            if len(missing) == 1:
+                (name,) = missing
+                none, one = (value_of(size, found | {name: n}) for n in (0, 1))
+                if one != none:
+                    found[name] = (value - none) // (one - none)
+        if len(found) == known:
+            return found

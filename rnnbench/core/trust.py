@@ -115,15 +115,20 @@ def remember_machine_code(file: Path) -> None:
     _remember("compiled", digest(file), {"file": str(file.resolve())})
 
 
-def refuse_machine_code(file: Path) -> None:
-    """Refuses machine code that was not compiled by this user on this machine.
+def refuse_machine_code(file: Path, done: str = "compiled") -> None:
+    """Refuses machine code, or what becomes it, that this user did not make on this machine.
+
+    Args:
+        file: that holds it.
+        done: what makes it: `compiled`, or `written`, of C.
 
     Raises:
         Unavailable: there is no record of it.
     """
     if not _place("compiled", digest(file)).is_file():
+        what = "machine code" if done == "compiled" else "C, which becomes machine code"
         raise Unavailable(
-            f"{file.name} is machine code, and is not run: it was not compiled by you on this "
+            f"{file.name} is {what}, and is not run: it was not {done} by you on this "
             f"machine; export it again, or give {FLAG}"
         )
 

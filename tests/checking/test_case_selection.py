@@ -165,7 +165,9 @@ def test_lengths_of_every_kind():
 def test_one_row_alone_is_not_always_full():
     """An engine that ignores lengths is right in a row that has all steps."""
     (plan,) = (
-        p for p in plan_further(ragged(), TRACED, {}) if p.dims["batch"] == 1 and p.lengths == "tail"
+        p
+        for p in plan_further(ragged(), TRACED, {})
+        if p.dims["batch"] == 1 and p.lengths == "tail"
     )
     assert make_inputs(ragged(), plan)["lengths"].tolist() < [plan.dims["time"]]
 

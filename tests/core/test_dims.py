@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnbench import Dim, Model, RnnbenchError, TensorSpec
-from rnnbench.core.dims import names_of, products, value_of
+from rnnbench.core.dims import names_of, products, solve, value_of
 
 NAMES = st.sampled_from(["batch", "time", "n_1", "Envs"])
 FACTORS = st.one_of(NAMES, st.integers(1, 99).map(str))
@@ -62,3 +62,10 @@ def test_what_is_said_of_dimensions_that_are_not_there():
     assert model.fit({"batch": 1, "time": 3}) == {"batch": 1, "time": 12}
     assert spec.resolve({"batch": 2, "time": 12}) == (2, 24)
     assert str(model.dims["time"]) == "12 or more, a multiple of 4"
+
+
+@given(envs=st.integers(0, 9), time=st.integers(0, 9))
+def test_sizes_say_their_dimensions(envs, time):
+    rows = [("envs*time", envs * time), ("envs", envs), (4, 4)]
+    assert solve(rows) == ({"envs": envs, "time": time} if envs else {"envs": 0})
+    assert solve([*rows, ("2*time + envs", 2 * time + envs)]) == {"envs": envs, "time": time}

@@ -1,0 +1,60 @@
+"""C99 that needs no runtime: `model.c`, `model.h` and `model_weights.c`, without malloc."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.core.trust import digest
+from rnnbench.formats._format import Format, WriteOptions
+
+if TYPE_CHECKING:
+    from rnnbench.capture.program import Captured
+
+HEADER, WEIGHTS = "model.h", "model_weights.c"
+_SUM = "/* sha256 of "
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the files beside `model.c` are those that it was written with."""
+    with path.open(encoding="utf-8") as file:
+        said = [next(file, "") for _ in (HEADER, WEIGHTS)]
+    made = [f"{_SUM}{name} {digest(path.parent / name)} */\n" for name in (HEADER, WEIGHTS)]
+    return said == made
+
+
+def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, Any]:
+    """Writes the program as C; its header and its constants stand beside it.
+
+    Returns:
+        What the manifest says of the artifact.
+
+    Raises:
+        RnnbenchError: something in the program has no form in C.
+    """
+    from rnnbench import __version__
+    from rnnbench.core.text import harmless
+    from rnnbench.core.trust import remember_machine_code
+    from rnnbench.formats.c.program import files_of
+
+    facts = f"{harmless(captured.model.name)}, written by rnnbench {__version__}"
+    files = files_of(captured, facts.replace("*/", "* /"))
+    lines = []
+    for name, text in ((HEADER, files.header), (WEIGHTS, files.weights)):
+        (path.parent / name).write_text(text, encoding="utf-8")
+        lines.append(f"{_SUM}{name} {digest(path.parent / name)} */\n")
+    path.write_text("".join(lines) + files.code, encoding="utf-8")
+    remember_machine_code(path)
+    return {
+        "weight_bytes": files.weight_bytes,
+        "beside": [HEADER, WEIGHTS],
+        "inputs": list(files.inputs),
+        "outputs": [[name, dtype, rank] for name, (_, dtype, rank) in files.outputs.items()],
+    }
+
+
+FORMAT = Format(
+    suffix=".c",
+    requires={"torch": "torch"},
+    write=write,
+)

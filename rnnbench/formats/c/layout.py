@@ -1,0 +1,383 @@
+"""Operators that move elements: views, slices, joins, padding, picking by index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import fx
+
+from rnnbench.formats.c.elementwise import broadcast, shape_of
+from rnnbench.formats.c.sizes import size_of
+from rnnbench.formats.c.values import C_TYPES, Block, Index, Value, added, atom, complete, scaled
+from rnnbench.formats.c.writer import Writer, literal
+
+aten = torch.ops.aten
+
+
+def moved(value: Value, sizes: Sequence[Any], to: Callable[[list[str]], list[str]]) -> Value:
+    """A value whose element at some indices is that of another at others."""
+
+    def at(index: Index, block: Block) -> str:
+        return value.at(to(list(index)), block)
+
+    return Value(value.dtype, tuple(sizes), at, cost=value.cost)
+
+
+def dim_of(value: Value, dim: int) -> int:
+    """A dimension that may be counted from the end, from the start."""
+    return dim % len(value.sizes) if value.sizes else 0
+
+
+def viewed(writer: Writer, value: Value, sizes: Sequence[Any], stem: str = "view") -> Value:
+    """The same elements in order, in another shape."""
+    if tuple(sizes) == value.sizes:
+        return value
+    ours = [n for n, size in enumerate(value.sizes) if size != 1]
+    theirs = [n for n, size in enumerate(sizes) if size != 1]
+    if [value.sizes[n] for n in ours] == [sizes[n] for n in theirs] and not value.array:
+        places = dict(zip(ours, theirs, strict=True))
+
+        def to(index: list[str]) -> list[str]:
+            return [index[places[n]] if n in places else "0" for n in range(len(value.sizes))]
+
+        return moved(value, sizes, to)
+    made = writer.realize(value, stem)
+    return writer.array(made.array, value.dtype, sizes)
+
+
+def _view(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    return viewed(writer, args[0], shape_of(node)[0], node.name)
+
+
+def _permute(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    value: Value = args[0]
+    order = [dim_of(value, d) for d in args[1]]
+    return _reordered(value, order)
+
+
+def _reordered(value: Value, order: Sequence[int]) -> Value:
+    back = [order.index(n) for n in range(len(order))]
+    return moved(value, [value.sizes[d] for d in order], lambda i: [i[b] for b in back])
+
+
+def _transpose(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    value: Value = args[0]
+    order = list(range(len(value.sizes)))
+    if order:
+        a, b = (dim_of(value, d) for d in (args[1:] or (0, len(order) - 1)))
+        order[a], order[b] = order[b], order[a]
+    return _reordered(value, order)
+
+
+def _movedim(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    value: Value = args[0]
+    order = list(range(len(value.sizes)))
+    order.insert(dim_of(value, args[2]), order.pop(dim_of(value, args[1])))
+    return _reordered(value, order)
+
+
+def _expand(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    value: Value = args[0]
+    return moved(value, shape_of(node)[0], lambda i: broadcast(i, (), value))
+
+
+def _unsqueeze(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    value: Value = args[0]
+    if value.array:
+        return writer.array(value.array, value.dtype, shape_of(node)[0])
+    dim = args[1] % (len(value.sizes) + 1)
+    return moved(value, shape_of(node)[0], lambda i: i[:dim] + i[dim + 1 :])
+
+
+def _slice(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    value: Value = args[0]
+    dim = dim_of(value, args[1] if len(args) > 1 else 0)
+    start = args[2] if len(args) > 2 and args[2] is not None else 0
+    step = args[4] if len(args) > 4 else 1
+    first = from_start(writer, start, value.sizes[dim])
+    if first == "0" and step == 1 and shape_of(node)[0] == value.sizes:
+        return value
+
+    def to(index: list[str]) -> list[str]:
+        index[dim] = added(first, scaled(index[dim], writer.number(step)))
+        return index
+
+    return moved(value, shape_of(node)[0], to)
+
+
+def _narrow(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    return _slice(writer, node, [args[0], args[1], args[2]], {})
+
+
+def from_start(writer: Writer, start: Any, size: Any) -> str:
+    """A place counted from the end, from the start."""
+    if isinstance(start, int) and start < 0:
+        if isinstance(size, int):
+            return str(max(size + start, 0))
+        return f"model_max({writer.sizes.text(size)} - {-start}, 0)"
+    if isinstance(start, int):
+        return str(start)
+    text = writer.number(start)
+    return f"model_min(model_from({text}, {writer.sizes.text(size)}), {writer.sizes.text(size)})"
+
+
+def _select(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    value: Value = args[0]
+    dim = dim_of(value, args[1])
+    at = args[2]
+    if isinstance(at, int) and at < 0:
+        place = writer.sizes.text(value.sizes[dim] + at)
+    elif isinstance(at, Value):
+        block = Block(writer.fresh)
+        text = at.at(["0"] * len(at.sizes), block)
+        writer.block(block)
+        place = f"model_at({text}, {writer.sizes.text(value.sizes[dim])})"
+    elif isinstance(at, int):
+        place = str(at)
+    else:
+        place = f"model_at({writer.number(at)}, {writer.sizes.text(value.sizes[dim])})"
+    return moved(value, shape_of(node)[0], lambda i: [*i[:dim], place, *i[dim:]])
+
+
+def _flip(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    value: Value = args[0]
+    dims = {dim_of(value, d) for d in args[1]}
+
+    def to(index: list[str]) -> list[str]:
+        return [
+            f"{writer.sizes.text(value.sizes[n])} - 1 - {atom(i)}" if n in dims else i
+            for n, i in enumerate(index)
+        ]
+
+    return moved(value, value.sizes, to)
+
+
+def _cat(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    sizes, dtype = shape_of(node)
+    parts = [p for p in args[0] if not (len(p.sizes) == 1 and p.sizes[0] == 0)]
+    if len(parts) == 1 and parts[0].dtype == dtype:
+        alone: Value = parts[0]
+        return alone
+    dim = (args[1] if len(args) > 1 else named.get("dim", 0)) % len(sizes)
+    return joined(writer, node, parts, dim)
+
+
+def joined(writer: Writer, node: fx.Node, parts: Sequence[Value], dim: int) -> Value:
+    """An array that holds parts one after the other."""
+    sizes, dtype = shape_of(node)
+    writer.say(node)
+    made = writer.room(dtype, sizes, node.name)
+    start = "0"
+    for part in parts:
+        with writer.loops(part.sizes) as index:
+            block = Block(writer.fresh)
+            text = writer.cast(part.at(index, block), part.dtype, dtype)
+            writer.block(block)
+            place = [added(start, i) if n == dim else i for n, i in enumerate(index)]
+            writer.line(f"{made.at(place, block)} = {text};")
+        start = added(start, writer.sizes.text(part.sizes[dim]))
+    return made
+
+
+def _stack(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    sizes = shape_of(node)[0]
+    dim = (args[1] if len(args) > 1 else 0) % len(sizes)
+    parts = [
+        moved(p, [*p.sizes[:dim], 1, *p.sizes[dim:]], lambda i: i[:dim] + i[dim + 1 :])
+        for p in args[0]
+    ]
+    return joined(writer, node, parts, dim)
+
+
+def _pad(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    value: Value = args[0]
+    sizes, dtype = shape_of(node)
+    ends = list(args[1])
+    fill = args[2] if len(args) > 2 else 0
+    before = [0] * len(sizes)
+    after = [0] * len(sizes)
+    for n, (low, high) in enumerate(_pairs(ends)):
+        before[len(sizes) - 1 - n], after[len(sizes) - 1 - n] = low, high
+    writer.say(node)
+    made = writer.room(dtype, sizes, node.name)
+    with writer.loops(sizes) as index:
+        tests, inner = [], []
+        block = Block(writer.fresh)
+        for i, low, high, size in zip(index, before, after, value.sizes, strict=True):
+            place = i if low == 0 else f"{atom(i)} - {writer.number(low)}"
+            inner.append(place)
+            if low != 0:
+                tests.append(f"{place} >= 0")
+            if high != 0 or low != 0:
+                tests.append(f"{place} < {writer.sizes.text(size)}")
+        number = literal(fill, dtype) if isinstance(fill, int | float) else writer.number(fill)
+        place_text = made.at(index, block)
+        writer.line(f"{place_text} = {number};")
+        with writer.nested(f"if ({' && '.join(tests) or '1'})"):
+            text = value.at(inner, block)
+            writer.block(block)
+            writer.line(f"{place_text} = {text};")
+    return made
+
+
+def _pairs(ends: Sequence[Any]) -> list[tuple[Any, Any]]:
+    return list(zip(ends[::2], ends[1::2], strict=True))
+
+
+def _split(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> list[Value]:
+    value: Value = args[0]
+    dim = dim_of(value, args[2] if len(args) > 2 else named.get("dim", 0))
+    value = writer.realize(value, node.name) if value.cost else value
+    found, start = [], "0"
+    for part in node.meta["val"]:
+        sizes = tuple(map(size_of, part.shape))
+
+        def to(index: list[str], first: str = start) -> list[str]:
+            index[dim] = added(first, index[dim])
+            return index
+
+        found.append(moved(value, sizes, to))
+        start = added(start, writer.sizes.text(sizes[dim]))
+    return found
+
+
+def _unbind(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> list[Value]:
+    value: Value = args[0]
+    dim = dim_of(value, args[1] if len(args) > 1 else 0)
+    value = writer.realize(value, node.name) if value.cost else value
+    rest = value.sizes[:dim] + value.sizes[dim + 1 :]
+
+    def row(number: int) -> Value:
+        return moved(value, rest, lambda i: [*i[:dim], str(number), *i[dim:]])
+
+    return [row(n) for n in range(len(node.meta["val"]))]
+
+
+def _repeat(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    value: Value = args[0]
+    sizes = shape_of(node)[0]
+    value = writer.realize(value, node.name) if value.cost else value
+
+    def to(index: list[str]) -> list[str]:
+        own = index[len(index) - len(value.sizes) :]
+        whole = sizes[len(sizes) - len(value.sizes) :]
+        return [
+            "0" if s == 1 else i if s == w else f"{atom(i)} % {atom(writer.sizes.text(s))}"
+            for i, s, w in zip(own, value.sizes, whole, strict=True)
+        ]
+
+    return moved(value, sizes, to)
+
+
+def _unfold(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    """`x.unfold(dim, size, step)`: windows, whose elements become the last dimension."""
+    value, dim, _, step = args
+    dim = dim_of(value, dim)
+    value = writer.realize(value, node.name) if value.cost else value
+
+    def to(index: list[str]) -> list[str]:
+        *own, inside = index
+        own[dim] = added(scaled(own[dim], writer.number(step)), inside)
+        return own
+
+    return moved(value, shape_of(node)[0], to)
+
+
+def _roll(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    value, shifts = args[0], args[1]
+    dims = args[2] if len(args) > 2 else []
+    if not dims:
+        raise writer.refusal(node, "a roll over all dimensions has no form in C yet")
+    value = writer.realize(value, node.name) if value.cost else value
+
+    def to(index: list[str]) -> list[str]:
+        for shift, dim in zip(shifts, dims, strict=True):
+            d = dim_of(value, dim)
+            index[d] = (
+                f"model_mod({index[d]} - {atom(writer.number(shift))}, "
+                f"{writer.sizes.text(value.sizes[d])})"
+            )
+        return index
+
+    return moved(value, value.sizes, to)
+
+
+def _triangle(lower: bool) -> Any:
+    def write(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+        value: Value = args[0]
+        diagonal = args[1] if len(args) > 1 else 0
+        zero = literal(0, value.dtype)
+
+        def at(index: Index, block: Block) -> str:
+            sign = "<=" if lower else ">="
+            test = f"{atom(index[-1])} - {atom(index[-2])} {sign} {writer.number(diagonal)}"
+            return block.hold(
+                C_TYPES[value.dtype], f"{test} ? {value.at(index, block)} : {zero}", "tri"
+            )
+
+        return Value(value.dtype, value.sizes, at, cost=value.cost + 1)
+
+    return write
+
+
+def _diagonal(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    value: Value = args[0]
+    _, offset, a, b = complete(args, 4, 0, 0, 1)
+    a, b = dim_of(value, a), dim_of(value, b)
+    down, right = max(-offset, 0), max(offset, 0)
+
+    def to(index: list[str]) -> list[str]:
+        *rest, last = index
+        others = iter(rest)
+        return [
+            added(str(down), last)
+            if n == a
+            else added(str(right), last)
+            if n == b
+            else next(others)
+            for n in range(len(value.sizes))
+        ]
+
+    return moved(value, shape_of(node)[0], to)
+
+
+OPERATORS: dict[Any, Any] = {
+    aten.view.default: _view,
+    aten.reshape.default: _view,
+    aten._unsafe_view.default: _view,
+    aten._reshape_copy.default: _view,
+    aten.view_copy.default: _view,
+    aten.flatten.using_ints: _view,
+    aten.unflatten.int: _view,
+    aten.squeeze.default: _view,
+    aten.squeeze.dim: _view,
+    aten.squeeze.dims: _view,
+    aten.unsqueeze.default: _unsqueeze,
+    aten.permute.default: _permute,
+    aten.permute_copy.default: _permute,
+    aten.transpose.int: _transpose,
+    aten.t.default: _transpose,
+    aten.movedim.int: _movedim,
+    aten.expand.default: _expand,
+    aten.expand_as.default: _expand,
+    aten.broadcast_to.default: _expand,
+    aten.slice.Tensor: _slice,
+    aten.narrow.default: _narrow,
+    aten.select.int: _select,
+    aten.flip.default: _flip,
+    aten.cat.default: _cat,
+    aten.stack.default: _stack,
+    aten.constant_pad_nd.default: _pad,
+    aten.split.Tensor: _split,
+    aten.split_with_sizes.default: _split,
+    aten.chunk.default: _split,
+    aten.unbind.int: _unbind,
+    aten.repeat.default: _repeat,
+    aten.unfold.default: _unfold,
+    aten.roll.default: _roll,
+    aten.tril.default: _triangle(True),
+    aten.triu.default: _triangle(False),
+    aten.diagonal.default: _diagonal,
+}

@@ -1,0 +1,419 @@
+"""A captured program as three files of C99: `model.c`, `model.h`, `model_weights.c`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sympy
+import torch
+from torch import fx
+
+from rnnbench.core.dims import names_of
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.formats.c import (
+    control_flow,
+    convolutions,
+    elementwise,
+    layout,
+    norms,
+    ordering,
+    picking,
+    pooling,
+    products,
+    recurrences,
+    reductions,
+)
+from rnnbench.formats.c.kernels import HEADER
+from rnnbench.formats.c.sizes import Sizes, size_of
+from rnnbench.formats.c.values import C_TYPES, Value
+from rnnbench.formats.c.writer import Writer, literal
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+    from rnnbench.capture.program import Captured
+
+_ALIGN = 64
+_PER_LINE = 8
+OPERATORS: dict[Any, Any] = (
+    elementwise.OPERATORS
+    | layout.OPERATORS
+    | picking.OPERATORS
+    | reductions.OPERATORS
+    | norms.OPERATORS
+    | ordering.OPERATORS
+    | pooling.OPERATORS
+    | products.OPERATORS
+    | convolutions.OPERATORS
+    | recurrences.OPERATORS
+    | control_flow.OPERATORS
+)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The texts of the three files, and what calls them has to know.
+
+    Attributes:
+        code: of `model.c`.
+        header: of `model.h`.
+        weights: of `model_weights.c`.
+        weight_bytes: what the constants take.
+        inputs: name -> field, in order.
+        outputs: name -> field, dtype and how many dimensions, in order.
+    """
+
+    code: str
+    header: str
+    weights: str
+    weight_bytes: int
+    inputs: dict[str, str]
+    outputs: dict[str, tuple[str, str, int]]
+
+
+@dataclass(frozen=True)
+class _Port:
+    """An input or an output."""
+
+    name: str
+    field: str
+    c_type: str
+    shape: str
+    rank: int
+    most: str = ""
+    dtype: str = ""
+
+
+def files_of(captured: Captured, facts: str) -> Files:
+    """Writes a program as C.
+
+    Args:
+        captured: the program.
+        facts: what the files say of themselves: names, versions, a hash.
+
+    Raises:
+        RnnbenchError: an operator, a type or a size has no form in C.
+    """
+    from rnnbench.capture.tracing.trace import unlift
+
+    graph = unlift(_decomposed(captured.program))
+    model = captured.model
+    dims = list(model.dims)
+    fields = {dim: re.sub(r"\W", "_", dim) for dim in dims}
+    sizes = Sizes({})
+    writer = Writer(sizes, OPERATORS, model.name)
+    for name in (*fields.values(), "level", "base", "room"):
+        writer.fresh(name)
+    inputs = _inputs(writer, graph, captured, fields)
+    sizes.bounds |= bounds_of(graph)
+    writer.write(graph.graph, graph)
+    results: Any = graph.graph.output_node().args[0]
+    outputs = _outputs(writer, results, captured)
+    arguments = ", ".join(f"int64_t {fields[d]}" for d in dims) or "void"
+    return Files(
+        _code(writer, facts, arguments, list(fields.values()), outputs),
+        _header(captured, facts, inputs, outputs, arguments),
+        _weights(writer, facts),
+        sum(t.numel() * t.element_size() for t in writer.constants.values()),
+        {p.name: p.field for p in inputs},
+        {p.name: (p.field, p.dtype, p.rank) for p in outputs},
+    )
+
+
+def _decomposed(program: ExportedProgram) -> ExportedProgram:
+    """The program in fewer operators, where torch can say it in them.
+
+    With sizes that data say, it loses them on the way (torch 2.13: "Pending unbacked symbols").
+    """
+    from rnnbench.core.known_warnings import export_warnings
+
+    with export_warnings():
+        try:
+            found: ExportedProgram = program.run_decompositions()
+            return found
+        except Exception:
+            return program
+
+
+def _inputs(
+    writer: Writer, graph: fx.GraphModule, captured: Captured, fields: dict[str, str]
+) -> list[_Port]:
+    """The placeholders are arrays that the caller owns; their sizes name the symbols."""
+    found = []
+    placeholders = graph.graph.find_nodes(op="placeholder")
+    for node, spec in zip(placeholders, captured.model.inputs, strict=True):
+        value = node.meta["val"]
+        if value.dtype not in C_TYPES:
+            raise RnnbenchError(f"input {spec.name!r} is {value.dtype}, which has no form in C yet")
+        for size, declared in zip(value.shape, spec.shape, strict=True):
+            _name_symbol(writer, size_of(size), str(declared), fields)
+    for node, spec in zip(placeholders, captured.model.inputs, strict=True):
+        value = node.meta["val"]
+        sizes = tuple(map(size_of, value.shape))
+        name = writer.fresh(f"in_{spec.name}")
+        field = _field(spec.name)
+        writer.values[node] = writer.array(name, value.dtype, sizes)
+        writer.line(f"const {C_TYPES[value.dtype]} *const {name} = inputs->{field};")
+        shape = ", ".join(map(str, spec.shape))
+        found.append(_Port(spec.name, field, C_TYPES[value.dtype], shape, len(sizes)))
+    return found
+
+
+def _name_symbol(writer: Writer, size: Any, declared: str, fields: dict[str, str]) -> None:
+    """s0 -> `time`; 160 * s0 -> `(time / 160)`, where the declared size is a name."""
+    if isinstance(size, int):
+        return
+    if declared not in fields:
+        names = names_of(declared)
+        if size.is_Symbol and size not in writer.sizes.names and set(names) <= fields.keys():
+            text = re.sub(r"[^\W\d]\w*", lambda found: fields[found[0]], declared)
+            writer.sizes.names[size] = f"({text})"
+        return
+    symbols = list(size.free_symbols)
+    if len(symbols) != 1 or symbols[0] in writer.sizes.names:
+        return
+    (symbol,) = symbols
+    if size == symbol:
+        writer.sizes.names[symbol] = fields[declared]
+        return
+    factor = size / symbol
+    if factor.is_Integer:
+        writer.sizes.names[symbol] = f"({fields[declared]} / {int(factor)})"
+
+
+def _outputs(writer: Writer, results: Sequence[Any], captured: Captured) -> list[_Port]:
+    """Each output is copied into what the caller gives, with its shape."""
+    found = []
+    ready = [writer.given(r) for r in results]
+    for name, value in zip(captured.model.outputs, ready, strict=True):
+        if not isinstance(value, Value):
+            raise RnnbenchError(f"output {name!r} is no tensor, which has no form in C yet")
+        field = _field(name)
+        own = writer.fresh(f"out_{name}")
+        writer.line(f"/* output {name} */")
+        writer.line(f"{value.c_type} *const {own} = outputs->{field};")
+        writer.store(writer.array(own, value.dtype, value.sizes), value)
+        for n, size in enumerate(value.sizes):
+            writer.line(f"outputs->{field}_shape[{n}] = {writer.sizes.text(size)};")
+        largest = list(map(writer.sizes.most, value.sizes))
+        shape = ", ".join(writer.sizes.text(size) for size in largest)
+        most = writer.sizes.product(largest)
+        dtype = str(value.dtype).removeprefix("torch.")
+        found.append(_Port(name, field, value.c_type, shape, len(value.sizes), most, dtype))
+    return found
+
+
+def bounds_of(graph: fx.GraphModule) -> dict[Any, Any]:
+    """The most that a size can be which data say: `_assert_scalar(u0 <= s0)` -> u0: s0."""
+    found: dict[Any, Any] = {}
+    for node in graph.graph.nodes:
+        if node.target is not torch.ops.aten._assert_scalar.default:
+            continue
+        value = getattr(node.args[0], "meta", {}).get("val")
+        condition = value.node.expr if isinstance(value, torch.SymBool) else None
+        if not isinstance(condition, sympy.core.relational.Relational):
+            continue
+        for rest in _at_most_zero(condition):
+            for symbol in rest.free_symbols:
+                bound = symbol - rest
+                if str(symbol).startswith("u") and symbol not in bound.free_symbols:
+                    found.setdefault(symbol, bound)
+    return found
+
+
+def _at_most_zero(condition: Any) -> list[Any]:
+    """What a comparison says not to be above 0: `a - b` of `a <= b`, both ways of `a == b`."""
+    if isinstance(condition, sympy.Eq):
+        a, b = condition.args
+        return [a - b, b - a]
+    if isinstance(condition, sympy.Ne):
+        return []
+    return [condition.lts - condition.gts]
+
+
+def _field(name: str) -> str:
+    field = re.sub(r"\W", "_", name)
+    return f"_{field}" if field[:1].isdigit() else field
+
+
+def _code(
+    writer: Writer, facts: str, arguments: str, dims: list[str], outputs: Sequence[_Port]
+) -> str:
+    """The text of `model.c`."""
+    externs = [
+        f"extern const {C_TYPES[t.dtype]} model_{name}[{max(t.numel(), 1)}];"
+        for name, t in writer.constants.items()
+    ]
+    names = [f"#define {name} model_{name}" for name in writer.constants]
+    fields = [f"    size_t {name};" for name in writer.rooms]
+    lay_out = []
+    for name, (c_type, count) in writer.rooms.items():
+        lay_out.append(f"    room->{name} = at;")
+        lay_out.append(f"    at = model_after(at, sizeof({c_type}), {count});")
+    takes = [
+        f"    {c_type} *const {name} = ({c_type} *)(void *)(base + room.{name});"
+        for name, (c_type, _) in writer.rooms.items()
+    ]
+    unused = [f"    (void){dim};" for dim in dims]
+    given = ", ".join(dims)
+    behind = f", {arguments}" if dims else ""
+    return "\n".join(
+        [
+            f"/* {facts} */",
+            '#include "model.h"',
+            "",
+            "#include <math.h>",
+            "#include <string.h>",
+            "",
+            PRELUDE,
+            HEADER,
+            "/* The constants, in model_weights.c. */",
+            *externs,
+            *names,
+            "",
+            "/* Where the arrays lie in the workspace, in bytes. */",
+            "struct model_room {",
+            *(fields or ["    size_t none;"]),
+            "};",
+            f"static size_t model_lay_out(struct model_room *room{behind})",
+            "{",
+            f"    size_t at = {_ALIGN};",
+            *unused,
+            *(lay_out or ["    room->none = 0;"]),
+            "    return at;",
+            "}",
+            "",
+            f"size_t model_workspace_size({arguments})",
+            "{",
+            "    struct model_room room;",
+            f"    return model_lay_out(&room{', ' if given else ''}{given}) + {_ALIGN};",
+            "}",
+            "",
+            f"void model_output_elements(size_t elements[{len(outputs)}]{behind})",
+            "{",
+            *unused,
+            *(f"    elements[{n}] = (size_t)({p.most});" for n, p in enumerate(outputs)),
+            "}",
+            "",
+            "void model_run(const struct model_inputs *inputs, struct model_outputs *outputs,",
+            f"               void *workspace{behind})",
+            "{",
+            "    struct model_room room;",
+            f"    (void)model_lay_out(&room{', ' if given else ''}{given});",
+            f"    const uintptr_t off = (uintptr_t)workspace % {_ALIGN};",
+            f"    char *const base = (char *)workspace + ({_ALIGN} - off);",
+            "    const int level = model_level();",
+            "    (void)base;",
+            "    (void)level;",
+            *unused,
+            *takes,
+            *writer.lines,
+            "}",
+            "",
+        ]
+    )
+
+
+PRELUDE = """\
+#if defined(__GNUC__) && defined(__OPTIMIZE__)
+#define MODEL_INLINE static inline __attribute__((always_inline))
+#else
+#define MODEL_INLINE static inline
+#endif
+
+/* Whether the compiler was told of an instruction that multiplies and adds. */
+#if defined(__FP_FAST_FMAF) || defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define MODEL_FUSED 1
+#else
+#define MODEL_FUSED 0
+#endif
+#if defined(__GNUC__)
+#define MODEL_FMA(a, b, c) __builtin_fmaf(a, b, c)
+#else
+#define MODEL_FMA(a, b, c) fmaf(a, b, c)
+#endif
+
+/* The place behind `count` elements from `at` on, on a cache line. */
+static inline size_t model_after(size_t at, size_t size, int64_t count)
+{
+    const size_t end = at + size * (size_t)(count > 0 ? count : 0);
+    return (end + 63) / 64 * 64;
+}
+"""
+"""What stands before the kernels."""
+
+
+def _header(
+    captured: Captured,
+    facts: str,
+    inputs: Sequence[_Port],
+    outputs: Sequence[_Port],
+    arguments: str,
+) -> str:
+    """The text of `model.h`."""
+    behind = f", {arguments}" if arguments != "void" else ""
+    lines = [
+        f"/* {facts} */",
+        "#ifndef MODEL_H",
+        "#define MODEL_H",
+        "",
+        "#include <stddef.h>",
+        "#include <stdint.h>",
+        "",
+        "#ifdef __cplusplus",
+        'extern "C" {',
+        "#endif",
+        "",
+        "/* Owned by the caller; the last index is the fastest. */",
+        "struct model_inputs {",
+        *(f"    const {p.c_type} *{p.field}; /* [{p.shape}] */" for p in inputs),
+        "};",
+        "",
+        "/* Room for the elements, owned by the caller; the run fills the shapes in. */",
+        "struct model_outputs {",
+    ]
+    for port in outputs:
+        lines.append(f"    {port.c_type} *{port.field}; /* [{port.shape}] */")
+        lines.append(f"    int64_t {port.field}_shape[{max(port.rank, 1)}];")
+    lines += ["};", ""]
+    states = captured.model.states
+    if states:
+        handed = ", ".join(f"{end} is {start} of the next" for start, end in states.items())
+        lines.append(f"/* States, from one call to the next: {handed}. */")
+    lines += [
+        "/* The bytes that a run needs to work in; it keeps nothing there. */",
+        f"size_t model_workspace_size({arguments});",
+        "",
+        "/* How many elements each output has at most. */",
+        f"void model_output_elements(size_t elements[{len(outputs)}]{behind});",
+        "",
+        "void model_run(const struct model_inputs *inputs, struct model_outputs *outputs,",
+        f"               void *workspace{behind});",
+        "",
+        "#ifdef __cplusplus",
+        "}",
+        "#endif",
+        "#endif",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _weights(writer: Writer, facts: str) -> str:
+    """The text of `model_weights.c`."""
+    lines = [f"/* {facts} */", "#include <math.h>", "#include <stdint.h>", ""]
+    for name, tensor in writer.constants.items():
+        c_type, count = C_TYPES[tensor.dtype], max(tensor.numel(), 1)
+        shape = ", ".join(map(str, tensor.shape))
+        lines.append(f"/* [{shape}] */")
+        lines.append(f"extern const {c_type} model_{name}[{count}];")
+        lines.append(f"const {c_type} model_{name}[{count}] = {{")
+        numbers = [literal(v, tensor.dtype) for v in tensor.reshape(-1).tolist()] or ["0"]
+        for start in range(0, len(numbers), _PER_LINE):
+            lines.append(f"    {', '.join(numbers[start : start + _PER_LINE])},")
+        lines.append("};")
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,122 @@
+"""Sizes of a captured program as expressions of C, in the names of the model's dimensions.
+
+Mul(4, s0), FloorDiv(s1, 2) + 1  ->  4 * batch, time / 2 + 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sympy
+
+from rnnbench.core.errors import RnnbenchError
+
+_FUNCTIONS = {
+    "FloorDiv": "model_floor_div",
+    "CleanDiv": "model_floor_div",
+    "Mod": "model_mod",
+    "PythonMod": "model_mod",
+    "Max": "model_max",
+    "Min": "model_min",
+}
+Size = Any
+"""An int, or an expression of SymPy."""
+
+
+def size_of(size: Any) -> Size:
+    """A size of a tensor in a program: a number, or its expression."""
+    if isinstance(size, int):
+        return int(size)
+    expression = size.node.expr
+    return int(expression) if expression.is_Integer else expression
+
+
+class Sizes:
+    """Writes sizes.
+
+    Args:
+        names: symbol -> the C variable that holds it.
+
+    Attributes:
+        names: as given, and those that data say, once they are read.
+        bounds: symbol that data say -> the most that it can be.
+    """
+
+    def __init__(self, names: Mapping[sympy.Symbol, str]) -> None:
+        self.names = dict(names)
+        self.bounds: dict[Any, Size] = {}
+
+    def most(self, size: Size) -> Size:
+        """The size, or the most that it can be where data say it."""
+        while not isinstance(size, int) and size.free_symbols & self.bounds.keys():
+            size = size.xreplace(self.bounds)
+        return size
+
+    def text(self, size: Size) -> str:
+        """An expression of C, which needs no parentheses around it in a product."""
+        if isinstance(size, int) or size.is_Integer:
+            return str(int(size))
+        text = self._text(size)
+        return text if size.is_Symbol or not isinstance(size, sympy.Add) else f"({text})"
+
+    def product(self, sizes: Sequence[Size]) -> str:
+        """How many elements a shape has."""
+        factors = [self.text(size) for size in sizes if size != 1]
+        return " * ".join(factors) if factors else "1"
+
+    def _text(self, e: Any) -> str:
+        if e.is_Integer:
+            return str(int(e))
+        if e.is_Symbol:
+            return self._symbol(e)
+        if isinstance(e, sympy.Add | sympy.Mul):
+            sign = " + " if isinstance(e, sympy.Add) else " * "
+            text: str = sign.join(self._factor(a) for a in e.args)
+            return text
+        if isinstance(e, sympy.Pow) and e.exp.is_Integer and e.exp > 0:
+            factor: str = self._factor(e.base)
+            return " * ".join([factor] * int(e.exp))
+        whole = _whole(e)
+        if whole is not None:
+            return f"(int64_t)({whole(self._real)})"
+        function = _FUNCTIONS.get(type(e).__name__)
+        if function is None:
+            raise RnnbenchError(f"a size {e} has no form in C yet")
+        found = self._text(e.args[0])
+        for other in e.args[1:]:
+            found = f"{function}({found}, {self._text(other)})"
+        return found
+
+    def _real(self, e: Any) -> str:
+        """A real number that is made of sizes, as a double."""
+        if e.is_Number:
+            return repr(float(e))
+        name = type(e).__name__
+        if name == "ToFloat":
+            return f"(double)({self._text(e.args[0])})"
+        if name == "IntTrueDiv":
+            return " / ".join(f"(double)({self._text(a)})" for a in e.args)
+        if isinstance(e, sympy.Add | sympy.Mul) or name == "FloatTrueDiv":
+            sign = {"Add": " + ", "Mul": " * "}.get(name, " / ")
+            return sign.join(f"({self._real(a)})" for a in e.args)
+        raise RnnbenchError(f"a size made of {e} has no form in C yet")
+
+    def _symbol(self, symbol: Any) -> str:
+        if symbol not in self.names:
+            raise RnnbenchError(f"a size that data say ({symbol}) has no form in C yet")
+        name: str = self.names[symbol]
+        return name
+
+    def _factor(self, e: Any) -> str:
+        text = self._text(e)
+        return text if e.is_Symbol or "(" in text[:16] or (e.is_Integer and e >= 0) else f"({text})"
+
+
+def _whole(e: Any) -> Callable[[Callable[[Any], str]], str] | None:
+    """How a real number becomes a size; None of what is no such thing."""
+    called = {"TruncToInt": "{}", "FloorToInt": "floor({})", "CeilToInt": "ceil({})"}
+    template = called.get(type(e).__name__)
+    if template is None:
+        return None
+    return lambda real: template.format(real(e.args[0]))

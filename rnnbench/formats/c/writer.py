@@ -1,0 +1,407 @@
+"""Writes the body of a C function from a captured graph: a call of a node after the other."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import fx
+
+from rnnbench.capture.source_lines import source_line
+from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.formats.c.sizes import Sizes, size_of
+from rnnbench.formats.c.values import C_TYPES, Block, Index, Value, added, scaled
+
+aten = torch.ops.aten
+
+_WIDTH = 112
+_CHECKS = ("_assert", "sym_constrain_range")  # what they check, the export has checked
+_CONSTANT_BYTES = 1 << 20  # a constant that is larger than what it is made of, at most
+_INFIX = {
+    operator.add: "+",
+    operator.sub: "-",
+    operator.mul: "*",
+    operator.truediv: "/",
+    operator.eq: "==",
+    operator.ne: "!=",
+    operator.lt: "<",
+    operator.le: "<=",
+    operator.gt: ">",
+    operator.ge: ">=",
+    operator.and_: "&&",
+    operator.or_: "||",
+}
+_PREFIX = {
+    torch.sym_float: "(double)",
+    torch.sym_not: "!",
+    operator.not_: "!",
+    operator.neg: "-",
+}
+Writing = Callable[["Writer", fx.Node, list[Any], dict[str, Any]], Any]
+
+
+class Writer:
+    """The statements of one function, the arrays that they use, and the constants.
+
+    Args:
+        sizes: writes sizes.
+        operators: target -> what writes a call of it.
+        model: the model's name, for errors.
+
+    Attributes:
+        lines: the statements.
+        rooms: the arrays in the workspace: name -> its type and how many elements it has.
+        constants: the constant arrays: name -> tensor.
+        panels: the packed weights: name -> what they are made of and how.
+    """
+
+    def __init__(self, sizes: Sizes, operators: dict[Any, Writing], model: str) -> None:
+        self.sizes = sizes
+        self.lines: list[str] = []
+        self.rooms: dict[str, tuple[str, str]] = {}
+        self.constants: dict[str, torch.Tensor] = {}
+        self.values: dict[fx.Node, Any] = {}
+        self.indent = 1
+        self._operators = operators
+        self._model = model
+        self._names: set[str] = set()
+        self._arrays: dict[int, str] = {}
+        self._kept: list[torch.Tensor] = []  # so that the ids stay theirs
+
+    def fresh(self, stem: str) -> str:
+        """A name that nothing else has."""
+        stem = re.sub(r"\W", "_", stem).strip("_") or "v"
+        stem = f"v_{stem}" if stem[0].isdigit() else stem
+        name, count = stem, 1
+        while name in self._names or name in _WORDS:
+            count += 1
+            name = f"{stem}_{count}"
+        self._names.add(name)
+        return name
+
+    def line(self, text: str) -> None:
+        """Adds a statement, in as many lines as it takes."""
+        pad = "    " * self.indent
+        self.lines += [pad + part for part in folded(text, _WIDTH - len(pad))]
+
+    @contextmanager
+    def nested(self, head: str) -> Iterator[None]:
+        """The statements of a block behind `for (...)` or `if (...)`."""
+        self.line(f"{head} {{")
+        self.indent += 1
+        yield
+        self.indent -= 1
+        self.line("}")
+
+    @contextmanager
+    def loops(self, sizes: Sequence[Any], stem: str = "i") -> Iterator[list[str]]:
+        """Nested loops over sizes; yields an index for each, `0` where there is one step."""
+        indices = []
+        opened = 0
+        for size in sizes:
+            if size == 1:
+                indices.append("0")
+                continue
+            name = self.fresh(f"{stem}{opened}")
+            self.line(f"for (int64_t {name} = 0; {name} < {self.sizes.text(size)}; ++{name}) {{")
+            self.indent += 1
+            opened += 1
+            indices.append(name)
+        yield indices
+        for _ in range(opened):
+            self.indent -= 1
+            self.line("}")
+
+    def room(self, dtype: torch.dtype, sizes: Sequence[Any], stem: str) -> Value:
+        """An array of the workspace."""
+        name = self.fresh(stem)
+        self.rooms[name] = C_TYPES[dtype], self.sizes.product(list(map(self.sizes.most, sizes)))
+        return self.array(name, dtype, sizes)
+
+    def array(self, name: str, dtype: torch.dtype, sizes: Sequence[Any]) -> Value:
+        """What an array holds, its last index the fastest."""
+
+        def at(index: Index, block: Block) -> str:
+            return f"{name}[{self.offset(index, sizes)}]"
+
+        return Value(dtype, tuple(sizes), at, array=name)
+
+    def offset(self, index: Index, sizes: Sequence[Any]) -> str:
+        """The place of an element: `(i0 * time + i1) * 4 + i2`."""
+        text = "0"
+        for number, size in zip(index, sizes, strict=True):
+            text = added(scaled(text, self.sizes.text(size)), number)
+        return text
+
+    def constant(self, tensor: torch.Tensor, name: str) -> Value:
+        """A tensor of the model; its array is written only where it is read as one."""
+        sizes = tuple(tensor.shape)
+
+        def at(index: Index, block: Block) -> str:
+            if tensor.numel() == 1:
+                return literal(tensor.item(), tensor.dtype)
+            return f"{self._constant_array(tensor, name)}[{self.offset(index, sizes)}]"
+
+        return Value(tensor.dtype, sizes, at, constant=tensor)
+
+    def _constant_array(self, tensor: torch.Tensor, name: str) -> str:
+        if id(tensor) not in self._arrays:
+            self._arrays[id(tensor)] = self.fresh(f"w_{name}")
+            self.constants[self._arrays[id(tensor)]] = tensor
+            self._kept.append(tensor)
+        return self._arrays[id(tensor)]
+
+    def packed(self, tensor: torch.Tensor, name: str) -> str:
+        """The array of a tensor that was packed for a kernel."""
+        return self._constant_array(tensor, name)
+
+    def realize(self, value: Value, stem: str = "t") -> Value:
+        """The value as an array: of the workspace, unless it is one."""
+        if value.array:
+            return value
+        if value.constant is not None:
+            name = self._constant_array(value.constant, stem)
+            return self.array(name, value.dtype, value.sizes)
+        made = self.room(value.dtype, value.sizes, stem)
+        self.store(made, value)
+        return made
+
+    def store(self, into: Value, value: Value) -> None:
+        """Writes a value into an array of the same sizes."""
+        with self.loops(value.sizes) as index:
+            block = Block(self.fresh)
+            text = value.at(index, block)
+            self.block(block)
+            self.line(f"{into.at(index, block)} = {self.cast(text, value.dtype, into.dtype)};")
+
+    def block(self, block: Block) -> None:
+        """The statements of a block, here."""
+        for line in block.lines:
+            self.line(line)
+        block.lines.clear()
+
+    @staticmethod
+    def cast(text: str, of: torch.dtype, to: torch.dtype) -> str:
+        """An element as one of another type."""
+        if of == to:
+            return text
+        if to is torch.bool:
+            return f"(uint8_t)({text} != 0)"
+        return f"({C_TYPES[to]})({text})"
+
+    def write(self, graph: fx.Graph, module: fx.GraphModule) -> None:
+        """The calls of a graph whose placeholders have their values."""
+        for node in graph.nodes:
+            if node.op == "get_attr":
+                self._attribute(node, module)
+            elif node.op == "call_function":
+                self._call(node, module)
+
+    def _attribute(self, node: fx.Node, module: fx.GraphModule) -> None:
+        held: Any = module
+        for part in str(node.target).split("."):
+            held = getattr(held, part)
+        if isinstance(held, torch.Tensor):
+            self.values[node] = self.constant(held.detach(), str(node.target))
+        else:
+            self.values[node] = held
+
+    def _call(self, node: fx.Node, module: fx.GraphModule) -> None:
+        target: Any = node.target
+        if any(check in str(target) for check in _CHECKS):
+            return
+        value = node.meta.get("val")
+        if isinstance(value, torch.SymInt | int) and not isinstance(value, bool):
+            if target in (aten.item.default, aten._local_scalar_dense.default):
+                self._number(node)
+            else:
+                self.values[node] = size_of(value)
+            return
+        if isinstance(value, torch.SymFloat | torch.SymBool | float | bool):
+            self.values[node] = self._scalar(node)
+            return
+        if target is operator.getitem:
+            self.values[node] = self.values[node.args[0]][node.args[1]]  # type: ignore[index]
+            return
+        args = [self.given(a) for a in node.args]
+        named = {name: self.given(a) for name, a in node.kwargs.items()}
+        folded_ = self._folded(node, args, named)
+        if folded_ is not None:
+            self.values[node] = folded_
+            return
+        writing = self._operators.get(target)
+        if writing is None:
+            raise self.refusal(node, f"{target} has no form in C yet")
+        result = writing(self, node, args, named)
+        if isinstance(result, Value):
+            result = self._settled(node, result)
+        self.values[node] = result
+
+    def refusal(self, node: fx.Node, why: str) -> RnnbenchError:
+        """The line of a node that has no form."""
+        place = source_line(node)
+        return RnnbenchError(
+            f"model {self._model!r}{' at ' + place if place else ''}: {why}: export to onnx, "
+            "torchscript or pt2"
+        )
+
+    def say(self, node: fx.Node, more: str = "") -> None:
+        """A comment before the statements of a node: its name and its shape."""
+        value = node.meta.get("val")
+        first = value[0] if isinstance(value, tuple | list) and value else value
+        shape = ""
+        if isinstance(first, torch.Tensor):
+            shape = f" [{', '.join(self.sizes.text(size_of(s)) for s in first.shape)}]"
+        place = source_line(node).rpartition("/")[2]
+        text = f"{node.name}{shape}{' ' + more if more else ''}{', ' + place if place else ''}"
+        self.line(f"/* {text.replace('*/', '* /')} */")
+
+    def _settled(self, node: fx.Node, value: Value) -> Value:
+        """An array, where more than one reads what takes some work."""
+        if value.array or value.constant is not None:
+            return value
+        if (value.cost and len(node.users) > 1) or value.cost > _DEEP:
+            self.say(node)
+            return self.realize(value, node.name)
+        return value
+
+    def given(self, arg: Any) -> Any:
+        """An argument: a Value, an expression of C, or what it is."""
+        if isinstance(arg, fx.Node):
+            return self.values[arg]
+        if isinstance(arg, list | tuple):
+            return [self.given(a) for a in arg]
+        return arg
+
+    def number(self, arg: Any) -> str:
+        """A number as an expression of C."""
+        if isinstance(arg, str):
+            return arg
+        if isinstance(arg, bool):
+            return str(int(arg))
+        if isinstance(arg, float):
+            return literal(arg, torch.float64)
+        return self.sizes.text(arg)
+
+    def _number(self, node: fx.Node) -> None:
+        """A size that is a number in a tensor."""
+        name = self.fresh(node.name)
+        self.line(f"const int64_t {name} = (int64_t){self.single(self.given(node.args[0]))};")
+        self.line(f"(void){name};")
+        symbol = size_of(node.meta["val"])
+        if not isinstance(symbol, int):
+            self.sizes.names.setdefault(symbol, name)
+        self.values[node] = symbol
+
+    def _scalar(self, node: fx.Node) -> Any:
+        """A number or a truth that is made of sizes, or of an element."""
+        value = node.meta["val"]
+        if isinstance(value, bool | float | int):
+            return value
+        target: Any = node.target
+        if target in (aten.item.default, aten._local_scalar_dense.default):
+            kind = "double" if isinstance(value, torch.SymFloat) else "int"
+            name = self.fresh(node.name)
+            self.line(f"const {kind} {name} = ({kind}){self.single(self.given(node.args[0]))};")
+            return name
+        args = [self.number(self.given(a)) for a in node.args]
+        if target is operator.truediv:
+            return f"((double){args[0]} / (double){args[1]})"
+        if target in _INFIX:
+            return f"({args[0]} {_INFIX[target]} {args[1]})"
+        if target in _PREFIX:
+            return f"({_PREFIX[target]}{args[0]})"
+        raise self.refusal(node, f"{target} of sizes has no form in C yet")
+
+    def single(self, value: Value) -> str:
+        """The only element of a tensor, after what it needs."""
+        block = Block(self.fresh)
+        text = value.at(["0"] * len(value.sizes), block)
+        self.block(block)
+        return text
+
+    def _folded(self, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value | None:
+        """What a node gives of constants alone."""
+        if not isinstance(node.target, torch._ops.OpOverload) or node.target._schema.is_mutable:
+            return None
+        leaves = torch.utils._pytree.tree_leaves((args, named))
+        tensors = [v for v in leaves if isinstance(v, Value)]
+        others = [v for v in leaves if not isinstance(v, Value)]
+        if not tensors or any(v.constant is None for v in tensors):
+            return None
+        if any(isinstance(v, str) or hasattr(v, "free_symbols") for v in others):
+            return None
+        if not isinstance(node.meta.get("val"), torch.Tensor):
+            return None
+
+        def real(v: Any) -> Any:
+            return v.constant if isinstance(v, Value) else v
+
+        given, keywords = torch.utils._pytree.tree_map(real, (args, named))
+        with torch.no_grad():
+            try:
+                made = node.target(*given, **keywords)
+            except (RuntimeError, TypeError, ValueError) as error:
+                raise self.refusal(node, f"{node.target} ({one_line(error)})") from error
+        made = made.resolve_conj().resolve_neg()
+        of = sum(v.constant.nbytes for v in tensors if v.constant is not None)
+        if made.nbytes > max(of, _CONSTANT_BYTES) or made.dtype not in C_TYPES:
+            return None
+        return self.constant(made.contiguous(), node.name)
+
+
+_DEEP = 24  # operations that may stand in one loop before an array is made
+_WORDS = frozenset(
+    """
+    auto break case char const continue default do double else enum extern float for goto if inline
+    int long register restrict return short signed sizeof static struct switch typedef union
+    unsigned void volatile while inputs outputs workspace room base level off main abs exp log pow
+    sin cos tan sqrt floor ceil round div index y0 y1 j0 j1 jn yn gamma
+    """.split()  # noqa: SIM905
+)
+
+
+def literal(value: float | int | bool, dtype: torch.dtype) -> str:
+    """A number as C has it."""
+    if isinstance(value, bool) or dtype is torch.bool:
+        return str(int(value))
+    if dtype.is_floating_point:
+        return _float_literal(float(value), "f" if dtype is torch.float32 else "")
+    value = int(value)
+    if value == -(2**63):
+        return "INT64_MIN"
+    text = f"INT64_C({value})" if abs(value) >= 2**31 else str(value)
+    return f"({text})" if value < 0 else text
+
+
+def _float_literal(value: float, suffix: str) -> str:
+    if suffix:
+        value = float(torch.tensor(value, dtype=torch.float32))
+    kind = "float" if suffix else "double"
+    if math.isnan(value):
+        return f"({kind})NAN"
+    if math.isinf(value):
+        return f"({'' if value > 0 else '-'}({kind})INFINITY)"
+    text = f"{value:.9g}" if suffix else repr(value)
+    text = text if any(c in text for c in ".en") else f"{text}.0"
+    return f"({text}{suffix})" if value < 0 else f"{text}{suffix}"
+
+
+def folded(text: str, width: int) -> list[str]:
+    """A statement in lines of at most so many characters, broken behind a space."""
+    if len(text) <= width:
+        return [text]
+    found = []
+    while len(text) > width:
+        place = text.rfind(" ", 0, width)
+        place = place if place > 8 else text.find(" ", width)
+        if place < 0:
+            break
+        found.append(text[:place])
+        text = f"    {text[place + 1 :]}"
+    return [*found, text]

@@ -1,0 +1,155 @@
+"""The C of `--format c`, compiled here once, and called through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnbench.core.dims import solve
+from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.model import Arrays, Run
+from rnnbench.core.temporary import temporary_folder
+from rnnbench.core.trust import refuse_machine_code
+from rnnbench.formats.c import HEADER, WEIGHTS, is_whole
+from rnnbench.runtimes.runtime import Runtime
+
+if TYPE_CHECKING:
+    from rnnbench.core.bundle import Bundle
+
+FLAGS = ("-std=c99", "-O3", "-fno-math-errno", "-ffp-contract=off", "-fPIC", "-shared", "-w")
+_COMPILE_S = 300.0
+_ALIGN = 64
+
+Array = np.ndarray[Any, Any]
+
+
+def load(
+    bundle: Bundle | None,
+    path: Path | None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    mode: str = "",
+) -> Run:
+    """Compiles the files; a call runs in one thread.
+
+    Raises:
+        RnnbenchError: they do not compile, or it is not known what they take.
+    """
+    assert path is not None
+    if bundle is None:
+        raise RnnbenchError(f"{path} is C, of which only its bundle says what it takes: give that")
+    if not bundle.trust_code:
+        refuse_machine_code(path, "written")
+    if not is_whole(path):
+        raise RnnbenchError(
+            f"{path.parent}: {HEADER} or {WEIGHTS} is not what {path.name} was written with: "
+            "export it again"
+        )
+    return Compiled(bundle, path)
+
+
+class Compiled:
+    """The function of a model.
+
+    Args:
+        bundle: says what it takes and gives.
+        path: of `model.c`; the other files stand beside it.
+    """
+
+    def __init__(self, bundle: Bundle, path: Path) -> None:
+        details = bundle.manifest["artifacts"]["c"]
+        self._bundle = bundle
+        self._inputs: list[str] = details["inputs"]
+        self._outputs: list[tuple[str, str, int]] = [tuple(o) for o in details["outputs"]]
+        self._library = _compiled(path)
+        self._library.model_workspace_size.restype = ctypes.c_size_t
+        self._library.model_run.restype = None
+        self._library.model_output_elements.restype = None
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        """Computes once."""
+        given = {name: np.ascontiguousarray(arrays[name]) for name in self._inputs}
+        shapes = [
+            (declared, size)
+            for spec in self._bundle.inputs
+            for declared, size in zip(spec.shape, given[spec.name].shape, strict=True)
+        ]
+        sizes = solve(shapes)  # without `time` where there are 0 rows of `envs*time`
+        dims = [ctypes.c_int64(sizes.get(dim, 0)) for dim in self._bundle.dims]
+        addresses = [ctypes.c_void_p(a.ctypes.data) for a in given.values()]
+        inputs = (ctypes.c_void_p * len(addresses))(*addresses)
+        elements = (ctypes.c_size_t * len(self._outputs))()
+        self._library.model_output_elements(elements, *dims)
+        results = [
+            np.zeros(max(int(n), 1), dtype)
+            for n, (_, dtype, _) in zip(elements, self._outputs, strict=True)
+        ]
+        outputs = _outputs_struct(self._outputs)()
+        for n, array in enumerate(results):
+            setattr(outputs, f"p{n}", array.ctypes.data)
+        size = int(self._library.model_workspace_size(*dims))
+        workspace = np.empty(size + _ALIGN, np.uint8)
+        self._library.model_run(
+            inputs, ctypes.byref(outputs), ctypes.c_void_p(workspace.ctypes.data), *dims
+        )
+        found = {}
+        for n, (name, _, rank) in enumerate(self._outputs):
+            shape = tuple(getattr(outputs, f"s{n}")[:rank])
+            count = int(np.prod(shape))
+            found[name] = results[n][:count].reshape(shape)
+        return found
+
+
+def _outputs_struct(outputs: Sequence[tuple[str, str, int]]) -> Any:
+    """`struct model_outputs`: a pointer and a shape for each."""
+    fields: list[tuple[str, Any]] = []
+    for n, (_, _, rank) in enumerate(outputs):
+        fields += [(f"p{n}", ctypes.c_void_p), (f"s{n}", ctypes.c_int64 * max(rank, 1))]
+    return type("Outputs", (ctypes.Structure,), {"_fields_": fields})
+
+
+def _compiled(path: Path) -> Any:
+    """The library of the files, loaded into this process."""
+    sources = [path, path.parent / WEIGHTS]
+    with temporary_folder() as folder:
+        library = Path(folder) / "model.so"
+        command = [*compiler(), *FLAGS, *map(str, sources), "-o", str(library), "-lm"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_COMPILE_S)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise RnnbenchError(f"{command[0]} did not compile the C ({one_line(error)})") from None
+        if done.returncode:
+            errors = [line for line in done.stderr.splitlines() if "error" in line]
+            said = (errors or done.stderr.splitlines() or ["it said nothing"])[0]
+            raise RnnbenchError(f"{command[0]} did not compile {path.name}: {said}")
+        return ctypes.CDLL(str(library))
+
+
+def compiler() -> list[str]:
+    """The C compiler: `CC`, or `cc`."""
+    return shlex.split(os.environ.get("CC", "")) or ["cc"]
+
+
+def _lacks() -> str | None:
+    if shutil.which(compiler()[0]) is None:
+        return f"there is no C compiler {compiler()[0]!r}: install one, or name it in CC"
+    return None
+
+
+RUNTIME = Runtime(
+    title="C",
+    formats=("c",),
+    requires={},
+    load=load,
+    lacks=_lacks,
+    packages=(),
+)

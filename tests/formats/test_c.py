@@ -1,0 +1,147 @@
+"""C that is written of models: right by the rule of check, without warnings, in any order."""
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import rnnbench
+from rnnbench import Model, RnnbenchError, TensorSpec
+from rnnbench.checking.check import check
+from rnnbench.runtimes.adapters.c import compiler
+from tests.helpers import tiers
+from tests.zoo import MODELS
+
+pytestmark = pytest.mark.skipif(shutil.which(compiler()[0]) is None, reason="no C compiler")
+
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-O1")
+REFUSED = {
+    "OnlySaysSomething": "aten.nonzero",
+    "OneFrameInTheTrace": "aten._fft_r2c",
+}
+"""Zoo models that have no form in C yet, and the operator that is named."""
+SAMPLE = (
+    "GruFusedGates",
+    "LstmPeephole",
+    "StabilisedByItsLargest",
+    "LengthsAsAList",
+    "RowsOfEpisodes",
+    "GatesEachStep",
+    "TakesADict",
+    "ElmanInFloat64",
+)
+NAMES = SAMPLE if tiers.samples(1, 2) == 1 else tuple(MODELS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_of_the_zoo_is_right_in_c(name, tmp_path):
+    model = MODELS[name].build()
+    if name in REFUSED:
+        with pytest.raises(RnnbenchError, match=f"{REFUSED[name]}.* has no form in C yet"):
+            rnnbench.export(model, ("c",), tmp_path)
+        return
+    bundle = rnnbench.export(model, ("c",), tmp_path)
+    path = bundle.artifacts["c"].path
+    sources = [str(path), str(path.with_name("model_weights.c"))]
+    shared = [
+        *compiler(),
+        *STRICT,
+        "-fPIC",
+        "-shared",
+        *sources,
+        "-o",
+        str(tmp_path / "a.so"),
+        "-lm",
+    ]
+    done = subprocess.run(shared, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, path.read_text().splitlines())) <= 120
+    report = check(bundle, ["c"], isolate=False)
+    assert {(row.format, row.runtime) for row in report.rows} >= {("c", "c")}
+    wrong = [row for row in report.rows if row.format == "c" and row.verdict != "same"]
+    assert not wrong, wrong
+
+
+class Streamed(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        torch.manual_seed(3)
+        self.front = nn.Linear(5, 7)
+        self.rnn = getattr(nn, kind)(7, 11, num_layers=2, batch_first=True)
+        self.head = nn.Linear(11, 3)
+
+    def forward(self, x, h):
+        y, h = self.rnn(torch.tanh(self.front(x)), h)
+        return torch.sigmoid(self.head(y)), h
+
+
+@pytest.mark.parametrize("kind", ["GRU", "RNN"])
+def test_the_same_bits_in_a_batch_as_alone_and_in_chunks_as_at_once(kind, tmp_path):
+    specs = (TensorSpec("x", ("batch", "time", 5)), TensorSpec("h", (2, "batch", 11), role="state"))
+    model = Model(Streamed(kind).eval(), specs, ("y", "hn"), states={"h": "hn"})
+    run = rnnbench.load(rnnbench.export(model, ("c",), tmp_path), "c")
+    rng = np.random.default_rng(0)
+    for batch, time in ((1, 1), (5, 9), (8, 17)):
+        x = rng.standard_normal((batch, time, 5)).astype(np.float32)
+        h = rng.standard_normal((2, batch, 11)).astype(np.float32)
+        whole = run({"x": x, "h": h})
+        for row in range(batch):
+            alone = run({"x": x[row : row + 1], "h": h[:, row : row + 1]})
+            assert np.array_equal(alone["y"][0], whole["y"][row])
+        state, parts = h, []
+        for start in range(0, time, 4):
+            found = run({"x": x[:, start : start + 4], "h": state})
+            state = found["hn"]
+            parts.append(found["y"])
+        assert np.array_equal(np.concatenate(parts, 1), whole["y"])
+        assert np.array_equal(state, whole["hn"])
+
+
+def test_what_has_no_form_is_named_with_its_line(tmp_path):
+    class Sparse(nn.Module):
+        def forward(self, x):
+            return x.nonzero().float().sum(0) + x.sum()
+
+    model = Model(Sparse(), (TensorSpec("x", ("batch", "time", 2)),), ("y",))
+    with pytest.raises(
+        RnnbenchError, match=r"test_c.py:\d+: aten.nonzero.default has no form in C"
+    ):
+        rnnbench.export(model, ("c",), tmp_path)
+
+
+def test_c_of_somebody_else_is_not_compiled(tmp_path, monkeypatch):
+    bundle = rnnbench.export(MODELS["GruFusedGates"].build(), ("c",), tmp_path / "mine")
+    monkeypatch.setenv("RNNBENCH_STATE_DIR", str(tmp_path / "other user"))
+    (row,) = (r for r in check(bundle.path, ["c"]).rows if r.runtime == "c")
+    assert "was not written by you on this machine" in row.reason
+    monkeypatch.undo()
+    weights = bundle.path / "model_weights.c"
+    weights.write_text(weights.read_text().replace("0.", "1.", 1))
+    (row,) = (r for r in check(bundle.path, ["c"]).rows if r.runtime == "c")
+    assert "is not what model.c was written with: export it again" in row.reason
+
+
+def test_a_header_can_be_read_from_cpp(tmp_path):
+    if shutil.which("c++") is None:
+        pytest.skip("no C++ compiler")
+    bundle = rnnbench.export(MODELS["GruFusedGates"].build(), ("c",), tmp_path)
+    main = tmp_path / "main.cpp"
+    main.write_text('#include "model.h"\nint main() { return model_workspace_size(1, 1) == 0; }\n')
+    folder = bundle.path
+    for name in ("model", "model_weights"):
+        command = [
+            *compiler(),
+            "-std=c99",
+            "-c",
+            str(folder / f"{name}.c"),
+            "-o",
+            f"{tmp_path}/{name}.o",
+        ]
+        subprocess.run(command, check=True)
+    objects = [str(tmp_path / f"{name}.o") for name in ("model", "model_weights")]
+    program = str(tmp_path / "main")
+    subprocess.run(["c++", f"-I{folder}", str(main), *objects, "-o", program, "-lm"], check=True)
+    assert subprocess.run([program]).returncode == 0

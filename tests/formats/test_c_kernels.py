@@ -1,0 +1,115 @@
+"""The functions that every C file has: their errors, sizes, and the order of their sums."""
+
+import ctypes
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+
+from rnnbench.formats.c.kernels import HEADER
+from rnnbench.formats.c.products import padded_bias, panels_of
+from rnnbench.formats.c.program import PRELUDE
+from rnnbench.runtimes.adapters.c import FLAGS, compiler
+
+pytestmark = pytest.mark.skipif(shutil.which(compiler()[0]) is None, reason="no C compiler")
+
+SHIM = """
+#define EACH(name) \\
+    void each_##name(float *y, const float *x, int64_t n) \\
+    { for (int64_t i = 0; i < n; ++i) { y[i] = model_##name(x[i]); } }
+EACH(expf)
+EACH(tanhf)
+EACH(sigmoidf)
+void product(int level, float *y, const float *x, const float *w, const float *b, int64_t rows,
+             int64_t k, int64_t n) { model_product(level, y, x, w, b, rows, k, n); }
+int level(void) { return model_level(); }
+"""
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kernels")
+    source = folder / "kernels.c"
+    head = "#include <math.h>\n#include <stdint.h>\n#include <string.h>\n#include <stddef.h>\n"
+    source.write_text(head + PRELUDE + HEADER + SHIM)
+    made = folder / "kernels.so"
+    subprocess.run([*compiler(), *FLAGS, str(source), "-o", str(made), "-lm"], check=True)
+    return ctypes.CDLL(str(made))
+
+
+def address(array):
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def values():
+    """Numbers of every size, and around the places where a function changes its formula."""
+    rng = np.random.default_rng(0)
+    sizes = 10.0 ** rng.uniform(-30, 2.2, 200_000)
+    near = [-104, -87.4, -0.625, 0.625, 88.72, 88.73, 9.01, 17.3, 44.4]
+    around = np.concatenate([v + rng.normal(0, 1e-4, 2000) for v in near])
+    plain = rng.uniform(-20, 20, 200_000)
+    edges = [0.0, -0.0, np.inf, -np.inf, 3.4e38, -3.4e38, 1e-45, 1.2e-38]
+    signs = rng.choice([-1, 1], sizes.size)
+    return np.concatenate([sizes * signs, around, plain, edges]).astype(np.float32)
+
+
+EXACT = {
+    "expf": np.exp,
+    "tanhf": np.tanh,
+    "sigmoidf": lambda x: np.where(x >= 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x))),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_functions_are_within_3_ulp(library, name):
+    x = values()
+    y = np.empty_like(x)
+    getattr(library, f"each_{name}")(address(y), address(x), ctypes.c_int64(x.size))
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        exact = EXACT[name](x.astype(np.float64))
+        exact = np.where(np.isneginf(x) & (name == "sigmoidf"), 0.0, exact)
+        nearest = exact.astype(np.float32)
+    finite = np.isfinite(nearest)
+    assert np.array_equal(y[~finite], nearest[~finite])
+    least = np.finfo(np.float32).tiny  # below it, ulps are those of the least normal number
+    ulp = np.spacing(np.maximum(np.abs(nearest[finite]), least))
+    assert np.max(np.abs(y[finite] - exact[finite]) / ulp) <= 3.0
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_no_number_stays_none(library, name):
+    x = np.full(9, np.nan, np.float32)
+    y = np.zeros_like(x)
+    getattr(library, f"each_{name}")(address(y), address(x), ctypes.c_int64(x.size))
+    assert np.isnan(y).all()
+
+
+def product(library, level, x, matrix, bias):
+    rows, (k, n) = len(x), matrix.shape
+    panels = panels_of(torch.from_numpy(matrix)).numpy()
+    offset = padded_bias(torch.from_numpy(bias), n, torch.from_numpy(matrix)).numpy()
+    y = np.full((rows, n), np.nan, np.float32)
+    sizes = [ctypes.c_int64(s) for s in (rows, k, n)]
+    library.product(level, *map(address, (y, x, panels, offset)), *sizes)
+    return y
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_products_of_every_size_and_the_same_bits_in_a_batch(library, level):
+    if level > library.level():
+        pytest.skip("this processor has no AVX2 and FMA")
+    rng = np.random.default_rng(1)
+    for n in range(1, 71):
+        k, rows = int(rng.integers(1, 71)), int(rng.integers(1, 12))
+        x = rng.standard_normal((rows, k)).astype(np.float32)
+        matrix = rng.standard_normal((k, n)).astype(np.float32)
+        bias = rng.standard_normal(n).astype(np.float32)
+        y = product(library, level, x, matrix, bias)
+        exact = x.astype(np.float64) @ matrix + bias
+        allowed = 1e-6 * (np.abs(x) @ np.abs(matrix) + np.abs(bias))
+        assert (np.abs(y - exact) <= allowed).all(), (n, k, rows)
+        for row in range(rows):
+            alone = product(library, level, np.ascontiguousarray(x[row : row + 1]), matrix, bias)
+            assert np.array_equal(alone[0], y[row]), (n, k, rows, row)
