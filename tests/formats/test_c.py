@@ -1,7 +1,9 @@
 """C that is written of models: right by the rule of check, without warnings, in any order."""
 
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,3 +147,36 @@ def test_a_header_can_be_read_from_cpp(tmp_path):
     program = str(tmp_path / "main")
     subprocess.run(["c++", f"-I{folder}", str(main), *objects, "-o", program, "-lm"], check=True)
     assert subprocess.run([program]).returncode == 0
+
+
+class Denoiser(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(64, 128, batch_first=True)
+        self.mask = nn.Linear(128, 64)
+
+    def forward(self, frames, h):
+        y, h = self.rnn(frames, h)
+        return torch.sigmoid(self.mask(y)) * frames, h
+
+
+def test_the_example_of_the_documentation_runs(tmp_path):
+    frames = TensorSpec("frames", ("batch", "time", 64))
+    state = TensorSpec("h", (1, "batch", 128), role="state")
+    model = Model(Denoiser().eval(), (frames, state), ("y", "hn"), states={"h": "hn"})
+    folder = rnnbench.export(model, ("c",), tmp_path).path
+    text = (Path(__file__).parents[2] / "docs" / "c.md").read_text()
+    (main,) = re.findall(r"```c\n(#include.*?)```", text, re.DOTALL)
+    declared = re.findall(r"```c\n(struct.*?)```", text, re.DOTALL)[0]
+    header = " ".join((folder / "model.h").read_text().split())
+    for part in re.findall(r"struct \w+ \{.*?\};|\w+ model_\w+\(.*?\);", declared, re.DOTALL):
+        assert " ".join(part.split()) in header
+    (folder / "main.c").write_text(main)
+    sanitized = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    sources = [str(folder / n) for n in ("main.c", "model.c", "model_weights.c")]
+    program = str(tmp_path / "program")
+    command = [*compiler(), *STRICT, *sanitized, *sources, "-o", program, "-lm"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    done = subprocess.run([program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -97,14 +97,32 @@ def _slice(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]
     start = args[2] if len(args) > 2 and args[2] is not None else 0
     step = args[4] if len(args) > 4 else 1
     first = from_start(writer, start, value.sizes[dim])
-    if first == "0" and step == 1 and shape_of(node)[0] == value.sizes:
+    made = shape_of(node)[0]
+    if first == "0" and step == 1 and made == value.sizes:
         return value
+    if getattr(made[dim], "is_Symbol", False) and made[dim] not in writer.sizes.names:
+        end = args[3] if len(args) > 3 else None
+        _name_length(writer, node, made[dim], (first, end, value.sizes[dim], step))
 
     def to(index: list[str]) -> list[str]:
         index[dim] = added(first, scaled(index[dim], writer.number(step)))
         return index
 
     return moved(value, shape_of(node)[0], to)
+
+
+def _name_length(
+    writer: Writer, node: fx.Node, symbol: Any, ends: tuple[str, Any, Any, Any]
+) -> None:
+    """How long a slice is whose ends are data: a symbol of its own in the program."""
+    first, end, size, step = ends
+    last = writer.sizes.text(size) if end is None else from_start(writer, end, size)
+    by = writer.number(step)
+    name = writer.fresh(f"{node.name}_length")
+    text = f"model_max(({last} - {first} + {by} - 1) / {by}, 0)"
+    writer.line(f"const int64_t {name} = {text};")
+    writer.line(f"(void){name};")
+    writer.sizes.names[symbol] = name
 
 
 def _narrow(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:

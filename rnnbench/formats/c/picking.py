@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -134,6 +135,49 @@ def _index_copy(writer: Writer, node: fx.Node, args: list[Any], named: dict[str,
     return made
 
 
+def _index_put(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    """`x[i, :, j] = part`: a copy with elements that are another's."""
+    value, places, part = args[:3]
+    accumulates = args[3] if len(args) > 3 else False
+    if any(p is not None and p.dtype in (torch.bool, torch.uint8) for p in places):
+        raise writer.refusal(node, "elements that are put by a mask have no form in C yet")
+    given = [n for n, p in enumerate(places) if p is not None]
+    if given != list(range(given[0], given[-1] + 1)):
+        raise writer.refusal(node, "elements that are put apart have no form in C yet")
+    sizes, dtype = shape_of(node)
+    lead = _broadcast_sizes([places[n].sizes for n in given])
+    start = given[0]
+    writer.say(node)
+    made = writer.room(dtype, sizes, node.name)
+    writer.store(made, value)
+    rest = [s for n, s in enumerate(sizes) if n not in given]
+    with writer.loops([*rest[:start], *lead, *rest[start:]]) as index:
+        block = Block(writer.fresh)
+        chosen = index[start : start + len(lead)]
+        others = iter([*index[:start], *index[start + len(lead) :]])
+        place = []
+        for n, size in enumerate(sizes):
+            if n in given:
+                asked = places[n].at(broadcast(chosen, (), places[n]), block)
+                place.append(f"model_at({asked}, {writer.sizes.text(size)})")
+            else:
+                place.append(next(others))
+        text = writer.cast(part.at(broadcast(index, (), part), block), part.dtype, dtype)
+        writer.block(block)
+        writer.line(f"{made.at(place, block)} {'+=' if accumulates else '='} {text};")
+    return made
+
+
+def _broadcast_sizes(shapes: Sequence[Sequence[Any]]) -> list[Any]:
+    """The sizes of what is broadcast together."""
+    rank = max(map(len, shapes))
+    found: list[Any] = [1] * rank
+    for shape in shapes:
+        for n, size in enumerate(shape, rank - len(shape)):
+            found[n] = size if found[n] == 1 else found[n]
+    return found
+
+
 def _scatter(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
     value, dim, places, part = args
     dim = dim_of(value, dim)
@@ -164,6 +208,7 @@ OPERATORS: dict[Any, Any] = {
     aten.select_scatter.default: _scattered,
     aten.slice_scatter.default: _scattered,
     aten.index_copy.default: _index_copy,
+    aten.index_put.default: _index_put,
     aten.scatter.src: _scatter,
     aten.scatter.value: _scatter,
     aten.scatter_add.default: _scatter,

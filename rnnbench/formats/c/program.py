@@ -51,6 +51,7 @@ OPERATORS: dict[Any, Any] = (
     | recurrences.OPERATORS
     | control_flow.OPERATORS
 )
+_BROADCAST = {torch.ops.aten.matmul.default}  # which has a form in some cases only
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,9 @@ def files_of(captured: Captured, facts: str) -> Files:
     for name in (*fields.values(), "level", "base", "room"):
         writer.fresh(name)
     inputs = _inputs(writer, graph, captured, fields)
+    sizes.fixed = frozenset(sizes.names)
     sizes.bounds |= bounds_of(graph)
+    sizes.limit = model.max_steps
     writer.write(graph.graph, graph)
     results: Any = graph.graph.output_node().args[0]
     outputs = _outputs(writer, results, captured)
@@ -124,15 +127,18 @@ def files_of(captured: Captured, facts: str) -> Files:
 
 
 def _decomposed(program: ExportedProgram) -> ExportedProgram:
-    """The program in fewer operators, where torch can say it in them.
+    """The program in operators that have a form here, where torch can say it in them.
 
     With sizes that data say, it loses them on the way (torch 2.13: "Pending unbacked symbols").
     """
     from rnnbench.core.known_warnings import export_warnings
 
+    table = torch.export.default_decompositions()
+    for operator in OPERATORS.keys() - _BROADCAST:
+        table.pop(operator, None)
     with export_warnings():
         try:
-            found: ExportedProgram = program.run_decompositions()
+            found: ExportedProgram = program.run_decompositions(table)
             return found
         except Exception:
             return program
@@ -324,16 +330,11 @@ PRELUDE = """\
 #define MODEL_INLINE static inline
 #endif
 
-/* Whether the compiler was told of an instruction that multiplies and adds. */
-#if defined(__FP_FAST_FMAF) || defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-#define MODEL_FUSED 1
-#else
-#define MODEL_FUSED 0
-#endif
-#if defined(__GNUC__)
+/* One rounding where the compiler was told of an instruction for it, else two. */
+#if defined(__GNUC__) && (defined(__FP_FAST_FMAF) || defined(__FMA__) || defined(__ARM_FEATURE_FMA))
 #define MODEL_FMA(a, b, c) __builtin_fmaf(a, b, c)
 #else
-#define MODEL_FMA(a, b, c) fmaf(a, b, c)
+#define MODEL_FMA(a, b, c) ((a) * (b) + (c))
 #endif
 
 /* The place behind `count` elements from `at` on, on a cache line. */

@@ -41,16 +41,27 @@ class Sizes:
     Attributes:
         names: as given, and those that data say, once they are read.
         bounds: symbol that data say -> the most that it can be.
+        fixed: the symbols of the model's dimensions.
+        limit: of sizes that data say and that have no other bound.
     """
 
     def __init__(self, names: Mapping[sympy.Symbol, str]) -> None:
         self.names = dict(names)
         self.bounds: dict[Any, Size] = {}
+        self.fixed: frozenset[Any] = frozenset()
+        self.limit: int | None = None
 
     def most(self, size: Size) -> Size:
         """The size, or the most that it can be where data say it."""
         while not isinstance(size, int) and size.free_symbols & self.bounds.keys():
             size = size.xreplace(self.bounds)
+        for symbol in getattr(size, "free_symbols", set()) - self.fixed:
+            if self.limit is None:
+                raise RnnbenchError(
+                    f"a size that data say ({symbol}) has no limit, and no room in C without one: "
+                    "declare max_steps=..., or torch._check it against a size"
+                )
+            size = size.xreplace({symbol: self.limit})
         return size
 
     def text(self, size: Size) -> str:
