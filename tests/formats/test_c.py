@@ -180,3 +180,15 @@ def test_the_example_of_the_documentation_runs(tmp_path):
     assert done.returncode == 0, done.stderr
     done = subprocess.run([program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_library_is_compiled_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("RNNBENCH_STATE_DIR", str(tmp_path / "state"))
+    bundle = rnnbench.export(MODELS["GruFusedGates"].build(), ("c",), tmp_path / "made")
+    check(bundle, ["c"], isolate=False)
+    (library,) = (tmp_path / "state" / "libraries").iterdir()
+    monkeypatch.setattr("rnnbench.runtimes.adapters.c.FLAGS", ("-std=c99", "-no-such-flag"))
+    (row,) = (r for r in check(bundle, ["c"], isolate=False).rows if r.runtime == "c")
+    assert "did not compile model.c" in row.reason  # other flags are another library
+    monkeypatch.undo()
+    assert library.is_file()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import hashlib
 import os
+import platform
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +20,12 @@ from rnnbench.core.dims import solve
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
 from rnnbench.core.temporary import temporary_folder
-from rnnbench.core.trust import refuse_machine_code
+from rnnbench.core.trust import digest, refuse_machine_code
+from rnnbench.core.trust import folder as state_folder
+from rnnbench.core.whole import write_file
 from rnnbench.formats.c import HEADER, WEIGHTS, is_whole
-from rnnbench.runtimes.runtime import Runtime
+from rnnbench.runtimes.runtime import Runtime, Timing
+from rnnbench.runtimes.timed import Source, TimedCall, one_thread, path_of
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
 FLAGS = ("-std=c99", "-O3", "-fno-math-errno", "-ffp-contract=off", "-fPIC", "-shared", "-w")
 _COMPILE_S = 300.0
 _ALIGN = 64
+_LIBRARIES = 50  # that are kept, the newest
 
 Array = np.ndarray[Any, Any]
 
@@ -47,6 +54,11 @@ def load(
     assert path is not None
     if bundle is None:
         raise RnnbenchError(f"{path} is C, of which only its bundle says what it takes: give that")
+    return _ready(bundle, path)
+
+
+def _ready(bundle: Bundle, path: Path) -> Compiled:
+    """The function of a file that may be compiled here."""
     if not bundle.trust_code:
         refuse_machine_code(path, "written")
     if not is_whole(path):
@@ -77,6 +89,12 @@ class Compiled:
 
     def __call__(self, arrays: Arrays) -> Arrays:
         """Computes once."""
+        call, read = self.prepared(arrays)
+        call()
+        return read()
+
+    def prepared(self, arrays: Arrays) -> tuple[Callable[[], None], Callable[[], Arrays]]:
+        """A call with its arguments, and what reads the outputs that it left."""
         given = {name: np.ascontiguousarray(arrays[name]) for name in self._inputs}
         shapes = [
             (declared, size)
@@ -98,15 +116,21 @@ class Compiled:
             setattr(outputs, f"p{n}", array.ctypes.data)
         size = int(self._library.model_workspace_size(*dims))
         workspace = np.empty(size + _ALIGN, np.uint8)
-        self._library.model_run(
-            inputs, ctypes.byref(outputs), ctypes.c_void_p(workspace.ctypes.data), *dims
-        )
-        found = {}
-        for n, (name, _, rank) in enumerate(self._outputs):
-            shape = tuple(getattr(outputs, f"s{n}")[:rank])
-            count = int(np.prod(shape))
-            found[name] = results[n][:count].reshape(shape)
-        return found
+        arguments = (inputs, ctypes.byref(outputs), ctypes.c_void_p(workspace.ctypes.data), *dims)
+        run, kept = self._library.model_run, (given, workspace)
+
+        def call() -> None:
+            run(*arguments)
+
+        def read(_: object = kept) -> Arrays:  # C keeps no memory alive
+            found = {}
+            for n, (name, _dtype, rank) in enumerate(self._outputs):
+                shape = tuple(getattr(outputs, f"s{n}")[:rank])
+                count = int(np.prod(shape))
+                found[name] = results[n][:count].reshape(shape).copy()
+            return found
+
+        return call, read
 
 
 def _outputs_struct(outputs: Sequence[tuple[str, str, int]]) -> Any:
@@ -118,25 +142,64 @@ def _outputs_struct(outputs: Sequence[tuple[str, str, int]]) -> Any:
 
 
 def _compiled(path: Path) -> Any:
-    """The library of the files, loaded into this process."""
-    sources = [path, path.parent / WEIGHTS]
+    """The library of the files, loaded into this process; made once for the same files."""
     with temporary_folder() as folder:
         library = Path(folder) / "model.so"
-        command = [*compiler(), *FLAGS, *map(str, sources), "-o", str(library), "-lm"]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_COMPILE_S)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise RnnbenchError(f"{command[0]} did not compile the C ({one_line(error)})") from None
-        if done.returncode:
-            errors = [line for line in done.stderr.splitlines() if "error" in line]
-            said = (errors or done.stderr.splitlines() or ["it said nothing"])[0]
-            raise RnnbenchError(f"{command[0]} did not compile {path.name}: {said}")
+        kept = _kept(path)
+        if kept.is_file():
+            return ctypes.CDLL(str(kept))
+        _compile(path, library)
+        with contextlib.suppress(OSError, RnnbenchError):  # where it cannot be kept
+            kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_file(kept, library.read_bytes())
+            libraries = sorted(kept.parent.glob("*.so"), key=lambda p: p.stat().st_mtime)
+            for old in libraries[:-_LIBRARIES]:
+                old.unlink(missing_ok=True)
         return ctypes.CDLL(str(library))
+
+
+def _kept(path: Path) -> Path:
+    """Where the library of a `model.c` is kept: beside the record of what was written here."""
+    made = "\n".join([digest(path), platform.machine(), platform.node(), *compiler(), *FLAGS])
+    return state_folder() / "libraries" / f"{hashlib.sha256(made.encode()).hexdigest()}.so"
+
+
+def _compile(path: Path, library: Path) -> None:
+    """Compiles the files of a model.
+
+    Raises:
+        RnnbenchError: the compiler refuses them.
+    """
+    sources = [path, path.parent / WEIGHTS]
+    command = [*compiler(), *FLAGS, *map(str, sources), "-o", str(library), "-lm"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_COMPILE_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RnnbenchError(f"{command[0]} did not compile the C ({one_line(error)})") from None
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if "error" in line]
+        said = (errors or done.stderr.splitlines() or ["it said nothing"])[0]
+        raise RnnbenchError(f"{command[0]} did not compile {path.name}: {said}")
 
 
 def compiler() -> list[str]:
     """The C compiler: `CC`, or `cc`."""
     return shlex.split(os.environ.get("CC", "")) or ["cc"]
+
+
+def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
+    """The function with its inputs, a workspace, and room for its outputs.
+
+    Raises:
+        Unavailable: more than one thread is asked for, or somebody else wrote the file.
+    """
+    one_thread("C", threads)
+    from rnnbench.core.bundle import Bundle
+
+    path = path_of(source)
+    bundle = Bundle.open(path.parent, trust_code=source.trust_code)
+    call, read = _ready(bundle, path).prepared(arrays)
+    return TimedCall(call, lambda _: read())
 
 
 def _lacks() -> str | None:
@@ -151,5 +214,5 @@ RUNTIME = Runtime(
     requires={},
     load=load,
     lacks=_lacks,
-    packages=(),
+    timing=Timing("c", prepare),
 )
