@@ -23,6 +23,17 @@ def _infix(sign: str) -> Spelled:
     return lambda a, b, t: f"{atom(a)} {sign} {atom(b)}"
 
 
+def _comparison(sign: str) -> Spelled:
+    """Whole numbers are what they are; compilers warn of `i != i`."""
+
+    def spelled(a: str, b: str, t: str) -> str:
+        if a == b and t not in ("float", "double"):
+            return "1" if "=" in sign and sign != "!=" else "0"
+        return f"{atom(a)} {sign} {atom(b)}"
+
+    return spelled
+
+
 def _call(name: str) -> Spelled:
     """`expf(x)` of floats, `exp(x)` of doubles."""
 
@@ -105,12 +116,12 @@ _SAME: dict[str, Spelled] = {
     "fmin": _call("fmin"),
 }
 _COMPARED: dict[str, Spelled] = {
-    "eq": _infix("=="),
-    "ne": _infix("!="),
-    "lt": _infix("<"),
-    "le": _infix("<="),
-    "gt": _infix(">"),
-    "ge": _infix(">="),
+    "eq": _comparison("=="),
+    "ne": _comparison("!="),
+    "lt": _comparison("<"),
+    "le": _comparison("<="),
+    "gt": _comparison(">"),
+    "ge": _comparison(">="),
     "logical_and": lambda a, b, t: f"{atom(a)} != 0 && {atom(b)} != 0",
     "logical_or": lambda a, b, t: f"{atom(a)} != 0 || {atom(b)} != 0",
     "logical_xor": lambda a, b, t: f"({atom(a)} != 0) != ({atom(b)} != 0)",
