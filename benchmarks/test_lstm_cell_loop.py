@@ -14,8 +14,8 @@ from conftest import Keep
 
 import rnnbench
 from rnnbench import Model, TensorSpec
-from rnnbench.benchmarking.measuring.artifacts import assert_right
-from rnnbench.benchmarking.measuring.networks import Network, expected, inputs_for
+from rnnbench.benchmarking.measuring.judging import assert_right, make_trial, usual_cases
+from rnnbench.benchmarking.measuring.networks import Network, inputs_for
 from rnnbench.benchmarking.measuring.paired import interleave
 from rnnbench.benchmarking.measuring.sampling import Effort
 from rnnbench.benchmarking.plan import Conditions
@@ -77,13 +77,14 @@ def test_loop_of_lstm_cells(
     for model in (loop, fused):
         bundle = rnnbench.export(model, formats=("onnx",), out=tmp_path)
         paths[model.name] = bundle.artifacts["onnx"].path
-    right = expected(Network(fused), arrays)
-    assert right is not None
+    network = Network(fused)
+    trial = make_trial(network, conditions, usual_cases(network))
+    assert trial.timed is not None
     runs = []
     for name in ("loop", rival):
         source = Source(loop.inputs, loop.outputs, path=paths[name])
         subject = onnxruntime.prepare(source, arrays, "cpu", 1)
-        assert_right(subject.read(subject.run()), *right, "cpu")
+        assert_right(subject.read(subject.run()), trial.timed, trial.standard)
         runs.append(subject.run)
     ratio = interleave(runs[0], runs[1], effort)
     what = "ours/stock" if rival == "stock" else "loop/fused"

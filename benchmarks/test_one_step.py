@@ -14,8 +14,8 @@ from conftest import Keep
 
 import rnnbench
 from rnnbench import Model, TensorSpec
-from rnnbench.benchmarking.measuring.artifacts import assert_right
-from rnnbench.benchmarking.measuring.networks import Network, expected, inputs_for
+from rnnbench.benchmarking.measuring.judging import assert_right, make_trial, usual_cases
+from rnnbench.benchmarking.measuring.networks import Network, inputs_for
 from rnnbench.benchmarking.measuring.paired import interleave
 from rnnbench.benchmarking.measuring.sampling import Effort
 from rnnbench.benchmarking.plan import Conditions
@@ -42,16 +42,18 @@ def test_one_step(keep_ratio: Keep, tmp_path: Path, effort: Effort, kind: str, h
     torch.manual_seed(0)
     x = TensorSpec("x", ("time", "batch", INPUT))
     model = Model(Layer(kind, hidden).eval(), (x,), ("y",), name=kind)
-    arrays = inputs_for(model, Conditions(time=1, hidden=hidden))
+    conditions = Conditions(time=1, hidden=hidden)
+    arrays = inputs_for(model, conditions)
     export_stock(model, arrays, tmp_path / "stock.onnx")
     bundle = rnnbench.export(model, formats=("onnx",), out=tmp_path)
-    right = expected(Network(model), arrays)
-    assert right is not None
+    network = Network(model)
+    trial = make_trial(network, conditions, usual_cases(network))
+    assert trial.timed is not None
     runs = []
     for path in (bundle.artifacts["onnx"].path, tmp_path / "stock.onnx"):
         source = Source(model.inputs, model.outputs, path=path)
         subject = onnxruntime.prepare(source, arrays, "cpu", 1)
-        assert_right(subject.read(subject.run()), *right, "cpu")
+        assert_right(subject.read(subject.run()), trial.timed, trial.standard)
         runs.append(subject.run)
     ratio = interleave(runs[0], runs[1], effort)
     this = {"model": f"{kind}, zero states", "cell": kind, "form": "fused", "layers": 1}

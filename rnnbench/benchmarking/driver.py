@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.benchmarking.machine import describe_machine, same_machine
-from rnnbench.benchmarking.measuring.artifacts import Artifacts, WrongOutput
+from rnnbench.benchmarking.measuring.artifacts import Artifacts
+from rnnbench.benchmarking.measuring.judging import WrongOutput
 from rnnbench.benchmarking.measuring.measure import measure
 from rnnbench.benchmarking.measuring.roofline import measure_limits
 from rnnbench.benchmarking.measuring.sampling import FULL, QUICK

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -76,19 +76,27 @@ class CaseSet:
     notes: tuple[str, ...] = ()
 
 
-def make_cases(model: Model, plans: Sequence[Plan]) -> CaseSet:
+def make_cases(
+    model: Model, plans: Sequence[Plan], given: Mapping[str, Arrays] | None = None
+) -> CaseSet:
     """Runs the module on every plan, in its own precision and in float64.
 
     The module is in eval mode meanwhile, and afterwards as it was.
+
+    Args:
+        model: the declaration.
+        plans: a case each.
+        given: plan -> its inputs, where they are there already.
     """
     eager = _eager(model)
 
     def reference(arrays: Arrays) -> Arrays:
         return call_float64(model.module, model.inputs, model.outputs, arrays)
 
-    inputs = {plan.name: make_inputs(model, plan) for plan in plans}
+    known = given or {}
+    inputs = {p.name: known[p.name] if p.name in known else make_inputs(model, p) for p in plans}
     for plan in plans:
-        if plan.state == "carried":
+        if plan.state == "carried" and plan.name not in known:
             inputs[plan.name] |= _carried(model, plan, eager)
     ours, failed = _run_all(eager, inputs)
     with torch_threads(1), undisturbed(model.module, double=True):

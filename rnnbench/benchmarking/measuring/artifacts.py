@@ -5,33 +5,32 @@ from __future__ import annotations
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
 import rnnbench
 from rnnbench import runtimes
-from rnnbench.benchmarking.measuring.networks import Network, build_network, expected, inputs_for
+from rnnbench.benchmarking.measuring.judging import (
+    Trial,
+    WrongOutput,
+    assert_right,
+    make_trial,
+    usual_cases,
+)
+from rnnbench.benchmarking.measuring.networks import Network, build_network, inputs_for
 from rnnbench.benchmarking.plan import STOCK, Conditions, Implementation, timing_of
-from rnnbench.cases.allowance import Rule
-from rnnbench.cases.stored import read_cases
-from rnnbench.cases.tolerance import compare
-from rnnbench.core.errors import RnnbenchError, Unavailable
+from rnnbench.cases.cases import Case
+from rnnbench.core.errors import Unavailable
 from rnnbench.core.model import Arrays
 from rnnbench.core.temporary import temporary_folder
 from rnnbench.formats.onnx.stock import export_stock
 from rnnbench.runtimes.runtime import Timing
 from rnnbench.runtimes.timed import Source, TimedCall
 
-CUDA_TOLERANCE = 1e-2  # sums in TF32 are allowed for
-
-
-class WrongOutput(RnnbenchError):  # noqa: N818  (a finding, not a mistake)
-    """What was to be timed computes something else."""
+_TRIALS = 4  # at hand: the forms of one model under the same conditions
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,10 @@ class Artifacts:
         self.folder = self._temporary.enter_context(temporary_folder())
         self.network = cache(build_network)
         self.exported = cache(self._export)
+        self._usual = cache(self._usual_cases)
+        self._trial = lru_cache(_TRIALS)(self._make_trial)
+        self._stock = cache(self._export_stock)
+        self._elsewhere: dict[tuple[str, Implementation, Conditions], str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +84,7 @@ class Artifacts:
         if timing.format == "eager":
             return Source(inputs, outputs, model.module if network.runnable else None)
         if way.mode == STOCK:
-            return Source(inputs, outputs, path=self._stock(network, conditions))
+            return Source(inputs, outputs, path=self._stock(target, way.form, conditions))
         made = self.exported(target, way.form, timing.format, conditions.hidden, conditions.layers)
         return Source(inputs, outputs, path=made.path)
 
@@ -101,26 +104,8 @@ class Artifacts:
             WrongOutput: it computes something else.
             RnnbenchError: it cannot run here.
         """
-        source = self.source(target, way, conditions)
         network = self._network(target, way, conditions)
-        timing = timing_of(way.runtime)
-        mode = "" if way.mode == STOCK else way.mode
-
-        def prepare(given: Arrays) -> TimedCall:
-            fitted = self.fit(source, way, given)
-            return timing.prepare(fitted, given, conditions.device, conditions.threads, mode)
-
-        if not network.runnable:  # what is right is only known at the bundle's own cases
-            assert network.bundle is not None
-            whole = [
-                c for c in read_cases(network.bundle) if not c.empty and not c.feed_mode.chunks
-            ]
-            case = min(whole, key=lambda c: sum(c.dims.values()))
-            at_case = prepare(case.inputs)
-            outputs = at_case.read(at_case.run())
-            coarseness = runtimes.get(way.runtime).coarseness
-            assert_right(outputs, case.reference, case.eager, "cpu", coarseness)
-        subject = prepare(inputs_for(network.model, conditions))
+        subject = self._prepared(target, way, conditions, inputs_for(network.model, conditions))
         if first_call:
             self.assert_subject(subject, target, way, conditions)
         return subject
@@ -128,16 +113,45 @@ class Artifacts:
     def assert_subject(
         self, subject: TimedCall, target: str, way: Implementation, conditions: Conditions
     ) -> None:
-        """Calls a subject once, and compares with the module in float64 where its code is here.
+        """Calls a subject once, and compares with the module in float64.
 
         Raises:
-            WrongOutput: it computes something else.
+            WrongOutput: it computes something else, here or at the other cases of its trial.
         """
-        network = self._network(target, way, conditions)
-        right = expected(network, inputs_for(network.model, conditions))
-        outputs = subject.read(subject.run())
-        if right is not None:
-            assert_right(outputs, *right, conditions.device, runtimes.get(way.runtime).coarseness)
+        self.assert_outputs(subject.read(subject.run()), target, way, conditions)
+
+    def assert_outputs(
+        self, outputs: Arrays, target: str, way: Implementation, conditions: Conditions
+    ) -> None:
+        """The same for what was computed in another process.
+
+        Raises:
+            WrongOutput: it is something else, or would be at the other cases of its trial.
+        """
+        trial = self._trial_of(target, way, conditions)
+        if trial.timed is not None:
+            self._assert_right(outputs, trial.timed, trial, way, conditions)
+        key = (target, way, conditions)
+        if key not in self._elsewhere:
+            self._elsewhere[key] = self._wrong_elsewhere(target, way, conditions, trial)
+        if self._elsewhere[key]:
+            raise WrongOutput(self._elsewhere[key])
+
+    def _wrong_elsewhere(
+        self, target: str, way: Implementation, conditions: Conditions, trial: Trial
+    ) -> str:
+        """What is wrong at the other cases of a trial; empty where nothing is."""
+        try:
+            for case in trial.others:
+                there = self._prepared(target, way, conditions, case.inputs)
+                self._assert_right(there.read(there.run()), case, trial, way, conditions)
+        except WrongOutput as error:
+            return str(error)
+        return ""
+
+    def _trial_of(self, target: str, way: Implementation, conditions: Conditions) -> Trial:
+        """At what a way is judged: the same on each device, and with any number of threads."""
+        return self._trial(target, way.form, replace(conditions, device="cpu", threads=1))
 
     def fit(self, source: Source, way: Implementation, arrays: Arrays) -> Source:
         """For an engine with rewrites of its own: the file as that wants it, for these inputs.
@@ -155,6 +169,32 @@ class Artifacts:
         path = Path(tempfile.mkdtemp(dir=self.folder)) / source.path.name
         onnx.save(pinned(source.path, shapes, way.runtime), path)
         return replace(source, path=path)
+
+    def _prepared(
+        self, target: str, way: Implementation, conditions: Conditions, arrays: Arrays
+    ) -> TimedCall:
+        """A call with these inputs."""
+        source = self.fit(self.source(target, way, conditions), way, arrays)
+        mode = "" if way.mode == STOCK else way.mode
+        prepare = timing_of(way.runtime).prepare
+        return prepare(source, arrays, conditions.device, conditions.threads, mode)
+
+    def _assert_right(
+        self, outputs: Arrays, case: Case, trial: Trial, way: Implementation, conditions: Conditions
+    ) -> None:
+        coarseness = runtimes.get(way.runtime).coarseness
+        assert_right(outputs, case, trial.standard, conditions.device, coarseness)
+
+    def _make_trial(self, target: str, form: str, conditions: Conditions) -> Trial:
+        network = self.network(target, form, conditions.hidden, conditions.layers)
+        judged_by = form if network.twin is None else "fused"
+        usual = self._usual(target, judged_by, conditions.hidden, conditions.layers)
+        return make_trial(network, conditions, usual)
+
+    def _usual_cases(
+        self, target: str, form: str, hidden: int | None, layers: int | None
+    ) -> tuple[Case, ...]:
+        return usual_cases(self.network(target, form, hidden, layers))
 
     def _network(self, target: str, way: Implementation, conditions: Conditions) -> Network:
         return self.network(target, way.form, conditions.hidden, conditions.layers)
@@ -176,7 +216,8 @@ class Artifacts:
         )
         return Exported(bundle.artifacts[format].path, perf_counter() - start)
 
-    def _stock(self, network: Network, conditions: Conditions) -> Path:
+    def _export_stock(self, target: str, form: str, conditions: Conditions) -> Path:
+        network = self.network(target, form, conditions.hidden, conditions.layers)
         if not network.runnable:
             raise Unavailable("the stock exporter needs the model's code, which is not here")
         path = Path(tempfile.mkdtemp(dir=self.folder)) / "stock.onnx"
@@ -192,25 +233,3 @@ def check_way(way: Implementation, device: str) -> Timing:
     """
     runtimes.get(way.runtime).require(way.runtime, device)
     return timing_of(way.runtime)
-
-
-def assert_right(
-    actual: Arrays, reference: Arrays, eager: Arrays, device: str, coarseness: float = 1.0
-) -> None:
-    """What is timed is what `check` would pass, in a runtime whose own functions are so accurate.
-
-    Raises:
-        WrongOutput: it is not.
-    """
-    if actual.keys() != reference.keys():
-        raise WrongOutput(f"wrong output: {', '.join(actual)} instead of {', '.join(reference)}")
-    for name, array in actual.items():
-        if device == "cpu":
-            reason = compare(
-                array, reference[name], eager[name], rule=Rule(coarseness=coarseness)
-            ).reason
-        else:
-            close = np.allclose(array, reference[name], rtol=0, atol=CUDA_TOLERANCE)
-            reason = "" if close else f"off by more than {CUDA_TOLERANCE}"
-        if reason:
-            raise WrongOutput(f"wrong output: {name} {reason}")

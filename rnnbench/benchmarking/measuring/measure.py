@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench import runtimes
 from rnnbench.benchmarking.measuring import coldstart
-from rnnbench.benchmarking.measuring.artifacts import Artifacts, assert_right
+from rnnbench.benchmarking.measuring.artifacts import Artifacts
 from rnnbench.benchmarking.measuring.inference_mode import inference_mode
-from rnnbench.benchmarking.measuring.networks import expected, inputs_for, work_of
+from rnnbench.benchmarking.measuring.networks import inputs_for, work_of
 from rnnbench.benchmarking.measuring.paired import Compared, interleave
 from rnnbench.benchmarking.measuring.sampling import Effort, Samples, sample
 from rnnbench.benchmarking.plan import Item, timing_of
@@ -123,7 +122,7 @@ def _ratio(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
 
 
 def _cost(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
-    network, arrays = _made(item, artifacts)
+    _, arrays = _made(item, artifacts)
     source = artifacts.source(item.target, item.way, item.conditions)
     exported = None
     if source.path is not None:
@@ -138,11 +137,7 @@ def _cost(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
         raise Unavailable("the code of the model is not on this machine")
     source = artifacts.fit(source, item.way, arrays)
     start = coldstart.start_cold(item, source, arrays, artifacts.folder)
-    right = expected(network, arrays)
-    if right is not None:
-        assert_right(
-            start.outputs, *right, item.conditions.device, runtimes.get(item.way.runtime).coarseness
-        )
+    artifacts.assert_outputs(start.outputs, item.target, item.way, item.conditions)
     info = {
         "export_s": exported.seconds if exported else None,
         "load_s": start.load_s,

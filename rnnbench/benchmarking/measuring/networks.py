@@ -1,4 +1,4 @@
-"""The model behind a target, its inputs, what it should compute, and what it must do for it."""
+"""The model behind a target, its inputs, and what it must do at least."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from rnnbench.benchmarking.plan import CELLS, Conditions
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import Unavailable
 from rnnbench.core.model import Arrays, Model, sample_inputs
-from rnnbench.core.threads import torch_threads
-from rnnbench.models.calls import call, call_float64, device_of, on_cpu, read_weights, undisturbed
+from rnnbench.models.calls import call, device_of, read_weights
 
 INPUT_SIZE = 40  # a frame of a usual mel spectrogram
 
@@ -50,28 +49,17 @@ def build_network(target: str, form: str, hidden: int | None, layers: int | None
     return Network(sources.load(target))
 
 
-def inputs_for(model: Model, conditions: Conditions) -> Arrays:
-    """Random inputs of these sizes, the same in each run."""
+def sizes_for(model: Model, conditions: Conditions) -> dict[str, int]:
+    """The size of each dynamic dimension; those that conditions do not name are as traced."""
     from rnnbench.capture.tracing.sizes import traced_sizes
 
     sizes = {model.batch_dim: conditions.batch, model.time_dim: conditions.time}
-    return sample_inputs(model, traced_sizes(model) | sizes, seed=0)
+    return traced_sizes(model) | sizes
 
 
-def expected(network: Network, arrays: Arrays) -> tuple[Arrays, Arrays] | None:
-    """The outputs in float64, and those of the module in its own precision.
-
-    None where the module's code is not here. A loop must compute what its fused layer does.
-    """
-    if not network.runnable:
-        return None
-    model = network.twin or network.model
-    module = model.module
-    with torch_threads(1), on_cpu(module):
-        with undisturbed(module):
-            eager = call(module, model.inputs, model.outputs, arrays)
-        with undisturbed(module, double=True):
-            return call_float64(module, model.inputs, model.outputs, arrays), eager
+def inputs_for(model: Model, conditions: Conditions) -> Arrays:
+    """Random inputs of these sizes, the same in each run."""
+    return sample_inputs(model, sizes_for(model, conditions), seed=0)
 
 
 def work_of(network: Network, conditions: Conditions, arrays: Arrays) -> work.Work:
