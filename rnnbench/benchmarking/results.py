@@ -143,6 +143,10 @@ class Latency(Entry):
         return float(np.percentile(self.samples, q))
 
 
+WRONG = "wrong output"
+"""How the reason begins why something was not measured that computes something else."""
+
+
 @dataclass(frozen=True)
 class Side:
     """The other of two that were compared; the conditions are the entry's own."""
@@ -207,6 +211,11 @@ class Skipped:
 
     what: str
     reason: str
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether it ran, and computes something else."""
+        return self.reason.startswith(WRONG)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Answer cards: what to ship, what the next best costs, what changes if; provisional and wrong."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,39 @@ def test_the_next_best_is_another_runtime_or_cannot_be_told(tmp_path):
     assert said.endswith("which cannot be told from the best.")
 
 
+def test_where_both_were_measured_a_fact_says_loop_against_fused(tmp_path):
+    rows = [
+        *(at("eager", 400), at("eager", 800, 4, form="loop")),
+        *(at("onnxruntime", 100, 1), at("onnxruntime", 300, 1, form="loop")),
+        at("torchscript", 200, 1),
+    ]
+    pair = ratio(WHERE | {"runtime": "onnxruntime", "form": "loop"}, 2.9, {"form": "fused"})
+    (card,) = report_of(tmp_path, *rows, pair).cards
+    (said,) = [fact for fact in card.facts if fact.startswith("Loop against fused layer")]
+    assert said.startswith(
+        "Loop against fused layer, in times the time: 2.9 (2.8 to 3.0) in ONNX Ru"
+    )
+    assert re.search(r"; (1\.9|2\.0)\d \(.*\) in eager\.$", said)
+    assert "TorchScript" not in said
+    (card,) = report_of(tmp_path, *rows[::2]).cards
+    assert not any(fact.startswith("Loop") for fact in card.facts)
+
+
+def test_what_was_not_measured_is_a_doubt(tmp_path):
+    reasons = [
+        "wrong output: h off by 0.1",
+        "wrong output: y off by 0.1",
+        "tract is not here",
+    ]
+    skipped = [{"what": f"row {n}", "reason": why} for n, why in enumerate(reasons)]
+    data = wrap([at("eager", 400), at("onnxruntime", 100, 1)], skipped=skipped)
+    report = make_report([write_made(tmp_path / "x.json", data)])
+    assert report.doubts == (
+        "row 0 computes something else, and 1 more: wrong output: h off by 0.1",
+        "row 2 could not be measured: tract is not here",
+    )
+
+
 def test_an_unstable_latency_is_provisional_in_the_headline(tmp_path):
     """Also where a paired ratio decides."""
     rows = [at("eager", 400), at("onnxruntime", 100, 1, stable=False)]
@@ -162,7 +196,7 @@ def test_cards_are_lines_of_text_and_markdown_lists():
     report = make_report([QUICK])
     lines = format_report(report).splitlines()
     assert lines[0] == report.cards[0].headline
-    assert lines[1:4] == [*(f"  {fact}" for fact in report.cards[0].facts), ""]
+    assert lines[1:5] == [*(f"  {fact}" for fact in report.cards[0].facts), ""]
     markdown = format_report(report, "markdown").splitlines()
     assert markdown[0].startswith("* **Elman RNN, hidden 128")
     assert markdown[1].startswith("  * How sure: ")

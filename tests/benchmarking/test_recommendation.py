@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from rnnbench.benchmarking.report import make_report, units
 from rnnbench.benchmarking.report.intervals import of_medians, resampled_medians
+from rnnbench.benchmarking.report.names import implementation_of, implementation_title
+from rnnbench.benchmarking.report.recommendation import Ratios
 from rnnbench.benchmarking.results import read_file
 from tests.helpers.made_results import latency, make_results, ratio, wrap, write_made
 from tests.helpers.tiers import examples
@@ -79,6 +81,98 @@ def test_bound_buffers_are_named_and_rivals_listed(tmp_path):
     (said,) = sentences(tmp_path, row("eager", 400), row("openvino", 101, seed=2), bound)
     assert "ONNX Runtime with bound buffers (fused)" in said
     assert said.endswith("cannot be told from OpenVINO")
+
+
+SHAKY = {"stable": False, "why_unstable": "the middle half spreads over 70% of the median"}
+
+
+def heavy(runtime, us, *, form="fused", **more):
+    """Samples of a busy machine: every tenth call waits for somebody else's turn."""
+    entry = row(runtime, us, form=form, seed=us)
+    data = [20 * value if n % 10 == 0 else value for n, value in enumerate(entry["stats"]["data"])]
+    return latency(WHERE | {"runtime": runtime, "form": form}, data, **more)
+
+
+def test_what_is_three_times_as_slow_is_no_rival_for_its_outliers(tmp_path):
+    rows = [row("eager", 900), heavy("onnxruntime", 203), heavy("torchscript", 618, **SHAKY)]
+    (said,) = sentences(tmp_path, *rows)
+    assert "cannot be told from" not in said
+    near = [row("eager", 900), heavy("onnxruntime", 203), heavy("torchscript", 204, **SHAKY)]
+    (said,) = sentences(tmp_path, *near)
+    assert said.endswith("cannot be told from TorchScript")
+
+
+def test_two_that_were_each_measured_in_turns_with_a_third_are_told_apart(tmp_path):
+    """Where one is unstable alone: half of its samples were taken on a slow machine."""
+    entry = row("torchscript", 150)["stats"]["data"]
+    data = [value / 1.7 if n % 2 else value for n, value in enumerate(entry)]
+    shaky = latency(WHERE | {"runtime": "torchscript", "form": "fused"}, data, **SHAKY)
+    rows = [row("eager", 400), row("onnxruntime", 100), shaky]
+    eager = WHERE | {"runtime": "eager", "form": "fused"}
+    one, other = (
+        ratio(eager, 4.0, {"runtime": "onnxruntime"}),
+        ratio(eager, 3.0, {"runtime": "torchscript"}),
+    )
+    assert "torchscript" not in str(sentences(tmp_path, *rows, one, other)[0]).casefold()
+    assert sentences(tmp_path, *rows, one)[0].endswith("cannot be told from TorchScript")
+    report = make_report([write_made(tmp_path / "x.json", wrap([*rows, one, other]))])
+    ((machine, advice),) = report.advices
+    by_name = {r.runtime: r for r in advice.rows}
+    found = Ratios(machine).of(by_name["torchscript"], by_name["onnxruntime"])
+    assert found.ratio == pytest.approx(4 / 3)
+    assert found.low == pytest.approx(4 / 3 * (1 / 1.03) ** 2**0.5, rel=1e-2)
+    assert found.how == "by 2 pairs (paired, 20 rounds; paired, 20 rounds)"
+
+
+def test_a_rival_is_named_with_its_form_where_that_is_another(tmp_path):
+    """That a loop in another runtime cannot be told says nothing of the fused layer there."""
+    rows = [row("eager", 900), heavy("openvino", 200), heavy("onnxruntime", 300)]
+    loop = row("onnxruntime", 210, form="loop", noise=0.2, **SHAKY)
+    (said,) = sentences(tmp_path, *rows, loop)
+    assert said.endswith("cannot be told from ONNX Runtime (loop)")
+
+
+def test_rivals_are_those_of_what_is_recommended(tmp_path):
+    """Which may be another form than the fastest: the one that was measured in turns."""
+    rows = [
+        row("eager", 400),
+        row("onnxruntime", 100, form="exported"),
+        row("onnxruntime", 100.9, form="fused"),
+        row("openvino", 100.8, seed=3),
+    ]
+    pair = ratio(WHERE | {"runtime": "eager", "form": "fused"}, 4.0, {"runtime": "onnxruntime"})
+    report = make_report([write_made(tmp_path / "x.json", wrap([*rows, pair]))])
+    ((_, advice),) = report.advices
+    assert (advice.best.runtime, advice.best.form) == ("onnxruntime", "fused")
+    assert {(r.runtime, r.form) for r in advice.rivals} == {
+        ("onnxruntime", "exported"),
+        ("openvino", "fused"),
+    }
+
+
+@examples(15)
+@given(st.integers(0, 2**16))
+def test_a_card_does_not_contradict_itself(seed):
+    """What cannot be told from the best has no price, and what has one can be told from it."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for runtime in ("eager", "onnxruntime", "torchscript", "openvino"):
+        for form in ("loop", "fused"):
+            us, noise = 100 * rng.choice([1.0, 1.01, 1.05, 3]), rng.choice([0.01, 0.05, 0.2])
+            shaky = SHAKY if rng.random() < 0.5 else {}
+            made = row(runtime, us, form=form, noise=noise, seed=int(rng.integers(2**16)), **shaky)
+            rows.append(made)
+    with tempfile.TemporaryDirectory() as folder:
+        report = make_report([write_made(Path(folder) / "x.json", wrap(rows))])
+    ((_, advice),) = report.advices
+    for card in report.cards:
+        (said,) = [fact for fact in card.facts if fact.startswith("Next best")]
+        named = [r for r in advice.rows if said.startswith(f"Next best: {title(r)}: ")]
+        assert ("costs" not in said) == (named[0] in advice.rivals)
+
+
+def title(latency):
+    return implementation_title(implementation_of(latency))
 
 
 def test_a_paired_ratio_of_a_slower_form_is_not_that_of_the_fastest(tmp_path):

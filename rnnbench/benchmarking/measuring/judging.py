@@ -15,6 +15,7 @@ import numpy as np
 
 from rnnbench.benchmarking.measuring.networks import Network, inputs_for, sizes_for
 from rnnbench.benchmarking.plan import Conditions
+from rnnbench.benchmarking.results import WRONG
 from rnnbench.cases.cases import Case, count_outputs, layout_of, make_cases
 from rnnbench.cases.least_sizes import with_least_sizes
 from rnnbench.cases.plans import Plan, plan_cases
@@ -112,7 +113,7 @@ def assert_right(
     where = "" if case.name == _TIMED else f" {case_text(case)}"
     if actual.keys() != case.reference.keys():
         names = f"{', '.join(actual)} instead of {', '.join(case.reference)}"
-        raise WrongOutput(f"wrong output{where}: {names}")
+        raise WrongOutput(f"{WRONG}{where}: {names}")
     for name, array in actual.items():
         if device == "cpu":
             reason = standard.compare(case, name, array, coarseness).reason
@@ -120,7 +121,7 @@ def assert_right(
             close = np.allclose(array, case.reference[name], rtol=0, atol=CUDA_TOLERANCE)
             reason = "" if close else f"off by more than {CUDA_TOLERANCE}"
         if reason:
-            raise WrongOutput(f"wrong output{where}: {name} {reason}")
+            raise WrongOutput(f"{WRONG}{where}: {name} {reason}")
 
 
 def case_text(case: Case) -> str:

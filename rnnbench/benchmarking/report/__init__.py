@@ -94,7 +94,7 @@ def make_report(paths: Sequence[str | Path] = ()) -> Report:
         first, where = first_lines(found), f"{machine.name}: " if several else ""
         others = {advice.conditions: advice for advice in found}
         for advice in (*first, *(a for a in found if a not in first)):
-            card = make_card(machine, advice, others, ratios, material.checks)
+            card = make_card(advice, others, ratios, material.checks)
             if card is not None:
                 cards.append(replace(card, where=where + card.where, first=advice in first))
             if advice in first:

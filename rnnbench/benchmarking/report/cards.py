@@ -7,11 +7,10 @@ conditions that differ in one thing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rnnbench.benchmarking.plan import Implementation
 from rnnbench.benchmarking.report.checks import Checked
-from rnnbench.benchmarking.report.material import Machine
 from rnnbench.benchmarking.report.names import (
     Conditions,
     conditions_text,
@@ -67,7 +66,6 @@ class Card:
 
 
 def make_card(
-    machine: Machine,
     advice: Advice,
     others: Mapping[Conditions, Advice],
     ratios: Ratios,
@@ -76,10 +74,9 @@ def make_card(
     """The card of an advice; None where the data recommend nothing.
 
     Args:
-        machine: on which it was measured.
         advice: for one set of conditions.
         others: every advice of the machine.
-        ratios: of the machine.
+        ratios: of the machine on which it was measured.
         checks: verdicts of `check`: what is wrong is not recommended.
     """
     if advice.other is None or advice.speedup is None or not advice.recommends:
@@ -96,7 +93,12 @@ def make_card(
     shown, _, bounds = interval(ratio.ratio, ratio.low, ratio.high).partition(" ")
     against = short_name(implementation_of(advice.other))
     numbers = f"{seconds(advice.step_s)} a step, {shown} times as fast as {against} {bounds}"
-    facts = (*_sureness(advice), *_next_best(advice, machine, ratios), *_changes(advice, others))
+    facts = (
+        *_sureness(advice),
+        *_next_best(advice, ratios),
+        *_loop_against_fused(advice, ratios),
+        *_changes(advice, others),
+    )
     where = _where(advice.conditions)
     return Card(where, answer, numbers, facts, bool(advice.unstable), bool(wrong))
 
@@ -144,7 +146,7 @@ def _sureness(advice: Advice) -> Iterator[str]:
         yield f"Provisional, since {_name(row)} is unstable: {why}."
 
 
-def _next_best(advice: Advice, machine: Machine, ratios: Ratios) -> Iterator[str]:
+def _next_best(advice: Advice, ratios: Ratios) -> Iterator[str]:
     """The fastest other runtime, or mode of one, and what it would cost."""
     best = advice.best
     rest = [row for row in advice.rows if (row.runtime, row.mode) != (best.runtime, best.mode)]
@@ -153,13 +155,30 @@ def _next_best(advice: Advice, machine: Machine, ratios: Ratios) -> Iterator[str
     row = min(rest, key=lambda row: row.p50)
     found = ratios.of(row, best)
     step, more = row.p50 / row.time, (row.p50 - best.p50) / row.time
-    if more <= 0 or not found.tells:
+    if row in advice.rivals or more <= 0 or not found.tells:
         cost = f"{seconds(step)} a step, which cannot be told from the best"
     else:
         shown = interval(found.ratio, found.low, found.high)
         cost = f"costs {seconds(more)} more a step ({seconds(step)}), {shown} times the time"
     shaky = "" if row.stable else "; it is unstable"
     yield f"Next best: {_name(row)}: {cost}{shaky}."
+
+
+def _loop_against_fused(advice: Advice, ratios: Ratios) -> Iterator[str]:
+    """How many times the time of the fused layer the loop takes, in each runtime that ran both."""
+    rows = {implementation_of(row): row for row in advice.rows}
+    said = []
+    for subject, loop in rows.items():
+        fused = rows.get(replace(subject, form="fused"))
+        if subject.form != "loop" or fused is None:
+            continue
+        found = ratios.of(loop, fused)
+        shown = interval(found.ratio, found.low, found.high)
+        sure = found.paired or (loop.stable and fused.stable)
+        doubt = ", unstable" if not sure else "" if found.tells else ", which cannot be told from 1"
+        said.append(f"{shown} in {runtime_title(subject.runtime, subject.mode)}{doubt}")
+    if said:
+        yield f"Loop against fused layer, in times the time: {'; '.join(said)}."
 
 
 def _changes(advice: Advice, others: Mapping[Conditions, Advice]) -> Iterator[str]:

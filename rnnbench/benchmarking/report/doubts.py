@@ -15,7 +15,7 @@ from rnnbench.benchmarking.report.names import (
 )
 from rnnbench.benchmarking.report.recommendation import Advice, Ratios
 from rnnbench.benchmarking.report.units import interval, percent
-from rnnbench.benchmarking.results import Latency, Ratio, Results
+from rnnbench.benchmarking.results import Latency, Ratio, Results, Skipped
 from rnnbench.core.verdicts import Verdict
 
 BUSY = 0.5
@@ -46,6 +46,7 @@ def doubts(material: Material, advices: Sequence[tuple[Machine, Advice]]) -> tup
 
 
 def _of_machine(machine: Machine) -> Iterator[str]:
+    yield from _not_measured(machine.skipped)
     yield from _noise(machine)
     yield from _harness(machine.ratios)
     yield from _disagreeing(machine)
@@ -82,6 +83,16 @@ def _in_files(material: Material) -> Iterator[str]:
             f"{len(wrong)} of {len(material.conformed)} runs of engines are wrong without an "
             f"error, first {first.model} in {name}: {first.reason}"
         )
+
+
+def _not_measured(skipped: Sequence[Skipped]) -> Iterator[str]:
+    """What an answer may be without: the wrong apart from what could not run."""
+    wrong = [one for one in skipped if one.is_wrong]
+    others = [one for one in skipped if one not in wrong]
+    for found, why in ((wrong, "computes something else"), (others, "could not be measured")):
+        if found:
+            rest = f", and {len(found) - 1} more" if len(found) > 1 else ""
+            yield f"{found[0].what} {why}{rest}: {found[0].reason}"
 
 
 def _noise(machine: Machine) -> Iterator[str]:

@@ -8,7 +8,9 @@ which no bootstrap can see: a paired ratio is to be preferred where there is one
 
 from __future__ import annotations
 
+import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +64,21 @@ def of_pair(ratio: Ratio) -> Interval:
     return Interval(ratio.ratio, ratio.low, ratio.high, how, paired=True)
 
 
+def chained(parts: Sequence[Interval]) -> Interval:
+    """The product of ratios that were each measured in turns: their logarithms are added up.
+
+    Args:
+        parts: a / b, b / c, ...: one at least.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    ratio = math.prod(part.ratio for part in parts)
+    below = math.hypot(*(math.log(part.ratio / part.low) for part in parts))
+    above = math.hypot(*(math.log(part.high / part.ratio) for part in parts))
+    how = f"by {len(parts)} pairs ({'; '.join(part.how for part in parts)})"
+    return Interval(ratio, ratio * math.exp(-below), ratio * math.exp(above), how, paired=True)
+
+
 def of_medians(this: Latency, medians: Array, other: Latency, others: Array) -> Interval:
     """The ratio of two medians that were measured one after the other, from both resampled."""
     low, high = (float(bound) for bound in np.percentile(medians / others, (2.5, 97.5)))
@@ -105,3 +122,8 @@ def apart(faster: Latency, slower: Latency) -> bool:
     Then one is faster whatever the machine did in between, also where a measurement is unstable.
     """
     return faster.percentile(95) < slower.percentile(5)
+
+
+def halves_apart(faster: Latency, slower: Latency) -> bool:
+    """Whether the middle half of the samples of one is below that of the other."""
+    return faster.percentile(75) < slower.percentile(25)

@@ -1,13 +1,16 @@
 """Which form in which runtime to use, said in a sentence, or that the data cannot tell.
 
 Under the same conditions, the fastest by its median is compared with the fastest eager form, which
-is what one has without exporting anything. A paired ratio decides where there is one. Else the
-bootstrap does, and then an unstable measurement on either side means that nothing can be told, but
-where nearly all samples of one lie below the other's.
+is what one has without exporting anything. A paired ratio decides where there is one; where a
+measurement is unstable, a chain of them does (both against eager). Else the bootstrap decides, and
+then an unstable measurement on either side means that nothing can be told, but where nearly all
+samples of one lie below the other's. What is slower than the best by more than the middle halves of
+their samples spread is no rival of it, whatever the outliers are.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +20,8 @@ from rnnbench.benchmarking.report.intervals import (
     Array,
     Interval,
     apart,
+    chained,
+    halves_apart,
     of_medians,
     of_pair,
     resampled_medians,
@@ -107,6 +112,12 @@ class Ratios:
                 found = of_pair(ratio)
                 self._pairs[conditions_of(ratio), this, other] = found
                 self._pairs.setdefault((conditions_of(ratio), other, this), found.inverse())
+        self._next: defaultdict[
+            tuple[Conditions, Implementation], list[tuple[Implementation, Interval]]
+        ] = defaultdict(list)
+        for (where, this, other), pair in self._pairs.items():
+            if pair.low > 0:  # of which there is a logarithm
+                self._next[where, this].append((other, pair))
         self._medians: dict[str, Array] = {}
 
     def paired(self, this: Latency, other: Latency) -> Interval | None:
@@ -115,9 +126,28 @@ class Ratios:
             (conditions_of(this), implementation_of(this), implementation_of(other))
         )
 
+    def linked(self, this: Latency, other: Latency) -> Interval | None:
+        """What the fewest pairs say together that lead from one to the other; None without any.
+
+        ONNX Runtime / eager, TorchScript / eager  ->  TorchScript / ONNX Runtime
+        """
+        if conditions_of(this) != conditions_of(other):
+            return None
+        where, goal = conditions_of(this), implementation_of(other)
+        ways: dict[Implementation, tuple[Interval, ...]] = {implementation_of(this): ()}
+        todo = list(ways)
+        for here in todo:  # the nearest first
+            for there, pair in self._next[where, here]:
+                if there not in ways:
+                    ways[there] = (*ways[here], pair)
+                    todo.append(there)
+        return chained(ways[goal]) if ways.get(goal) else None
+
     def of(self, this: Latency, other: Latency) -> Interval:
         """Time of this / time of the other."""
         found = self.paired(this, other)
+        if found is None and not (this.stable and other.stable):
+            found = self.linked(this, other)  # samples that do not agree say less
         return found or of_medians(this, self._resampled(this), other, self._resampled(other))
 
     def _resampled(self, latency: Latency) -> Array:
@@ -169,7 +199,7 @@ def _advice(conditions: Conditions, rows: Sequence[Latency], ratios: Ratios) -> 
     if other is None:
         return Advice(conditions, best, None, None, rivals, "nothing else was measured", (best,))
     best = _paired_with(other, [best, *rivals], ratios)
-    rivals = tuple(row for row in ranked if row in (ranked[0], *rivals) and row is not best)
+    rivals = tuple(row for row in ranked if row is not best and _cannot_tell(ratios, best, row))
     speedup = ratios.of(other, best)
     why_not = _why_not(speedup, best, other)
     return Advice(conditions, best, other, speedup, rivals, why_not, tuple(ranked))
@@ -201,10 +231,14 @@ def _opponent(best: Latency, rest: Sequence[Latency], ratios: Ratios) -> Latency
 
 
 def _cannot_tell(ratios: Ratios, best: Latency, row: Latency) -> bool:
+    """Whether a row may be as fast as the best, for all that the data say."""
     enough = min(best.count, row.count) >= ENOUGH
     if enough and ratios.paired(row, best) is None and apart(best, row):
         return False  # no bootstrap is needed to see that
-    return bool(_why_not(ratios.of(row, best), best, row))
+    found = ratios.of(row, best)
+    if enough and found.tells and found.ratio > 1 and halves_apart(best, row):
+        return False
+    return bool(_why_not(found, best, row))
 
 
 def _why_not(speedup: Interval, best: Latency, other: Latency) -> str:
@@ -246,14 +280,20 @@ def _name(latency: Latency) -> str:
 def rivals_text(advice: Advice) -> str:
     """`; cannot be told from its exported form`, or nothing.
 
-    What cannot be told from the best: other forms in the same runtime, other runtimes.
+    What cannot be told from the best: other forms in the same runtime, other runtimes; these with
+    their form where it is another than that of the best, whose own may well be told.
     """
-    same = (advice.best.runtime, advice.best.mode)
-    forms = [implementation_of(r) for r in advice.rivals if (r.runtime, r.mode) == same]
-    others = [r for r in advice.rivals if (r.runtime, r.mode) != same]
-    names = [f"its {subject.form} form" for subject in forms]
-    names += dict.fromkeys(runtime_title(r.runtime, r.mode) for r in others)
+    best = advice.best
+    names = []
+    for row in advice.rivals:
+        if (row.runtime, row.mode) == (best.runtime, best.mode):
+            names.append(f"its {row.form} form")
+        elif row.form == best.form:
+            names.append(runtime_title(row.runtime, row.mode))
+        else:
+            names.append(_name(row))
     if not names:
         return ""
+    names.sort(key=lambda name: not name.startswith("its "))
     listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f"; cannot be told from {listed}"
