@@ -21,7 +21,7 @@ from rnnbench.core.tables import Style
     "--fail-on",
     default="5%",
     show_default=True,
-    help="Exit with 1 where the whole interval of a row is slower by more.",
+    help="Exit with 1 where the whole interval of a stable row is slower by more.",
     group="Verdict",
 )
 @option(

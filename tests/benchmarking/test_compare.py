@@ -107,6 +107,60 @@ def test_an_unstable_row_tells_only_where_nearly_all_samples_are_apart(run, tmp_
     assert run("old.json", "new.json", "--fail-on", "1%")[0] == code
 
 
+def test_an_unstable_row_that_looks_slower_is_a_doubt_with_the_next_step(run, tmp_path):
+    for name, scale in (("old", 1.0), ("new", 1.2)):
+        data = make_results(cells=("lstm",), hidden=(32,), time=(8,), scale=scale, noise=0.2)
+        for entry in data["benchmarks"]:
+            entry["extra_info"] |= {"stable": False, "why_unstable": "it drifts"}
+        write_made(tmp_path / f"{name}.json", data)
+    code, out, _ = run("old.json", "new.json")
+    assert code == 0
+    doubts = [line for line in out.splitlines() if line.startswith("doubt: ")]
+    assert "8 rows look slower by more than 5.0 %, and cannot be told, since" in doubts[0]
+    assert doubts[0].endswith("measure again on a quiet machine")
+    assert "look slower" not in run("old.json", "old.json")[1]
+    said = json.loads(run("old.json", "new.json", "--json")[1])
+    assert "8 rows look slower" in said["doubts"][0]
+
+
+def test_an_unstable_ratio_is_neither_higher_nor_lower(tmp_path, old):
+    data = json.loads(old.read_text())
+    for entry in data["benchmarks"]:
+        if entry["extra_info"]["kind"] == "ratio":
+            for name in ("ratio", "low", "high"):
+                entry["extra_info"][name] *= 1.5
+            entry["extra_info"] |= {"stable": False, "why_unstable": "it drifts"}
+    found = compare_results(old, write_made(tmp_path / "new.json", data))
+    changes = [c for c in found.changes if c.row.name.startswith("ratio")]
+    assert {(c.verdict, c.note) for c in changes} == {("cannot tell", "new unstable: it drifts")}
+
+
+def renamed(path, old, target):
+    """The results of the same model under another target: only the benchmarks' names differ."""
+    data = json.loads(old.read_text())
+    for entry in data["benchmarks"]:
+        entry["name"] = entry["name"].replace("lstm", target)
+    return write_made(path, data)
+
+
+def test_a_file_and_its_bundle_have_the_same_rows(run, old, tmp_path):
+    new = renamed(tmp_path / "new.json", write(tmp_path / "x.json", factor=1.2, seed=1), "my_file")
+    code, out, err = run(old, new)
+    assert (code, err) == (1, "")
+    assert out.startswith("3 of 13 rows regressed by more than 5.0 %")
+    assert "appeared" not in out
+
+
+def test_two_of_the_same_under_other_names_are_not_matched(run, old, tmp_path):
+    """Of which is which nothing is known."""
+    one, two = (renamed(tmp_path / f"{n}.json", old, n) for n in ("one", "two"))
+    both = [e for path in (one, two) for e in json.loads(path.read_text())["benchmarks"]]
+    write_made(tmp_path / "both.json", wrap(both))
+    code, _, err = run(old, "both.json")
+    assert code == 2
+    assert "no row in common" in err
+
+
 def test_rows_that_appeared_and_vanished_are_named(run, old, tmp_path):
     data = json.loads(old.read_text())
     gone = data["benchmarks"].pop(0)["name"]

@@ -9,7 +9,7 @@ from statistics import geometric_mean
 from typing import Any
 
 from rnnbench.benchmarking.report import units
-from rnnbench.benchmarking.report.comparison import Change, Comparison
+from rnnbench.benchmarking.report.comparison import Change, Comparison, looks_slower
 from rnnbench.benchmarking.report.names import (
     implementation_name,
     implementation_of,
@@ -50,7 +50,7 @@ class CompareReport(Shown):
         """The summary, the rows that changed, and what appeared or vanished."""
         yield summary(self.comparison, self.threshold)
         yield from _mean_lines(self.comparison)
-        yield from (f"doubt: {line}" for line in self.comparison.doubts)
+        yield from (f"doubt: {line}" for line in _doubts(self.comparison, self.threshold))
         for title, changes in _grouped(self.comparison):
             table = change_table(title, changes, self.threshold)
             yield from ("", table.title, ShownTable(table.headers, table.rows))
@@ -78,9 +78,10 @@ def format_comparison(comparison: Comparison, threshold: float, style: Style = "
     lines += ([""] if markdown else []) + _mean_lines(comparison)
     shown_as = in_markdown if markdown else harmless
     mark = "* **doubt:** " if markdown else "doubt: "
-    lines += [mark + shown_as(line) for line in comparison.doubts]
-    if markdown and comparison.doubts:
-        lines.insert(-len(comparison.doubts), "")
+    doubts = _doubts(comparison, threshold)
+    lines += [mark + shown_as(line) for line in doubts]
+    if markdown and doubts:
+        lines.insert(-len(doubts), "")
     for title, changes in _grouped(comparison):
         table = change_table(title, changes, threshold)
         folded = markdown and title == _SAME
@@ -88,6 +89,11 @@ def format_comparison(comparison: Comparison, threshold: float, style: Style = "
     for title, names in _names(comparison, code if markdown else harmless):
         lines += ["", f"{title}: {', '.join(names)}"]
     return "\n".join(lines)
+
+
+def _doubts(comparison: Comparison, threshold: float) -> list[str]:
+    """What a reader should know first: what may have regressed, then what may be the machine's."""
+    return [line for line in (looks_slower(comparison, threshold), *comparison.doubts) if line]
 
 
 _SAME = "Cannot be told from no change"
@@ -171,7 +177,7 @@ def to_json(comparison: Comparison, threshold: float) -> dict[str, Any]:
         "geometric_mean": mean[0] if (mean := mean_change(comparison)) else None,
         "same_machine": comparison.same_machine,
         "regressions": [c.row.name for c in comparison.regressions(threshold)],
-        "doubts": list(comparison.doubts),
+        "doubts": _doubts(comparison, threshold),
         "changes": [
             {
                 "name": c.row.name,

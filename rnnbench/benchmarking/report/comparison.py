@@ -1,16 +1,19 @@
 """Two runs of the same plan: which rows changed, and whether the data can tell.
 
-Rows are matched by the benchmark's name. A latency has a bootstrap interval over its raw samples;
-a ratio that was measured in turns has the two intervals that were measured, put together. Where a
-measurement is unstable nothing can be told, but where nearly all samples lie apart. What the
-machine did between two runs is in neither, so a change of all rows alike is said to be the
-machine's rather than the code's.
+Rows are matched by the benchmark's name, and those that are left by what ran and under which
+conditions: a FILE.py and its bundle have names of their own for the same model. A latency has a
+bootstrap interval over its raw samples; a ratio that was measured in turns has the two intervals
+that were measured, put together. Where a measurement is unstable nothing can be told, but where
+nearly all samples of a latency lie apart; that such a row looks slower is a doubt. What the machine
+did between two runs is in neither, so a change of all rows alike is said to be the machine's rather
+than the code's.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +26,8 @@ from rnnbench.benchmarking.report.intervals import (
     resampled_medians,
 )
 from rnnbench.benchmarking.report.material import machine_key, machine_name
+from rnnbench.benchmarking.report.names import conditions_of, implementation_of
+from rnnbench.benchmarking.report.units import percent
 from rnnbench.benchmarking.results import Latency, Ratio, Results, read_results
 from rnnbench.core.errors import RnnbenchError
 
@@ -59,8 +64,15 @@ class Change:
         A ratio of two of our own may grow since the other became faster: only one against the
         stock exporter's file can be a regression.
         """
+        return self.verdict != "cannot tell" and self._beyond(threshold)
+
+    def doubtful(self, threshold: float) -> bool:
+        """Whether it would have regressed, if the row were stable, or of more samples."""
+        return self.verdict == "cannot tell" and self._beyond(threshold)
+
+    def _beyond(self, threshold: float) -> bool:
         ours = isinstance(self.row, Latency) or self.row.what == "ours/stock"
-        return ours and self.verdict != "cannot tell" and self.interval.low > 1 + threshold
+        return ours and self.interval.low > 1 + threshold
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,18 @@ class Comparison:
         return tuple(change for change in self.changes if change.regressed(threshold))
 
 
+def looks_slower(comparison: Comparison, threshold: float) -> str:
+    """A line about the rows that are too unstable to be told from no change; empty without any."""
+    found = [change for change in comparison.changes if change.doubtful(threshold)]
+    if not found or not comparison.same_machine:
+        return ""
+    rows = "1 row looks" if len(found) == 1 else f"{len(found)} rows look"
+    return (
+        f"{rows} slower by more than {percent(threshold)}, and cannot be told, since it is "
+        f"unstable or has few samples (first {found[0].row.name}): measure again on a quiet machine"
+    )
+
+
 def compare_results(
     old: str | Path, new: str | Path, *, across_machines: bool = False
 ) -> Comparison:
@@ -115,17 +139,17 @@ def compare_results(
             "on one machine, or give --across-machines"
         )
     was, now = _rows(before), _rows(after)
-    changes = tuple(
-        change for name in now if name in was and (change := _change(was[name], now[name]))
-    )
+    names = _matched(was, now)
+    found = (_change(was[old_name], now[name]) for name, old_name in names.items())
+    changes = tuple(change for change in found if change is not None)
     if not changes:
         raise RnnbenchError(
             f"{old} and {new} have no row in common: measure the same plan with `rnnbench bench`"
         )
     return Comparison(
         *(before.path, after.path, changes),
-        appeared=tuple(name for name in now if name not in was),
-        vanished=tuple(name for name in was if name not in now),
+        appeared=tuple(name for name in now if name not in names),
+        vanished=tuple(name for name in was if name not in names.values()),
         doubts=tuple(_doubts(before, after, changes, same)),
         same_machine=same,
     )
@@ -158,6 +182,31 @@ def _rows(results: Results) -> dict[str, Latency | Ratio]:
     return latencies | {row.name: row for row in results.ratios}
 
 
+def _matched(
+    was: Mapping[str, Latency | Ratio], now: Mapping[str, Latency | Ratio]
+) -> dict[str, str]:
+    """The name of a row in the new run -> that of the same row in the old one."""
+    before, after = (
+        _alone({name: row for name, row in rows.items() if name not in others})
+        for rows, others in ((was, now), (now, was))
+    )
+    found = {name: name for name in now if name in was}
+    found |= {name: before[key] for key, name in after.items() if key in before}
+    return {name: found[name] for name in now if name in found}
+
+
+def _alone(rows: Mapping[str, Latency | Ratio]) -> dict[tuple[object, ...], str]:
+    """What ran -> the row's name, where no other row is of the same."""
+    keys = {name: _what_ran(row) for name, row in rows.items()}
+    counts = Counter(keys.values())
+    return {key: name for name, key in keys.items() if counts[key] == 1}
+
+
+def _what_ran(row: Latency | Ratio) -> tuple[object, ...]:
+    of_pair = (row.what, row.versus) if isinstance(row, Ratio) else ()
+    return (implementation_of(row), conditions_of(row), *of_pair)
+
+
 def _change(old: Latency | Ratio, new: Latency | Ratio) -> Change | None:
     if isinstance(old, Latency) and isinstance(new, Latency):
         if not old.p50 or not new.p50:
@@ -171,8 +220,8 @@ def _change(old: Latency | Ratio, new: Latency | Ratio) -> Change | None:
     if isinstance(old, Ratio) and isinstance(new, Ratio):
         if min(old.low, new.low) <= 0:
             return None
-        few = min(old.rounds, new.rounds)
-        return _judged(new, (old.ratio, new.ratio), _of_ratios(new, old), few, (old, new))
+        few, sure = min(old.rounds, new.rounds), old.stable and new.stable
+        return _judged(new, (old.ratio, new.ratio), _of_ratios(new, old), few, (old, new), sure)
     return None
 
 
@@ -182,7 +231,7 @@ def _judged(
     interval: Interval,
     samples: int,
     both: Sequence[Latency | Ratio],
-    sure: bool = True,
+    sure: bool,
 ) -> Change:
     verdict, notes = "cannot tell", []
     if samples < ENOUGH:
