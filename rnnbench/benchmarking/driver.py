@@ -23,6 +23,7 @@ from rnnbench.benchmarking.record import (
     to_results,
     write_results,
 )
+from rnnbench.benchmarking.results import WRONG
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.interrupts import taken_up
 
@@ -123,9 +124,11 @@ def forecast_s(todo: Sequence[Item], quick: bool) -> float:
 
 
 def _in_words(line: dict[str, Any]) -> str:
-    """What a line of the journal says: `73.8 us`, `0.245`, or why there is nothing."""
+    """What a line of the journal says: `73.8 us`, `0.245`, or that there is nothing: the tables
+    say why, once for all that cannot be measured for the same reason.
+    """
     if "skipped" in line:
-        return f"not measured: {line['skipped']['reason']}"
+        return f"not measured, {WRONG}" if line.get("wrong") else "not measured"
     info = line["entry"]["extra_info"]
     if info["kind"] == "ratio":
         return f"{info['ratio']:.3f} ({info['low']:.3f} to {info['high']:.3f})"

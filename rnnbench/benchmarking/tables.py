@@ -10,7 +10,7 @@ from typing import Any
 
 from rnnbench.benchmarking.measuring.roofline import limit_seconds
 from rnnbench.benchmarking.plan import runtime_name
-from rnnbench.benchmarking.results import Cost, Entry, Latency, Ratio, Results
+from rnnbench.benchmarking.results import Cost, Entry, Latency, Ratio, Results, Skipped
 from rnnbench.core.documents import document
 from rnnbench.core.shown import Part, Shown, Table, format_parts
 
@@ -75,8 +75,20 @@ def results_parts(results: Results) -> Iterator[Part]:
             first = False
     if results.skipped:
         yield ""
-    for each in results.skipped:
-        yield f"not measured: {each.what}: {each.reason}"
+    yield from _not_measured(results.skipped)
+
+
+def _not_measured(skipped: Iterable[Skipped]) -> Iterator[str]:
+    """Each reason once, with all that was not measured for it."""
+    reasons: dict[str, list[str]] = {}
+    for each in skipped:
+        reasons.setdefault(each.reason, []).append(each.what)
+    for reason, what in reasons.items():
+        if len(what) == 1:
+            yield f"not measured: {what[0]}: {reason}"
+        else:
+            yield f"{len(what)} not measured: {reason}"
+            yield from (f"  {one}" for one in what)
 
 
 def real_time_factor(row: Latency) -> float | None:

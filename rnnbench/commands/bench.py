@@ -108,8 +108,10 @@ def command(
     if outcome.interrupted:
         note("stopped: go on with the same options and --resume")
         return INTERRUPTED
-    for wrong in outcome.wrong:
-        note(f"computes something else: {wrong}")
+    if outcome.wrong:
+        count = len(outcome.wrong)
+        what = "1 computes" if count == 1 else f"{count} compute"
+        note(f"{what} something else: `rnnbench check` or `conform` says more")
     return DIFFERS if outcome.wrong else FINE
 
 

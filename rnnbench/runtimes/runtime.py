@@ -71,8 +71,8 @@ class Timing:
         modes: its ways to run -> the kinds of device that have them; "" is the usual way.
         plans: the plans, `quick` and `full`, that it is part of without being asked for.
         recompiles: whether it compiles again during its first calls, which then has its own column.
-        rewritten: whether the file is written for it first, with the rewrites of its `profile`
-            and the sizes fixed.
+        rewritten: what of the file is written for it first: `open` with the rewrites of its
+            `profile`, `pinned` with the sizes fixed as well, nothing where it is empty.
     """
 
     format: str
@@ -80,7 +80,7 @@ class Timing:
     modes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"": ("cpu",)})
     plans: tuple[str, ...] = ()
     recompiles: bool = False
-    rewritten: bool = False
+    rewritten: Literal["", "open", "pinned"] = ""
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,7 @@ def test_every_way_to_be_timed_says_how(name):
     assert "" in timing.modes
     assert {kind for kinds in timing.modes.values() for kind in kinds} <= {"cpu", "cuda"}
     assert set(timing.plans) <= {"quick", "full"}
+    assert timing.rewritten in ("", "open", "pinned")
     assert not timing.rewritten or runtime.profile is not None
     assert runtime.missing() is None or "install" in runtime.missing()
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import rnnbench
-from rnnbench import Model, RnnbenchError, TensorSpec
+from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
 from rnnbench.__main__ import main
+from rnnbench.benchmarking import driver
 from rnnbench.benchmarking.measuring.artifacts import Artifacts
 from rnnbench.benchmarking.measuring.inference_mode import inference_mode
 from rnnbench.benchmarking.measuring.judging import (
@@ -24,6 +25,7 @@ from rnnbench.cases.cases import Case
 from rnnbench.cases.noise import RUNS, neighbours
 from rnnbench.cases.standard import Standard
 from rnnbench.models.calls import call, undisturbed
+from rnnbench.runtimes.adapters import openvino
 
 FAST = Effort(samples_s=0.02, min_samples=5, max_samples=20, warmup_s=0.1, rounds_s=0.05)
 ONNX = Implementation("model", "onnxruntime")
@@ -169,6 +171,38 @@ def test_what_ignores_lengths_is_not_timed(tagger, batch, code):
         assert "wrong output where rows end after 3 of 6 steps: hn off by" in str(raised.value)
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+def test_an_engine_that_ignores_lengths_is_timed_in_the_form_that_is_written_for_it(tagger, batch):
+    """OpenVINO is silently wrong on `model.onnx`, whose lengths it does not read."""
+    if runtimes.get("openvino").missing():
+        pytest.skip(runtimes.get("openvino").missing())
+    conditions, way = Conditions(batch=batch, time=6), Implementation("model", "openvino")
+    with Artifacts() as artifacts, inference_mode(1):
+        source = artifacts.source(str(tagger), way, conditions)
+        arrays = inputs_for(build_network(str(tagger), "model", None, None).model, conditions)
+        subject = openvino.prepare(source, arrays, "cpu", 1)  # the file as it is
+        if batch > 1:
+            with pytest.raises(WrongOutput):
+                artifacts.assert_subject(subject, str(tagger), way, conditions)
+        artifacts.subject(str(tagger), way, conditions).run()
+
+
+@pytest.mark.parametrize(("time", "held"), [(6, True), (5, False)])
+def test_the_file_that_a_bundle_holds_for_an_engine_is_timed_at_its_sizes(tagger, time, held):
+    if runtimes.get("openvino").missing():
+        pytest.skip(runtimes.get("openvino").missing())
+    way = Implementation("model", "openvino")
+    words = ["--for", "openvino", "--pin", "time=6", "--out", "pinned", "-q"]
+    with pytest.raises(SystemExit) as ended:
+        main(["export", "net.py", "--format", "onnx", *words])
+    assert ended.value.code == 0
+    with Artifacts() as artifacts, inference_mode(1):
+        conditions = Conditions(batch=1, time=time)
+        file = artifacts.file("pinned/Net", way, conditions)
+        assert (file.path.name == "model.portable.onnx") == held
+        artifacts.subject("pinned/Net", way, conditions).run()
+
+
 @pytest.mark.parametrize("kind", ["latency", "ratio", "cost"])
 def test_no_kind_of_measurement_is_judged_at_full_lengths_alone(tagger, kind):
     without_lengths(tagger)
@@ -243,3 +277,20 @@ def test_a_bundle_s_own_cases_judge_where_its_code_is_not(tmp_path):
     assert trial.timed is None
     (case,) = trial.others
     assert min(case.dims.values()) > 1, "of one row and one step nothing is carried"
+
+
+def test_each_reason_is_said_once(tagger, monkeypatch, capsys):
+    monkeypatch.setattr(driver, "QUICK", FAST)
+    without_lengths(tagger)
+    words = ["--quick", "--runtime", "eager,onnxruntime", "--time", "6"]
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", str(tagger), *words])
+    out, err = capsys.readouterr()
+    assert ended.value.code == 1
+    (said,) = [line for line in out.splitlines() if "wrong output" in line]
+    assert said.startswith("6 not measured: wrong output where rows end after 3 of 6 steps: hn off")
+    after = out[out.index(said) :].splitlines()[1:]
+    assert len(after) == 6
+    assert all(line.startswith(("  latency ", "  ratio ", "  cost ")) for line in after)
+    assert "off by" not in err
+    assert err.splitlines()[-1].startswith("6 compute something else: `rnnbench check`")

@@ -20,7 +20,12 @@ from rnnbench.benchmarking.measuring.judging import (
     make_trial,
     usual_cases,
 )
-from rnnbench.benchmarking.measuring.networks import Network, build_network, inputs_for
+from rnnbench.benchmarking.measuring.networks import (
+    Network,
+    build_network,
+    inputs_for,
+    sizes_for,
+)
 from rnnbench.benchmarking.plan import STOCK, Conditions, Implementation, timing_of
 from rnnbench.cases.cases import Case
 from rnnbench.core.errors import Unavailable
@@ -56,6 +61,7 @@ class Artifacts:
         self.exported = cache(self._export)
         self._usual = cache(self._usual_cases)
         self._trial = lru_cache(_TRIALS)(self._make_trial)
+        self._written = cache(self._write_for)
         self._stock = cache(self._export_stock)
         self._elsewhere: dict[tuple[str, Implementation, Conditions], str] = {}
 
@@ -85,8 +91,25 @@ class Artifacts:
             return Source(inputs, outputs, model.module if network.runnable else None)
         if way.mode == STOCK:
             return Source(inputs, outputs, path=self._stock(target, way.form, conditions))
-        made = self.exported(target, way.form, timing.format, conditions.hidden, conditions.layers)
-        return Source(inputs, outputs, path=made.path)
+        return Source(inputs, outputs, path=self.file(target, way, conditions).path)
+
+    def file(self, target: str, way: Implementation, conditions: Conditions) -> Exported:
+        """The file that a way runs: the one that a bundle holds for the runtime, if it has these
+        sizes, or else that of the runtime's format.
+
+        Raises:
+            RnnbenchError: the bundle lacks it, or the model cannot be exported.
+        """
+        network, timing = self._network(target, way, conditions), timing_of(way.runtime)
+        held = network.bundle.artifacts.get("portable") if network.bundle is not None else None
+        if held is not None and timing.rewritten == "open":
+            pinned = dict(held.details.get("pinned") or {})
+            fits = pinned.items() <= sizes_for(network.model, conditions).items()
+            open_here = fits if network.runnable else not pinned
+            if open_here and held.details.get("profile") == way.runtime:
+                return Exported(held.path, None)
+        form, format = way.form, timing.format
+        return self.exported(target, form, format, conditions.hidden, conditions.layers)
 
     def subject(
         self, target: str, way: Implementation, conditions: Conditions, *, first_call: bool = True
@@ -159,8 +182,11 @@ class Artifacts:
         Raises:
             RnnbenchError: the file has no such form.
         """
-        if not timing_of(way.runtime).rewritten or source.path is None:
+        rewritten = timing_of(way.runtime).rewritten
+        if not rewritten or source.path is None:
             return source
+        if rewritten == "open":
+            return replace(source, path=self._written(source.path, way.runtime))
         import onnx
 
         from rnnbench.formats.onnx.profiles import pinned
@@ -169,6 +195,16 @@ class Artifacts:
         path = Path(tempfile.mkdtemp(dir=self.folder)) / source.path.name
         onnx.save(pinned(source.path, shapes, way.runtime), path)
         return replace(source, path=path)
+
+    def _write_for(self, path: Path, runtime: str) -> Path:
+        """What `export --for` a runtime writes, of any sizes; the file itself where it is that."""
+        from rnnbench.formats.onnx.profiles import rewrite, written_for
+
+        if written_for(path) == runtime:
+            return path
+        target = Path(tempfile.mkdtemp(dir=self.folder)) / path.name
+        rewrite(path, target, runtime)
+        return target
 
     def _prepared(
         self, target: str, way: Implementation, conditions: Conditions, arrays: Arrays

@@ -126,13 +126,7 @@ def _cost(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
     source = artifacts.source(item.target, item.way, item.conditions)
     exported = None
     if source.path is not None:
-        exported = artifacts.exported(
-            item.target,
-            item.way.form,
-            timing_of(item.way.runtime).format,
-            item.conditions.hidden,
-            item.conditions.layers,
-        )
+        exported = artifacts.file(item.target, item.way, item.conditions)
     elif source.module is None:
         raise Unavailable("the code of the model is not on this machine")
     source = artifacts.fit(source, item.way, arrays)

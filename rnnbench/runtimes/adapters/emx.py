@@ -200,5 +200,5 @@ RUNTIME = Runtime(
         always=("make_explicit_values",),
         once_pinned=(*ONE_DIRECTION, "gather_backward_slices", "drop_default_direction"),
     ),
-    timing=Timing("onnx", prepare, rewritten=True),
+    timing=Timing("onnx", prepare, rewritten="pinned"),
 )

@@ -169,5 +169,5 @@ RUNTIME = Runtime(
         once_pinned=("unroll_scans",),
         last=("name_outputs",),
     ),
-    timing=Timing("onnx", prepare, rewritten=True),
+    timing=Timing("onnx", prepare, rewritten="pinned"),
 )

@@ -160,5 +160,5 @@ RUNTIME = Runtime(
         ),
         once_pinned=("gather_backward_slices",),
     ),
-    timing=Timing("onnx", prepare, rewritten=True),
+    timing=Timing("onnx", prepare, rewritten="pinned"),
 )
