@@ -147,7 +147,10 @@ def train_one(variant: str, training: TrainingOptions, on_progress: Tell) -> Tra
 
 
 def continue_one(variant: str, training: TrainingOptions, progress: Progress) -> Trained:
-    """Trains one variant from the checkpoint that `train` left, where it is of the same run."""
+    """Trains one variant from the checkpoint that `train` left, where it is of the same run.
+
+    Sizes that are not asked for are those of the checkpoint.
+    """
     from rnnbench.models.training.checkpoint import described
 
     runs = training.runs or Path(RUNS)
@@ -155,12 +158,19 @@ def continue_one(variant: str, training: TrainingOptions, progress: Progress) ->
     if left is None or not training.resume or not left.is_file():
         return train_one(variant, training, progress.on_detail)
     try:
-        _, epochs = described(left)
-        trained = train_one(variant, replace(training, runs=runs), progress.on_detail)
+        run, epochs = described(left)
+        same = replace(
+            training,
+            runs=runs,
+            hidden=run.get("hidden_size") if training.hidden is None else training.hidden,
+            layers=run.get("num_layers") if training.layers is None else training.layers,
+        )
+        trained = train_one(variant, same, progress.on_detail)
     except RnnbenchError as error:
         if training.runs is not None:  # it was asked for
             raise
-        progress.on_progress(f"trained anew: {str(error).partition(': give ')[0]}")
+        why = str(error).partition(": give ")[0]
+        progress.on_progress(f"trained anew: {why}: `rnnbench export {left}` takes that one")
         return train_one(variant, training, progress.on_detail)
     progress.on_progress(f"continues from {left}, after {epochs} epochs (--no-resume trains anew)")
     return trained

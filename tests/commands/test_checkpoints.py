@@ -65,16 +65,34 @@ def test_train_then_export(run, place):
     assert torch.load(left, weights_only=True)["epoch"] == 1
 
 
+def test_sizes_that_are_not_asked_for_are_those_that_were_trained(run, place):
+    left = place / "runs" / "weather-elman.pt"
+    unsaid = ("--task", "weather", "--epochs", "1", "--seed", "4", "--format", "onnx")
+    code, _, err = run("export", "elman", *unsaid, "--out", "unsaid")
+    assert code == 0
+    assert "continues from runs/weather-elman.pt, after 1 epochs" in err
+    best = torch.load(left, weights_only=True)["best"]
+    found = weights(place / "unsaid" / "weather-elman")
+    assert all(torch.equal(found[name], best[name]) for name in best)
+    code, _, err = run("export", "elman", *unsaid, "--hidden", "5", "--out", "said")
+    assert code == 0
+    assert "trained anew: " in err
+    assert "(hidden_size was 3, asked is 5)" in err
+
+
 def test_another_run_is_trained_anew_and_kept(run, place):
     left = place / "runs" / "weather-elman.pt"
     before = left.read_bytes()
     other = (*OPTIONS[:-1], "5", "--format", "onnx", "--out", "other")
     code, _, err = run("export", "elman", *other)
     assert code == 0
-    assert "trained anew: checkpoint runs/weather-elman.pt is of another run (seed was 4" in err
+    (said,) = [line for line in err.splitlines() if "trained anew" in line]
+    assert "trained anew: checkpoint runs/weather-elman.pt is of another run (seed was 4" in said
+    assert said.endswith(": `rnnbench export runs/weather-elman.pt` takes that one")
     code, _, err = run("export", "elman", *other, "--runs", "runs")
     assert code == 2
     assert "is of another run" in err
+    assert "give another path (--runs), or do not resume (--no-resume)" in err
     code, _, err = run("export", "elman", *OPTIONS, "--no-resume", "--format", "onnx", "-v")
     assert code == 0
     assert "continues from" not in err

@@ -83,7 +83,7 @@ def read(path: Path, run: dict[str, Any]) -> dict[str, Any]:
         key = different[0]
         raise RnnbenchError(
             f"checkpoint {path} is of another run ({key} was {state['run'].get(key)!r}, "
-            f"asked is {run[key]!r}): give another path, or do not resume"
+            f"asked is {run[key]!r}): give another path (--runs), or do not resume (--no-resume)"
         )
     return state
 
