@@ -46,7 +46,8 @@ def test_hazards_of_a_file_are_shown(tmp_path):
     assert found[1].hazards
     path = saved(tmp_path / "i.json", "inspect", {"files": [one.to_json() for one in found]})
     report = make_report([path])
-    for shown in (format_report(report), format_report(report, "markdown"), make_page(report)):
+    page = make_page(report).replace("<wbr>", "")
+    for shown in (format_report(report), format_report(report, "markdown"), page):
         assert "Hazards of the files" in shown
         assert "Recurrences in the files" in shown
         assert all(hazard.name in shown for one in found for hazard in one.hazards)
@@ -193,3 +194,19 @@ def test_what_documents_say_fits_a_terminal(tmp_path, monkeypatch, capsys, width
     assert lines[0].startswith(
         "LSTM, hidden 32, batch 1, 1 step: ship ONNX Runtime (onnxruntime), fused"
     )
+
+
+def test_the_tolerance_needed_is_the_largest_of_all_outputs(tmp_path):
+    """Which is not that of the output with the largest error, where that has large values."""
+    same = {"model": "net", "format": "onnx", "runtime": "onnxruntime", "verdict": "same"}
+    rows = [
+        same | {"output": "y", "worst_error": 9e-7, "tolerance_needed": 1.2e-7},
+        same | {"output": "hn", "worst_error": 4.4e-7, "tolerance_needed": 4.2e-7},
+        same | {"output": "(weights)", "worst_error": None, "tolerance_needed": None},
+        same | {"output": "y", "worst_error": "inf", "tolerance_needed": "inf", "verdict": "limit"},
+    ]
+    path = tmp_path / "check.json"
+    path.write_text(json.dumps({"schema": "rnnbench-check-1", "rows": rows}))
+    (found,) = make_report([path]).material.checks
+    assert (found.worst_error, found.tolerance_needed) == (9e-7, 4.2e-7)
+    assert found.verdict == "same"

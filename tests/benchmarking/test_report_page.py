@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import json
 import re
+import shutil
 from html import unescape
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from rnnbench.benchmarking.report.page_style import DARK, GRAPHIC_PAIRS, LIGHT, 
 from rnnbench.benchmarking.report.plots import sections
 from rnnbench.benchmarking.report.plots.crossover import ink_on
 from rnnbench.benchmarking.report.svg import compact, shared
+from tests.helpers.browser import Browser
 from tests.helpers.made_results import make_results, write_made
 
 RESULTS = sorted(Path("benchmarks/results").glob("*/*.json"))
@@ -146,6 +149,54 @@ def test_print_and_phones_have_their_rules(stored):
     assert "@media screen and (prefers-color-scheme: dark)" in page  # print is on white paper
     assert re.search(r"\.k \{ position: sticky", page)
     assert "<td class=k>" in page
+
+
+BROKEN = r"""[...document.querySelectorAll("th, td")].flatMap((cell) => {
+  const found = [], walk = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+  for (let node; (node = walk.nextNode());)
+    for (const match of node.data.matchAll(/[^\s\/_.,-]{2,}/g)) {
+      const range = document.createRange();
+      range.setStart(node, match.index);
+      range.setEnd(node, match.index + match[0].length);
+      const lines = new Set([...range.getClientRects()].map((r) => Math.round(r.top)));
+      if (lines.size > 1) found.push(match[0] + " in " + cell.textContent);
+    }
+  return found;
+})"""
+"""Words in cells that are on two lines."""
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="Chromium is not installed")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_word_of_a_table_is_broken(tmp_path, monkeypatch, width):
+    results = RESULTS[0].resolve()
+    rows = [
+        {"model": "Tagger", "format": "onnx", "runtime": "openvino", "verdict": verdict}
+        | {"worst_error": 0.1, "tolerance_needed": 4.2e-7, "reason": "y: off by 0.1"}
+        for verdict in ("DIFFERS", "same")
+    ]
+    monkeypatch.chdir(tmp_path)  # a name may be wider than a phone
+    check = Path("exports/Tagger/check.json")
+    check.parent.mkdir(parents=True)
+    check.write_text(json.dumps({"schema": "rnnbench-check-1", "rows": rows}))
+    page = tmp_path / "page.html"
+    page.write_text(make_page(make_report([results, check])), encoding="utf-8")
+    with Browser() as browser:
+        browser.size(width)
+        browser.open(page.as_uri(), "document.querySelector('main')")
+        assert browser.value("document.querySelectorAll('td').length") > 100
+        assert browser.value(BROKEN) == []
+        assert browser.value("document.documentElement.scrollWidth") == width
+
+
+def test_every_file_that_took_part_is_named(tmp_path):
+    check = tmp_path / "check.json"
+    row = {"model": "gru", "format": "onnx", "runtime": "onnxruntime", "verdict": "same"}
+    check.write_text(json.dumps({"schema": "rnnbench-check-1", "rows": [row]}))
+    page = make_page(make_report([RESULTS[0], check])).replace("<wbr>", "")
+    took_part = page[page.index("What took part (") :]
+    for path in (RESULTS[0], check):
+        assert f"<th scope=row>{path}" in took_part
 
 
 def test_pictures_are_made_small_and_stay_the_same():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rnnbench.core.verdicts import Verdict
@@ -19,7 +19,7 @@ _KNOWN = {str(verdict): verdict for verdict in Verdict}
 
 @dataclass(frozen=True)
 class Checked:
-    """One artifact in one runtime: the worst of its outputs.
+    """One artifact in one runtime: the gravest verdict, and the largest numbers of its outputs.
 
     Attributes:
         model: the bundle's name.
@@ -67,7 +67,9 @@ def is_check(data: object) -> bool:
 
 
 def read_checks(data: Mapping[str, Any]) -> tuple[tuple[Checked, ...], tuple[Drift, ...]]:
-    """The worst row of each artifact in each runtime, and the drift curves.
+    """What `check` says of each artifact in each runtime, and the drift curves.
+
+    The output with the largest error need not be that which needs the largest tolerance.
 
     Raises:
         ValueError: something has another shape.
@@ -75,12 +77,25 @@ def read_checks(data: Mapping[str, Any]) -> tuple[tuple[Checked, ...], tuple[Dri
     try:
         worst: dict[tuple[str, str, str], Checked] = {}
         for row in map(_checked, data.get("rows", ())):
-            key = (row.model, row.format, row.runtime)
-            worst[key] = max(worst.get(key, row), row, key=_severity)
+            if row.verdict != Verdict.LIMIT:
+                key = (row.model, row.format, row.runtime)
+                worst[key] = _both(worst.get(key, row), row)
         lines = [line for line in data.get("lines", ()) if line["errors"]]
         return tuple(worst.values()), tuple(_drift(data, line) for line in lines)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def _both(one: Checked, other: Checked) -> Checked:
+    return replace(
+        max(one, other, key=_severity),
+        worst_error=_largest(one.worst_error, other.worst_error),
+        tolerance_needed=_largest(one.tolerance_needed, other.tolerance_needed),
+    )
+
+
+def _largest(*values: float | None) -> float | None:
+    return max((value for value in values if value is not None), default=None)
 
 
 def _checked(row: Mapping[str, Any]) -> Checked:

@@ -74,6 +74,7 @@ class Material:
         drifts: errors over a sequence.
         inspected: files, with their recurrences and hazards.
         conformed: what engines and targets computed.
+        documents: the files that these are from, beside those of results.
     """
 
     machines: tuple[Machine, ...]
@@ -81,6 +82,7 @@ class Material:
     drifts: tuple[Drift, ...] = ()
     inspected: tuple[Inspected, ...] = ()
     conformed: tuple[Conformed, ...] = ()
+    documents: tuple[Path, ...] = ()
 
 
 def read_material(paths: Sequence[str | Path] = ()) -> Material:
@@ -105,7 +107,7 @@ def read_material(paths: Sequence[str | Path] = ()) -> Material:
         if more is None:
             results += read_results([path])
         else:
-            said = _both(said, more)
+            said = _both(said, replace(more, documents=(path,)))
     if not results:
         results = _default(optional=said != Material(()))
     if not any(r.latencies or r.ratios or r.costs for r in results) and said == Material(()):
@@ -128,7 +130,7 @@ def _read_document(data: Any) -> Material | None:
 
 def _both(one: Material, other: Material) -> Material:
     """What two documents say, in order."""
-    names = ("checks", "drifts", "inspected", "conformed")
+    names = ("checks", "drifts", "inspected", "conformed", "documents")
     return Material((), *(getattr(one, name) + getattr(other, name) for name in names))
 
 

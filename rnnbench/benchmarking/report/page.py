@@ -211,6 +211,7 @@ def _took_part(report: Report) -> Table:
         for machine in report.material.machines
         for results in machine.results
     ]
+    rows += [(str(path), "", "", "", "", "") for path in report.material.documents]
     engines = [pair for row in report.material.conformed for pair in row.versions]
     rows += [("engines", "", "", "", "", _versions(dict.fromkeys(engines)))] if engines else []
     rows.append(("this page", "", "", "", rnnbench.__version__, ""))

@@ -100,9 +100,9 @@ svg { width: 100%; height: auto; font-family: system-ui, sans-serif; overflow: v
 table { border-collapse: separate; border-spacing: 0; font-size: .85rem;
   font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .6rem; white-space: nowrap; border-bottom: 1px solid var(--faint);
-  text-align: right; background: var(--paper) }
+  text-align: right; background: var(--paper); overflow-wrap: break-word }
 thead th { background: var(--panel); vertical-align: bottom; position: sticky; top: 0; z-index: 2;
-  white-space: normal; min-width: 4.5rem; overflow-wrap: normal }
+  white-space: normal; min-width: 4.5rem }
 .l { text-align: left }
 td.l { white-space: normal; min-width: 7rem; max-width: 34rem }
 tbody th { text-align: left; font-weight: 400; position: sticky; left: 0; z-index: 1;

@@ -11,6 +11,7 @@ from rnnbench.core.text import in_html
 from rnnbench.core.verdicts import Verdict
 
 _NUMBER = re.compile(r"[-+]?(\d[\d.,]*(e[-+]?\d+)?|inf|nan)( \(.*\))?")
+_SLASH = re.compile(r"(?<=\w)/(?=\w)")  # of a path, which may be wider than a phone
 OPEN_ROWS = 60
 """A table with more rows is folded until the reader opens it."""
 SORT_SCRIPT = """
@@ -110,7 +111,7 @@ def _cells(row: Sequence[str], kinds: Sequence[str]) -> Iterator[str]:
     for column, cell in enumerate(row):
         text = in_html(cell)
         if column == 0:
-            yield f"<th scope=row>{text}"
+            yield f"<th scope=row>{_SLASH.sub('/<wbr>', text)}"
             continue
         colour = _COLOURED.get(cell)
         if colour:
