@@ -80,7 +80,7 @@ def run(  # noqa: PLR0913  (keywords of a public function)
     npz: str | Path | None = None,
     wav: str | Path | None = None,
     columns: Sequence[str] = (),
-    rows: int = 10,
+    rows: int | None = None,
     length: int = 80,
     save: str | Path | None = None,
     runtime: str = "onnxruntime",
@@ -96,7 +96,7 @@ def run(  # noqa: PLR0913  (keywords of a public function)
         npz: a file with one array per input.
         wav: a sound (PCM).
         columns: of the CSV, in the order in which a step holds them.
-        rows: the last rows to show; 0 shows all.
+        rows: the last rows; 0 is all. Unless given, 10 are printed, and `.values` has all.
         length: the characters that a text is continued by.
         save: a file that the outputs are written to.
         runtime: what runs it.

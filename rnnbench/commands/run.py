@@ -38,7 +38,12 @@ from rnnbench.core.documents import document
     help="Of the CSV, in their order.  [default: numbers]",
     group="Input",
 )
-@option("--rows", type=click.IntRange(0), default=10, help="The last rows; 0: all.", group="Input")
+@option(
+    "--rows",
+    type=click.IntRange(0),
+    help="The last rows; 0: all.  [default: 10; --json: all]",
+    group="Input",
+)
 @option(
     "--wav", help="A sound (PCM), for a model of samples or of frames of samples.", group="Input"
 )
@@ -74,6 +79,8 @@ def command(
 
     opened = Bundle.open(bundle, trust_code=trust_code)
     with started_apart(opened, runtime, format, device=device, threads=threads) as session:
+        if as_json and feed["rows"] is None:
+            feed["rows"] = 0
         said = answer(session, PredictInput(**feed))
     for line in said.notes:
         note(line)

@@ -128,11 +128,34 @@ def test_the_last_forecasts_are_shown_and_the_others_counted(sessions, weather_c
     assert said.text.splitlines()[0].split("  ")[0] == "after"
     assert "°C" in said.text
     assert len(said.values["rows"]) == 3
-    assert said.notes == ("the last 3 of 27 forecasts; --rows 0 shows all",)
+    assert said.notes == ("the last 3 of 27 rows; --rows 0 shows all",)
     everything = answer(session, PredictInput(csv=str(weather_csv), rows=0))
     assert len(everything.values["rows"]) == 27
     assert not everything.notes
     json.dumps(everything.values, allow_nan=False)
+    # Unless it is said, people see ten and programs get all.
+    usual = answer(session, PredictInput(csv=str(weather_csv)))
+    assert usual.values == everything.values
+    assert usual.notes == ("the last 10 of 27 rows; --rows 0 shows all",)
+
+
+def test_saved_forecasts_are_those_of_normalised_columns(sessions, weather_csv, tmp_path):
+    session, save = sessions("gru", "weather"), tmp_path / "out.csv"
+    said = answer(session, PredictInput(csv=str(weather_csv), save=str(save)))
+    with save.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["after", "next temp_max (°C)", "it was"]
+    expected = run_csv(session, weather_csv)
+    assert [(r[0], float(r[1])) for r in rows] == [(f.after, f.value) for f in expected]
+    assert [float(row[2]) for row in rows[:-1]] == [f.actual for f in expected[:-1]]
+    assert rows[-1][2] == ""
+    assert said.notes == (f"27 forecasts written to {save}",)
+    for wrong, message in (
+        (PredictInput(csv=str(weather_csv), save="x.npz"), "forecasts are written as .csv"),
+        (PredictInput(csv=str(weather_csv), columns="wind"), "by their names: leave --columns out"),
+    ):
+        with pytest.raises(RnnbenchError, match=message):
+            answer(session, wrong)
 
 
 def test_an_npz_gives_every_output_and_states_start_at_zero(sessions, tmp_path):
@@ -177,7 +200,7 @@ def test_wrong_feeds_are_one_line(sessions, feed, message):
         (b"temp_max\n1\n", "no column 'temp_min'"),
         (b"temp_max,temp_min,precipitation,wind\n1,2,x,3\n", "row 1, column 'precipitation'"),
         (b"temp_max,temp_min,precipitation,wind\n1,2\n", "row 1, column 'precipitation'"),
-        (b"temp_max,temp_min,precipitation,wind\n1,2,nan,3\n", "finite"),
+        (b"temp_max,temp_min,precipitation,wind\n1,2,nan,3\n", "row 1, column 'precipitation'"),
         (b"\xff\xfe\x00", "cannot read"),
     ],
 )

@@ -87,12 +87,13 @@ def hops():
     return Model(Hops(), (spec,), ("y", "energy"), frames_per_second=RATE / 20, name="Hops")
 
 
+FORMATS = {"onnxruntime": "onnx", "torchscript": "torchscript"}
 MODELS = {"ragged": ragged, "samples": samples, "frames": frames, "hops": hops}
 
 
 @pytest.fixture(scope="module")
 def bundle_of(shared):
-    return lambda name: shared.export(f"running {name}", MODELS[name], ("onnx",))
+    return lambda name: shared.export(f"running {name}", MODELS[name], ("onnx", "torchscript"))
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,7 @@ def test_columns_in_the_order_that_is_asked_for(session_of, table):
     session = session_of("ragged")
     said = answer(session, PredictInput(csv=str(path), columns="c, a,b", rows=3))
     inputs = {"x": rows[:, [2, 0, 1]][:, None].astype(np.float32), "lengths": np.array([12])}
-    np.testing.assert_allclose(said.values["rows"]["y"], session(inputs)["y"][:, 0, 0])
+    np.testing.assert_allclose(said.values["rows"]["y"], session(inputs)["y"][-3:, 0, 0])
     assert "the last 3 of 12 rows; --rows 0 shows all" in said.notes
 
 
@@ -176,7 +177,7 @@ def test_the_saved_table_keeps_its_header(session_of, table, tmp_path):
     [
         ("a,b", "2 columns are named (a, b), and a step of 'x' has 3"),
         ("a,b,q", "unknown column 'q': choose from date, a, b, c"),
-        ("a,b,date", "row 1, column 'date': '2026-01-01' is not a number"),
+        ("a,b,date", "row 1, column 'date': '2026-01-01' is not a number: fill it in"),
     ],
 )
 def test_wrong_columns_are_one_line(session_of, table, columns, message):
@@ -195,6 +196,77 @@ def test_too_many_columns_ask_for_a_choice(session_of, tmp_path):
     path.write_text("a,b,c\n1,2,3,4\n")
     with pytest.raises(RnnbenchError, match="row 1 has 4 cells, and the header 3"):
         answer(session_of("ragged"), PredictInput(csv=str(path)))
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "torchscript"])
+@pytest.mark.parametrize("cell", ["", "nan", "NA", "inf", "-"])
+def test_a_cell_that_is_no_number_is_named(bundle_of, tmp_path, cell, runtime):
+    path = tmp_path / "hole.csv"
+    path.write_text(f"date,a,b,c\n1 May,1,2,3\n2 May,4,{cell},6\n3 May,7,8,9\n")
+    session = rnnbench.load(bundle_of("ragged"), FORMATS[runtime], runtime)
+    for columns in (None, "a,b,c"):
+        with pytest.raises(RnnbenchError, match="row 2, column 'b'") as error:
+            answer(session, PredictInput(csv=str(path), columns=columns))
+        assert "\n" not in str(error.value)
+
+
+def test_outputs_that_are_nan_throughout_are_counted(bundle_of, tmp_path):
+    x = np.full((4, 1, 3), np.nan, np.float32)
+    np.savez(tmp_path / "in.npz", x=x, lengths=np.array([4]))
+    session = rnnbench.load(bundle_of("ragged"), "torchscript", "torchscript")
+    feed_ = PredictInput(npz=str(tmp_path / "in.npz"), save=str(tmp_path / "out.npz"))
+    said = answer(session, feed_)
+    assert said.text.splitlines()[1] == "hn float32[1, 1, 8], 8 not finite"
+    assert said.values["outputs"]["hn"] == {
+        "dtype": "float32",
+        "shape": [1, 1, 8],
+        "not_finite": 8,
+    }
+    assert said.notes[0].startswith("x holds 12 values that are not finite")
+
+
+def test_columns_in_another_order_are_said(session_of, table, tmp_path):
+    said = answer(session_of("ragged"), PredictInput(csv=str(table[0])))
+    assert "x is fed a, b, c, in this order" in said.notes
+    path = tmp_path / "order.csv"
+    path.write_text("c,a,b\n1,2,3\n")
+    said = answer(session_of("ragged"), PredictInput(csv=str(path)))
+    assert said.values["columns"] == ["c", "a", "b"]
+    assert "x is fed c, a, b, in this order" in said.notes
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("0.5,17.1,63\n1,2,3\n", "the columns 0.5, 17.1, 63, which looks like a row of numbers"),
+        ("a;b;c\n1;2;3\n", "separate its cells with commas, not ';'"),
+        ("a,b,b\n1,2,3\n", "2 columns are called 'b'"),
+    ],
+)
+def test_a_table_of_another_kind_is_one_line(session_of, tmp_path, content, message):
+    path = tmp_path / "other.csv"
+    path.write_text(content)
+    with pytest.raises(RnnbenchError) as error:
+        answer(session_of("ragged"), PredictInput(csv=str(path)))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_columns_may_be_counted_and_numbers_named(session_of, tmp_path):
+    path = tmp_path / "counted.csv"
+    path.write_text("0,1,2\n1,2,3\n")
+    assert answer(session_of("ragged"), PredictInput(csv=str(path))).values["columns"] == [*"012"]
+    path.write_text("5,7,9\n1,2,3\n")
+    named = PredictInput(csv=str(path), columns="5,7,9")
+    assert answer(session_of("ragged"), named).values["columns"] == [*"579"]
+
+
+def test_an_output_is_not_called_as_a_column(session_of, table, tmp_path):
+    path, save = tmp_path / "y.csv", tmp_path / "out.csv"
+    path.write_text(table[0].read_text().replace("date", "y", 1))
+    answer(session_of("ragged"), PredictInput(csv=str(path), save=str(save)))
+    with save.open(newline="") as file:
+        assert next(csv.reader(file)) == ["y", "a", "b", "c", "y (output)"]
 
 
 # -- sounds ----------------------------------------------------------------------------------------
@@ -272,6 +344,13 @@ def test_on_the_command_line(bundle_of, table, tmp_path, capsys):
     document = json.loads(capsys.readouterr().out)
     assert document["columns"] == ["a", "b", "c"]
     assert len(document["rows"]["y"]) == 12
+    with pytest.raises(SystemExit):
+        cli.main(
+            ["run", str(bundle_of("ragged").path), "--csv", str(table[0]), "--json", "--rows", "2"]
+        )
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["rows"]["y"] == document["rows"]["y"][-2:]
+    assert "the last 2 of 12 rows" in printed.err
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,10 @@ import numpy as np
 from rnnbench.core.documents import plain
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays
-from rnnbench.core.tables import format_table
 from rnnbench.runtimes.predicting.answers import Answer, facts_of, save_arrays, summary
+from rnnbench.runtimes.predicting.forecasts import forecasts_answer
 from rnnbench.runtimes.predicting.series import sound_answer, table_answer
-from rnnbench.runtimes.predicting.tasks import Forecast, run_csv, run_npz, run_text
+from rnnbench.runtimes.predicting.tasks import run_npz, run_text
 from rnnbench.runtimes.session import Session
 
 
@@ -28,7 +28,7 @@ class PredictInput:
         wav: a sound.
         columns: of the CSV, with commas between: what a step of the input holds.
         length: the characters that a text is continued by.
-        rows: the last rows to show; 0 shows all.
+        rows: the last rows to give; 0 gives all. Unless said, 10 are printed and all are values.
         save: a file that the outputs are written to: .npz, .csv of a CSV, .wav of a sound.
     """
 
@@ -38,7 +38,7 @@ class PredictInput:
     wav: str | None = None
     columns: str | None = None
     length: int = 80
-    rows: int = 10
+    rows: int | None = None
     save: str | None = None
 
 
@@ -65,11 +65,18 @@ def answer(session: Session, feed: PredictInput) -> Answer:
     if feed.wav is not None:
         return sound_answer(session, Path(feed.wav), feed.save)
     if feed.csv is not None:
-        of_a_task = {"columns", "alphabet"} & session.bundle.metadata.keys()
-        if of_a_task and feed.columns is None and feed.save is None:
-            return _forecasts(session, run_csv(session, Path(feed.csv)), feed.rows)
+        # Raw columns would be fed as they are, where those of a task are normalised first.
+        if {"columns", "alphabet"} & session.bundle.metadata.keys() and feed.columns is None:
+            return forecasts_answer(session, Path(feed.csv), feed.rows, feed.save)
+        own = session.bundle.metadata.get("columns")
+        if own:
+            raise RnnbenchError(
+                f"{session.bundle.name} takes the columns {', '.join(own)} by their names: leave "
+                "--columns out"
+            )
         return table_answer(session, Path(feed.csv), feed.columns, feed.rows, feed.save)
-    return _arrays(run_npz(session, Path(feed.npz or "")), feed.save)
+    outputs, notes = run_npz(session, Path(feed.npz or ""))
+    return _arrays(outputs, feed.save, notes)
 
 
 def _check_save(feed: PredictInput, given: str) -> None:
@@ -87,38 +94,13 @@ def _check_save(feed: PredictInput, given: str) -> None:
         )
 
 
-def _forecasts(session: Session, found: list[Forecast], last: int) -> Answer:
-    target = session.bundle.metadata["target"]
-    shown = found[-last:] if last else found
-    named = any(forecast.symbol for forecast in shown)
-    headers = [
-        *(["symbol"] if named else []),
-        "after",
-        f"next {target['column']} ({target['unit']})",
-    ]
-    rows = [
-        [
-            *([f.symbol] if named else []),
-            *(f.after, f"{f.value:.2f}", "" if f.actual is None else f"{f.actual:.2f}"),
-        ]
-        for f in shown
-    ]
-    hidden = len(found) - len(shown)
-    notes = (f"the last {len(shown)} of {len(found)} forecasts; --rows 0 shows all",)
-    return Answer(
-        format_table([*headers, "it was"], rows),
-        {"target": target["column"], "unit": target["unit"], "rows": [asdict(f) for f in shown]},
-        notes if hidden else (),
-    )
-
-
-def _arrays(outputs: Arrays, save: str | None) -> Answer:
+def _arrays(outputs: Arrays, save: str | None, notes: tuple[str, ...]) -> Answer:
     if save is not None:
         save_arrays(outputs, Path(save))
         return Answer(
             "\n".join(map(summary, outputs.items())),
             {"outputs": {name: facts_of(array) for name, array in outputs.items()}},
-            (f"written to {save}",),
+            (*notes, f"written to {save}"),
         )
     blocks = [
         f"{name} {array.dtype}{list(array.shape)}\n{np.array2string(array, precision=6)}"
@@ -132,4 +114,4 @@ def _arrays(outputs: Arrays, save: str | None) -> Answer:
         }
         for name, array in outputs.items()
     }
-    return Answer("\n".join(blocks), {"outputs": values})
+    return Answer("\n".join(blocks), {"outputs": values}, notes)

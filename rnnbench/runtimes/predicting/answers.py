@@ -51,9 +51,9 @@ class Answer(Shown):
 def facts_of(array: NDArray[Any]) -> dict[str, Any]:
     """What is said of an array in the place of its numbers."""
     finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array.reshape(-1)
-    ends = {"least": plain(finite.min().item()), "greatest": plain(finite.max().item())}
     facts = {"dtype": str(array.dtype), "shape": list(array.shape)}
-    facts |= ends if finite.size else {}
+    if finite.size:
+        facts |= {"least": plain(finite.min().item()), "greatest": plain(finite.max().item())}
     wrong = array.size - finite.size
     return facts | ({"not_finite": int(wrong)} if wrong else {})
 

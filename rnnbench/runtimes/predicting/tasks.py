@@ -130,8 +130,8 @@ def run_csv(session: Session, path: Path) -> list[Forecast]:
     return [f for symbol, rows in series.items() for f in _forecast(session, symbol, rows)]
 
 
-def run_npz(session: Session, path: Path) -> Arrays:
-    """The outputs for the arrays in an .npz, or in one of `check --save-failures`.
+def run_npz(session: Session, path: Path) -> tuple[Arrays, tuple[str, ...]]:
+    """The outputs for the arrays in an .npz, or in one of `check --save-failures`, and remarks.
 
     States that are not in it are zero.
 
@@ -150,7 +150,14 @@ def run_npz(session: Session, path: Path) -> Arrays:
             f"cannot read {path} ({one_line(error)}): give an .npz with one array per input, "
             f"{', '.join(spec.name for spec in bundle.inputs)}"
         ) from None
-    return session(session.zero_states(_dims(bundle, arrays)) | arrays)
+    counts = {n: a.size - np.isfinite(a).sum() for n, a in arrays.items() if a.dtype.kind == "f"}
+    notes = tuple(
+        f"{name} holds {count} values that are not finite, which runtimes answer differently: "
+        "ONNX Runtime's LSTM and GRU with ordinary numbers"
+        for name, count in counts.items()
+        if count
+    )
+    return session(session.zero_states(_dims(bundle, arrays)) | arrays), notes
 
 
 def _read(session: Session, text: str, state: Arrays) -> tuple[NDArray[Any], Arrays]:
