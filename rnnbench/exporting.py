@@ -81,7 +81,8 @@ def export(  # noqa: PLR0913  (keywords of a public function)
 
     with exporting_alone(), left_as_it_was(model.module), caches_as_they_were():
         loops = {"keep_loops": keep_loops, "allow_frozen": allow_frozen}
-        said = {"metadata": dict(metadata or {}), "source": dict(source or {})}
+        rate = {} if model.sample_rate is None else {"sample_rate": model.sample_rate}
+        said = {"metadata": {**rate, **(metadata or {})}, "source": dict(source or {})}
         return _written(model, writers, asked, out, loops, said)
 
 

@@ -118,6 +118,8 @@ class Model:
             of appearance.
         frames_per_second: how many steps a second of real time has (100 for audio features every
             10 ms), so that `bench` can say how much of real time a step takes.
+        sample_rate: in Hz, where the numbers of a step are samples of a sound, so that `run --wav`
+            and the page feed it one; it is kept in the metadata of the bundle.
         lift_state: make what the module keeps in its attributes from one call to the next inputs
             and outputs, when it is exported (see rnnbench.models.lifting).
         max_steps: how many steps a loop that ends on data (a stop token, patience) runs at most,
@@ -136,6 +138,7 @@ class Model:
     dims: Mapping[str, Dim] = field(default_factory=dict)
     lift_state: bool = False
     max_steps: int | None = None
+    sample_rate: float | None = None
 
     def __post_init__(self) -> None:
         for what, given in (("inputs", self.inputs), ("outputs", self.outputs)):
@@ -163,11 +166,12 @@ class Model:
             raise RnnbenchError(
                 f"model {self.name!r}: max_steps={most!r} must be a whole number above 0, or None"
             )
-        rate = self.frames_per_second
-        if rate is not None and not 0 < rate < math.inf:
-            raise RnnbenchError(
-                f"model {self.name!r}: frames_per_second={rate!r} must be a number above 0, or None"
-            )
+        for what in ("frames_per_second", "sample_rate"):
+            rate = getattr(self, what)
+            if rate is not None and not 0 < rate < math.inf:
+                raise RnnbenchError(
+                    f"model {self.name!r}: {what}={rate!r} must be a number above 0, or None"
+                )
 
     def _check_names(self) -> None:
         """Each input and output has a name of its own."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.dims import Dim
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.sounds import sample_rate
 
 _RATES = (8000, 96000)
 """What every browser has to play: https://www.w3.org/TR/webaudio/#BaseAudioContext-methods."""
@@ -16,10 +18,8 @@ _RATES = (8000, 96000)
 def sound_of(bundle: Bundle, model: Mapping[str, Any]) -> dict[str, Any] | None:
     """What there is to know of the sound that a model takes; None where it takes none.
 
-    Sound is one channel and a declared rate: an input `[batch, time]` or `[batch, time, 1]` of
-    samples, `frames_per_second` of them a second; or `[batch, time, N]`, frames of N samples. Rows
-    of N features look the same, so frames count as sound only where an output has frames of the
-    same length, or where the metadata's `sample_rate` is that of the frames.
+    Sound is one channel and a rate: an input `[batch, time]` or `[batch, time, 1]` of samples; or
+    `[batch, time, N]`, frames of N samples, where that is declared (see `core/sounds.py`).
 
     Args:
         bundle: of the model.
@@ -31,10 +31,13 @@ def sound_of(bundle: Bundle, model: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     data = [port for port in model["inputs"] if port["role"] == "data"]
     frame = _samples(data[0]) if len(data) == 1 else 0
-    if not frame or not bundle.frames_per_second:
+    if not frame:
         return None
-    rate = bundle.frames_per_second * frame
-    if rate != int(rate) or not _RATES[0] <= rate <= _RATES[1]:
+    try:
+        rate = sample_rate(bundle, data[0]["name"], 1, frame)
+    except RnnbenchError:  # which `run --wav` says; the page shows something else
+        return None
+    if rate is None or rate != int(rate) or not _RATES[0] <= rate <= _RATES[1]:
         return None
     states = set(model["states"].values())
     heard = [
@@ -42,8 +45,6 @@ def sound_of(bundle: Bundle, model: Mapping[str, Any]) -> dict[str, Any] | None:
         for port in model["outputs"]
         if port["name"] not in states and _samples(port) == frame
     ]
-    if frame > 1 and not heard and bundle.metadata.get("sample_rate") != rate:
-        return None
     dim = bundle.dims.get(bundle.time_dim, Dim())
     return {
         "input": data[0]["name"],

@@ -86,7 +86,7 @@ def words():
 
 MODELS = {
     "sound": (lambda: streamed("sound", 1, 1, frames_per_second=RATE), {}),
-    "frames": (lambda: streamed("frames", 80, 80, frames_per_second=100), {}),
+    "frames": (lambda: streamed("frames", 80, 80, frames_per_second=100, sample_rate=8000), {}),
     "whole": (whole, {}),
     "table": (lambda: streamed("table", 3, 3, more=12), {}),
     "words": (words, {"vocabulary": WORDS}),

@@ -203,7 +203,17 @@ def port(name, shape, role="data", dtype="float32"):
             (16000, 1, "y1"),
         ),
         (16000, ("time",), [("time",)], {}, (16000, 1, "y0")),
-        (100, ("batch", "time", 160), [("batch", "time", 160)], {}, (16000, 160, "y0")),
+        (
+            100,
+            ("batch", "time", 160),
+            [("batch", "time", 160)],
+            {"sample_rate": 16000},
+            (16000, 160, "y0"),
+        ),
+        (None, ("batch", "time"), [("batch", "time")], {"sample_rate": 16000}, (16000, 1, "y0")),
+        (100, ("batch", "time", 160), [("batch", "time", 160)], {}, None),  # a mask of mels, say
+        (100, ("batch", "time", 80), [("batch", "time", 80)], {"sample_rate": 16000}, None),
+        (100, ("batch", "time", 80), [("batch", "time", 80)], {"sample_rate": "fast"}, None),
         (
             31.25,
             ("batch", "time", 512),
@@ -224,7 +234,12 @@ def port(name, shape, role="data", dtype="float32"):
 def test_who_takes_sound(rate, x, outputs, metadata, found):
     dims = {"time": Dim(min=200, multiple_of=160), "batch": Dim()}
     bundle = SimpleNamespace(
-        frames_per_second=rate, metadata=metadata, dims=dims, time_dim="time", batch_dim="batch"
+        name="n",
+        frames_per_second=rate,
+        metadata=metadata,
+        dims=dims,
+        time_dim="time",
+        batch_dim="batch",
     )
     made = [port(f"y{i}", shape) for i, shape in enumerate(outputs)]
     model = {"inputs": [port("x", x)], "outputs": made, "states": {}}

@@ -79,7 +79,13 @@ def samples(**more):
 
 def frames():
     spec = TensorSpec("x", ("batch", "time", 40))
-    return Model(Echo(40), (spec,), ("y", "hn"), frames_per_second=RATE / 40)
+    rates = {"frames_per_second": RATE / 40, "sample_rate": RATE}
+    return Model(Echo(40), (spec,), ("y", "hn"), **rates)
+
+
+def mels():
+    spec = TensorSpec("x", ("batch", "time", 80))
+    return Model(Echo(80), (spec,), ("y", "hn"), frames_per_second=RATE / 80, name="Mels")
 
 
 def hops():
@@ -88,7 +94,7 @@ def hops():
 
 
 FORMATS = {"onnxruntime": "onnx", "torchscript": "torchscript"}
-MODELS = {"ragged": ragged, "samples": samples, "frames": frames, "hops": hops}
+MODELS = {"ragged": ragged, "samples": samples, "frames": frames, "hops": hops, "mels": mels}
 
 
 @pytest.fixture(scope="module")
@@ -314,8 +320,12 @@ def test_another_rate_and_features_are_refused(session_of, tmp_path):
     sound(tmp_path / "in.wav", rate=16000)
     with pytest.raises(RnnbenchError, match="has 16000 Hz, and Samples takes 8000 samples a"):
         answer(session_of("samples"), PredictInput(wav=str(tmp_path / "in.wav")))
-    with pytest.raises(RnnbenchError, match="takes 3 numbers a step, and the model declares no"):
-        answer(session_of("ragged"), PredictInput(wav=str(tmp_path / "in.wav")))
+    for name, size in (("ragged", 3), ("mels", 80)):  # a mask of mels has as many in its output
+        message = f"takes {size} numbers a step, and nothing says .* declare Model.*sample_rate="
+        for rate in (16000, RATE):
+            sound(tmp_path / f"{rate}.wav", rate=rate)
+            with pytest.raises(RnnbenchError, match=message):
+                answer(session_of(name), PredictInput(wav=str(tmp_path / f"{rate}.wav")))
     (tmp_path / "no.wav").write_bytes(b"RIFF1234WAVE")
     with pytest.raises(RnnbenchError, match=r"cannot read .*no.wav .*PCM"):
         answer(session_of("samples"), PredictInput(wav=str(tmp_path / "no.wav")))
@@ -382,3 +392,16 @@ def test_an_npz_that_is_saved_prints_no_numbers(session_of, tmp_path):
     ]
     with np.load(save) as found:
         assert said.values["outputs"]["y"]["greatest"] == found["y"].max()
+
+
+def test_two_rates_that_disagree_are_one_line(tmp_path):
+    spec = TensorSpec("x", ("batch", "time", 80))
+    model = Model(Echo(80), (spec,), ("y", "hn"), frames_per_second=100, sample_rate=16000)
+    session = rnnbench.load(rnnbench.export(model, ("onnx",), tmp_path), "onnx")
+    sound(tmp_path / "in.wav", rate=16000)
+    message = "sample_rate=16000 and frames_per_second=100, which is 8000 numbers a second"
+    with pytest.raises(RnnbenchError, match=message):
+        answer(session, PredictInput(wav=str(tmp_path / "in.wav")))
+    for wrong in (0, -1, float("inf")):
+        with pytest.raises(RnnbenchError, match="sample_rate"):
+            Model(Echo(80), (spec,), ("y", "hn"), sample_rate=wrong)

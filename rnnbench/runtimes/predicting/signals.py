@@ -47,12 +47,6 @@ class Layout:
         size, name = self.spec.shape[self.time], self.bundle.time_dim
         return value_of(size, {name: 2}) - value_of(size, {name: 1})
 
-    @property
-    def rate(self) -> float | None:
-        """Numbers of one channel a second, where the input is sound; None where it is not said."""
-        frames = self.bundle.frames_per_second
-        return None if frames is None else frames * self.step * self.features
-
 
 def layout_of(bundle: Bundle) -> Layout:
     """The axes of the only input of numbers.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.sounds import sample_rate
 from rnnbench.core.whole import write_file
 from rnnbench.runtimes.predicting.signals import Layout
 
@@ -55,19 +56,13 @@ def frames_of(layout: Layout, samples: Samples, rate: int) -> Samples:
     """Samples [sample, channel] as the signal [step, row, feature] of a model: a row a channel.
 
     A model that takes one number a step takes samples; one that takes N takes N samples a step,
-    where its `frames_per_second` times N is the rate.
+    where it declares that they are sound (see `core/sounds.py`).
 
     Raises:
         RnnbenchError: the model takes another rate, or numbers that are no samples.
     """
     name, size = layout.spec.name, layout.features
-    wanted = layout.rate
-    if size > 1 and wanted is None:
-        raise RnnbenchError(
-            f"input {name!r} takes {size} numbers a step, and the model declares no "
-            "frames_per_second: if they are samples, declare it; else compute its features, and "
-            "give --npz"
-        )
+    wanted = sample_rate(layout.bundle, name, layout.step, size)
     if wanted is not None and abs(wanted - rate) > 1e-6 * rate:
         raise RnnbenchError(
             f"the sound has {rate} Hz, and {layout.bundle.name} takes {wanted:g} samples a second "
