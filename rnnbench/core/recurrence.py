@@ -18,7 +18,7 @@ Representation = Literal["fused", "scan", "while", "unrolled", "step"]
 * `scan`: one operator runs a body once for each step of a sequence (ONNX `Scan`);
 * `while`: a loop with a count or a condition runs a body (ONNX `Loop`, a scripted `for`);
 * `unrolled`: the nodes of a step stand there once for each of a fixed number of steps;
-* `step`: one step alone (`aten.gru_cell`): whoever runs the file is the loop.
+* `step`: one step alone (`aten.gru_cell`, or written out): whoever runs the file is the loop.
 """
 
 

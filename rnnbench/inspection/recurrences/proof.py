@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rnnbench.inspection.dataflow import Flow
-from rnnbench.inspection.program import Node
+from rnnbench.inspection.program import Node, Ref
 from rnnbench.inspection.recurrences.symbols import Poly, Symbols
 
 
@@ -32,6 +33,84 @@ def prove(flow: Flow, nodes: Sequence[Node], states: Sequence[tuple[str, Any]]) 
     if any(_is_in_cycle(cell, found, symbols, following) for cell in found):
         return "unknown", 1
     return kind, max(len(found), 1)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a cell.
+
+    Attributes:
+        kind: of the cell.
+        starts: the states before the step: h, and of an LSTM c.
+        ends: those after it.
+    """
+
+    kind: str
+    starts: tuple[str, ...]
+    ends: tuple[str, ...]
+
+
+def steps_between(
+    flow: Flow, nodes: Sequence[Node], starts: Sequence[str], ends: Sequence[str]
+) -> list[Step]:
+    """The cells whose states are among some values before nodes, and some after them.
+
+    Args:
+        flow: the program's edges.
+        nodes: in order.
+        starts: values that may be states before the step; some are what it is fed.
+        ends: values that may be states after it.
+    """
+    try:
+        symbols = Symbols(flow, nodes, starts)
+    except RecursionError:  # no cell is that deep
+        return []
+    pairs = [
+        (s, e)
+        for e, end in enumerate(ends)
+        for s, start in enumerate(starts)
+        if s in symbols.depends(symbols.value(Ref(end))) and _may_be(flow, start, end)
+    ]
+    found: dict[tuple[int, ...], Step] = {}  # by the ends: each is that of one cell
+    for kind, cell in _cells_of(symbols, ends, pairs):
+        after = tuple(e for _, e in cell)
+        names = tuple(starts[s] for s, _ in cell), tuple(ends[e] for e in after)
+        if not any({*after} & {*others} for others in found):
+            found[after] = Step(kind, *names)
+    return [found[after] for after in sorted(found, key=min)]
+
+
+def _may_be(flow: Flow, start: str, end: str) -> bool:
+    """Whether what is handed on has the shape of what it is handed to, as far as both are known."""
+    shapes = [flow.program.shape(Ref(name)) for name in (start, end)]
+    known = [[n for n in shape if isinstance(n, int) and n != 1] for shape in shapes if shape]
+    return len(known) < 2 or known[0] == known[1]
+
+
+def _cells_of(
+    symbols: Symbols, ends: Sequence[str], pairs: Sequence[tuple[int, int]]
+) -> Iterator[tuple[str, list[tuple[int, int]]]]:
+    """The kind of each cell, and for each of its states (the place before, the place after)."""
+    values = [symbols.value(Ref(end)) for end in ends]
+
+    def cells(*chosen: tuple[int, int]) -> _Cells:
+        following: list[Poly] = [{} for _ in range(symbols.states)]
+        for s, e in chosen:
+            following[s] = values[e]
+        return _Cells(symbols, following)
+
+    # Of a state and what it is fed, both of which may go through a matrix, it is the later one.
+    for new in reversed(pairs):
+        tried = cells(new)
+        if tried.is_gru(new[0]):
+            yield "gru", [new]
+        for kind in ("tanh", "relu"):
+            if tried.is_elman(new[0], kind) and tried.is_fed(new[0]):
+                yield f"rnn_{kind}", [new]
+        for other in reversed(pairs):
+            both = len({new[0], other[0]}) == len({new[1], other[1]}) == 2
+            if both and cells(new, other).is_lstm(other[0], new[0]):
+                yield "lstm", [other, new]
 
 
 def _kind(cells: _Cells, count: range) -> tuple[str, list[tuple[int, ...]]]:
@@ -87,6 +166,12 @@ class _Cells:
             and self._is_affine(self._symbols.inside(atoms[0]), (i,))
             and i in self._symbols.depends({atoms: 1.0})
         )
+
+    def is_fed(self, i: int) -> bool:
+        """Whether a product with something else than the state is added: a layer has none."""
+        (atom,) = self._single(self._following[i])
+        of = [m for m in self._symbols.inside(atom) if len(m) == 1 and self._kind(m[0]) == "matrix"]
+        return any(i not in self._symbols.depends({m: 1.0}) for m in of)
 
     def is_gru(self, i: int) -> bool:
         """Whether h' = (1 - z) n + z h, or with z and 1 - z the other way round."""

@@ -32,10 +32,12 @@ class Symbols:
 
     Attributes:
         atoms: what each number in a monomial stands for.
+        states: how many states there are.
     """
 
     def __init__(self, flow: Flow, nodes: Sequence[Node], states: Sequence[str]) -> None:
         self.atoms: list[Atom] = []
+        self.states = len(states)
         self._flow = flow
         self._numbers: dict[Atom, int] = {}
         self._depends: list[frozenset[int]] = []
