@@ -78,15 +78,22 @@ def _reports(given: str) -> list[Inspection]:
     if not folder.is_dir():
         return [inspect(given)]
     found: list[Inspection] = []
-    for path in sorted(folder.iterdir()):
-        kind = recognise(path) if path.suffix in _SUFFIXES and path.is_file() else None
+    files = [p for p in sorted(folder.iterdir()) if p.suffix in _SUFFIXES and p.is_file()]
+    for path in files:
+        kind = recognise(path)
         if kind is not None and kind.kind in ("onnx", "torchscript", "pt2"):
             try:
                 found.append(inspect(path))
             except RnnbenchError as error:
                 note(f"not inspected: {one_line(error)}")
-        elif kind is not None:
-            note(f"not inspected: {path} is {kind.what}")
+        else:
+            what = "of no kind that is known" if kind is None else kind.what
+            note(f"not inspected: {path} is {what}")
+    if files and not found:
+        raise RnnbenchError(
+            f"none of the {len(files)} files of {folder} can be inspected: copy them again, or "
+            "give another folder"
+        )
     if not found:
         raise RnnbenchError(
             f"{folder} holds no .onnx, TorchScript or .pt2 file that can be inspected: give "

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rnnbench.core.protobufs import onnx_state
+
 Kind = Literal[
     "checkpoint",  # of `rnnbench train`
+    "damaged",
     "json",
     "module",
     "onnx",
@@ -30,7 +33,11 @@ _OWN = "rnnbench-checkpoint-"  # see models/training/checkpoint.py
 _LIMIT = 2**22  # bytes of a pickle or of JSON that are looked into
 _PLAIN = {"torch", "torch._utils", "torch._tensor", "torch.storage", "torch.serialization"}
 _PLAIN |= {"collections", "numpy", "numpy.core.multiarray", "numpy._core.multiarray", "_codecs"}
+_BY_TORCH = {name for name in _PLAIN if name.split(".")[0] in ("torch", "numpy")}
+_OLD_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # of torch.save before its archives
+_COPY = "copy it again"
 _BUILT_IN = {"set", "frozenset", "bytearray", "complex", "slice", "range", "Namespace"}
+_FIRST_OF_ONNX = b"\x08"  # its version, a number
 _ELSEWHERE = {
     ".h5": "a Keras or HDF5 file",
     ".keras": "a Keras model",
@@ -74,29 +81,44 @@ def recognise(path: str | Path) -> GivenFile | None:
             head = file.read(64)
     except (OSError, ValueError):
         return None
+    if not head:
+        return GivenFile(path, "damaged", "empty", _COPY)
     if head.startswith(b"PK\x03\x04"):
         return _archive(path)
     if head.startswith(b"\x80") and path.suffix != ".onnx":
         with path.open("rb") as file:
-            return _pickled(path, file.read(_LIMIT))
+            return _pickled(path, file.read(_LIMIT), archived=_OLD_MAGIC in head)
     if head.lstrip().startswith(b"{"):
         return _json(path)
-    return _by_name(path, is_safetensors=head[8:10] == b'{"')
+    return _by_name(path, head)
 
 
-def _by_name(path: Path, is_safetensors: bool) -> GivenFile | None:
+def _by_name(path: Path, head: bytes) -> GivenFile | None:
     """Files whose first bytes say little."""
     if path.suffix == ".py":
         step = f"`rnnbench export {path}` exports the model that its function build returns"
         return GivenFile(path, "python", "Python code", step)
-    if path.suffix == ".safetensors" or is_safetensors:
+    if path.suffix == ".safetensors" or head[8:10] == b'{"':
         return GivenFile(path, "safetensors", "weights without code (safetensors)", _draft(path))
-    if path.suffix == ".onnx":
-        return _exported(path, "onnx", "an ONNX file")
+    if path.suffix == ".onnx" or head[:1] == _FIRST_OF_ONNX:
+        return _as_onnx(path)
     if path.suffix in _ELSEWHERE:
         step = "give a module's code to `export`, or .onnx, TorchScript or .pt2 to `inspect`"
         return GivenFile(path, "other", _ELSEWHERE[path.suffix], step)
     return None
+
+
+def _as_onnx(path: Path) -> GivenFile | None:
+    """A file that begins as ONNX does, or is called so."""
+    state = onnx_state(path)
+    if state == "whole":
+        return _exported(path, "onnx", "an ONNX file")
+    if state == "truncated":
+        return GivenFile(path, "damaged", "a truncated ONNX file", _COPY)
+    if path.suffix != ".onnx":
+        return None
+    said = "no ONNX file, whatever its name says"
+    return GivenFile(path, "damaged", said, f"{_COPY}, or give .onnx, TorchScript or .pt2")
 
 
 def _archive(path: Path) -> GivenFile | None:
@@ -110,15 +132,24 @@ def _archive(path: Path) -> GivenFile | None:
             if any(name.startswith("code/") for name in names):
                 return _exported(path, "torchscript", "a TorchScript file (torch.jit.save)")
             if not data:
-                return _by_name(path, is_safetensors=False)
+                return _by_name(path, b"")
             with archive.open(data) as file:
-                return _pickled(path, file.read(_LIMIT))
-    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError):
+                return _pickled(path, file.read(_LIMIT), archived=True)
+    except zipfile.BadZipFile:  # an archive's index is at its end
+        what = "a truncated archive (TorchScript, .pt2 and checkpoints are archives)"
+        return GivenFile(path, "damaged", what, _COPY)
+    except (OSError, ValueError, RuntimeError, NotImplementedError):
         return None
 
 
-def _pickled(path: Path, data: bytes) -> GivenFile:
-    """What torch.save wrote, by the names in its pickle, which is read and not run."""
+def _pickled(path: Path, data: bytes, *, archived: bool) -> GivenFile:
+    """What torch.save wrote, by the names in its pickle, which is read and not run.
+
+    Args:
+        path: of the file.
+        data: the pickle.
+        archived: whether torch.save wrote it; others write pickles too.
+    """
     names: list[tuple[str, ...]] = []
     words: list[str] = []
     for name, value in _operations(data):
@@ -140,6 +171,9 @@ def _pickled(path: Path, data: bytes) -> GivenFile:
             "declaration; FILE.pt is what torch.save(module.state_dict(), 'FILE.pt') writes"
         )
         return GivenFile(path, "module", said, step)
+    if not archived and not any({*name[:1]} & _BY_TORCH for name in names):
+        step = "give a file that torch.save, torch.jit.save or torch.export.save wrote"
+        return GivenFile(path, "other", "a pickle without a tensor", step)
     return GivenFile(path, "weights", "a checkpoint (weights and no code)", _draft(path))
 
 

@@ -62,6 +62,13 @@ def place(tmp_path_factory):
     (folder / "results.json").write_text('{"benchmarks": []}')
     (folder / "model.tflite").write_bytes(b"\x1c\x00\x00\x00TFL3")
     (folder / "notes.txt").write_text("hello")
+    (folder / "plain.pkl").write_bytes(pickle.dumps({"epoch": 3, "w": [1, 2]}))
+    for name in ("model.onnx", "model.jit", "weights.pt"):
+        whole = (folder / name).read_bytes()
+        stem, _, suffix = name.partition(".")
+        (folder / f"cut_{stem}.{suffix}").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.onnx").write_text("this is no model")
+    (folder / "empty.onnx").write_bytes(b"")
     return folder
 
 
@@ -79,6 +86,12 @@ def place(tmp_path_factory):
         ("results.json", "json"),
         ("model.tflite", "other"),
         ("net.py", "python"),
+        ("plain.pkl", "other"),
+        ("cut_model.onnx", "damaged"),
+        ("cut_model.jit", "damaged"),
+        ("cut_weights.pt", "damaged"),
+        ("text.onnx", "damaged"),
+        ("empty.onnx", "damaged"),
     ],
 )
 def test_what_a_file_is(place, name, kind):
@@ -99,6 +112,23 @@ def test_any_bytes_are_something_or_nothing(tmp_path_factory, data, suffix):
     for head in (b"", b"PK\x03\x04", b"\x80\x02", b"{"):
         path.write_bytes(head + data)
         recognise(path)
+
+
+def test_half_a_file_is_said_to_be_truncated(place):
+    for name in ("cut_model.onnx", "cut_model.jit", "cut_weights.pt"):
+        assert re.search("truncated .*: copy it again", str(recognise(place / name)))
+    assert "no ONNX file" in str(recognise(place / "text.onnx"))
+    assert str(recognise(place / "empty.onnx")).endswith("is empty: copy it again")
+
+
+def test_each_beginning_of_an_onnx_file_is_truncated(place, tmp_path):
+    whole, path = (place / "model.onnx").read_bytes(), tmp_path / "cut.onnx"
+    for end in range(1, len(whole)):
+        path.write_bytes(whole[:end])
+        assert recognise(path).kind == "damaged", end
+    path = tmp_path / "without_a_suffix"
+    path.write_bytes(whole)
+    assert recognise(path).kind == "onnx"
 
 
 def test_a_damaged_archive_is_something_or_nothing(place, tmp_path):
@@ -135,6 +165,25 @@ INIT = "rnnbench init my_model.py --from net.py:Net"
         (("inspect", "hostile.pt"), "a pickled object"),
         (("inspect", "net.py"), "Python code"),
         (("inspect", "model.tflite"), "a LiteRT model"),
+        (("run", "cut_model.onnx", "--text", "a"), "a truncated ONNX file: copy it again"),
+        (("check", "text.onnx"), "no ONNX file"),
+        (("conform", "empty.onnx"), "empty: copy it again"),
+        (("inspect", "cut_model.jit"), "a truncated archive .*: copy it again"),
+        (("inspect", "text.onnx"), "no ONNX file"),
+        (("inspect", "plain.pkl"), "a pickle without a tensor"),
+        (("check", "model.onnx", "--against", "cut_weights.pt"), "a truncated archive"),
+        (
+            ("init", "draft.py", "--from", "net.py:Net", "--weights", "plain.pkl"),
+            r"plain.pkl (holds no state dict|cannot be read with .*\(a pickle without a tensor\))",
+        ),
+        (
+            ("init", "draft.py", "--from", "net.py:Net", "--weights", "model.onnx"),
+            "model.onnx is an ONNX file: give the checkpoint",
+        ),
+        (
+            ("init", "draft.py", "--from", "net.py:Net", "--weights", "module.pt"),
+            r"module.pt cannot be read .*\(a pickled object of torch.nn",
+        ),
         (("init", "draft.py", "--from", "net.py:net"), "net:net is an object, .*: give net:Net"),
         (("init", "draft.py", "--from", "nets.py:Net"), "there is no file nets.py"),
     ],
@@ -143,7 +192,10 @@ def test_the_next_step(place, monkeypatch, capsys, words, said):
     monkeypatch.chdir(place)
     with pytest.raises(SystemExit) as ended:
         cli.main(words)
-    error = capsys.readouterr().err.splitlines()[-1]
+    printed = capsys.readouterr().err
+    assert "Warning" not in printed
+    assert "x1b" not in printed
+    error = printed.splitlines()[-1]
     assert ended.value.code == 2
     assert error.startswith("error: ")
     assert re.search(said, error), error
@@ -160,7 +212,14 @@ def test_a_folder_is_inspected_file_by_file(place, monkeypatch, capsys):
         "model.onnx",
     ]
     assert "not inspected: weights.pt is a checkpoint (weights and no code)" in err
+    for name in ("cut_model.jit", "cut_model.onnx", "cut_weights.pt", "text.onnx", "empty.onnx"):
+        assert f"not inspected: {name} is " in err
     assert "not inspected: overloads.jit: its module has no method forward" in err
+    (place / "cut").mkdir(exist_ok=True)
+    (place / "cut" / "a.jit").write_bytes((place / "cut_model.jit").read_bytes())
+    with pytest.raises(SystemExit):
+        cli.main(["inspect", "cut"])
+    assert "none of the 1 files of cut can be inspected" in capsys.readouterr().err
     (place / "empty").mkdir(exist_ok=True)
     with pytest.raises(SystemExit):
         cli.main(["inspect", "empty"])

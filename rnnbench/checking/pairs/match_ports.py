@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.files import recognise
 from rnnbench.core.model import Arrays
 from rnnbench.core.signature import Port, Shape, Signature
 from rnnbench.runtimes.worker import Job
@@ -67,8 +68,11 @@ def job_of(path: Path) -> Job:
             return Job("pt2", "pt2", path, None)
         if any("/code/" in n for n in names):
             return Job("torchscript", "torchscript", path, None)
-    elif path.suffix == ".onnx":
+    given = recognise(path)
+    if given is not None and given.kind == "onnx":
         return Job("onnxruntime", "onnx", path, None)
+    if given is not None and given.kind not in ("torchscript", "pt2"):
+        raise RnnbenchError(str(given))
     raise RnnbenchError(
         f"{path} is no .onnx, TorchScript or .pt2 file, or is damaged: give one of these"
     )

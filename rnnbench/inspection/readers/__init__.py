@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.files import recognise
 from rnnbench.inspection.program import Program
 
 
@@ -24,7 +25,7 @@ def read(path: Path) -> Program:
     if not path.is_file():
         raise RnnbenchError(f"{path} is not there: give an .onnx, TorchScript or .pt2 file")
     if not path.stat().st_size:
-        raise RnnbenchError(f"{path} is empty: export it again")
+        raise RnnbenchError(f"{path} is empty: copy it again")
     for name in plugins.names("readers"):
         reader = plugins.load("readers", name)
         if reader.recognises(path):
@@ -33,4 +34,9 @@ def read(path: Path) -> Program:
             except RecursionError:
                 raise RnnbenchError(f"{path} is nested too deeply to be read") from None
             return program
-    raise RnnbenchError(f"{path} is neither ONNX, TorchScript nor .pt2: give one of these")
+    given = recognise(path)
+    raise RnnbenchError(
+        str(given)
+        if given is not None and given.kind not in ("onnx", "torchscript", "pt2")
+        else f"{path} is neither ONNX, TorchScript nor .pt2: give one of these"
+    )

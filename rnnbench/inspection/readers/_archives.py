@@ -32,7 +32,7 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-            raise RnnbenchError(f"{path} is a truncated archive: copy or export it again") from None
+            raise RnnbenchError(f"{path} is a truncated archive: copy it again") from None
         full = self._zip.namelist()
         folders = {name.split("/", 1)[0] for name in full if "/" in name}
         loose = any("/" not in name for name in full)
@@ -53,9 +53,7 @@ class Archive:
         except KeyError:
             raise RnnbenchError(f"{self.path} has no {name}: it is damaged") from None
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError):
-            raise RnnbenchError(
-                f"{self.path}: {name} is damaged: copy or export it again"
-            ) from None
+            raise RnnbenchError(f"{self.path}: {name} is damaged: copy it again") from None
         except RuntimeError:  # zipfile's word for an encrypted entry
             raise RnnbenchError(
                 f"{self.path}: {name} is encrypted: PyTorch never does so"

@@ -62,18 +62,23 @@ def _parse(path: Path) -> Any:
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-    kind = f"{path} is neither ONNX, TorchScript nor .pt2, or is truncated: export it again"
     try:
         proto = onnx.load(str(path), load_external_data=False)
     except (DecodeError, ValueError):
-        given = recognise(path)
-        told = str(given) if given is not None and given.kind != "onnx" else kind
-        raise RnnbenchError(told) from None
+        raise _no_onnx(path) from None
     if not proto.ir_version or not proto.HasField("graph") or not proto.graph.output:
-        raise RnnbenchError(kind)
+        raise _no_onnx(path)
     if not proto.opset_import:
-        raise RnnbenchError(f"{path} is truncated (it names no opset): copy or export it again")
+        raise RnnbenchError(f"{path} is truncated (it names no opset): copy it again")
     return proto
+
+
+def _no_onnx(path: Path) -> RnnbenchError:
+    given = recognise(path)
+    if given is not None and given.kind != "onnx":
+        return RnnbenchError(str(given))
+    what = "is damaged" if given is not None else "is neither ONNX, TorchScript nor .pt2"
+    return RnnbenchError(f"{path} {what}: copy it again, or give one of these")
 
 
 def _opset(proto: Any, path: Path) -> int:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +18,7 @@ import torch
 from torch import nn
 
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.files import recognise
 from rnnbench.models.declaration.construct import Built, builds, parameters_of, shapes_of
 from rnnbench.models.declaration.values import Chosen, literal
 
@@ -71,12 +74,18 @@ def read(file: str | Path) -> Checkpoint:
     path = Path(file)
     if not path.is_file():
         raise RnnbenchError(f"there is no file {path}: give the checkpoint that torch.save wrote")
+    given = recognise(path)
+    if given is not None and given.kind not in ("weights", "module", "checkpoint", "other"):
+        raise RnnbenchError(f"{path} is {given.what}: give the checkpoint that torch.save wrote")
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of TypedStorage, pickles and their protocols
+            held = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a handful of types for damaged or unsafe files
+        why = given.what if given is not None and given.kind != "weights" else one_line(error)
         raise RnnbenchError(
-            f"{path} cannot be read with weights_only=True ({one_line(error)}): save its weights "
-            "alone, torch.save(module.state_dict(), ...)"
+            f"{path} cannot be read with weights_only=True ({_without_colours(why)}): save its "
+            "weights alone, torch.save(module.state_dict(), ...)"
         ) from None
     found = max(_state_dicts(held, ()), key=lambda kv: len(kv[1]), default=None)
     if found is None:
@@ -84,6 +93,10 @@ def read(file: str | Path) -> Checkpoint:
             f"{path} holds no state dict: save torch.save(module.state_dict(), ...)"
         )
     return Checkpoint(path, *found)
+
+
+def _without_colours(text: str) -> str:
+    return re.sub("\x1b\\[[0-9;]*m", "", text)
 
 
 def _state_dicts(
