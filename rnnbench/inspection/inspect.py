@@ -118,7 +118,7 @@ def format_inspection(report: Inspection) -> str:
 
 def _parts(report: Inspection) -> Iterator[Part]:
     opset = f", opset {report.opset}" if report.opset else ""
-    dynamic = ", ".join(report.dynamic) or "none known"
+    dynamic = ", ".join((*report.dynamic, *_unnamed(report))) or "none known"
     producer = report.producer or "an unknown producer"
     yield f"{report.path}: {report.format} by {producer}{opset}"
     yield (
@@ -139,6 +139,14 @@ def _parts(report: Inspection) -> Iterator[Part]:
     remedies = {h.name: h.remedy for h in report.hazards}
     yield from (f"{name}: {remedy}" for name, remedy in remedies.items())
     yield from _more(list(remedies))
+
+
+def _unnamed(report: Inspection) -> Iterator[str]:
+    """The inputs whose sizes are open, and have no names."""
+    for port in report.inputs:
+        count = sum(size is None for size in port.shape or ())
+        if count:
+            yield f"{count} without a name in {port.name}"
 
 
 _LEAST = ("lengths", "direction", "state out", "state in")

@@ -149,3 +149,30 @@ def test_a_published_network_with_its_state():
         Given(values={"sr": 16000}, shapes={"x": (2, 512)}),
     )
     assert not without.ok
+    assert "--context NAME=N" in format_pair(without)
+
+
+def test_outputs_of_other_shapes_say_so(tmp_path):
+    class Flat(torch.nn.Module):
+        def forward(self, x):
+            return x.reshape(-1)
+
+    class Same(torch.nn.Module):
+        def forward(self, x):
+            return x * 1
+
+    class Nan(torch.nn.Module):
+        def forward(self, x):
+            return x / (x.abs() > 9)
+
+    with torchscript_deprecation():
+        for module in (Flat, Same, Nan):
+            torch.jit.script(module()).save(str(tmp_path / f"{module.__name__}.pt"))
+    given = Given(shapes={"x": (2, 3)})
+    report = check_pair(tmp_path / "Same.pt", tmp_path / "Flat.pt", given)
+    assert report.rows[0].reason.startswith("the shapes are [2, 3] and [6]")
+    assert report.rows[0].reason in format_pair(report)
+    report = check_pair(tmp_path / "Same.pt", tmp_path / "Nan.pt", given)
+    assert report.rows[0].reason == "6 of 6 values are NaN or infinite in one of the files alone"
+    assert "--context" not in format_pair(report)
+    assert report.to_json()["rows"][0]["error"] == "inf"

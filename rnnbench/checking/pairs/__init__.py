@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnnbench.checking.pairs.inputs import Feeder, Given
 from rnnbench.checking.pairs.match_ports import Side, find_states, job_of, match_outputs, same_bits
@@ -29,6 +30,10 @@ TOLERANCE = 1e-5
 """About a hundred roundings of float32: sums in another order stay below it."""
 
 CHUNKS = 4
+_CONTEXT = (
+    "they are called chunk after chunk: if one wants the end of the chunk before in front of its "
+    "input, and the other keeps that itself, say so with --context NAME=N"
+)
 _HEADERS = (
     *("output", "other file's", "calls", "difference", "relative", "tolerance needed"),
     *("worst case", "verdict"),
@@ -48,6 +53,7 @@ class PairRow:
         tolerance_needed: the smallest rtol = atol with which `np.allclose` agrees.
         worst: the case and chunk of it.
         verdict: `same` or `DIFFERS`.
+        reason: why there is no difference in numbers; empty where there is one.
     """
 
     output: str
@@ -58,6 +64,7 @@ class PairRow:
     tolerance_needed: float
     worst: str
     verdict: Verdict = Verdict.SAME
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,6 +154,11 @@ def format_pair(report: PairReport) -> str:
     lines = [f"{report.files[0]} against {report.files[1]}"]
     lines += [f"  {line}" for line in report.matching]
     lines += [format_table(_HEADERS, table)]
+    lines += [f"{r.output} at {r.worst}: {r.reason}" for r in report.rows if r.reason]
+    if any(
+        ", chunk " in r.worst and not r.reason and r.verdict != Verdict.SAME for r in report.rows
+    ):
+        lines += [_CONTEXT]
     lines += [f"not compared at {case}: {why}" for case, why in report.refused.items()]
     lines += [f"Neither is the reference; same: tolerance needed <= {report.tolerance:g}"]
     return "\n".join(lines)
@@ -209,13 +221,15 @@ def _row(
     size = 0.0
     for case, ours, theirs in results:
         x, y = (np.asarray(o[n], np.float64) for o, n in zip((ours, theirs), pair, strict=True))
-        error, needed = np.inf, np.inf
+        error, needed, why = np.inf, np.inf, ""
         if x.shape == y.shape and np.array_equal(np.isfinite(x), np.isfinite(y)):
             finite = np.isfinite(y)
             apart = np.abs(x[finite] - y[finite])
             error = float(apart.max(initial=0.0))
             needed = float((apart / (1 + np.abs(y[finite]))).max(initial=0.0))
             size = max(size, float(np.abs(y[finite]).max(initial=0.0)))
+        else:
+            why = _apart(x, y)
         worst = case if needed > row.tolerance_needed or not row.worst else row.worst
         row = replace(
             row,
@@ -223,9 +237,21 @@ def _row(
             error=max(row.error, error),
             tolerance_needed=max(row.tolerance_needed, needed),
             worst=worst,
+            reason=row.reason or why,
         )
     verdict = Verdict.SAME if row.tolerance_needed <= tolerance else Verdict.DIFFERS
     return replace(row, relative=row.error / size if size else row.error, verdict=verdict)
+
+
+def _apart(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
+    """Why two arrays have no difference in numbers."""
+    if x.shape != y.shape:
+        return (
+            f"the shapes are {list(x.shape)} and {list(y.shape)}: compare at other sizes with "
+            "--shape, or outputs that belong together"
+        )
+    only = np.isfinite(x) != np.isfinite(y)
+    return f"{int(only.sum())} of {only.size} values are NaN or infinite in one of the files alone"
 
 
 def _describe(
