@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rnnbench.commands._console import print_json, say
+from rnnbench.commands._console import note, print_json, say
 from rnnbench.commands._options import as_json, completes, option, verb
 from rnnbench.core.documents import document
 from rnnbench.core.tables import format_table
@@ -62,6 +62,9 @@ def command(
         commands = [list(c) for c in (*chosen.build, (*chosen.run, "--verify"))]
         print_json(document("embed", {"path": str(path), "commands": commands}))
     else:
+        missing = chosen.missing()
+        if missing:
+            note(f"first of all: {missing}")
         say(" && ".join(steps), whole=True)
     return 0
 

@@ -30,6 +30,7 @@ from rnnbench.core.verdicts import Verdict
 from rnnbench.embedding.project import embed
 from rnnbench.embedding.results import read_result
 from rnnbench.embedding.target import Target, find_target, targets
+from rnnbench.runtimes.known_gaps import with_gaps
 
 __all__ = ["ConformanceRow", "conform", "format_conformed"]
 
@@ -96,14 +97,17 @@ def _conform(bundle: Bundle, target: Target, on_progress: Callable[[str], None])
     if not result.is_file():
         why = failed or "it wrote no result"
         return ConformanceRow(target.name, verdict=Verdict.FAILED, build_s=build_s, reason=why)
-    row = read_result(result)
-    return replace(row, target=target.name, build_s=build_s)
+    row = replace(read_result(result), target=target.name, build_s=build_s)
+    if target.engine and row.verdict != Verdict.SAME:
+        path = bundle.artifacts[target.format_in(bundle)].path
+        row = replace(row, reason=with_gaps(row.reason, target.engine, path))
+    return row
 
 
 def _missing(bundle: Bundle, target: Target) -> str:
     """Why a target is not run: a tool, the file, or trust in the file; nothing where it is."""
     missing = target.missing()
-    if missing or target.format in bundle.artifacts:
+    if missing or target.format_in(bundle) in bundle.artifacts:
         if not missing and target.format == "aoti" and not bundle.trust_code:
             try:
                 refuse_machine_code(bundle.artifacts["aoti"].path)

@@ -35,7 +35,7 @@ def embed(bundle: Bundle, target: Target, out: str | Path, *, force: bool = Fals
     """
     out = Path(out)
     whole = _place(bundle, out)
-    if target.format not in bundle.artifacts:
+    if target.format_in(bundle) not in bundle.artifacts:
         has = ", ".join(bundle.artifacts) or "none"
         raise RnnbenchError(
             f"{bundle.name} has no {target.format} file, which {target.name} needs (it has: "
@@ -83,7 +83,8 @@ def _fill(bundle: Bundle, target: Target, folder: Path) -> None:
     from rnnbench.embedding.sample import HEADER, sample_inputs
     from rnnbench.embedding.sound import sound_of
 
-    model = describe_model(bundle, target.format)
+    format = target.format_in(bundle)
+    model = describe_model(bundle, format)
     model["sound"] = sound_of(bundle, model)
     sample = sample_inputs(bundle)
     words = words_of(bundle, target.name, model, sample, header=target.header)
@@ -95,7 +96,7 @@ def _fill(bundle: Bundle, target: Target, folder: Path) -> None:
             destination.with_suffix("").write_text(text, encoding="utf-8")
         else:
             shutil.copy2(source, destination)  # with its time, for `make`
-    for file in _artifact(bundle, target.format):
+    for file in _artifact(bundle, format):
         shutil.copyfile(file, folder / file.name)
     (folder / "model.json").write_text(json.dumps(model, indent=1) + "\n", encoding="utf-8")
     if target.header:

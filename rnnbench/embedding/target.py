@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.core import plugins
+from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, choices
 
 TARGETS = Path(__file__).parent / "targets"
@@ -36,6 +37,8 @@ class Target:
         shared: files of `common/` that it wants as well.
         keep: what a build makes that the next one may use, of whatever model.
         not_run: why it is never run here; empty where it can be.
+        engine: of an ONNX file, the runtime that runs it, where it has a form of its own: a bundle
+            that was exported `--for` it has that.
     """
 
     name: str
@@ -52,6 +55,14 @@ class Target:
     shared: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     not_run: str = ""
+    engine: str = ""
+
+    def format_in(self, bundle: Bundle) -> str:
+        """The format of the artifact of a bundle that it runs, whether that is there or not."""
+        portable = bundle.artifacts.get("portable")
+        said = portable.details if portable is not None else {}
+        for_it = self.engine and said.get("profile") == self.engine and not said.get("pinned")
+        return "portable" if for_it else self.format
 
     def missing(self) -> str:
         """Why it cannot be built and run on this machine; empty where it can."""
@@ -115,4 +126,5 @@ def _read(name: str, path: Path) -> Target:
         shared=tuple(said.get("shared", ())),
         keep=tuple(said.get("keep", ())),
         not_run=said.get("not_run", ""),
+        engine=said.get("engine", ""),
     )

@@ -12,6 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec, runtimes
 from rnnbench.cases.cases import Case, layout_of
 from rnnbench.cases.golden import golden_cases
@@ -30,6 +31,8 @@ from rnnbench.commands.conform import command
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.verdicts import Verdict
 from rnnbench.embedding.conform import conform
+from rnnbench.embedding.project import embed
+from rnnbench.embedding.target import find_target
 from rnnbench.models import variants
 from rnnbench.models.variants import Options
 from tests.helpers import task_models
@@ -75,17 +78,20 @@ class Packed(torch.nn.Module):
         return torch.nn.utils.rnn.pad_packed_sequence(y, total_length=x.size(0))[0], hn
 
 
-@pytest.fixture(scope="module")
-def ragged(shared):
-    """OpenVINO gives a wrong last state of it, without a word."""
+def ragged_model():
     torch.manual_seed(0)
     inputs = (
         TensorSpec("x", ("time", "batch", 5)),
         TensorSpec("lengths", ("batch",), "int64", role="lengths"),
         TensorSpec("h0", (1, "batch", 6), role="state"),
     )
-    model = Model(Packed(), inputs, ("y", "hn"), {"h0": "hn"}, name="ragged")
-    return shared.export("ragged-of-conformance", lambda: model, ("onnx",))
+    return Model(Packed(), inputs, ("y", "hn"), {"h0": "hn"}, name="ragged")
+
+
+@pytest.fixture(scope="module")
+def ragged(shared):
+    """OpenVINO gives a wrong last state of it, without a word."""
+    return shared.export("ragged-of-conformance", ragged_model, ("onnx",))
 
 
 # -- the engines ----------------------------------------------------------------------------------
@@ -151,6 +157,54 @@ def test_a_damaged_artifact_fails(task_bundles, engine, tmp_path):
     code, out = run(damaged.path, "--engine", engine, "--profile", "plain")
     assert code == 1
     assert "DIFFERS" in out
+
+
+def test_a_target_runs_the_form_that_is_for_its_engine(ragged, tmp_path):
+    """OpenVINO's project has the file of `--for openvino`; without one, what to do is said."""
+    need("openvino")
+    (plain,) = conform(ragged, ["openvino"])
+    assert plain.verdict == "DIFFERS"
+    assert plain.reason.endswith("export with --for openvino")
+    made = ragged_model()
+    for options, verdict, file in (
+        ({"profile": "openvino"}, "same", "model.portable.onnx"),
+        ({"profile": "tract"}, "DIFFERS", "model.onnx"),
+        ({"profile": "openvino", "pin": {"batch": 1, "time": 4}}, "DIFFERS", "model.onnx"),
+    ):
+        bundle = rnnbench.export(made, ("onnx",), tmp_path / "-".join(options), **options)
+        (row,) = conform(bundle, ["openvino"])
+        assert row.verdict == verdict, (options, row.reason)
+        project = embed(bundle, find_target("openvino"), tmp_path / "project", force=True)
+        assert json.loads((project / "model.json").read_text())["artifact"] == file
+
+
+class Tagged(torch.nn.Module):
+    """Both directions over rows that end early: tract has no value for their number."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = torch.nn.GRU(5, 6, batch_first=True, bidirectional=True)
+
+    def forward(self, x, lengths):
+        packed = torch.nn.utils.rnn.pack_padded_sequence(
+            x, lengths, batch_first=True, enforce_sorted=False
+        )
+        y, _ = self.gru(packed)
+        return torch.nn.utils.rnn.pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])[
+            0
+        ]
+
+
+def test_who_refuses_open_sizes_is_given_fixed_ones(tmp_path):
+    need("tract")
+    inputs = (
+        TensorSpec("x", ("batch", "time", 5)),
+        TensorSpec("lengths", ("batch",), "int64", role="lengths"),
+    )
+    bundle = rnnbench.export(Model(Tagged(), inputs, ("y",)), ("onnx",), tmp_path)
+    refused, fixed = conform(bundle, engines=["tract", "tract:pinned"], profiles=["tract"])
+    assert (refused.verdict, fixed.verdict) == ("refused", "same")
+    assert "--for tract --pin batch=1,time=32" in refused.reason
 
 
 def test_a_silent_error_of_openvino_is_named(ragged, task_bundles):

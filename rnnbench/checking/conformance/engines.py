@@ -221,9 +221,20 @@ def _judged(
     if worst and row.verdict != Verdict.DIFFERS:
         row = replace(row, verdict=worst[0], reason=worst[1])
     if row.verdict != Verdict.SAME:
-        row = replace(row, reason=with_gaps(row.reason, job.runtime, job.path))
+        row = replace(row, reason=with_gaps(row.reason, job.runtime, job.path) + _pinned(job, row))
     versions = runtimes.get(job.runtime).versions()
     return replace(row, model=bundle.name, profile=job.form, versions=versions)
+
+
+def _pinned(job: Job, row: ConformanceRow) -> str:
+    """What to try where an engine refuses a file with open sizes, and can have them fixed."""
+    fixes = "pinned" in runtimes.get(job.runtime).modes
+    if not fixes or job.sizes or job.mode or row.verdict == Verdict.DIFFERS:
+        return ""
+    return (
+        f"; with fixed sizes it may run: {job.runtime}:pinned, or export with --for {job.runtime} "
+        "--pin batch=1,time=32"
+    )
 
 
 def _how(case: Case) -> str:
