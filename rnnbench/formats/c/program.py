@@ -163,6 +163,7 @@ def _inputs(
         field = _field(spec.name)
         writer.values[node] = writer.array(name, value.dtype, sizes)
         writer.line(f"const {C_TYPES[value.dtype]} *const {name} = inputs->{field};")
+        writer.line(f"(void){name};")
         shape = ", ".join(map(str, spec.shape))
         found.append(_Port(spec.name, field, C_TYPES[value.dtype], shape, len(sizes)))
     return found
