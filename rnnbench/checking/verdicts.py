@@ -147,7 +147,7 @@ class Judge:
             return self._result(ran, case.name, verdict, why, compared)
         nothing = " and ".join(f"{dim}=0" for dim, size in case.dims.items() if size == 0)
         dies = "ends its process" if case.name in ran.deaths else "has no right answer"
-        said = f"{dies} at {nothing}, where the module has one: never give it that ({why})"
+        said = f"{dies} at {nothing}, where the module gives a result: never give it that ({why})"
         return self._result(ran, case.name, Verdict.LIMIT, said)
 
     def _result(
