@@ -23,7 +23,7 @@ from tests.docs.pages import ROOT, blocks, commands, pages
 
 EVERY = [block for page in pages() for block in blocks(page)]
 CONSOLE = [block for block in EVERY if block.language == "console"]
-LANGUAGES = {"console", "python", "sh", "text", "json", "", "{eval-rst}", "{toctree}"}
+LANGUAGES = {"console", "python", "c", "sh", "text", "json", "", "{eval-rst}", "{toctree}"}
 ELSEWHERE = {"inspect.md": "tests/docs/test_pages.py", "capture.md": "tests/capture/test_walk.py"}
 """Pages whose Python blocks are run by another test."""
 
