@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from rnnbench.formats.c.kernels import HEADER
+from rnnbench.formats.c.printing import PRELUDE
 from rnnbench.formats.c.products import padded_bias, panels_of
-from rnnbench.formats.c.program import PRELUDE
 from rnnbench.runtimes.adapters.c import FLAGS, compiler
 
 pytestmark = pytest.mark.skipif(shutil.which(compiler()[0]) is None, reason="no C compiler")

@@ -9,9 +9,10 @@ import torch
 from torch import fx
 
 from rnnbench.formats.c.elementwise import broadcast, shape_of
+from rnnbench.formats.c.literals import literal
 from rnnbench.formats.c.sizes import size_of
 from rnnbench.formats.c.values import C_TYPES, Block, Index, Value, added, atom, complete, scaled
-from rnnbench.formats.c.writer import Writer, literal
+from rnnbench.formats.c.writer import Writer
 
 aten = torch.ops.aten
 

@@ -10,10 +10,11 @@ import torch
 from torch import fx
 
 from rnnbench.formats.c.elementwise import shape_of
+from rnnbench.formats.c.literals import literal
 from rnnbench.formats.c.reductions import Walk, dims_of
 from rnnbench.formats.c.sizes import size_of
 from rnnbench.formats.c.values import C_TYPES, Block, Index, Value, complete
-from rnnbench.formats.c.writer import Writer, literal
+from rnnbench.formats.c.writer import Writer
 
 aten = torch.ops.aten
 

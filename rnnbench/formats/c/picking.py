@@ -10,8 +10,9 @@ from torch import fx
 
 from rnnbench.formats.c.elementwise import broadcast, shape_of
 from rnnbench.formats.c.layout import dim_of, from_start
+from rnnbench.formats.c.literals import literal
 from rnnbench.formats.c.values import Block, Index, Value, added, scaled
-from rnnbench.formats.c.writer import Writer, literal
+from rnnbench.formats.c.writer import Writer
 
 aten = torch.ops.aten
 

@@ -15,8 +15,9 @@ from torch import fx
 
 from rnnbench.formats.c.elementwise import shape_of
 from rnnbench.formats.c.layout import moved
+from rnnbench.formats.c.literals import literal
 from rnnbench.formats.c.values import C_TYPES, Block, Index, Value, atom
-from rnnbench.formats.c.writer import Writer, literal
+from rnnbench.formats.c.writer import Writer
 
 aten = torch.ops.aten
 PANEL = 16

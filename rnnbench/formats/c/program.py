@@ -14,9 +14,11 @@ from torch import fx
 from rnnbench.core.dims import names_of
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.formats.c import (
+    activations,
     control_flow,
     convolutions,
     elementwise,
+    filling,
     layout,
     norms,
     ordering,
@@ -26,20 +28,20 @@ from rnnbench.formats.c import (
     recurrences,
     reductions,
 )
-from rnnbench.formats.c.kernels import HEADER
+from rnnbench.formats.c.printing import Port, code_text, field_of, header_text, weights_text
 from rnnbench.formats.c.sizes import Sizes, size_of
 from rnnbench.formats.c.values import C_TYPES, Value
-from rnnbench.formats.c.writer import Writer, literal
+from rnnbench.formats.c.writer import Writer
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from rnnbench.capture.program import Captured
 
-_ALIGN = 64
-_PER_LINE = 8
 OPERATORS: dict[Any, Any] = (
     elementwise.OPERATORS
+    | activations.OPERATORS
+    | filling.OPERATORS
     | layout.OPERATORS
     | picking.OPERATORS
     | reductions.OPERATORS
@@ -51,6 +53,8 @@ OPERATORS: dict[Any, Any] = (
     | recurrences.OPERATORS
     | control_flow.OPERATORS
 )
+
+
 _BROADCAST = {torch.ops.aten.matmul.default}  # which has a form in some cases only
 
 
@@ -73,19 +77,6 @@ class Files:
     weight_bytes: int
     inputs: dict[str, str]
     outputs: dict[str, tuple[str, str, int]]
-
-
-@dataclass(frozen=True)
-class _Port:
-    """An input or an output."""
-
-    name: str
-    field: str
-    c_type: str
-    shape: str
-    rank: int
-    most: str = ""
-    dtype: str = ""
 
 
 def files_of(captured: Captured, facts: str) -> Files:
@@ -117,9 +108,9 @@ def files_of(captured: Captured, facts: str) -> Files:
     outputs = _outputs(writer, results, captured)
     arguments = ", ".join(f"int64_t {fields[d]}" for d in dims) or "void"
     return Files(
-        _code(writer, facts, arguments, list(fields.values()), outputs),
-        _header(captured, facts, inputs, outputs, arguments),
-        _weights(writer, facts),
+        code_text(writer, facts, arguments, list(fields.values()), outputs),
+        header_text(captured, facts, inputs, outputs, arguments),
+        weights_text(writer, facts),
         sum(t.numel() * t.element_size() for t in writer.constants.values()),
         {p.name: p.field for p in inputs},
         {p.name: (p.field, p.dtype, p.rank) for p in outputs},
@@ -146,7 +137,7 @@ def _decomposed(program: ExportedProgram) -> ExportedProgram:
 
 def _inputs(
     writer: Writer, graph: fx.GraphModule, captured: Captured, fields: dict[str, str]
-) -> list[_Port]:
+) -> list[Port]:
     """The placeholders are arrays that the caller owns; their sizes name the symbols."""
     found = []
     placeholders = graph.graph.find_nodes(op="placeholder")
@@ -160,12 +151,12 @@ def _inputs(
         value = node.meta["val"]
         sizes = tuple(map(size_of, value.shape))
         name = writer.fresh(f"in_{spec.name}")
-        field = _field(spec.name)
+        field = field_of(spec.name)
         writer.values[node] = writer.array(name, value.dtype, sizes)
         writer.line(f"const {C_TYPES[value.dtype]} *const {name} = inputs->{field};")
         writer.line(f"(void){name};")
         shape = ", ".join(map(str, spec.shape))
-        found.append(_Port(spec.name, field, C_TYPES[value.dtype], shape, len(sizes)))
+        found.append(Port(spec.name, field, C_TYPES[value.dtype], shape, len(sizes)))
     return found
 
 
@@ -191,14 +182,14 @@ def _name_symbol(writer: Writer, size: Any, declared: str, fields: dict[str, str
         writer.sizes.names[symbol] = f"({fields[declared]} / {int(factor)})"
 
 
-def _outputs(writer: Writer, results: Sequence[Any], captured: Captured) -> list[_Port]:
+def _outputs(writer: Writer, results: Sequence[Any], captured: Captured) -> list[Port]:
     """Each output is copied into what the caller gives, with its shape."""
     found = []
     ready = [writer.given(r) for r in results]
     for name, value in zip(captured.model.outputs, ready, strict=True):
         if not isinstance(value, Value):
             raise RnnbenchError(f"output {name!r} is no tensor, which has no form in C yet")
-        field = _field(name)
+        field = field_of(name)
         own = writer.fresh(f"out_{name}")
         writer.line(f"/* output {name} */")
         writer.line(f"{value.c_type} *const {own} = outputs->{field};")
@@ -209,7 +200,7 @@ def _outputs(writer: Writer, results: Sequence[Any], captured: Captured) -> list
         shape = ", ".join(writer.sizes.text(size) for size in largest)
         most = writer.sizes.product(largest)
         dtype = str(value.dtype).removeprefix("torch.")
-        found.append(_Port(name, field, value.c_type, shape, len(value.sizes), most, dtype))
+        found.append(Port(name, field, value.c_type, shape, len(value.sizes), most, dtype))
     return found
 
 
@@ -239,183 +230,3 @@ def _at_most_zero(condition: Any) -> list[Any]:
     if isinstance(condition, sympy.Ne):
         return []
     return [condition.lts - condition.gts]
-
-
-def _field(name: str) -> str:
-    field = re.sub(r"\W", "_", name)
-    return f"_{field}" if field[:1].isdigit() else field
-
-
-def _code(
-    writer: Writer, facts: str, arguments: str, dims: list[str], outputs: Sequence[_Port]
-) -> str:
-    """The text of `model.c`."""
-    externs = [
-        f"extern const {C_TYPES[t.dtype]} model_{name}[{max(t.numel(), 1)}];"
-        for name, t in writer.constants.items()
-    ]
-    names = [f"#define {name} model_{name}" for name in writer.constants]
-    fields = [f"    size_t {name};" for name in writer.rooms]
-    lay_out = []
-    for name, (c_type, count) in writer.rooms.items():
-        lay_out.append(f"    room->{name} = at;")
-        lay_out.append(f"    at = model_after(at, sizeof({c_type}), {count});")
-    takes = [
-        f"    {c_type} *const {name} = ({c_type} *)(void *)(base + room.{name});"
-        for name, (c_type, _) in writer.rooms.items()
-    ]
-    unused = [f"    (void){dim};" for dim in dims]
-    given = ", ".join(dims)
-    behind = f", {arguments}" if dims else ""
-    return "\n".join(
-        [
-            f"/* {facts} */",
-            '#include "model.h"',
-            "",
-            "#include <math.h>",
-            "#include <string.h>",
-            "",
-            PRELUDE,
-            HEADER,
-            "/* The constants, in model_weights.c. */",
-            *externs,
-            *names,
-            "",
-            "/* Where the arrays lie in the workspace, in bytes. */",
-            "struct model_room {",
-            *(fields or ["    size_t none;"]),
-            "};",
-            f"static size_t model_lay_out(struct model_room *room{behind})",
-            "{",
-            f"    size_t at = {_ALIGN};",
-            *unused,
-            *(lay_out or ["    room->none = 0;"]),
-            "    return at;",
-            "}",
-            "",
-            f"size_t model_workspace_size({arguments})",
-            "{",
-            "    struct model_room room;",
-            f"    return model_lay_out(&room{', ' if given else ''}{given}) + {_ALIGN};",
-            "}",
-            "",
-            f"void model_output_elements(size_t elements[{len(outputs)}]{behind})",
-            "{",
-            *unused,
-            *(f"    elements[{n}] = (size_t)({p.most});" for n, p in enumerate(outputs)),
-            "}",
-            "",
-            "void model_run(const struct model_inputs *inputs, struct model_outputs *outputs,",
-            f"               void *workspace{behind})",
-            "{",
-            "    struct model_room room;",
-            f"    (void)model_lay_out(&room{', ' if given else ''}{given});",
-            f"    const uintptr_t off = (uintptr_t)workspace % {_ALIGN};",
-            f"    char *const base = (char *)workspace + ({_ALIGN} - off);",
-            "    const int level = model_level();",
-            "    (void)base;",
-            "    (void)level;",
-            *unused,
-            *takes,
-            *writer.lines,
-            "}",
-            "",
-        ]
-    )
-
-
-PRELUDE = """\
-#if defined(__GNUC__) && defined(__OPTIMIZE__)
-#define MODEL_INLINE static inline __attribute__((always_inline))
-#else
-#define MODEL_INLINE static inline
-#endif
-
-/* One rounding where the compiler was told of an instruction for it, else two. */
-#if defined(__GNUC__) && (defined(__FP_FAST_FMAF) || defined(__FMA__) || defined(__ARM_FEATURE_FMA))
-#define MODEL_FMA(a, b, c) __builtin_fmaf(a, b, c)
-#else
-#define MODEL_FMA(a, b, c) ((a) * (b) + (c))
-#endif
-
-/* The place behind `count` elements from `at` on, on a cache line. */
-static inline size_t model_after(size_t at, size_t size, int64_t count)
-{
-    const size_t end = at + size * (size_t)(count > 0 ? count : 0);
-    return (end + 63) / 64 * 64;
-}
-"""
-"""What stands before the kernels."""
-
-
-def _header(
-    captured: Captured,
-    facts: str,
-    inputs: Sequence[_Port],
-    outputs: Sequence[_Port],
-    arguments: str,
-) -> str:
-    """The text of `model.h`."""
-    behind = f", {arguments}" if arguments != "void" else ""
-    lines = [
-        f"/* {facts} */",
-        "#ifndef MODEL_H",
-        "#define MODEL_H",
-        "",
-        "#include <stddef.h>",
-        "#include <stdint.h>",
-        "",
-        "#ifdef __cplusplus",
-        'extern "C" {',
-        "#endif",
-        "",
-        "/* Owned by the caller; the last index is the fastest. */",
-        "struct model_inputs {",
-        *(f"    const {p.c_type} *{p.field}; /* [{p.shape}] */" for p in inputs),
-        "};",
-        "",
-        "/* Room for the elements, owned by the caller; the run fills the shapes in. */",
-        "struct model_outputs {",
-    ]
-    for port in outputs:
-        lines.append(f"    {port.c_type} *{port.field}; /* [{port.shape}] */")
-        lines.append(f"    int64_t {port.field}_shape[{max(port.rank, 1)}];")
-    lines += ["};", ""]
-    states = captured.model.states
-    if states:
-        handed = ", ".join(f"{end} is {start} of the next" for start, end in states.items())
-        lines.append(f"/* States, from one call to the next: {handed}. */")
-    lines += [
-        "/* The bytes that a run needs to work in; it keeps nothing there. */",
-        f"size_t model_workspace_size({arguments});",
-        "",
-        "/* How many elements each output has at most. */",
-        f"void model_output_elements(size_t elements[{len(outputs)}]{behind});",
-        "",
-        "void model_run(const struct model_inputs *inputs, struct model_outputs *outputs,",
-        f"               void *workspace{behind});",
-        "",
-        "#ifdef __cplusplus",
-        "}",
-        "#endif",
-        "#endif",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _weights(writer: Writer, facts: str) -> str:
-    """The text of `model_weights.c`."""
-    lines = [f"/* {facts} */", "#include <math.h>", "#include <stdint.h>", ""]
-    for name, tensor in writer.constants.items():
-        c_type, count = C_TYPES[tensor.dtype], max(tensor.numel(), 1)
-        shape = ", ".join(map(str, tensor.shape))
-        lines.append(f"/* [{shape}] */")
-        lines.append(f"extern const {c_type} model_{name}[{count}];")
-        lines.append(f"const {c_type} model_{name}[{count}] = {{")
-        numbers = [literal(v, tensor.dtype) for v in tensor.reshape(-1).tolist()] or ["0"]
-        for start in range(0, len(numbers), _PER_LINE):
-            lines.append(f"    {', '.join(numbers[start : start + _PER_LINE])},")
-        lines.append("};")
-        lines.append("")
-    return "\n".join(lines)

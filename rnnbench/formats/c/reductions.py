@@ -10,8 +10,9 @@ import torch
 from torch import fx
 
 from rnnbench.formats.c.elementwise import shape_of
+from rnnbench.formats.c.literals import literal
 from rnnbench.formats.c.values import C_TYPES, Block, Index, Value
-from rnnbench.formats.c.writer import Writer, literal
+from rnnbench.formats.c.writer import Writer
 
 aten = torch.ops.aten
 

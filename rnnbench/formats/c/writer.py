@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,14 +13,21 @@ from torch import fx
 
 from rnnbench.capture.source_lines import source_line
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.formats.c.literals import folded, literal
 from rnnbench.formats.c.sizes import Sizes, size_of
 from rnnbench.formats.c.values import C_TYPES, Block, Index, Value, added, scaled
 
 aten = torch.ops.aten
 
 _WIDTH = 112
+
+
 _CHECKS = ("_assert", "sym_constrain_range")  # what they check, the export has checked
+
+
 _CONSTANT_BYTES = 1 << 20  # a constant that is larger than what it is made of, at most
+
+
 _INFIX = {
     operator.add: "+",
     operator.sub: "-",
@@ -36,6 +42,8 @@ _INFIX = {
     operator.and_: "&&",
     operator.or_: "||",
 }
+
+
 _PREFIX = {
     torch.sym_float: "(double)",
     torch.sym_not: "!",
@@ -356,6 +364,8 @@ class Writer:
 
 
 _DEEP = 24  # operations that may stand in one loop before an array is made
+
+
 _WORDS = frozenset(
     """
     auto break case char const continue default do double else enum extern float for goto if inline
@@ -364,44 +374,3 @@ _WORDS = frozenset(
     sin cos tan sqrt floor ceil round div index y0 y1 j0 j1 jn yn gamma
     """.split()  # noqa: SIM905
 )
-
-
-def literal(value: float | int | bool, dtype: torch.dtype) -> str:
-    """A number as C has it."""
-    if isinstance(value, bool) or dtype is torch.bool:
-        return str(int(value))
-    if dtype.is_floating_point:
-        return _float_literal(float(value), "f" if dtype is torch.float32 else "")
-    value = int(value)
-    if value == -(2**63):
-        return "INT64_MIN"
-    text = f"INT64_C({value})" if abs(value) >= 2**31 else str(value)
-    return f"({text})" if value < 0 else text
-
-
-def _float_literal(value: float, suffix: str) -> str:
-    if suffix:
-        value = float(torch.tensor(value, dtype=torch.float32))
-    kind = "float" if suffix else "double"
-    if math.isnan(value):
-        return f"({kind})NAN"
-    if math.isinf(value):
-        return f"({'' if value > 0 else '-'}({kind})INFINITY)"
-    text = f"{value:.9g}" if suffix else repr(value)
-    text = text if any(c in text for c in ".en") else f"{text}.0"
-    return f"({text}{suffix})" if value < 0 else f"{text}{suffix}"
-
-
-def folded(text: str, width: int) -> list[str]:
-    """A statement in lines of at most so many characters, broken behind a space."""
-    if len(text) <= width:
-        return [text]
-    found = []
-    while len(text) > width:
-        place = text.rfind(" ", 0, width)
-        place = place if place > 8 else text.find(" ", width)
-        if place < 0:
-            break
-        found.append(text[:place])
-        text = f"    {text[place + 1 :]}"
-    return [*found, text]

@@ -1,0 +1,236 @@
+"""The texts of the three files, around the statements of a function."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rnnbench.formats.c.kernels import HEADER
+from rnnbench.formats.c.literals import literal
+from rnnbench.formats.c.values import C_TYPES
+from rnnbench.formats.c.writer import Writer
+
+if TYPE_CHECKING:
+    from rnnbench.capture.program import Captured
+
+_ALIGN = 64
+
+
+_PER_LINE = 8
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or an output."""
+
+    name: str
+    field: str
+    c_type: str
+    shape: str
+    rank: int
+    most: str = ""
+    dtype: str = ""
+
+
+def field_of(name: str) -> str:
+    """A name as that of a field."""
+    field = re.sub(r"\W", "_", name)
+    return f"_{field}" if field[:1].isdigit() else field
+
+
+def code_text(
+    writer: Writer, facts: str, arguments: str, dims: list[str], outputs: Sequence[Port]
+) -> str:
+    """The text of `model.c`."""
+    externs = [
+        f"extern const {C_TYPES[t.dtype]} model_{name}[{max(t.numel(), 1)}];"
+        for name, t in writer.constants.items()
+    ]
+    names = [f"#define {name} model_{name}" for name in writer.constants]
+    fields = [f"    size_t {name};" for name in writer.rooms]
+    lay_out = []
+    for name, (c_type, count) in writer.rooms.items():
+        lay_out.append(f"    room->{name} = at;")
+        lay_out.append(f"    at = model_after(at, sizeof({c_type}), {count});")
+    takes = [
+        f"    {c_type} *const {name} = ({c_type} *)(void *)(base + room.{name});"
+        for name, (c_type, _) in writer.rooms.items()
+    ]
+    unused = [f"    (void){dim};" for dim in dims]
+    given = ", ".join(dims)
+    behind = f", {arguments}" if dims else ""
+    return "\n".join(
+        [
+            f"/* {facts} */",
+            '#include "model.h"',
+            "",
+            "#include <math.h>",
+            "#include <string.h>",
+            "",
+            PRELUDE,
+            HEADER,
+            "/* The constants, in model_weights.c. */",
+            *externs,
+            *names,
+            "",
+            "/* Where the arrays lie in the workspace, in bytes. */",
+            "struct model_room {",
+            *(fields or ["    size_t none;"]),
+            "};",
+            f"static size_t model_lay_out(struct model_room *room{behind})",
+            "{",
+            f"    size_t at = {_ALIGN};",
+            *unused,
+            *(lay_out or ["    room->none = 0;"]),
+            "    return at;",
+            "}",
+            "",
+            f"size_t model_workspace_size({arguments})",
+            "{",
+            "    struct model_room room;",
+            f"    return model_lay_out(&room{', ' if given else ''}{given}) + {_ALIGN};",
+            "}",
+            "",
+            f"void model_output_elements(size_t elements[{len(outputs)}]{behind})",
+            "{",
+            *unused,
+            *(f"    elements[{n}] = (size_t)({p.most});" for n, p in enumerate(outputs)),
+            "}",
+            "",
+            "void model_run(const struct model_inputs *inputs, struct model_outputs *outputs,",
+            f"               void *workspace{behind})",
+            "{",
+            "    struct model_room room;",
+            f"    (void)model_lay_out(&room{', ' if given else ''}{given});",
+            f"    const uintptr_t off = (uintptr_t)workspace % {_ALIGN};",
+            f"    char *const base = (char *)workspace + ({_ALIGN} - off);",
+            "    const int level = model_level();",
+            "    (void)base;",
+            "    (void)level;",
+            *unused,
+            *takes,
+            *writer.lines,
+            "}",
+            "",
+        ]
+    )
+
+
+PRELUDE = """\
+#if defined(__GNUC__) && defined(__OPTIMIZE__)
+#define MODEL_INLINE static inline __attribute__((always_inline))
+#else
+#define MODEL_INLINE static inline
+#endif
+
+/* One rounding where the compiler was told of an instruction for it, else two. */
+#if defined(__GNUC__) && (defined(__FP_FAST_FMAF) || defined(__FMA__) || defined(__ARM_FEATURE_FMA))
+#define MODEL_FMA(a, b, c) __builtin_fmaf(a, b, c)
+#else
+#define MODEL_FMA(a, b, c) ((a) * (b) + (c))
+#endif
+
+/* The place behind `count` elements from `at` on, on a cache line. */
+static inline size_t model_after(size_t at, size_t size, int64_t count)
+{
+    const size_t end = at + size * (size_t)(count > 0 ? count : 0);
+    return (end + 63) / 64 * 64;
+}
+"""
+"""What stands before the kernels."""
+
+
+def header_text(
+    captured: Captured,
+    facts: str,
+    inputs: Sequence[Port],
+    outputs: Sequence[Port],
+    arguments: str,
+) -> str:
+    """The text of `model.h`."""
+    behind = f", {arguments}" if arguments != "void" else ""
+    lines = [
+        f"/* {facts} */",
+        "#ifndef MODEL_H",
+        "#define MODEL_H",
+        "",
+        "#include <stddef.h>",
+        "#include <stdint.h>",
+        "",
+        "#ifdef __cplusplus",
+        'extern "C" {',
+        "#endif",
+        "",
+        "/* Owned by the caller; the last index is the fastest. */",
+        "struct model_inputs {",
+        *(f"    const {p.c_type} *{p.field}; /* [{p.shape}] */" for p in inputs),
+        "};",
+        "",
+        "/* Room for the elements, owned by the caller; the run fills the shapes in. */",
+        "struct model_outputs {",
+    ]
+    for port in outputs:
+        lines.append(f"    {port.c_type} *{port.field}; /* [{port.shape}] */")
+        lines.append(f"    int64_t {port.field}_shape[{max(port.rank, 1)}];")
+    lines += ["};", ""]
+    states = captured.model.states
+    if states:
+        handed = ", ".join(f"{end} is {start} of the next" for start, end in states.items())
+        lines.append(f"/* States, from one call to the next: {handed}. */")
+    lines += [
+        "/* The bytes that a run needs to work in; it keeps nothing there. */",
+        f"size_t model_workspace_size({arguments});",
+        "",
+        "/* How many elements each output has at most. */",
+        f"void model_output_elements(size_t elements[{len(outputs)}]{behind});",
+        "",
+        "void model_run(const struct model_inputs *inputs, struct model_outputs *outputs,",
+        f"               void *workspace{behind});",
+        *_step(captured),
+        "",
+        "#ifdef __cplusplus",
+        "}",
+        "#endif",
+        "#endif",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _step(captured: Captured) -> list[str]:
+    """`model_step`, of a model that has a time axis."""
+    model = captured.model
+    if model.time_dim not in model.dims:
+        return []
+    names = {dim: field_of(dim) for dim in model.dims}
+    takes = [f", int64_t {name}" for dim, name in names.items() if dim != model.time_dim]
+    gives = ["1" if dim == model.time_dim else name for dim, name in names.items()]
+    return [
+        "",
+        "/* One step of a stream. */",
+        "static inline void model_step(const struct model_inputs *inputs, "
+        "struct model_outputs *outputs,",
+        f"                              void *workspace{''.join(takes)})",
+        "{",
+        f"    model_run(inputs, outputs, workspace, {', '.join(gives)});",
+        "}",
+    ]
+
+
+def weights_text(writer: Writer, facts: str) -> str:
+    """The text of `model_weights.c`."""
+    lines = [f"/* {facts} */", "#include <math.h>", "#include <stdint.h>", ""]
+    for name, tensor in writer.constants.items():
+        c_type, count = C_TYPES[tensor.dtype], max(tensor.numel(), 1)
+        shape = ", ".join(map(str, tensor.shape))
+        lines.append(f"/* [{shape}] */")
+        lines.append(f"extern const {c_type} model_{name}[{count}];")
+        lines.append(f"const {c_type} model_{name}[{count}] = {{")
+        numbers = [literal(v, tensor.dtype) for v in tensor.reshape(-1).tolist()] or ["0"]
+        for start in range(0, len(numbers), _PER_LINE):
+            lines.append(f"    {', '.join(numbers[start : start + _PER_LINE])},")
+        lines.append("};")
+        lines.append("")
+    return "\n".join(lines)
