@@ -27,4 +27,6 @@ def test_sources_of_graphs_and_cached_operators_go_with_their_export(tmp_path):
     rnnbench.export(handmade.gru(), ("onnx",), tmp_path)
     before = kept()
     rnnbench.export(handmade.gru(seed=1), ("onnx",), tmp_path)
-    assert kept() == before
+    after = kept()
+    # What earlier tests left may go meanwhile.
+    assert all(now <= then for now, then in zip(after, before, strict=True)), (before, after)

@@ -77,6 +77,23 @@ class MaskIfThereIsOneAndItIsAsLong(Encoder):
 
 
 @entry(XB, expect="scan")
+class KeepsANumberAsAnAttribute(nn.Module):
+    """Plain tensors, no buffers, which every step reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.Linear(3, H)
+        self.keep, self.offsets = torch.tensor(0.9), torch.linspace(-1, 1, H)
+
+    def forward(self, x):
+        h, seen = x.new_zeros(x.size(0), H), []
+        for step in x.unbind(1):
+            h = self.keep * h + torch.sin(self.cell(step) + self.offsets)
+            seen.append(h)
+        return torch.stack(seen, 1)
+
+
+@entry(XB, expect="scan")
 class AssertsThatItsEndIsItsState(nn.Module):
     def __init__(self):
         super().__init__()
