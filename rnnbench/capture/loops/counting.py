@@ -200,9 +200,11 @@ def numbers_of_constants(module: fx.GraphModule) -> None:
     """
     known: dict[Any, fx.Node] = {}
     for node in list(module.graph.find_nodes(op="get_attr")):
-        if not str(node.target).startswith(("lifted_tensor", "_tensor_constant")):
+        # Of a part of the model it is `net.lifted_tensor_0`.
+        path, _, name = str(node.target).rpartition(".")
+        if not name.startswith(("lifted_tensor", "_tensor_constant")):
             continue
-        value = getattr(module, str(node.target), None)
+        value = getattr(module.get_submodule(path), name, None)
         if not isinstance(value, Tensor):
             continue
         if value.dtype is not torch.bool and (value.numel() == 1 or _is_filled(value)):
