@@ -24,7 +24,7 @@ import rnnbench
 from rnnbench.models import variants
 from tests.zoo import MODELS
 
-out, formats = sys.argv[1], ("onnx", "torchscript", "pt2")
+out, formats = sys.argv[1], ("onnx", "torchscript", "pt2", "c")
 options = variants.Options(5, 4, 2, output_size=4)
 loop = variants.model("lstm-loop", options, bundle_name="loop")
 rnnbench.export(loop, formats, out, keep_loops=True, metadata={"task": "none"})

@@ -211,7 +211,7 @@ def _lacks() -> str | None:
 RUNTIME = Runtime(
     title="C",
     formats=("c",),
-    requires={},
+    requires={"numpy": "numpy"},
     load=load,
     lacks=_lacks,
     timing=Timing("c", prepare),
