@@ -13,7 +13,7 @@ from torch import nn
 import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec
 from rnnbench.checking.check import check
-from rnnbench.runtimes.adapters.c import compiler
+from rnnbench.runtimes.adapters._compiling import compiler
 from tests.helpers import tiers
 from tests.zoo import MODELS
 
@@ -75,31 +75,35 @@ class Streamed(nn.Module):
         self.rnn = getattr(nn, kind)(7, 11, num_layers=2, batch_first=True)
         self.head = nn.Linear(11, 3)
 
-    def forward(self, x, h):
-        y, h = self.rnn(torch.tanh(self.front(x)), h)
-        return torch.sigmoid(self.head(y)), h
+    def forward(self, x, *states):
+        given = states if len(states) > 1 else states[0]
+        y, after = self.rnn(torch.tanh(self.front(x)), given)
+        return torch.sigmoid(self.head(y)), *(after if isinstance(after, tuple) else [after])
 
 
-@pytest.mark.parametrize("kind", ["GRU", "RNN"])
-def test_the_same_bits_in_a_batch_as_alone_and_in_chunks_as_at_once(kind, tmp_path):
-    specs = (TensorSpec("x", ("batch", "time", 5)), TensorSpec("h", (2, "batch", 11), role="state"))
-    model = Model(Streamed(kind).eval(), specs, ("y", "hn"), states={"h": "hn"})
+@pytest.mark.parametrize(("kind", "names"), [("GRU", "h"), ("RNN", "h"), ("LSTM", "hc")])
+def test_the_same_bits_in_a_batch_as_alone_and_in_chunks_as_at_once(kind, names, tmp_path):
+    states = tuple(TensorSpec(n, (2, "batch", 11), role="state") for n in names)
+    specs = (TensorSpec("x", ("batch", "time", 5)), *states)
+    ends = {name: f"{name}n" for name in names}
+    model = Model(Streamed(kind).eval(), specs, ("y", *ends.values()), states=ends)
     run = rnnbench.load(rnnbench.export(model, ("c",), tmp_path), "c")
     rng = np.random.default_rng(0)
     for batch, time in ((1, 1), (5, 9), (8, 17)):
         x = rng.standard_normal((batch, time, 5)).astype(np.float32)
-        h = rng.standard_normal((2, batch, 11)).astype(np.float32)
-        whole = run({"x": x, "h": h})
+        start = {n: rng.standard_normal((2, batch, 11)).astype(np.float32) for n in names}
+        whole = run({"x": x, **start})
         for row in range(batch):
-            alone = run({"x": x[row : row + 1], "h": h[:, row : row + 1]})
+            its = {n: h[:, row : row + 1] for n, h in start.items()}
+            alone = run({"x": x[row : row + 1], **its})
             assert np.array_equal(alone["y"][0], whole["y"][row])
-        state, parts = h, []
-        for start in range(0, time, 4):
-            found = run({"x": x[:, start : start + 4], "h": state})
-            state = found["hn"]
+        state, parts = start, []
+        for step in range(0, time, 4):
+            found = run({"x": x[:, step : step + 4], **state})
+            state = {name: found[end] for name, end in ends.items()}
             parts.append(found["y"])
         assert np.array_equal(np.concatenate(parts, 1), whole["y"])
-        assert np.array_equal(state, whole["hn"])
+        assert all(np.array_equal(state[name], whole[end]) for name, end in ends.items())
 
 
 def test_what_has_no_form_is_named_with_its_line(tmp_path):

@@ -11,7 +11,8 @@ import torch
 from rnnbench.formats.c.kernels import HEADER
 from rnnbench.formats.c.printing import PRELUDE
 from rnnbench.formats.c.products import padded_bias, panels_of
-from rnnbench.runtimes.adapters.c import FLAGS, compiler
+from rnnbench.runtimes.adapters._compiling import compiler
+from rnnbench.runtimes.adapters.c import FLAGS
 
 pytestmark = pytest.mark.skipif(shutil.which(compiler()[0]) is None, reason="no C compiler")
 
@@ -25,6 +26,14 @@ EACH(sigmoidf)
 void product(int level, float *y, const float *x, const float *w, const float *b, int64_t rows,
              int64_t k, int64_t n) { model_product(level, y, x, w, b, rows, k, n); }
 int level(void) { return model_level(); }
+void rnn(int level, float *y, float *h, float *c, const float *xs, const float *hs, int64_t n)
+{ (void)c; model_rnn_tanh(level, y, h, xs, hs, n); }
+void relu(int level, float *y, float *h, float *c, const float *xs, const float *hs, int64_t n)
+{ (void)c; model_rnn_relu(level, y, h, xs, hs, n); }
+void gru(int level, float *y, float *h, float *c, const float *xs, const float *hs, int64_t n)
+{ (void)c; model_gru(level, y, h, xs, hs, n); }
+void lstm(int level, float *y, float *h, float *c, const float *xs, const float *hs, int64_t n)
+{ model_lstm(level, y, h, c, xs, hs, n); }
 """
 
 
@@ -113,3 +122,37 @@ def test_products_of_every_size_and_the_same_bits_in_a_batch(library, level):
         for row in range(rows):
             alone = product(library, level, np.ascontiguousarray(x[row : row + 1]), matrix, bias)
             assert np.array_equal(alone[0], y[row]), (n, k, rows, row)
+
+
+def stepped(kind, h, c, xs, hs):
+    """A step in float64, as PyTorch has it: gates in its order."""
+    sigmoid, n = EXACT["sigmoidf"], h.size
+    x, s = xs.reshape(-1, n), hs.reshape(-1, n)
+    if kind in ("rnn", "relu"):
+        a = x[0] + s[0]
+        return (np.tanh(a) if kind == "rnn" else np.maximum(a, 0)), c
+    if kind == "gru":
+        r, z = sigmoid(x[0] + s[0]), sigmoid(x[1] + s[1])
+        return (1 - z) * np.tanh(x[2] + r * s[2]) + z * h, c
+    i, f, g, o = x + s
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize(("kind", "gates"), [("rnn", 1), ("relu", 1), ("gru", 3), ("lstm", 4)])
+def test_a_step_of_every_hidden_size(library, level, kind, gates):
+    if level > library.level():
+        pytest.skip("this processor has no AVX2 and FMA")
+    rng = np.random.default_rng(2)
+    for hidden in range(1, 71):
+        h, c = (rng.standard_normal(hidden).astype(np.float32) for _ in "hc")
+        xs, hs = (3 * rng.standard_normal(gates * hidden).astype(np.float32) for _ in "xh")
+        exact = stepped(kind, *(a.astype(np.float64) for a in (h, c, xs, hs)))
+        y = np.full(hidden + 1, 7, np.float32)  # one more, which stays
+        arrays = map(address, (y, h, c, xs, hs))
+        getattr(library, kind)(level, *arrays, ctypes.c_int64(hidden))
+        assert np.allclose(y[:-1], exact[0], rtol=1e-6, atol=1e-6), hidden
+        assert np.array_equal(y[:-1], h)
+        assert np.allclose(c, exact[1], rtol=1e-6, atol=1e-6), hidden
+        assert y[-1] == 7

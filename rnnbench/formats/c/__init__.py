@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.trust import digest
 from rnnbench.formats._format import Format, WriteOptions
 
@@ -36,9 +37,15 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
     from rnnbench.core.text import harmless
     from rnnbench.core.trust import remember_machine_code
     from rnnbench.formats.c.program import files_of
+    from rnnbench.formats.c.sizes import NoForm
 
     facts = f"{harmless(captured.model.name)}, written by rnnbench {__version__}"
-    files = files_of(captured, facts.replace("*/", "* /"))
+    try:
+        files = files_of(captured, facts.replace("*/", "* /"))
+    except NoForm as error:  # which is of no line: of an input or an output
+        raise RnnbenchError(
+            f"model {captured.model.name!r}: {error}: export to onnx, torchscript or pt2"
+        ) from error
     lines = []
     for name, text in ((HEADER, files.header), (WEIGHTS, files.weights)):
         (path.parent / name).write_text(text, encoding="utf-8")

@@ -12,7 +12,7 @@ from rnnbench.formats.c.elementwise import shape_of
 from rnnbench.formats.c.layout import moved
 from rnnbench.formats.c.products import product
 from rnnbench.formats.c.reductions import each_of
-from rnnbench.formats.c.values import C_TYPES, Block, Value, added, atom, complete
+from rnnbench.formats.c.values import C_TYPES, At, Block, Value, added, atom, complete
 from rnnbench.formats.c.writer import Writer
 
 aten = torch.ops.aten
@@ -117,31 +117,31 @@ def _direct(
     weight = writer.realize(weight, f"{node.name}_w") if weight.cost else weight
     writer.say(node)
     made = writer.room(dtype, sizes, node.name)
-    kind = C_TYPES[dtype]
     out_per = sizes[1] // groups
-    with writer.loops(sizes) as index:
-        total = writer.fresh("sum")
+    with (
+        writer.totals(made, C_TYPES[dtype], _of_channel(bias)) as (index, total),
+        writer.loops([per, *kernel], "k") as inner,
+    ):
         block = Block(writer.fresh)
-        start = "0" if bias is None else bias.at([index[1]], block)
+        places, tests = _places(writer, x, index[2:], inner[1:], lists, block)
+        group = f"{index[1]} / {out_per}"
+        channel = inner[0] if groups == 1 else added(f"{atom(group)} * {per}", inner[0])
         writer.block(block)
-        writer.line(f"{kind} {total} = {start};")
-        with writer.loops([per, *kernel], "k") as inner:
-            block = Block(writer.fresh)
-            places, tests = _places(writer, x, index[2:], inner[1:], lists, block)
-            group = f"{index[1]} / {out_per}"
-            channel = inner[0] if groups == 1 else added(f"{atom(group)} * {per}", inner[0])
-            writer.block(block)
-            text = f"{given.at([index[0], channel, *places], block)}"
-            by = weight.at([index[1], *inner], block)
-            if tests:
-                with writer.nested(f"if ({' && '.join(tests)})"):
-                    writer.block(block)
-                    writer.line(f"{total} += {atom(text)} * {by};")
-            else:
+        text = f"{given.at([index[0], channel, *places], block)}"
+        by = weight.at([index[1], *inner], block)
+        if tests:
+            with writer.nested(f"if ({' && '.join(tests)})"):
                 writer.block(block)
                 writer.line(f"{total} += {atom(text)} * {by};")
-        writer.line(f"{made.at(index, Block(writer.fresh))} = {total};")
+        else:
+            writer.block(block)
+            writer.line(f"{total} += {atom(text)} * {by};")
     return made
+
+
+def _of_channel(bias: Value | None) -> At | None:
+    """What a sum begins with: the bias of its channel."""
+    return None if bias is None else lambda index, block: bias.at([index[1]], block)
 
 
 def _transposed(
@@ -162,35 +162,30 @@ def _transposed(
     weight = writer.realize(weight, f"{node.name}_w") if weight.cost else weight
     writer.say(node)
     made = writer.room(dtype, sizes, node.name)
-    kind = C_TYPES[dtype]
-    with writer.loops(sizes) as index:
-        total = writer.fresh("sum")
-        block = Block(writer.fresh)
-        start = "0" if bias is None else bias.at([index[1]], block)
+    with (
+        writer.totals(made, C_TYPES[dtype], _of_channel(bias)) as (index, total),
+        writer.loops(kernel, "k") as inner,
+    ):
+        block, places, tests = Block(writer.fresh), [], []
+        for n, (i, k) in enumerate(zip(index[2:], inner, strict=True)):
+            text = f"{i} + {writer.number(padding[n])} - {k} * {writer.number(dilation[n])}"
+            far = block.hold("int64_t", text, "p")
+            step = writer.number(stride[n])
+            size = writer.sizes.text(x.sizes[2 + n])
+            tests += [f"{far} >= 0", f"{far} % {step} == 0", f"{far} / {step} < {size}"]
+            places.append(f"{far} / {step}")
         writer.block(block)
-        writer.line(f"{kind} {total} = {start};")
-        with writer.loops(kernel, "k") as inner:
-            block, places, tests = Block(writer.fresh), [], []
-            for n, (i, k) in enumerate(zip(index[2:], inner, strict=True)):
-                text = f"{i} + {writer.number(padding[n])} - {k} * {writer.number(dilation[n])}"
-                far = block.hold("int64_t", text, "p")
-                step = writer.number(stride[n])
-                size = writer.sizes.text(x.sizes[2 + n])
-                tests += [f"{far} >= 0", f"{far} % {step} == 0", f"{far} / {step} < {size}"]
-                places.append(f"{far} / {step}")
+        with (
+            writer.nested(f"if ({' && '.join(tests)})"),
+            writer.loops([in_per], "c") as (c,),
+        ):
+            group = f"{index[1]} / {per}"
+            channel = c if groups == 1 else added(f"{atom(group)} * {in_per}", c)
+            out = index[1] if groups == 1 else f"{index[1]} % {per}"
+            text = given.at([index[0], channel, *places], block)
+            by = weight.at([channel, out, *inner], block)
             writer.block(block)
-            with (
-                writer.nested(f"if ({' && '.join(tests)})"),
-                writer.loops([in_per], "c") as (c,),
-            ):
-                group = f"{index[1]} / {per}"
-                channel = c if groups == 1 else added(f"{atom(group)} * {in_per}", c)
-                out = index[1] if groups == 1 else f"{index[1]} % {per}"
-                text = given.at([index[0], channel, *places], block)
-                by = weight.at([channel, out, *inner], block)
-                writer.block(block)
-                writer.line(f"{total} += {atom(text)} * {by};")
-        writer.line(f"{made.at(index, Block(writer.fresh))} = {total};")
+            writer.line(f"{total} += {atom(text)} * {by};")
     return made
 
 

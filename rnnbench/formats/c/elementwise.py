@@ -220,68 +220,6 @@ def _compared(spelled: Spelled) -> Any:
     return write
 
 
-def _sum(sign: str) -> Any:
-    def write(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
-        alpha = named.get("alpha", 1)
-        dtype = shape_of(node)[1]
-
-        def spelled(a: str, b: str, t: str) -> str:
-            more = f"{number_of(writer, alpha, dtype)} * {atom(b)}" if alpha != 1 else atom(b)
-            return f"{atom(a)} {sign} {more}"
-
-        return pointwise(writer, node, args, spelled, dtype)
-
-    return write
-
-
-def _reversed_sub(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
-    spelled: Spelled = lambda a, b, t: f"{atom(b)} - {atom(a)}"  # noqa: E731
-    return pointwise(writer, node, args, spelled, shape_of(node)[1])
-
-
-def _div(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
-    mode = named.get("rounding_mode")
-    dtype = shape_of(node)[1]
-
-    def spelled(a: str, b: str, t: str) -> str:
-        if mode is None:
-            return f"{atom(a)} / {atom(b)}"
-        if t in ("float", "double"):
-            return call("floor" if mode == "floor" else "trunc")(f"{atom(a)} / {atom(b)}", t)
-        if mode == "floor":
-            return f"({t})model_floor_div({a}, {b})"
-        return f"{atom(a)} / {atom(b)}"
-
-    return pointwise(writer, node, args[:2], spelled, dtype)
-
-
-def _remainder(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
-    dtype = shape_of(node)[1]
-
-    def spelled(a: str, b: str, t: str) -> str:
-        if t in ("float", "double"):
-            floor = call("floor")(f"{atom(a)} / {atom(b)}", t)
-            return f"{atom(a)} - {floor} * {atom(b)}"
-        return f"({t})model_mod({a}, {b})"
-
-    return pointwise(writer, node, args, spelled, dtype)
-
-
-def _pow(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
-    base, exponent = args
-    dtype = shape_of(node)[1]
-    if isinstance(exponent, int | float) and exponent in (2, 3, 0.5, 1, -1):
-        spelled = {
-            2: lambda a, t: f"{atom(a)} * {atom(a)}",
-            3: lambda a, t: f"{atom(a)} * {atom(a)} * {atom(a)}",
-            0.5: call("sqrt"),
-            1: lambda a, t: a,
-            -1: lambda a, t: f"1 / {atom(a)}",
-        }[exponent]
-        return pointwise(writer, node, [base], spelled, dtype)
-    return pointwise(writer, node, args, call("pow"), dtype)
-
-
 def _where(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
     test, yes, no = args
     sizes, dtype = shape_of(node)
@@ -323,23 +261,8 @@ def _operators() -> dict[Any, Any]:
         add(name, _compared(_COMPARED[name]))
     add("bitwise_not", _bitwise_not)
     found |= {
-        aten.add.Tensor: _sum("+"),
-        aten.add.Scalar: _sum("+"),
-        aten.sub.Tensor: _sum("-"),
-        aten.sub.Scalar: _sum("-"),
-        aten.rsub.Scalar: _reversed_sub,
-        aten.rsub.Tensor: _reversed_sub,
-        aten.div.Tensor: _div,
-        aten.div.Scalar: _div,
-        aten.div.Tensor_mode: _div,
-        aten.div.Scalar_mode: _div,
-        aten.remainder.Tensor: _remainder,
-        aten.remainder.Scalar: _remainder,
         aten.fmod.Tensor: _same(call("fmod")),
         aten.fmod.Scalar: _same(call("fmod")),
-        aten.pow.Tensor_Scalar: _pow,
-        aten.pow.Tensor_Tensor: _pow,
-        aten.pow.Scalar: _pow,
         aten.where.self: _where,
         aten.where.ScalarOther: _where,
         aten.where.ScalarSelf: _where,

@@ -19,8 +19,6 @@ def _as_type(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, An
     sizes, dtype = shape_of(node)
     if given.dtype == dtype:
         return given
-    if dtype not in C_TYPES:
-        raise writer.refusal(node, f"{dtype} has no form in C yet")
 
     def at(index: Index, block: Block) -> str:
         return writer.cast(given.at(index, block), given.dtype, dtype)

@@ -12,6 +12,27 @@ static inline int64_t model_mod(int64_t a, int64_t b)
     const int64_t r = a % b;
     return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
+/* Of floats, as PyTorch has them: the remainder has the sign of the divisor. */
+static inline float model_modf(float a, float b)
+{
+    const float r = fmodf(a, b);
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+static inline double model_modd(double a, double b)
+{
+    const double r = fmod(a, b);
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+static inline float model_floor_divf(float a, float b)
+{
+    const float q = rintf((a - model_modf(a, b)) / b);
+    return b == 0 ? a / b : q;
+}
+static inline double model_floor_divd(double a, double b)
+{
+    const double q = rint((a - model_modd(a, b)) / b);
+    return b == 0 ? a / b : q;
+}
 /* A place that may be counted from the end; one that is outside becomes the nearest. */
 static inline int64_t model_from(int64_t at, int64_t size)
 {

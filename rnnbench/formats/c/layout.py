@@ -1,4 +1,4 @@
-"""Operators that move elements: views, slices, joins, padding, picking by index."""
+"""Operators that move elements and compute nothing: views, slices, turns."""
 
 from __future__ import annotations
 
@@ -173,78 +173,6 @@ def _flip(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any])
     return moved(value, value.sizes, to)
 
 
-def _cat(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
-    sizes, dtype = shape_of(node)
-    parts = [p for p in args[0] if not (len(p.sizes) == 1 and p.sizes[0] == 0)]
-    if len(parts) == 1 and parts[0].dtype == dtype:
-        alone: Value = parts[0]
-        return alone
-    dim = (args[1] if len(args) > 1 else named.get("dim", 0)) % len(sizes)
-    return joined(writer, node, parts, dim)
-
-
-def joined(writer: Writer, node: fx.Node, parts: Sequence[Value], dim: int) -> Value:
-    """An array that holds parts one after the other."""
-    sizes, dtype = shape_of(node)
-    writer.say(node)
-    made = writer.room(dtype, sizes, node.name)
-    start = "0"
-    for part in parts:
-        with writer.loops(part.sizes) as index:
-            block = Block(writer.fresh)
-            text = writer.cast(part.at(index, block), part.dtype, dtype)
-            writer.block(block)
-            place = [added(start, i) if n == dim else i for n, i in enumerate(index)]
-            writer.line(f"{made.at(place, block)} = {text};")
-        start = added(start, writer.sizes.text(part.sizes[dim]))
-    return made
-
-
-def _stack(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
-    sizes = shape_of(node)[0]
-    dim = (args[1] if len(args) > 1 else 0) % len(sizes)
-    parts = [
-        moved(p, [*p.sizes[:dim], 1, *p.sizes[dim:]], lambda i: i[:dim] + i[dim + 1 :])
-        for p in args[0]
-    ]
-    return joined(writer, node, parts, dim)
-
-
-def _pad(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
-    value: Value = args[0]
-    sizes, dtype = shape_of(node)
-    ends = list(args[1])
-    fill = args[2] if len(args) > 2 else 0
-    before = [0] * len(sizes)
-    after = [0] * len(sizes)
-    for n, (low, high) in enumerate(_pairs(ends)):
-        before[len(sizes) - 1 - n], after[len(sizes) - 1 - n] = low, high
-    writer.say(node)
-    made = writer.room(dtype, sizes, node.name)
-    with writer.loops(sizes) as index:
-        tests, inner = [], []
-        block = Block(writer.fresh)
-        for i, low, high, size in zip(index, before, after, value.sizes, strict=True):
-            place = i if low == 0 else f"{atom(i)} - {writer.number(low)}"
-            inner.append(place)
-            if low != 0:
-                tests.append(f"{place} >= 0")
-            if high != 0 or low != 0:
-                tests.append(f"{place} < {writer.sizes.text(size)}")
-        number = literal(fill, dtype) if isinstance(fill, int | float) else writer.number(fill)
-        place_text = made.at(index, block)
-        writer.line(f"{place_text} = {number};")
-        with writer.nested(f"if ({' && '.join(tests) or '1'})"):
-            text = value.at(inner, block)
-            writer.block(block)
-            writer.line(f"{place_text} = {text};")
-    return made
-
-
-def _pairs(ends: Sequence[Any]) -> list[tuple[Any, Any]]:
-    return list(zip(ends[::2], ends[1::2], strict=True))
-
-
 def _split(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> list[Value]:
     value: Value = args[0]
     dim = dim_of(value, args[2] if len(args) > 2 else named.get("dim", 0))
@@ -386,9 +314,6 @@ OPERATORS: dict[Any, Any] = {
     aten.narrow.default: _narrow,
     aten.select.int: _select,
     aten.flip.default: _flip,
-    aten.cat.default: _cat,
-    aten.stack.default: _stack,
-    aten.constant_pad_nd.default: _pad,
     aten.split.Tensor: _split,
     aten.split_with_sizes.default: _split,
     aten.chunk.default: _split,

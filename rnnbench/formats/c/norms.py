@@ -171,12 +171,28 @@ def _group_norm(writer: Writer, node: fx.Node, args: list[Any], named: dict[str,
     return [whole, None, None] if isinstance(node.meta["val"], tuple | list) else whole
 
 
+def _own_batch_norm(
+    writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]
+) -> list[Any]:
+    """By the mean and variance of each channel: of an instance norm [1, rows * channels]."""
+    value, weight, bias, _training, _momentum, eps = args
+    value = writer.realize(value, f"{node.name}_of") if value.cost else value
+    dims = [n for n in range(len(value.sizes)) if n != 1]
+
+    def affine(index: list[str]) -> tuple[list[str], list[str]]:
+        return [index[1]], [index[1]]
+
+    made = _normed(writer, node, value, Walk(writer, value, dims), eps, affine, weight, bias)
+    return [made, None, None]
+
+
 def _batch_norm(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Any:
     """In evaluation: with the running mean and variance."""
     value, weight, bias, mean, variance = args[:5]
-    eps = args[-1]
-    if node.target is aten.batch_norm.default:
-        eps = args[7]
+    own = node.target is aten.batch_norm.default  # its arguments: training, momentum, eps, cudnn
+    eps = args[7] if own else args[6]
+    if mean is None or variance is None or (own and args[5]):
+        raise writer.refusal(node, "a batch norm by the batch itself has no form in C yet")
     kind = value.c_type
     root = "sqrtf" if kind == "float" else "sqrt"
 
@@ -197,6 +213,7 @@ def _batch_norm(writer: Writer, node: fx.Node, args: list[Any], named: dict[str,
 
 
 OPERATORS: dict[Any, Any] = {
+    aten._native_batch_norm_legit.no_stats: _own_batch_norm,
     aten._softmax.default: _softmax(False),
     aten.softmax.int: _softmax(False),
     aten._log_softmax.default: _softmax(True),

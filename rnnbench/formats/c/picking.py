@@ -98,9 +98,7 @@ def _scattered(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, 
     value, part = args[0], args[1]
     dim = dim_of(value, args[2] if len(args) > 2 else 0)
     sizes, dtype = shape_of(node)
-    writer.say(node)
-    made = writer.room(dtype, sizes, node.name)
-    writer.store(made, value)
+    made = writer.copied(node, value)
     select = node.target is aten.select_scatter.default
     start = args[3] if len(args) > 3 and args[3] is not None else 0
     step = args[5] if len(args) > 5 else 1
@@ -122,9 +120,7 @@ def _index_copy(writer: Writer, node: fx.Node, args: list[Any], named: dict[str,
     value, dim, places, part = args
     dim = dim_of(value, dim)
     sizes, dtype = shape_of(node)
-    writer.say(node)
-    made = writer.room(dtype, sizes, node.name)
-    writer.store(made, value)
+    made = writer.copied(node, value)
     with writer.loops(part.sizes) as index:
         block = Block(writer.fresh)
         asked = places.at([index[dim]] if places.sizes else [], block)
@@ -148,9 +144,7 @@ def _index_put(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, 
     sizes, dtype = shape_of(node)
     lead = _broadcast_sizes([places[n].sizes for n in given])
     start = given[0]
-    writer.say(node)
-    made = writer.room(dtype, sizes, node.name)
-    writer.store(made, value)
+    made = writer.copied(node, value)
     rest = [s for n, s in enumerate(sizes) if n not in given]
     with writer.loops([*rest[:start], *lead, *rest[start:]]) as index:
         block = Block(writer.fresh)
@@ -183,9 +177,7 @@ def _scatter(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, An
     value, dim, places, part = args
     dim = dim_of(value, dim)
     sizes, dtype = shape_of(node)
-    writer.say(node)
-    made = writer.room(dtype, sizes, node.name)
-    writer.store(made, value)
+    made = writer.copied(node, value)
     adds = node.target is aten.scatter_add.default
     with writer.loops(places.sizes) as index:
         block = Block(writer.fresh)

@@ -11,7 +11,7 @@ from torch import fx
 from rnnbench.formats.c.elementwise import shape_of
 from rnnbench.formats.c.reductions import each_of, least_of, or_nan
 from rnnbench.formats.c.sizes import size_of
-from rnnbench.formats.c.values import C_TYPES, Block, Value
+from rnnbench.formats.c.values import C_TYPES, Block, Value, complete
 from rnnbench.formats.c.writer import Writer
 
 aten = torch.ops.aten
@@ -68,8 +68,12 @@ def _windows(writer: Writer, node: fx.Node, args: list[Any], dilated: bool) -> _
 
 
 def _average_pool(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+    _, _, _, _, ceil_mode, counts_padding, divisor = complete(
+        args[:7], 7, None, 0, False, True, None
+    )
+    if ceil_mode or divisor is not None:
+        raise writer.refusal(node, "a mean over windows that overhang has no form in C yet")
     windows = _windows(writer, node, args, dilated=False)
-    counts_padding = args[5] if len(args) > 5 else True
     sizes, dtype = shape_of(node)
     writer.say(node)
     made = writer.room(dtype, sizes, node.name)

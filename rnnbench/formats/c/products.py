@@ -162,23 +162,21 @@ def _mv(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -
     """X [m, k] @ v [k], v @ v."""
     x, v = args[-2:]
     bias = args[0] if len(args) == 3 else None
+    if any(value != 1 for value in named.values()):
+        raise writer.refusal(node, f"{node.target} with factors has no form in C yet")
     sizes, dtype = shape_of(node)
-    kind = C_TYPES[dtype]
     v = writer.realize(v, f"{node.name}_b") if v.cost else v
     writer.say(node)
     made = writer.room(dtype, sizes, node.name)
-    with writer.loops(sizes) as index:
-        total, k = writer.fresh("sum"), writer.fresh("k")
+    start = None if bias is None else bias.at
+    with (
+        writer.totals(made, C_TYPES[dtype], start) as (index, total),
+        writer.loops([v.sizes[0]], "k") as (k,),
+    ):
         block = Block(writer.fresh)
-        start = "0" if bias is None else bias.at(index, block)
+        text = f"{atom(x.at([*index, k], block))} * {atom(v.at([k], block))}"
         writer.block(block)
-        writer.line(f"{kind} {total} = {start};")
-        with writer.nested(f"for (int64_t {k} = 0; {k} < {writer.sizes.text(v.sizes[0])}; ++{k})"):
-            block = Block(writer.fresh)
-            text = f"{atom(x.at([*index, k], block))} * {atom(v.at([k], block))}"
-            writer.block(block)
-            writer.line(f"{total} += {text};")
-        writer.line(f"{made.at(index, Block(writer.fresh))} = {total};")
+        writer.line(f"{total} += {text};")
     return made
 
 
@@ -198,7 +196,8 @@ def _outer(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]
     sizes, dtype = shape_of(node)
 
     def at(index: Index, block: Block) -> str:
-        return f"{atom(a.at([index[0]], block))} * {atom(b.at([index[1]], block))}"
+        text = f"{atom(a.at([index[0]], block))} * {atom(b.at([index[1]], block))}"
+        return block.hold(C_TYPES[dtype], text, node.name)
 
     return Value(dtype, sizes, at, cost=1 + a.cost + b.cost)
 

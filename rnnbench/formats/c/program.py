@@ -12,13 +12,14 @@ import torch
 from torch import fx
 
 from rnnbench.core.dims import names_of
-from rnnbench.core.errors import RnnbenchError
 from rnnbench.formats.c import (
     activations,
+    arithmetic,
     control_flow,
     convolutions,
     elementwise,
     filling,
+    joining,
     layout,
     norms,
     ordering,
@@ -29,7 +30,7 @@ from rnnbench.formats.c import (
     reductions,
 )
 from rnnbench.formats.c.printing import Port, code_text, field_of, header_text, weights_text
-from rnnbench.formats.c.sizes import Sizes, size_of
+from rnnbench.formats.c.sizes import NoForm, Sizes, size_of
 from rnnbench.formats.c.values import C_TYPES, Value
 from rnnbench.formats.c.writer import Writer
 
@@ -40,9 +41,11 @@ if TYPE_CHECKING:
 
 OPERATORS: dict[Any, Any] = (
     elementwise.OPERATORS
+    | arithmetic.OPERATORS
     | activations.OPERATORS
     | filling.OPERATORS
     | layout.OPERATORS
+    | joining.OPERATORS
     | picking.OPERATORS
     | reductions.OPERATORS
     | norms.OPERATORS
@@ -122,6 +125,8 @@ def _decomposed(program: ExportedProgram) -> ExportedProgram:
 
     With sizes that data say, it loses them on the way (torch 2.13: "Pending unbacked symbols").
     """
+    from torch.fx.experimental.symbolic_shapes import PendingUnbackedSymbolNotFound
+
     from rnnbench.core.known_warnings import export_warnings
 
     table = torch.export.default_decompositions()
@@ -131,7 +136,7 @@ def _decomposed(program: ExportedProgram) -> ExportedProgram:
         try:
             found: ExportedProgram = program.run_decompositions(table)
             return found
-        except Exception:
+        except PendingUnbackedSymbolNotFound:
             return program
 
 
@@ -144,7 +149,7 @@ def _inputs(
     for node, spec in zip(placeholders, captured.model.inputs, strict=True):
         value = node.meta["val"]
         if value.dtype not in C_TYPES:
-            raise RnnbenchError(f"input {spec.name!r} is {value.dtype}, which has no form in C yet")
+            raise NoForm(f"input {spec.name!r} is {value.dtype}, which has no form in C yet")
         for size, declared in zip(value.shape, spec.shape, strict=True):
             _name_symbol(writer, size_of(size), str(declared), fields)
     for node, spec in zip(placeholders, captured.model.inputs, strict=True):
@@ -188,7 +193,7 @@ def _outputs(writer: Writer, results: Sequence[Any], captured: Captured) -> list
     ready = [writer.given(r) for r in results]
     for name, value in zip(captured.model.outputs, ready, strict=True):
         if not isinstance(value, Value):
-            raise RnnbenchError(f"output {name!r} is no tensor, which has no form in C yet")
+            raise NoForm(f"output {name!r} is no tensor, which has no form in C yet")
         field = field_of(name)
         own = writer.fresh(f"out_{name}")
         writer.line(f"/* output {name} */")

@@ -32,6 +32,10 @@ def size_of(size: Any) -> Size:
     return int(expression) if expression.is_Integer else expression
 
 
+class NoForm(RnnbenchError):  # noqa: N818  (an answer, which becomes that of a line)
+    """A size that C cannot say."""
+
+
 class Sizes:
     """Writes sizes.
 
@@ -57,7 +61,7 @@ class Sizes:
             size = size.xreplace(self.bounds)
         for symbol in getattr(size, "free_symbols", set()) - self.fixed:
             if self.limit is None:
-                raise RnnbenchError(
+                raise NoForm(
                     f"a size that data say ({symbol}) has no limit, and no room in C without one: "
                     "declare max_steps=..., or torch._check it against a size"
                 )
@@ -93,7 +97,7 @@ class Sizes:
             return f"(int64_t)({whole(self._real)})"
         function = _FUNCTIONS.get(type(e).__name__)
         if function is None:
-            raise RnnbenchError(f"a size {e} has no form in C yet")
+            raise NoForm(f"a size {e} has no form in C yet")
         found = self._text(e.args[0])
         for other in e.args[1:]:
             found = f"{function}({found}, {self._text(other)})"
@@ -111,11 +115,11 @@ class Sizes:
         if isinstance(e, sympy.Add | sympy.Mul) or name == "FloatTrueDiv":
             sign = {"Add": " + ", "Mul": " * "}.get(name, " / ")
             return sign.join(f"({self._real(a)})" for a in e.args)
-        raise RnnbenchError(f"a size made of {e} has no form in C yet")
+        raise NoForm(f"a size made of {e} has no form in C yet")
 
     def _symbol(self, symbol: Any) -> str:
         if symbol not in self.names:
-            raise RnnbenchError(f"a size that data say ({symbol}) has no form in C yet")
+            raise NoForm(f"a size that data say ({symbol}) has no form in C yet")
         name: str = self.names[symbol]
         return name
 

@@ -12,10 +12,12 @@ import torch
 from torch import fx
 
 from rnnbench.capture.source_lines import source_line
-from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.formats.c.folding import folded_call
 from rnnbench.formats.c.literals import folded, literal
-from rnnbench.formats.c.sizes import Sizes, size_of
-from rnnbench.formats.c.values import C_TYPES, Block, Index, Value, added, scaled
+from rnnbench.formats.c.scalars import ITEMS, scalar
+from rnnbench.formats.c.sizes import NoForm, Sizes, size_of
+from rnnbench.formats.c.values import C_TYPES, At, Block, Index, Value, added, scaled
 
 aten = torch.ops.aten
 
@@ -25,31 +27,6 @@ _WIDTH = 112
 _CHECKS = ("_assert", "sym_constrain_range")  # what they check, the export has checked
 
 
-_CONSTANT_BYTES = 1 << 20  # a constant that is larger than what it is made of, at most
-
-
-_INFIX = {
-    operator.add: "+",
-    operator.sub: "-",
-    operator.mul: "*",
-    operator.truediv: "/",
-    operator.eq: "==",
-    operator.ne: "!=",
-    operator.lt: "<",
-    operator.le: "<=",
-    operator.gt: ">",
-    operator.ge: ">=",
-    operator.and_: "&&",
-    operator.or_: "||",
-}
-
-
-_PREFIX = {
-    torch.sym_float: "(double)",
-    torch.sym_not: "!",
-    operator.not_: "!",
-    operator.neg: "-",
-}
 Writing = Callable[["Writer", fx.Node, list[Any], dict[str, Any]], Any]
 
 
@@ -158,6 +135,8 @@ class Writer:
         return Value(tensor.dtype, sizes, at, constant=tensor)
 
     def _constant_array(self, tensor: torch.Tensor, name: str) -> str:
+        if tensor.dtype not in C_TYPES:
+            raise NoForm(f"a constant of {tensor.dtype} has no form in C yet")
         if id(tensor) not in self._arrays:
             self._arrays[id(tensor)] = self.fresh(f"w_{name}")
             self.constants[self._arrays[id(tensor)]] = tensor
@@ -178,6 +157,31 @@ class Writer:
         made = self.room(value.dtype, value.sizes, stem)
         self.store(made, value)
         return made
+
+    def copied(self, node: fx.Node, value: Value) -> Value:
+        """An array of a node's own that holds a value, so that some of it may be written over."""
+        self.say(node)
+        made = self.room(value.dtype, value.sizes, node.name)
+        self.store(made, value)
+        return made
+
+    @contextmanager
+    def totals(self, into: Value, kind: str, start: At | None) -> Iterator[tuple[list[str], str]]:
+        """For each element of an array, the name of a number to which the block adds.
+
+        Args:
+            into: the array.
+            kind: the C type of the number.
+            start: what it begins with; None: 0.
+        """
+        with self.loops(into.sizes) as index:
+            block, total = Block(self.fresh), self.fresh("sum")
+            text = "0" if start is None else start(index, block)
+            self.block(block)
+            self.line(f"{kind} {total} = {text};")
+            yield index, total
+            cast = "" if kind == into.c_type else f"({into.c_type})"
+            self.line(f"{into.at(index, block)} = {cast}{total};")
 
     def store(self, into: Value, value: Value) -> None:
         """Writes a value into an array of the same sizes."""
@@ -225,30 +229,42 @@ class Writer:
             return
         value = node.meta.get("val")
         if isinstance(value, torch.SymInt | int) and not isinstance(value, bool):
-            if target in (aten.item.default, aten._local_scalar_dense.default):
+            if target in ITEMS:
                 self._number(node)
             else:
                 self.values[node] = size_of(value)
             return
         if isinstance(value, torch.SymFloat | torch.SymBool | float | bool):
-            self.values[node] = self._scalar(node)
+            self.values[node] = scalar(self, node)
             return
         if target is operator.getitem:
             self.values[node] = self.values[node.args[0]][node.args[1]]  # type: ignore[index]
             return
         args = [self.given(a) for a in node.args]
         named = {name: self.given(a) for name, a in node.kwargs.items()}
-        folded_ = self._folded(node, args, named)
-        if folded_ is not None:
-            self.values[node] = folded_
+        known = folded_call(self, node, args, named)
+        if known is not None:
+            self.values[node] = known
             return
         writing = self._operators.get(target)
         if writing is None:
             raise self.refusal(node, f"{target} has no form in C yet")
-        result = writing(self, node, args, named)
+        result = self._written(writing, node, args, named)
         if isinstance(result, Value):
             result = self._settled(node, result)
         self.values[node] = result
+
+    def _written(
+        self, writing: Writing, node: fx.Node, args: list[Any], named: dict[str, Any]
+    ) -> Any:
+        """What a node gives; a type or a size without a form is said of its line."""
+        for value in torch.utils._pytree.tree_leaves(node.meta.get("val")):
+            if isinstance(value, torch.Tensor) and value.dtype not in C_TYPES:
+                raise self.refusal(node, f"{value.dtype} has no form in C yet")
+        try:
+            return writing(self, node, args, named)
+        except NoForm as error:
+            raise self.refusal(node, str(error)) from error
 
     def refusal(self, node: fx.Node, why: str) -> RnnbenchError:
         """The line of a node that has no form."""
@@ -306,61 +322,12 @@ class Writer:
             self.sizes.names.setdefault(symbol, name)
         self.values[node] = symbol
 
-    def _scalar(self, node: fx.Node) -> Any:
-        """A number or a truth that is made of sizes, or of an element."""
-        value = node.meta["val"]
-        if isinstance(value, bool | float | int):
-            return value
-        target: Any = node.target
-        if target in (aten.item.default, aten._local_scalar_dense.default):
-            kind = "double" if isinstance(value, torch.SymFloat) else "int"
-            name = self.fresh(node.name)
-            self.line(f"const {kind} {name} = ({kind}){self.single(self.given(node.args[0]))};")
-            return name
-        args = [self.number(self.given(a)) for a in node.args]
-        if target is operator.truediv:
-            return f"((double){args[0]} / (double){args[1]})"
-        if target in _INFIX:
-            return f"({args[0]} {_INFIX[target]} {args[1]})"
-        if target in _PREFIX:
-            return f"({_PREFIX[target]}{args[0]})"
-        raise self.refusal(node, f"{target} of sizes has no form in C yet")
-
     def single(self, value: Value) -> str:
         """The only element of a tensor, after what it needs."""
         block = Block(self.fresh)
         text = value.at(["0"] * len(value.sizes), block)
         self.block(block)
         return text
-
-    def _folded(self, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value | None:
-        """What a node gives of constants alone."""
-        if not isinstance(node.target, torch._ops.OpOverload) or node.target._schema.is_mutable:
-            return None
-        leaves = torch.utils._pytree.tree_leaves((args, named))
-        tensors = [v for v in leaves if isinstance(v, Value)]
-        others = [v for v in leaves if not isinstance(v, Value)]
-        if not tensors or any(v.constant is None for v in tensors):
-            return None
-        if any(isinstance(v, str) or hasattr(v, "free_symbols") for v in others):
-            return None
-        if not isinstance(node.meta.get("val"), torch.Tensor):
-            return None
-
-        def real(v: Any) -> Any:
-            return v.constant if isinstance(v, Value) else v
-
-        given, keywords = torch.utils._pytree.tree_map(real, (args, named))
-        with torch.no_grad():
-            try:
-                made = node.target(*given, **keywords)
-            except (RuntimeError, TypeError, ValueError) as error:
-                raise self.refusal(node, f"{node.target} ({one_line(error)})") from error
-        made = made.resolve_conj().resolve_neg()
-        of = sum(v.constant.nbytes for v in tensors if v.constant is not None)
-        if made.nbytes > max(of, _CONSTANT_BYTES) or made.dtype not in C_TYPES:
-            return None
-        return self.constant(made.contiguous(), node.name)
 
 
 _DEEP = 24  # operations that may stand in one loop before an array is made
