@@ -124,3 +124,17 @@ def settle_squeezes(graph: fx.Graph) -> None:
     for node in graph.find_nodes(op="call_function", target=aten.squeeze.dim):
         if (size_at(node.args[0], node.args[1]) or 1) != 1:
             replace(graph, node, node.args[0])
+
+
+def keep_constants(graph: fx.GraphModule) -> None:
+    """Tensors that are plain attributes become buffers: a scan over others cannot be traced.
+
+    `self.k = torch.tensor(0.9)` is one, and so is what a step makes of numbers alone.
+    """
+    for node in graph.graph.find_nodes(op="get_attr"):
+        path, _, name = str(node.target).rpartition(".")
+        owner = graph.get_submodule(path)
+        value = vars(owner).get(name)
+        if isinstance(value, torch.Tensor):
+            delattr(owner, name)
+            owner.register_buffer(name, value, persistent=False)

@@ -31,6 +31,7 @@ def leaking(module: torch.nn.Module, rng: np.random.Generator) -> Iterator[None]
         module: whose fused layers and cells, which call no function of Python, do so.
         rng: of the directions.
     """
+    import torch
     from torch import nn
 
     def hook(layer: nn.Module, args: Any, named: Any, outputs: Any) -> Any:
@@ -40,18 +41,12 @@ def leaking(module: torch.nn.Module, rng: np.random.Generator) -> Iterator[None]
 
     with ExitStack() as stack:
         for part in module.modules():
-            is_script = isinstance(part, _scripted())
+            is_script = isinstance(part, torch.jit.ScriptModule)
             if isinstance(part, nn.RNNBase | nn.RNNCellBase) and not is_script:
                 handle = part.register_forward_hook(hook, with_kwargs=True)
                 stack.callback(handle.remove)
         stack.enter_context(_functions(rng))
         yield
-
-
-def _scripted() -> Any:
-    import torch
-
-    return torch.jit.ScriptModule
 
 
 def _functions(rng: np.random.Generator) -> Any:

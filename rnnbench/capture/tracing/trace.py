@@ -16,7 +16,7 @@ import torch
 from torch import fx, nn
 from torch.export import ExportedProgram
 
-from rnnbench.capture.graph_edit import drop_casts, number, settle_squeezes
+from rnnbench.capture.graph_edit import drop_casts, keep_constants, number, settle_squeezes
 from rnnbench.capture.operators.sizes import settle_whole
 from rnnbench.capture.tracing.arguments import as_called, example_of
 from rnnbench.capture.tracing.assertions import (
@@ -274,27 +274,13 @@ def retrace(
     graph: fx.GraphModule, model: Model, dims: Mapping[str, int], static: Sequence[str] = ()
 ) -> ExportedProgram:
     """Exports a rewritten graph, with its dimensions dynamic but for the `static` ones."""
-    _keep_constants(graph)
+    keep_constants(graph)
     with torch.no_grad(), one_line_errors(model):
         tensors, shapes = example_of(model, dims, static)
         program = torch.export.export(graph, tensors, dynamic_shapes=shapes, strict=False)
         program = _functional(program)
     drop_least_of_two(program.graph)
     return program
-
-
-def _keep_constants(graph: fx.GraphModule) -> None:
-    """Tensors that are plain attributes become buffers: a scan over others cannot be traced.
-
-    `self.k = torch.tensor(0.9)` is one, and so is what a step makes of numbers alone.
-    """
-    for node in graph.graph.find_nodes(op="get_attr"):
-        path, _, name = str(node.target).rpartition(".")
-        owner = graph.get_submodule(path)
-        value = vars(owner).get(name)
-        if isinstance(value, torch.Tensor):
-            delattr(owner, name)
-            owner.register_buffer(name, value, persistent=False)
 
 
 def _functional(program: ExportedProgram) -> ExportedProgram:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.core.errors import RnnbenchError, Unavailable
-from rnnbench.core.files import recognise
 from rnnbench.inspection.external import external_bytes, external_nans, graphs_in
 from rnnbench.inspection.nans import nans_in_tensor
 from rnnbench.inspection.program import (
@@ -26,6 +25,7 @@ from rnnbench.inspection.program import (
     Tensor,
 )
 from rnnbench.inspection.readers._archives import is_archive
+from rnnbench.inspection.readers._onnx_files import load_graph
 
 _FEW = 64  # constants of up to so many numbers are read: shapes, axes, flags
 _INFER_BYTES = 2**30
@@ -46,7 +46,7 @@ def read(path: Path) -> Program:
     """
     if not find_spec("onnx"):
         raise Unavailable(f"{path} may be ONNX, and onnx is not installed: pip install onnx")
-    proto = _parse(path)
+    proto = load_graph(path)
     program = Program(path, "onnx", Body([]))
     program.opset = _opset(proto, path)
     program.producer = f"{proto.producer_name} {proto.producer_version}".strip()
@@ -56,29 +56,6 @@ def read(path: Path) -> Program:
     _Reader(program, path).read(plain)
     _note_shapes(program, _with_shapes(plain).graph)
     return program
-
-
-def _parse(path: Path) -> Any:
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    try:
-        proto = onnx.load(str(path), load_external_data=False)
-    except (DecodeError, ValueError):
-        raise _no_onnx(path) from None
-    if not proto.ir_version or not proto.HasField("graph") or not proto.graph.output:
-        raise _no_onnx(path)
-    if not proto.opset_import:
-        raise RnnbenchError(f"{path} is truncated (it names no opset): copy it again")
-    return proto
-
-
-def _no_onnx(path: Path) -> RnnbenchError:
-    given = recognise(path)
-    if given is not None and given.kind != "onnx":
-        return RnnbenchError(str(given))
-    what = "is damaged" if given is not None else "is neither ONNX, TorchScript nor .pt2"
-    return RnnbenchError(f"{path} {what}: copy it again, or give one of these")
 
 
 def _opset(proto: Any, path: Path) -> int:

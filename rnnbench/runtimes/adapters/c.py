@@ -5,11 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
-import os
 import platform
-import shlex
-import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnbench.core.dims import solve
-from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays, Run
 from rnnbench.core.temporary import temporary_folder
 from rnnbench.core.trust import digest, refuse_machine_code
 from rnnbench.core.trust import folder as state_folder
 from rnnbench.core.whole import write_file
 from rnnbench.formats.c import HEADER, WEIGHTS, is_whole
+from rnnbench.runtimes.adapters._compiling import compile_library, compiler, no_compiler
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import Source, TimedCall, one_thread, path_of
 
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
 
 FLAGS = ("-std=c99", "-O3", "-fno-math-errno", "-ffp-contract=off", "-fPIC", "-shared", "-w")
-_COMPILE_S = 300.0
 _ALIGN = 64
 _LIBRARIES = 50  # that are kept, the newest
 
@@ -148,7 +144,7 @@ def _compiled(path: Path) -> Any:
         kept = _kept(path)
         if kept.is_file():
             return ctypes.CDLL(str(kept))
-        _compile(path, library)
+        compile_library([path, path.parent / WEIGHTS], library, FLAGS)
         with contextlib.suppress(OSError, RnnbenchError):  # where it cannot be kept
             kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_file(kept, library.read_bytes())
@@ -162,29 +158,6 @@ def _kept(path: Path) -> Path:
     """Where the library of a `model.c` is kept: beside the record of what was written here."""
     made = "\n".join([digest(path), platform.machine(), platform.node(), *compiler(), *FLAGS])
     return state_folder() / "libraries" / f"{hashlib.sha256(made.encode()).hexdigest()}.so"
-
-
-def _compile(path: Path, library: Path) -> None:
-    """Compiles the files of a model.
-
-    Raises:
-        RnnbenchError: the compiler refuses them.
-    """
-    sources = [path, path.parent / WEIGHTS]
-    command = [*compiler(), *FLAGS, *map(str, sources), "-o", str(library), "-lm"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_COMPILE_S)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise RnnbenchError(f"{command[0]} did not compile the C ({one_line(error)})") from None
-    if done.returncode:
-        errors = [line for line in done.stderr.splitlines() if "error" in line]
-        said = (errors or done.stderr.splitlines() or ["it said nothing"])[0]
-        raise RnnbenchError(f"{command[0]} did not compile {path.name}: {said}")
-
-
-def compiler() -> list[str]:
-    """The C compiler: `CC`, or `cc`."""
-    return shlex.split(os.environ.get("CC", "")) or ["cc"]
 
 
 def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
@@ -202,17 +175,11 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
     return TimedCall(call, lambda _: read())
 
 
-def _lacks() -> str | None:
-    if shutil.which(compiler()[0]) is None:
-        return f"there is no C compiler {compiler()[0]!r}: install one, or name it in CC"
-    return None
-
-
 RUNTIME = Runtime(
     title="C",
     formats=("c",),
     requires={"numpy": "numpy"},
     load=load,
-    lacks=_lacks,
+    lacks=no_compiler,
     timing=Timing("c", prepare),
 )

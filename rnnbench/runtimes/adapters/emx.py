@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import shlex
-import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +14,7 @@ from rnnbench.core.model import Arrays, Run
 from rnnbench.core.temporary import temporary_folder
 from rnnbench.formats.onnx.profile import ONE_DIRECTION, filling
 from rnnbench.runtimes.adapters._by_shape import by_shape
+from rnnbench.runtimes.adapters._compiling import compile_library, no_compiler
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
 
 
 _FLAGS = ("-std=c11", "-O2", "-fPIC", "-shared", "-w")
-_COMPILE_S = 120.0
 _INLINE_BYTES = 2**31
 """Weights are written into the C file up to here, so that there is nothing to load beside it."""
 
@@ -94,13 +90,6 @@ def addresses(arrays: list[np.ndarray[Any, Any]]) -> list[ctypes.c_void_p]:
     return [ctypes.c_void_p(array.ctypes.data) for array in arrays]
 
 
-def _lacks() -> str | None:
-    """Why there is no C compiler; None where there is."""
-    if shutil.which(_compiler()[0]) is None:
-        return f"there is no C compiler {_compiler()[0]!r}: install one, or name it in CC"
-    return None
-
-
 def _generate(path: Path, proto: Any) -> str:
     from emx_onnx_cgen import Compiler
     from emx_onnx_cgen.compiler import CompilerOptions
@@ -121,22 +110,10 @@ def _link(code: str) -> Any:
     with temporary_folder() as folder:
         source, library = Path(folder) / "model.c", Path(folder) / "model.so"
         source.write_text(code, encoding="utf-8")
-        command = [*_compiler(), *_FLAGS, str(source), "-o", str(library), "-lm"]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_COMPILE_S)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise RnnbenchError(f"{command[0]} did not compile the C ({one_line(error)})") from None
-        if done.returncode:
-            errors = [line for line in done.stderr.splitlines() if "error" in line]
-            said = (errors or done.stderr.splitlines() or ["it said nothing"])[0]
-            raise RnnbenchError(f"{command[0]} did not compile the C: {said}")
+        compile_library([source], library, _FLAGS)
         function = ctypes.CDLL(str(library)).model
     function.restype = None
     return function
-
-
-def _compiler() -> list[str]:
-    return shlex.split(os.environ.get("CC", "")) or ["cc"]
 
 
 def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
@@ -189,7 +166,7 @@ RUNTIME = Runtime(
     formats=("onnx", "portable"),
     requires={"emx_onnx_cgen": "emx-onnx-cgen"},
     load=load,
-    lacks=_lacks,
+    lacks=no_compiler,
     cost="slow",
     shapes="pinned",
     engine=True,
