@@ -95,6 +95,7 @@ figure { margin: 0; max-width: 36rem }
 figcaption { font-size: .95rem; font-weight: 600; line-height: 1.3; margin-bottom: .3rem }
 figcaption span { display: block; font-weight: 400 }
 svg { width: 100%; height: auto; font-family: system-ui, sans-serif; overflow: visible }
+svg text { paint-order: stroke; stroke: var(--paper); stroke-width: 3px }
 .wide { overflow-x: auto; border: 1px solid var(--edge); border-radius: 4px;
   max-height: 40rem; overflow-y: auto }
 table { border-collapse: separate; border-spacing: 0; font-size: .85rem;

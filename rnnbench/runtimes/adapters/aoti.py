@@ -1,4 +1,4 @@
-"""An AOTInductor package in plain PyTorch. It is machine code: see `core/trust.py`."""
+"""An AOTInductor package in plain PyTorch: machine code, see docs/security.md."""
 
 from __future__ import annotations
 
