@@ -23,8 +23,15 @@ STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror
 REFUSED = {
     "OnlySaysSomething": "aten.nonzero",
     "OneFrameInTheTrace": "aten._fft_r2c",
+    "SpectralMask": "aten._fft_r2c",
+    "AttentiveUpdates": "elements that are put by a mask",
+    "RowsThatHaveSteps": "a choice of elements by a mask",
+    "WordsThatHaveLetters": "a choice of elements by a mask",
+    "NumbersOfSizes": "pow of sizes",
+    "DeltaRule": "aten.linalg_solve_triangular",
+    "SoFar": "aten.median",
 }
-"""Zoo models that have no form in C yet, and the operator that is named."""
+"""Zoo models that have no form in C yet, and what is named: 9 of 187."""
 SAMPLE = (
     "GruFusedGates",
     "LstmPeephole",
@@ -42,7 +49,7 @@ NAMES = SAMPLE if tiers.samples(1, 2) == 1 else tuple(MODELS)
 def test_a_model_of_the_zoo_is_right_in_c(name, tmp_path):
     model = MODELS[name].build()
     if name in REFUSED:
-        with pytest.raises(RnnbenchError, match=f"{REFUSED[name]}.* has no form in C yet"):
+        with pytest.raises(RnnbenchError, match=rf"\.py:\d+: {REFUSED[name]}.* no form in C yet"):
             rnnbench.export(model, ("c",), tmp_path)
         return
     bundle = rnnbench.export(model, ("c",), tmp_path)

@@ -56,4 +56,5 @@ def scalar(writer: Writer, node: fx.Node) -> Any:
         return f"({args[0]} {_INFIX[target]} {args[1]})"
     if target in _PREFIX:
         return f"({_PREFIX[target]}{args[0]})"
-    raise writer.refusal(node, f"{target} of sizes has no form in C yet")
+    name = getattr(target, "__name__", target)
+    raise writer.refusal(node, f"{name} of sizes has no form in C yet")

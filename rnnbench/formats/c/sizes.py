@@ -11,6 +11,7 @@ from typing import Any
 import sympy
 
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.formats.c.values import atom
 
 _FUNCTIONS = {
     "FloorDiv": "model_floor_div",
@@ -125,12 +126,13 @@ class Sizes:
 
     def _factor(self, e: Any) -> str:
         text = self._text(e)
-        return text if e.is_Symbol or "(" in text[:16] or (e.is_Integer and e >= 0) else f"({text})"
+        return atom(text)
 
 
 def _whole(e: Any) -> Callable[[Callable[[Any], str]], str] | None:
     """How a real number becomes a size; None of what is no such thing."""
     called = {"TruncToInt": "{}", "FloorToInt": "floor({})", "CeilToInt": "ceil({})"}
+    called["RoundToInt"] = "rint({})"  # half to even, as Python's
     template = called.get(type(e).__name__)
     if template is None:
         return None
