@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnbench.formats.c.kernels import HEADER
+from rnnbench.formats.c.kernels import FOURIER, HEADER
 from rnnbench.formats.c.printing import PRELUDE
 from rnnbench.formats.c.products import padded_bias, panels_of
 from rnnbench.runtimes.adapters._compiling import compiler
@@ -25,6 +25,8 @@ EACH(tanhf)
 EACH(sigmoidf)
 void product(int level, float *y, const float *x, const float *w, const float *b, int64_t rows,
              int64_t k, int64_t n) { model_product(level, y, x, w, b, rows, k, n); }
+void fourier(float *result, float *work, const float *w, int64_t n)
+{ memcpy(result, model_fourier(work, work + 2 * n, w, n), 2 * (size_t)n * sizeof(float)); }
 int level(void) { return model_level(); }
 void rnn(int level, float *y, float *h, float *c, const float *xs, const float *hs, int64_t n)
 { (void)c; model_rnn_tanh(level, y, h, xs, hs, n); }
@@ -42,7 +44,7 @@ def library(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kernels")
     source = folder / "kernels.c"
     head = "#include <math.h>\n#include <stdint.h>\n#include <string.h>\n#include <stddef.h>\n"
-    source.write_text(head + PRELUDE + HEADER + SHIM)
+    source.write_text(head + PRELUDE + HEADER + FOURIER + SHIM)
     made = folder / "kernels.so"
     subprocess.run([*compiler(), *FLAGS, str(source), "-o", str(made), "-lm"], check=True)
     return ctypes.CDLL(str(made))
@@ -156,3 +158,19 @@ def test_a_step_of_every_hidden_size(library, level, kind, gates):
         assert np.array_equal(y[:-1], h)
         assert np.allclose(c, exact[1], rtol=1e-6, atol=1e-6), hidden
         assert y[-1] == 7
+
+
+@pytest.mark.parametrize("n", [*range(1, 71), 97, 128, 400, 512, 1000, 1009, 2048])
+def test_a_fourier_transform_of_every_length(library, n):
+    rng = np.random.default_rng(n)
+    x = rng.normal(size=(2, n)).astype(np.float32)
+    turns = np.arange(n) * (2 * np.pi / n)
+    table = np.stack([np.cos(turns), -np.sin(turns)]).astype(np.float32)
+    work = np.concatenate([x.reshape(-1), np.full(2 * n, np.nan, np.float32)])
+    result = np.empty((2, n), np.float32)
+    library.fourier(address(result), address(work), address(table), ctypes.c_int64(n))
+    exact = np.fft.fft(x[0].astype(np.float64) + 1j * x[1])
+    error = np.hypot(result[0] - exact.real, result[1] - exact.imag)
+    # What is added in a row: 4 at a time, and a prime factor as a whole.
+    prime = max(p for p in range(1, n + 1) if n % p == 0 and all(p % d for d in range(2, p)))
+    assert error.max() <= 2e-7 * np.sqrt(n) * (np.log2(n + 1) + np.sqrt(prime))

@@ -20,6 +20,15 @@ def batch_norm(x, training=False):
     return F.batch_norm(x, mean, variance, training=training)
 
 
+def wave(x):
+    """One row of 64 samples."""
+    return (x.sum((0, 1)).repeat(11)[:64] * torch.linspace(0, 9, 64).cos()).unsqueeze(0)
+
+
+def parts(z):
+    return torch.view_as_real(z)
+
+
 # x [batch, time, 6] -> tensors
 FAMILIES = {
     "activations": lambda x: (
@@ -164,6 +173,50 @@ FAMILIES = {
         ),
         F.conv_transpose1d(x.transpose(1, 2), torch.linspace(-1, 1, 36).view(6, 2, 3), groups=2),
     ),
+    "spectra": lambda x: (
+        parts(torch.fft.fft(x)),
+        parts(torch.fft.rfft(x, norm="ortho")),
+        parts(torch.fft.rfft(x, 5, norm="forward")),
+        torch.fft.irfft(torch.fft.rfft(x) * 1.5, 6),
+        torch.fft.irfft(torch.fft.rfft(x, 5), 7, norm="ortho"),
+        parts(torch.fft.ifft(torch.complex(x, x.flip(-1)))),
+        parts(torch.fft.fft2(x.unsqueeze(2).repeat(1, 1, 4, 1))),
+        torch.fft.irfft2(torch.fft.rfft2(x.unsqueeze(2).repeat(1, 1, 4, 1)), (4, 6)),
+        torch.stft(wave(x), 16, 4, window=torch.hann_window(16), return_complex=True).abs(),
+        torch.complex(x.abs() + 1, x).angle(),
+        torch.fft.hfft(torch.complex(x, x * 0.5), 8),
+    ),
+    "complex": lambda x: (
+        parts(torch.complex(x, -x) * torch.complex(x.flip(-1), x)),
+        parts(torch.complex(x, -x) / torch.complex(x.flip(-1) + 9, x)),
+        parts(torch.complex(x, -x) * x + 1),
+        parts(1 - torch.complex(x, x * 2).conj()),
+        parts(torch.polar(x.abs(), x)),
+        torch.view_as_complex(x.reshape(*x.shape[:2], 3, 2)).real,
+        torch.complex(x, x * 3).imag,
+        torch.cat([torch.complex(x, x), torch.complex(-x, x)], 1).abs(),
+        parts(torch.complex(x, x * 2).transpose(1, 2)[:, ::2].unsqueeze(1)),
+        torch.stack(torch.complex(x, x * 2).unbind(-1), 0).abs(),
+        torch.complex(x, x).mul(torch.tensor([1j, 2, 3, 4j, 5, 6j])).abs(),
+    ),
+    "masks": lambda x: (
+        torch.where(x > 0, x, x.median(-1, keepdim=True).values),
+        x.median(1).indices.to(torch.float32).clamp(max=0),
+        x.median(),
+        x.where(x > 0, torch.nan).nanmedian(-1).values.nan_to_num(),
+        x.where(x < 1, torch.nan).median(-1).values.nan_to_num(9),
+        x.where(x < 1, torch.nan).sort(-1).values.nan_to_num(9),
+        x.where(x < 1, torch.nan).sort(-1, descending=True).values.nan_to_num(9),
+        torch.zeros_like(x).masked_scatter(x > 0, x.flip(-1)),
+        torch.index_put(x, [x[:, :, 0] > 0], torch.tensor(2.0)),
+        torch.index_put(x, [x > 0], torch.tensor(2.0)),
+        torch.linalg.solve_triangular(
+            x[:, :1].unsqueeze(-1) * 0.1 + 2 * torch.eye(6), x.transpose(1, 2), upper=True
+        ).flatten(1)[:, :3],
+        torch.linalg.solve_triangular(
+            x[0, :1].unsqueeze(-1) * 0.1 + 2 * torch.eye(6), x, upper=False, left=False
+        ),
+    ),
     "pooling": lambda x: (
         F.max_pool1d(x, 3, 2, 1),
         F.avg_pool1d(x, 3, 2, 1),
@@ -206,7 +259,12 @@ REFUSED = {
     "aten.addmv.default with factors": lambda x: torch.addmv(x[0, :, 0], x[0], x[0, 0], beta=0.5),
     "a power of whole numbers": lambda x: x.to(torch.int64) ** 4,
     "torch.float16": lambda x: (x.half() * 2).float(),
-    "aten.complex.default": lambda x: torch.view_as_real(torch.complex(x, x) * 2),
+    "aten.exp.default of complex numbers": lambda x: torch.view_as_real(torch.complex(x, x).exp()),
+    "a Fourier transform of an open length": lambda x: torch.fft.fft(x, dim=1).abs(),
+    "aten.zeros_like.default to complex numbers": lambda x: parts(
+        torch.zeros_like(x, dtype=torch.complex64) + x
+    ),
+    "torch.complex128": lambda x: torch.fft.fft(x.double()).abs(),
     "a roll over all dimensions": lambda x: x.roll(2),
 }
 

@@ -146,9 +146,10 @@ def broadcast(index: Index, sizes: Sequence[Any], value: Value) -> list[str]:
 
 
 def shape_of(node: fx.Node) -> tuple[tuple[Any, ...], torch.dtype]:
-    """The sizes and the type of a node's result."""
+    """The sizes and the type of a node's result; of a complex one, that of its parts."""
     value = node.meta["val"]
-    return tuple(map(size_of, value.shape)), value.dtype
+    of_parts = torch.float32 if value.dtype is torch.complex64 else value.dtype
+    return tuple(map(size_of, value.shape)), of_parts
 
 
 def pointwise(
@@ -169,9 +170,10 @@ def pointwise(
             raise writer.refusal(node, f"{needed} has no form in C yet")
     kind = C_TYPES[of]
     cost = 1 + sum(a.cost for a in args if isinstance(a, Value) and not a.array)
+    this = object()  # a node may have two: the parts of a complex number
 
     def at(index: Index, block: Block) -> str:
-        key = (node, tuple(index))
+        key = (this, tuple(index))
         if key not in block.known:
             texts = []
             for arg in args:

@@ -9,7 +9,7 @@ import torch
 from torch import fx
 
 from rnnbench.formats.c.reductions import Walk, dims_of, least_of, most_of, or_nan
-from rnnbench.formats.c.sizes import size_of
+from rnnbench.formats.c.sizes import numel, size_of
 from rnnbench.formats.c.values import Block, Value
 from rnnbench.formats.c.writer import Writer
 
@@ -24,7 +24,7 @@ def _extreme(sign: str, only_place: bool) -> Any:
         dim = args[1] if len(args) > 1 else named.get("dim")
         if dim is None:
             value = writer.realize(value, node.name)
-            value = writer.array(value.array, value.dtype, [_numel(value.sizes)])
+            value = writer.array(value.array, value.dtype, [numel(value.sizes)])
             dim = 0
         walk = Walk(writer, value, dims_of(value, dim))
         results = node.meta["val"]
@@ -55,13 +55,6 @@ def _extreme(sign: str, only_place: bool) -> Any:
         return places if most is None else [most, places]
 
     return write
-
-
-def _numel(sizes: Sequence[Any]) -> Any:
-    found: Any = 1
-    for size in sizes:
-        found = found * size
-    return found
 
 
 def _cummax(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Any:
@@ -100,12 +93,22 @@ def _sort(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any])
         dim, down = (args[2] if len(args) > 2 else -1), (args[3] if len(args) > 3 else True)
     else:
         dim, down = (args[1] if len(args) > 1 else -1), (args[2] if len(args) > 2 else False)
-    walk = Walk(writer, value, dims_of(value, dim))
+    made, places = sorted_along(writer, node, value, dims_of(value, dim), down)
+    if not top:
+        return [made, places]
+    sizes = tuple(map(size_of, node.meta["val"][0].shape))
+    return [Value(v.dtype, sizes, v.at) for v in (made, places)]
+
+
+def sorted_along(
+    writer: Writer, node: fx.Node, value: Value, dims: Sequence[int], down: bool
+) -> tuple[Value, Value]:
+    """The elements along a dimension in order, and where they stood."""
+    walk = Walk(writer, value, dims)
     writer.say(node)
     made = writer.room(value.dtype, value.sizes, node.name)
     places = writer.room(torch.int64, value.sizes, f"{node.name}_at")
     size = writer.sizes.text(walk.inner_sizes()[0])
-    sign = ">" if down else "<"
     with writer.loops(walk.outer_sizes()) as outer:
         j, k = writer.fresh("j"), writer.fresh("k")
         with writer.nested(f"for (int64_t {j} = 0; {j} < {size}; ++{j})"):
@@ -114,16 +117,56 @@ def _sort(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any])
             here = walk.index(outer, [k])
             before = walk.index(outer, [f"({k} - 1)"])
             writer.line(f"int64_t {k} = {j};")
-            test = f"{x} {sign} {made.at(before, block)}"
+            test = _goes_before(value, x, made.at(before, block), down)
             with writer.nested(f"for (; {k} > 0 && {test}; --{k})"):
                 writer.line(f"{made.at(here, block)} = {made.at(before, block)};")
                 writer.line(f"{places.at(here, block)} = {places.at(before, block)};")
             writer.line(f"{made.at(here, block)} = {x};")
             writer.line(f"{places.at(here, block)} = {j};")
-    if not top:
-        return [made, places]
-    sizes = tuple(map(size_of, node.meta["val"][0].shape))
-    return [Value(v.dtype, sizes, v.at) for v in (made, places)]
+    return made, places
+
+
+def _goes_before(value: Value, x: str, other: str, down: bool) -> str:
+    """Whether an element stands before another: not a number is more than all numbers."""
+    test = f"{x} {'>' if down else '<'} {other}"
+    if not value.is_float:
+        return test
+    more, less = (x, other) if down else (other, x)
+    return f"({test} || ({more} != {more} && {less} == {less}))"
+
+
+def _median(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Any:
+    """The lower one of the two in the middle; not a number where there is one.
+
+    `nanmedian` leaves those out, which stand last.
+    """
+    value: Value = args[0]
+    alone = len(args) == 1
+    if alone:
+        flat = writer.realize(value, node.name)
+        value = writer.array(flat.array, value.dtype, [numel(value.sizes)])
+    dim = dims_of(value, 0 if alone else args[1])
+    ordered, places = sorted_along(writer, node, value, dim, down=False)
+    walk = Walk(writer, ordered, dim)
+    skips = node.target in (aten.nanmedian.dim, aten.nanmedian.default)
+    made = writer.room(value.dtype, walk.outer_sizes(), node.name)
+    taken = writer.room(torch.int64, walk.outer_sizes(), f"{node.name}_taken")
+    size = writer.sizes.text(walk.inner_sizes()[0])
+    with writer.loops(walk.outer_sizes()) as outer:
+        count, block = writer.fresh("count"), Block(writer.fresh)
+        writer.line(f"int64_t {count} = {size};")
+        last = ordered.at(walk.index(outer, [f"({count} - 1)"]), block)
+        if skips and value.is_float:
+            writer.line(f"while ({count} > 1 && {last} != {last}) {{ --{count}; }}")
+        middle = writer.fresh("middle")
+        bad = f"{last} != {last} ? {count} - 1 : " if value.is_float and not skips else ""
+        writer.line(f"const int64_t {middle} = {bad}({count} - 1) / 2;")
+        for into, of in ((made, ordered), (taken, places)):
+            writer.line(f"{into.at(outer, block)} = {of.at(walk.index(outer, [middle]), block)};")
+    if alone:
+        return writer.array(made.array, value.dtype, ())
+    shapes = [tuple(map(size_of, v.shape)) for v in node.meta["val"]]
+    return [writer.array(v.array, v.dtype, s) for v, s in zip((made, taken), shapes, strict=True)]
 
 
 def _argsort(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
@@ -142,4 +185,8 @@ OPERATORS: dict[Any, Any] = {
     aten.sort.stable: _sort,
     aten.topk.default: _sort,
     aten.argsort.default: _argsort,
+    aten.median.dim: _median,
+    aten.median.default: _median,
+    aten.nanmedian.dim: _median,
+    aten.nanmedian.default: _median,
 }

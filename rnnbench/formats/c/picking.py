@@ -61,11 +61,8 @@ def _gather(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any
     return Value(value.dtype, shape_of(node)[0], at, cost=1 + places.cost)
 
 
-def _index(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
+def picked_by(writer: Writer, node: fx.Node, value: Value, places: Sequence[Any]) -> Value:
     """`x[i, :, j]` of numbers, broadcast against one another."""
-    value, places = args
-    if any(p is not None and p.dtype in (torch.bool, torch.uint8) for p in places):
-        raise writer.refusal(node, "a choice of elements by a mask has no form in C yet")
     value = writer.realize(value, f"{node.name}_of") if value.cost else value
     given = [n for n, p in enumerate(places) if p is not None]
     together = given == list(range(given[0], given[-1] + 1))
@@ -132,12 +129,10 @@ def _index_copy(writer: Writer, node: fx.Node, args: list[Any], named: dict[str,
     return made
 
 
-def _index_put(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
-    """`x[i, :, j] = part`: a copy with elements that are another's."""
+def index_put(writer: Writer, node: fx.Node, args: list[Any]) -> Value:
+    """`x[i, :, j] = part` of numbers: a copy with elements that are another's."""
     value, places, part = args[:3]
     accumulates = args[3] if len(args) > 3 else False
-    if any(p is not None and p.dtype in (torch.bool, torch.uint8) for p in places):
-        raise writer.refusal(node, "elements that are put by a mask have no form in C yet")
     given = [n for n, p in enumerate(places) if p is not None]
     if given != list(range(given[0], given[-1] + 1)):
         raise writer.refusal(node, "elements that are put apart have no form in C yet")
@@ -197,11 +192,9 @@ OPERATORS: dict[Any, Any] = {
     aten.index_select.default: _index_select,
     aten.embedding.default: _embedding,
     aten.gather.default: _gather,
-    aten.index.Tensor: _index,
     aten.select_scatter.default: _scattered,
     aten.slice_scatter.default: _scattered,
     aten.index_copy.default: _index_copy,
-    aten.index_put.default: _index_put,
     aten.scatter.src: _scatter,
     aten.scatter.value: _scatter,
     aten.scatter_add.default: _scatter,

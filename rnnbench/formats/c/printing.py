@@ -71,6 +71,7 @@ def code_text(
             "",
             PRELUDE,
             HEADER,
+            *writer.extras,
             "/* The constants, in model_weights.c. */",
             *externs,
             *names,

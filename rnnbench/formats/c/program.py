@@ -15,12 +15,14 @@ from rnnbench.core.dims import names_of
 from rnnbench.formats.c import (
     activations,
     arithmetic,
+    complexes,
     control_flow,
     convolutions,
     elementwise,
     filling,
     joining,
     layout,
+    masks,
     norms,
     ordering,
     picking,
@@ -28,6 +30,8 @@ from rnnbench.formats.c import (
     products,
     recurrences,
     reductions,
+    solving,
+    spectra,
 )
 from rnnbench.formats.c.printing import Port, code_text, field_of, header_text, weights_text
 from rnnbench.formats.c.sizes import NoForm, Sizes, size_of
@@ -47,6 +51,7 @@ OPERATORS: dict[Any, Any] = (
     | layout.OPERATORS
     | joining.OPERATORS
     | picking.OPERATORS
+    | masks.OPERATORS
     | reductions.OPERATORS
     | norms.OPERATORS
     | ordering.OPERATORS
@@ -55,6 +60,9 @@ OPERATORS: dict[Any, Any] = (
     | convolutions.OPERATORS
     | recurrences.OPERATORS
     | control_flow.OPERATORS
+    | solving.OPERATORS
+    | spectra.OPERATORS
+    | complexes.GIVING
 )
 
 
@@ -99,7 +107,7 @@ def files_of(captured: Captured, facts: str) -> Files:
     dims = list(model.dims)
     fields = {dim: re.sub(r"\W", "_", dim) for dim in dims}
     sizes = Sizes({})
-    writer = Writer(sizes, OPERATORS, model.name)
+    writer = Writer(sizes, OPERATORS, model.name, complexes.OPERATORS | spectra.OPERATORS)
     for name in (*fields.values(), "level", "base", "room"):
         writer.fresh(name)
     inputs = _inputs(writer, graph, captured, fields)

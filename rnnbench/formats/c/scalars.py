@@ -54,6 +54,8 @@ def scalar(writer: Writer, node: fx.Node) -> Any:
         return f"((double){args[0]} / (double){args[1]})"
     if target in _INFIX:
         return f"({args[0]} {_INFIX[target]} {args[1]})"
+    if target in (operator.pow, pow):
+        return f"pow({args[0]}, {args[1]})"
     if target in _PREFIX:
         return f"({_PREFIX[target]}{args[0]})"
     name = getattr(target, "__name__", target)

@@ -33,6 +33,14 @@ def size_of(size: Any) -> Size:
     return int(expression) if expression.is_Integer else expression
 
 
+def numel(sizes: Sequence[Size]) -> Size:
+    """How many elements a shape has."""
+    found: Size = 1
+    for size in sizes:
+        found = found * size
+    return found
+
+
 class NoForm(RnnbenchError):  # noqa: N818  (an answer, which becomes that of a line)
     """A size that C cannot say."""
 
@@ -75,6 +83,13 @@ class Sizes:
             return str(int(size))
         text = self._text(size)
         return text if size.is_Symbol or not isinstance(size, sympy.Add) else f"({text})"
+
+    def said(self, size: Size) -> str:
+        """The size in a comment, where it may be one that data are about to say."""
+        try:
+            return self.text(size)
+        except NoForm:
+            return "?"
 
     def product(self, sizes: Sequence[Size]) -> str:
         """How many elements a shape has."""

@@ -80,6 +80,19 @@ class Value:
         return self.dtype.is_floating_point
 
 
+@dataclass(frozen=True)
+class Complex:
+    """A complex tensor.
+
+    Attributes:
+        real: its real parts.
+        imaginary: its imaginary parts, in the same sizes.
+    """
+
+    real: Value
+    imaginary: Value
+
+
 def complete(args: Sequence[Any], count: int, *last: Any) -> list[Any]:
     """So many arguments: those that are given, then the defaults of the last ones."""
     missing = count - len(args)

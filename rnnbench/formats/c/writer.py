@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,9 +14,10 @@ from rnnbench.capture.source_lines import source_line
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.formats.c.folding import folded_call
 from rnnbench.formats.c.literals import folded, literal
+from rnnbench.formats.c.names import Names
 from rnnbench.formats.c.scalars import ITEMS, scalar
 from rnnbench.formats.c.sizes import NoForm, Sizes, size_of
-from rnnbench.formats.c.values import C_TYPES, At, Block, Index, Value, added, scaled
+from rnnbench.formats.c.values import C_TYPES, At, Block, Complex, Index, Value, added, scaled
 
 aten = torch.ops.aten
 
@@ -36,38 +36,37 @@ class Writer:
     Args:
         sizes: writes sizes.
         operators: target -> what writes a call of it.
+        of_complex: likewise, of those that are given a complex tensor.
         model: the model's name, for errors.
 
     Attributes:
+        fresh: gives a name that nothing else has.
         lines: the statements.
         rooms: the arrays in the workspace: name -> its type and how many elements it has.
         constants: the constant arrays: name -> tensor.
-        panels: the packed weights: name -> what they are made of and how.
+        extras: the functions that it needs beside those of every file.
     """
 
-    def __init__(self, sizes: Sizes, operators: dict[Any, Writing], model: str) -> None:
+    def __init__(
+        self,
+        sizes: Sizes,
+        operators: dict[Any, Writing],
+        model: str,
+        of_complex: dict[Any, Writing],
+    ) -> None:
         self.sizes = sizes
         self.lines: list[str] = []
         self.rooms: dict[str, tuple[str, str]] = {}
         self.constants: dict[str, torch.Tensor] = {}
         self.values: dict[fx.Node, Any] = {}
         self.indent = 1
+        self.extras: list[str] = []
         self._operators = operators
+        self._of_complex = of_complex
         self._model = model
-        self._names: set[str] = set()
+        self.fresh = Names().fresh
         self._arrays: dict[int, str] = {}
         self._kept: list[torch.Tensor] = []  # so that the ids stay theirs
-
-    def fresh(self, stem: str) -> str:
-        """A name that nothing else has."""
-        stem = re.sub(r"\W", "_", stem).strip("_") or "v"
-        stem = f"v_{stem}" if stem[0].isdigit() else stem
-        name, count = stem, 1
-        while name in self._names or name in _WORDS:
-            count += 1
-            name = f"{stem}_{count}"
-        self._names.add(name)
-        return name
 
     def line(self, text: str) -> None:
         """Adds a statement, in as many lines as it takes."""
@@ -147,6 +146,11 @@ class Writer:
         """The array of a tensor that was packed for a kernel."""
         return self._constant_array(tensor, name)
 
+    def extra(self, text: str) -> None:
+        """Functions that the file has to have."""
+        if text not in self.extras:
+            self.extras.append(text)
+
     def realize(self, value: Value, stem: str = "t") -> Value:
         """The value as an array: of the workspace, unless it is one."""
         if value.array:
@@ -219,9 +223,19 @@ class Writer:
         for part in str(node.target).split("."):
             held = getattr(held, part)
         if isinstance(held, torch.Tensor):
-            self.values[node] = self.constant(held.detach(), str(node.target))
+            parts = (
+                torch.view_as_real(held.resolve_conj()).unbind(-1) if held.is_complex() else [held]
+            )
+            made = [self.constant(p.detach().contiguous(), str(node.target)) for p in parts]
+            self.values[node] = Complex(*made) if held.is_complex() else made[0]
         else:
             self.values[node] = held
+
+    def _constant(self, tensor: torch.Tensor, name: str) -> Value | Complex:
+        if not tensor.is_complex():
+            return self.constant(tensor, name)
+        parts = torch.view_as_real(tensor.resolve_conj()).unbind(-1)
+        return Complex(*(self.constant(p.contiguous(), name) for p in parts))
 
     def _call(self, node: fx.Node, module: fx.GraphModule) -> None:
         target: Any = node.target
@@ -246,25 +260,39 @@ class Writer:
         if known is not None:
             self.values[node] = known
             return
-        writing = self._operators.get(target)
+        leaves = torch.utils._pytree.tree_leaves(args)
+        is_complex = any(isinstance(leaf, Complex) for leaf in leaves)
+        writing = (self._of_complex if is_complex else self._operators).get(target)
         if writing is None:
-            raise self.refusal(node, f"{target} has no form in C yet")
+            of = " of complex numbers" if is_complex else ""
+            raise self.refusal(node, f"{target}{of} has no form in C yet")
         result = self._written(writing, node, args, named)
         if isinstance(result, Value):
             result = self._settled(node, result)
+        elif isinstance(result, Complex):
+            parts = (self._settled(node, p) for p in (result.real, result.imaginary))
+            result = Complex(*parts)
         self.values[node] = result
 
     def _written(
         self, writing: Writing, node: fx.Node, args: list[Any], named: dict[str, Any]
     ) -> Any:
         """What a node gives; a type or a size without a form is said of its line."""
-        for value in torch.utils._pytree.tree_leaves(node.meta.get("val")):
-            if isinstance(value, torch.Tensor) and value.dtype not in C_TYPES:
+        known = list(C_TYPES)
+        if isinstance(node.target, torch._ops.OpOverload):
+            known.append(torch.complex64)
+        values = torch.utils._pytree.tree_leaves(node.meta.get("val"))
+        values = [v for v in values if isinstance(v, torch.Tensor)]
+        for value in values:
+            if value.dtype not in known:
                 raise self.refusal(node, f"{value.dtype} has no form in C yet")
         try:
-            return writing(self, node, args, named)
+            result = writing(self, node, args, named)
         except NoForm as error:
             raise self.refusal(node, str(error)) from error
+        if any(v.is_complex() for v in values) and isinstance(result, Value):
+            raise self.refusal(node, f"{node.target} to complex numbers has no form in C yet")
+        return result
 
     def refusal(self, node: fx.Node, why: str) -> RnnbenchError:
         """The line of a node that has no form."""
@@ -280,7 +308,7 @@ class Writer:
         first = value[0] if isinstance(value, tuple | list) and value else value
         shape = ""
         if isinstance(first, torch.Tensor):
-            shape = f" [{', '.join(self.sizes.text(size_of(s)) for s in first.shape)}]"
+            shape = f" [{', '.join(self.sizes.said(size_of(s)) for s in first.shape)}]"
         place = source_line(node).rpartition("/")[2]
         text = f"{node.name}{shape}{' ' + more if more else ''}{', ' + place if place else ''}"
         self.line(f"/* {text.replace('*/', '* /')} */")
@@ -331,13 +359,3 @@ class Writer:
 
 
 _DEEP = 24  # operations that may stand in one loop before an array is made
-
-
-_WORDS = frozenset(
-    """
-    auto break case char const continue default do double else enum extern float for goto if inline
-    int long register restrict return short signed sizeof static struct switch typedef union
-    unsigned void volatile while inputs outputs workspace room base level off main abs exp log pow
-    sin cos tan sqrt floor ceil round div index y0 y1 j0 j1 jn yn gamma
-    """.split()  # noqa: SIM905
-)
