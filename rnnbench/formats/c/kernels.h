@@ -47,52 +47,62 @@ static inline int64_t model_steps(int64_t length, int64_t time)
     return model_max(model_min(length, time), 0);
 }
 
-/* exp(x) = 2^n * exp(r), |r| <= log(2) / 2: Cody and Waite's reduction, and a polynomial of degree 6
- * with the coefficients of Cephes' expf. Branch-free, so that a compiler makes vectors of it. */
+union model_bits { int32_t i; float f; };
+
+/* exp(x) = 2^n * (1 + q), q = exp(r) - 1, |r| <= log(2) / 2: Cody and Waite's reduction, and a polynomial
+ * of degree 6 with the coefficients of Cephes' expf. Branch-free, so that a compiler makes vectors of it. */
+static inline float model_exponent(float x)
+{
+    const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
+    return (x * 1.44269504f + shift) - shift;
+}
+static inline float model_less_one(float x, float n)
+{
+    const float r = MODEL_FMA(n, 2.12194440e-4f, MODEL_FMA(n, -0.693359375f, x));
+    float p = 1.9875691500e-4f;
+    p = MODEL_FMA(p, r, 1.3981999507e-3f);
+    p = MODEL_FMA(p, r, 8.3334519073e-3f);
+    p = MODEL_FMA(p, r, 4.1665795894e-2f);
+    p = MODEL_FMA(p, r, 1.6666665459e-1f);
+    p = MODEL_FMA(p, r, 5.0000001201e-1f);
+    return MODEL_FMA(p, r * r, r);
+}
+static inline float model_two_to(int32_t n)
+{
+    union model_bits made;
+    made.i = (int32_t)((uint32_t)(n + 127) << 23);
+    return made.f;
+}
 static inline float model_expf(float x)
 {
     const float high = 88.72284f, low = -103.972f;
-    const float c = x < low ? low : (x > high ? high : x);
-    const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
-    const float n = (c * 1.44269504f + shift) - shift;
-    const float r = (c - n * 0.693359375f) - n * -2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r + 1.0f;
+    const float c = x < low ? low : (x > high ? high : x), n = model_exponent(c);
     /* In two steps, so that neither 2^128 nor what is below 2^-126 is lost. */
     const int32_t whole = (int32_t)n, half = whole / 2;
-    union { int32_t i; float f; } a, b;
-    a.i = (int32_t)((uint32_t)(half + 127) << 23);
-    b.i = (int32_t)((uint32_t)(whole - half + 127) << 23);
-    const float y = p * a.f * b.f;
+    const float y = (model_less_one(c, n) + 1.0f) * model_two_to(half) * model_two_to(whole - half);
     return x > high ? INFINITY : (x != x ? x : y);
 }
 static inline double model_exp(double x) { return exp(x); }
 
-/* 1 / (1 + e) and e / (1 + e) with e = exp(-|x|): as near to 0 as to 1. */
+/* 1 / (1 + exp(-x)); below -88 it is less than the least normal number. */
 static inline float model_sigmoidf(float x)
 {
-    const float e = model_expf(x < 0 ? x : -x), r = 1.0f / (1.0f + e);
-    return x < 0 ? e * r : r;
+    const float c = x < -88.0f ? 88.0f : (x > 87.0f ? -87.0f : -x), n = model_exponent(c);
+    const float two = model_two_to((int32_t)n), e = MODEL_FMA(two, model_less_one(c, n), two);
+    return 1.0f / (1.0f + (x != x ? x : e));
 }
 static inline double model_sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }
 
-/* tanh: an odd polynomial (Cephes' tanhf) below 0.625, else 1 - 2 / (exp(2 |x|) + 1). */
+/* -m / (2 + m) with m = exp(-2 |x|) - 1, of which nothing is lost near 0; the sign is that of x. */
 static inline float model_tanhf(float x)
 {
-    const float a = x < 0 ? -x : x, s = x * x;
-    float p = -5.70498872745e-3f;
-    p = p * s + 2.06390887954e-2f;
-    p = p * s - 5.37397155531e-2f;
-    p = p * s + 1.33314422036e-1f;
-    p = p * s - 3.33332819422e-1f;
-    const float small = x + x * s * p;
-    const float large = 1.0f - 2.0f / (model_expf(2.0f * a) + 1.0f);
-    return a < 0.625f ? small : (x < 0 ? -large : large);
+    const float a = x < 0 ? x + x : -x - x, c = a < -40.0f ? -40.0f : a, n = model_exponent(c);
+    const float two = model_two_to((int32_t)n), m = MODEL_FMA(two, model_less_one(c, n), two - 1.0f);
+    union model_bits y, of;
+    y.f = -m / (2.0f + m);
+    of.f = x;
+    y.i = (y.i & INT32_MAX) | (of.i & INT32_MIN);
+    return x != x ? x : y.f;
 }
 static inline double model_tanh(double x) { return tanh(x); }
 
@@ -103,22 +113,30 @@ static inline void model_begin(float *into, const float *from, int64_t count)
     }
 }
 
-/* y [rows, n] = x [rows, k] @ w [k, n] + b [n]: w in panels of 16 columns [panels][k][16]. Each
- * element is summed over k in order, whatever the number of rows: the same bits alone and in a batch. */
+/* y [rows, n] = x [rows, k] @ w [k, n] + b [n]: w in panels of 24 columns [panels][k][24]. Each
+ * element is summed over k in order, whatever the number of rows: the same bits alone and in a batch.
+ * As many rows at once as there are registers for. */
+#if defined(__ARM_NEON) || defined(__AVX512F__)
+#define MODEL_ROWS 4
+#elif defined(__SSE2__)
+#define MODEL_ROWS 2
+#else
+#define MODEL_ROWS 1
+#endif
 MODEL_INLINE void model_panel(float *y, const float *x, const float *w, const float *b,
                               int64_t rows, int64_t k, int64_t n, int64_t left)
 {
-    float sums[4][16];
+    float sums[MODEL_ROWS][24];
     for (int64_t r = 0; r < rows; ++r) {
-        for (int64_t j = 0; j < 16; ++j) {
+        for (int64_t j = 0; j < 24; ++j) {
             sums[r][j] = b[j];
         }
     }
     for (int64_t i = 0; i < k; ++i) {
         for (int64_t r = 0; r < rows; ++r) {
             const float a = x[r * k + i];
-            for (int64_t j = 0; j < 16; ++j) {
-                const float by = w[i * 16 + j];
+            for (int64_t j = 0; j < 24; ++j) {
+                const float by = w[i * 24 + j];
                 sums[r][j] = MODEL_FMA(a, by, sums[r][j]);
             }
         }
@@ -132,15 +150,15 @@ MODEL_INLINE void model_panel(float *y, const float *x, const float *w, const fl
 static inline void model_product_any(float *y, const float *x, const float *w, const float *b,
                                     int64_t rows, int64_t k, int64_t n)
 {
-    for (int64_t p = 0; p * 16 < n; ++p) {
-        const int64_t left = n - p * 16 < 16 ? n - p * 16 : 16;
-        const float *const panel = w + p * k * 16, *const bias = b + p * 16;
+    for (int64_t p = 0; p * 24 < n; ++p) {
+        const int64_t left = n - p * 24 < 24 ? n - p * 24 : 24;
+        const float *const panel = w + p * k * 24, *const bias = b + p * 24;
         int64_t r = 0;
-        for (; r + 4 <= rows; r += 4) {
-            model_panel(y + r * n + p * 16, x + r * k, panel, bias, 4, k, n, left);
+        for (; r + MODEL_ROWS <= rows; r += MODEL_ROWS) {
+            model_panel(y + r * n + p * 24, x + r * k, panel, bias, MODEL_ROWS, k, n, left);
         }
         for (; r < rows; ++r) {
-            model_panel(y + r * n + p * 16, x + r * k, panel, bias, 1, k, n, left);
+            model_panel(y + r * n + p * 24, x + r * k, panel, bias, 1, k, n, left);
         }
     }
 }
@@ -157,114 +175,135 @@ static inline int model_level(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1 : 0;
 }
 
-/* The formulas of model_expf, model_sigmoidf and model_tanhf; where exp would be infinite it is the
- * largest number, which both of the others do not tell apart. */
-MODEL_V8 __m256 model_exp8(__m256 x)
+/* The formulas of model_sigmoidf and model_tanhf; what is no number stays none. */
+MODEL_V8 __m256 model_exponent8(__m256 x)
 {
-    const __m256 c = _mm256_min_ps(_mm256_set1_ps(88.72284f),
-                                   _mm256_max_ps(_mm256_set1_ps(-103.972f), x));
-    const __m256 n = _mm256_round_ps(_mm256_mul_ps(c, _mm256_set1_ps(1.44269504f)),
-                                     _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693359375f), c);
-    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(-2.12194440e-4f), r);
+    return _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)),
+                           _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+MODEL_V8 __m256 model_less_one8(__m256 x, __m256 n)
+{
+    __m256 r = _mm256_fmadd_ps(n, _mm256_set1_ps(-0.693359375f), x);
+    r = _mm256_fmadd_ps(n, _mm256_set1_ps(2.12194440e-4f), r);
     __m256 p = _mm256_set1_ps(1.9875691500e-4f);
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.3981999507e-3f));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(8.3334519073e-3f));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(4.1665795894e-2f));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.6666665459e-1f));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(5.0000001201e-1f));
-    p = _mm256_add_ps(_mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r), _mm256_set1_ps(1.0f));
-    const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
-    const __m256i bias = _mm256_set1_epi32(127);
-    const __m256i a = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
-    const __m256i b = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(whole, half), bias), 23);
-    p = _mm256_mul_ps(_mm256_mul_ps(p, _mm256_castsi256_ps(a)), _mm256_castsi256_ps(b));
-    return _mm256_blendv_ps(p, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    return _mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r);
+}
+MODEL_V8 __m256 model_two_to8(__m256 n)
+{
+    const __m256i whole = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(whole, 23));
 }
 MODEL_V8 __m256 model_sigmoid8(__m256 x)
 {
-    const __m256 sign = _mm256_set1_ps(-0.0f), one = _mm256_set1_ps(1.0f);
-    const __m256 e = model_exp8(_mm256_or_ps(x, sign));
-    const __m256 r = _mm256_div_ps(one, _mm256_add_ps(one, e));
-    return _mm256_blendv_ps(r, _mm256_mul_ps(e, r), x); /* by the sign of x */
+    const __m256 one = _mm256_set1_ps(1.0f), minus = _mm256_xor_ps(x, _mm256_set1_ps(-0.0f));
+    const __m256 c = _mm256_min_ps(_mm256_set1_ps(88.0f), _mm256_max_ps(_mm256_set1_ps(-87.0f), minus));
+    const __m256 n = model_exponent8(c), two = model_two_to8(n);
+    const __m256 e = _mm256_fmadd_ps(two, model_less_one8(c, n), two);
+    return _mm256_div_ps(one, _mm256_add_ps(one, e));
 }
 MODEL_V8 __m256 model_tanh8(__m256 x)
 {
-    const __m256 sign = _mm256_and_ps(x, _mm256_set1_ps(-0.0f));
-    const __m256 a = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x), s = _mm256_mul_ps(x, x);
-    __m256 p = _mm256_set1_ps(-5.70498872745e-3f);
-    p = _mm256_fmadd_ps(p, s, _mm256_set1_ps(2.06390887954e-2f));
-    p = _mm256_fmadd_ps(p, s, _mm256_set1_ps(-5.37397155531e-2f));
-    p = _mm256_fmadd_ps(p, s, _mm256_set1_ps(1.33314422036e-1f));
-    p = _mm256_fmadd_ps(p, s, _mm256_set1_ps(-3.33332819422e-1f));
-    const __m256 small = _mm256_fmadd_ps(_mm256_mul_ps(x, s), p, x);
-    const __m256 one = _mm256_set1_ps(1.0f), two = _mm256_set1_ps(2.0f);
-    const __m256 e = model_exp8(_mm256_add_ps(a, a));
-    const __m256 large = _mm256_sub_ps(one, _mm256_div_ps(two, _mm256_add_ps(e, one)));
-    const __m256 is_small = _mm256_cmp_ps(a, _mm256_set1_ps(0.625f), _CMP_LT_OQ);
-    return _mm256_blendv_ps(_mm256_or_ps(large, sign), small, is_small);
+    const __m256 sign = _mm256_set1_ps(-0.0f), a = _mm256_or_ps(x, sign);
+    const __m256 c = _mm256_max_ps(_mm256_set1_ps(-40.0f), _mm256_add_ps(a, a));
+    const __m256 n = model_exponent8(c), two = model_two_to8(n);
+    const __m256 rest = _mm256_sub_ps(two, _mm256_set1_ps(1.0f));
+    const __m256 m = _mm256_fmadd_ps(two, model_less_one8(c, n), rest);
+    const __m256 y = _mm256_div_ps(m, _mm256_add_ps(_mm256_set1_ps(2.0f), m));
+    return _mm256_or_ps(_mm256_andnot_ps(sign, y), _mm256_and_ps(x, sign));
 }
 
-/* `rows` times `panels` times 16 sums, which are in registers: 8 of 8 where rows * panels is 4. */
+/* `rows` times `vectors` sums of 8, which are in registers: 12 at most. Three vectors are a panel. */
 MODEL_V8 void model_block8(float *y, const float *x, const float *w, const float *b, const int rows,
-                           const int panels, int64_t k, int64_t n, int64_t left)
+                           const int vectors, int64_t k, int64_t n, int64_t left)
 {
-    __m256 sums[4][2];
-    for (int p = 0; p < panels; ++p) {
-        for (int r = 0; r < rows; ++r) {
-            sums[p * rows + r][0] = _mm256_loadu_ps(b + p * 16);
-            sums[p * rows + r][1] = _mm256_loadu_ps(b + p * 16 + 8);
+    __m256 sums[4][12];
+    for (int r = 0; r < rows; ++r) {
+        for (int v = 0; v < vectors; ++v) {
+            sums[r][v] = _mm256_loadu_ps(b + v * 8);
         }
     }
     for (int64_t i = 0; i < k; ++i) {
-        for (int p = 0; p < panels; ++p) {
-            const float *const at = w + (p * k + i) * 16;
-            const __m256 low = _mm256_loadu_ps(at), high = _mm256_loadu_ps(at + 8);
+        const float *const at = w + i * 24;
+        __m256 a[2], by[3];
+        if (rows <= 2) { /* 12 sums, a number of each row, a vector of weights */
             for (int r = 0; r < rows; ++r) {
-                const __m256 a = _mm256_broadcast_ss(x + r * k + i);
-                sums[p * rows + r][0] = _mm256_fmadd_ps(a, low, sums[p * rows + r][0]);
-                sums[p * rows + r][1] = _mm256_fmadd_ps(a, high, sums[p * rows + r][1]);
+                a[r] = _mm256_broadcast_ss(x + r * k + i);
+            }
+            for (int v = 0; v < vectors; ++v) {
+                by[0] = _mm256_loadu_ps(at + v / 3 * k * 24 + v % 3 * 8);
+                for (int r = 0; r < rows; ++r) {
+                    sums[r][v] = _mm256_fmadd_ps(a[r], by[0], sums[r][v]);
+                }
+            }
+        } else { /* 12 sums, a number of one row, a panel */
+            for (int v = 0; v < vectors; ++v) {
+                by[v] = _mm256_loadu_ps(at + v * 8);
+            }
+            for (int r = 0; r < rows; ++r) {
+                a[0] = _mm256_broadcast_ss(x + r * k + i);
+                for (int v = 0; v < vectors; ++v) {
+                    sums[r][v] = _mm256_fmadd_ps(a[0], by[v], sums[r][v]);
+                }
             }
         }
     }
-    for (int p = 0; p < panels; ++p) {
-        for (int r = 0; r < rows; ++r) {
-            float *const into = y + r * n + p * 16;
-            if (left - p * 16 >= 16) {
-                _mm256_storeu_ps(into, sums[p * rows + r][0]);
-                _mm256_storeu_ps(into + 8, sums[p * rows + r][1]);
+    for (int r = 0; r < rows; ++r) {
+        for (int v = 0; v < vectors; ++v) {
+            float *const into = y + r * n + v * 8;
+            if (left >= v * 8 + 8) {
+                _mm256_storeu_ps(into, sums[r][v]);
             } else {
-                float last[16];
-                _mm256_storeu_ps(last, sums[p * rows + r][0]);
-                _mm256_storeu_ps(last + 8, sums[p * rows + r][1]);
-                for (int64_t j = 0; j < left - p * 16; ++j) {
+                float last[8];
+                _mm256_storeu_ps(last, sums[r][v]);
+                for (int64_t j = 0; j < left - v * 8; ++j) {
                     into[j] = last[j];
                 }
             }
         }
     }
 }
+/* Some rows of a product, y [rows, stride], in parts of like size: no sum waits for the one before. */
+#define MODEL_PART(v) \
+    case v: model_block8(y, x, w, b, rows, rows * v <= 12 ? v : 1, k, stride, n); break;
+MODEL_V8 void model_rows8(float *y, const float *x, const float *w, const float *b, const int rows,
+                          int64_t k, int64_t stride)
+{
+    const int64_t most = rows == 1 ? 4 : (rows == 2 ? 2 : 1), panels = (stride + 23) / 24;
+    const int64_t parts = (panels + most - 1) / most, each = (panels + parts - 1) / parts;
+    for (int64_t n = stride, step = each * 24; n > 0; n -= step, y += step, b += step, w += step * k) {
+        switch ((model_min(n, step) + 7) / 8) {
+            MODEL_PART(1)
+            MODEL_PART(2)
+            MODEL_PART(3)
+            MODEL_PART(4)
+            MODEL_PART(5)
+            MODEL_PART(6)
+            MODEL_PART(7)
+            MODEL_PART(8)
+            MODEL_PART(9)
+            MODEL_PART(10)
+            MODEL_PART(11)
+            MODEL_PART(12)
+            default: break;
+        }
+    }
+}
 MODEL_AVX2 static void model_product_1(float *y, const float *x, const float *w, const float *b,
                                        int64_t rows, int64_t k, int64_t n)
 {
-    const int64_t panels = (n + 15) / 16;
-    int64_t r = 0;
-    for (; r + 4 <= rows; r += 4) {
-        for (int64_t p = 0; p < panels; ++p) {
-            model_block8(y + r * n + p * 16, x + r * k, w + p * k * 16, b + p * 16, 4, 1, k, n,
-                         n - p * 16);
-        }
+    for (; rows >= 4; rows -= 4, x += 4 * k, y += 4 * n) {
+        model_rows8(y, x, w, b, 4, k, n);
     }
-    for (; r < rows; ++r) {
-        int64_t p = 0;
-        for (; p + 4 <= panels; p += 4) {
-            model_block8(y + r * n + p * 16, x + r * k, w + p * k * 16, b + p * 16, 1, 4, k, n,
-                         n - p * 16);
-        }
-        for (; p < panels; ++p) {
-            model_block8(y + r * n + p * 16, x + r * k, w + p * k * 16, b + p * 16, 1, 1, k, n,
-                         n - p * 16);
-        }
+    switch (rows) {
+        case 1: model_rows8(y, x, w, b, 1, k, n); break;
+        case 2: model_rows8(y, x, w, b, 2, k, n); break;
+        case 3: model_rows8(y, x, w, b, 3, k, n); break;
+        default: break;
     }
 }
 MODEL_V8 __m256 model_sum8(const float *xs, const float *hs)

@@ -1,9 +1,9 @@
 """Matrix products and convolutions.
 
-A matrix of the model is packed at the export: panels of 16 columns, each k * 16 numbers in the
+A matrix of the model is packed at the export: panels of 24 columns, each k * 24 numbers in the
 order in which they are read.
 
-    w [k, n]  ->  [n / 16 rounded up][k][16]
+    w [k, n]  ->  [n / 24 rounded up][k][24]
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from rnnbench.formats.c.values import C_TYPES, Block, Index, Value, atom
 from rnnbench.formats.c.writer import Writer
 
 aten = torch.ops.aten
-PANEL = 16
+PANEL = 24
 """Columns that are computed together."""
 
 
 def panels_of(matrix: torch.Tensor) -> torch.Tensor:
-    """[panels, k, 16] of a matrix [k, n], with zeros behind its last column."""
+    """[panels, k, 24] of a matrix [k, n], with zeros behind its last column."""
     k, n = matrix.shape
     count = -(-n // PANEL)
     padded = matrix.new_zeros(k, count * PANEL)
@@ -34,7 +34,7 @@ def panels_of(matrix: torch.Tensor) -> torch.Tensor:
 
 
 def padded_bias(bias: torch.Tensor | None, n: int, like: torch.Tensor) -> torch.Tensor:
-    """[panels * 16] a bias [n], with zeros behind it."""
+    """[panels * 24] a bias [n], with zeros behind it."""
     found = like.new_zeros(-(-n // PANEL) * PANEL)
     if bias is not None:
         found[:n] = bias
