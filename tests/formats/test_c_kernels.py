@@ -31,7 +31,7 @@ EACH8(tanh)
 EACH8(sigmoid)
 #endif
 void product(int level, float *y, const float *x, const float *w, const float *b, int64_t rows,
-             int64_t k, int64_t n) { model_product(level, y, x, w, b, rows, k, n); }
+             int64_t k, int64_t n) { model_product(level, y, x, w, b, rows, k, n, (int)(rows + n) & 1); }
 void fourier(float *result, float *work, const float *w, int64_t n)
 { memcpy(result, model_fourier(work, work + 2 * n, w, n), 2 * (size_t)n * sizeof(float)); }
 int level(void) { return model_level(); }

@@ -169,6 +169,11 @@ static inline void model_product_any(float *y, const float *x, const float *w, c
 #include <immintrin.h>
 #define MODEL_AVX2 __attribute__((target("avx2,fma")))
 #define MODEL_V8 MODEL_INLINE MODEL_AVX2
+#if defined(__clang__)
+#define MODEL_UNROLL _Pragma("unroll")
+#else
+#define MODEL_UNROLL _Pragma("GCC unroll 12") /* or an array of sums may become one in memory */
+#endif
 
 static inline int model_level(void)
 {
@@ -222,8 +227,8 @@ MODEL_V8 void model_block8(float *y, const float *x, const float *w, const float
                            const int vectors, int64_t k, int64_t n, int64_t left)
 {
     __m256 sums[4][12];
-    for (int r = 0; r < rows; ++r) {
-        for (int v = 0; v < vectors; ++v) {
+    MODEL_UNROLL for (int r = 0; r < rows; ++r) {
+        MODEL_UNROLL for (int v = 0; v < vectors; ++v) {
             sums[r][v] = _mm256_loadu_ps(b + v * 8);
         }
     }
@@ -231,29 +236,29 @@ MODEL_V8 void model_block8(float *y, const float *x, const float *w, const float
         const float *const at = w + i * 24;
         __m256 a[2], by[3];
         if (rows <= 2) { /* 12 sums, a number of each row, a vector of weights */
-            for (int r = 0; r < rows; ++r) {
+            MODEL_UNROLL for (int r = 0; r < rows; ++r) {
                 a[r] = _mm256_broadcast_ss(x + r * k + i);
             }
-            for (int v = 0; v < vectors; ++v) {
+            MODEL_UNROLL for (int v = 0; v < vectors; ++v) {
                 by[0] = _mm256_loadu_ps(at + v / 3 * k * 24 + v % 3 * 8);
-                for (int r = 0; r < rows; ++r) {
+                MODEL_UNROLL for (int r = 0; r < rows; ++r) {
                     sums[r][v] = _mm256_fmadd_ps(a[r], by[0], sums[r][v]);
                 }
             }
         } else { /* 12 sums, a number of one row, a panel */
-            for (int v = 0; v < vectors; ++v) {
+            MODEL_UNROLL for (int v = 0; v < vectors; ++v) {
                 by[v] = _mm256_loadu_ps(at + v * 8);
             }
-            for (int r = 0; r < rows; ++r) {
+            MODEL_UNROLL for (int r = 0; r < rows; ++r) {
                 a[0] = _mm256_broadcast_ss(x + r * k + i);
-                for (int v = 0; v < vectors; ++v) {
+                MODEL_UNROLL for (int v = 0; v < vectors; ++v) {
                     sums[r][v] = _mm256_fmadd_ps(a[0], by[v], sums[r][v]);
                 }
             }
         }
     }
-    for (int r = 0; r < rows; ++r) {
-        for (int v = 0; v < vectors; ++v) {
+    MODEL_UNROLL for (int r = 0; r < rows; ++r) {
+        MODEL_UNROLL for (int v = 0; v < vectors; ++v) {
             float *const into = y + r * n + v * 8;
             if (left >= v * 8 + 8) {
                 _mm256_storeu_ps(into, sums[r][v]);
@@ -267,42 +272,37 @@ MODEL_V8 void model_block8(float *y, const float *x, const float *w, const float
         }
     }
 }
-/* Some rows of a product, y [rows, stride], in parts of like size: no sum waits for the one before. */
+/* Some rows of a product, y [rows, stride], in parts of one or two panels; from the last one on where
+ * `back`: what was read last is in the nearest cache. */
 #define MODEL_PART(v) \
-    case v: model_block8(y, x, w, b, rows, rows * v <= 12 ? v : 1, k, stride, n); break;
+    case v: model_block8(y + at, x, w + at * k, b + at, rows, rows * v <= 12 ? v : 1, k, stride, n); break;
 MODEL_V8 void model_rows8(float *y, const float *x, const float *w, const float *b, const int rows,
-                          int64_t k, int64_t stride)
+                          int64_t k, int64_t stride, int back)
 {
-    const int64_t most = rows == 1 ? 4 : (rows == 2 ? 2 : 1), panels = (stride + 23) / 24;
-    const int64_t parts = (panels + most - 1) / most, each = (panels + parts - 1) / parts;
-    for (int64_t n = stride, step = each * 24; n > 0; n -= step, y += step, b += step, w += step * k) {
-        switch ((model_min(n, step) + 7) / 8) {
+    const int64_t width = rows <= 2 ? 48 : 24, parts = (stride + width - 1) / width;
+    for (int64_t p = 0; p < parts; ++p) {
+        const int64_t at = (back ? parts - 1 - p : p) * width, n = stride - at;
+        switch ((model_min(n, width) + 7) / 8) {
             MODEL_PART(1)
             MODEL_PART(2)
             MODEL_PART(3)
             MODEL_PART(4)
             MODEL_PART(5)
             MODEL_PART(6)
-            MODEL_PART(7)
-            MODEL_PART(8)
-            MODEL_PART(9)
-            MODEL_PART(10)
-            MODEL_PART(11)
-            MODEL_PART(12)
             default: break;
         }
     }
 }
 MODEL_AVX2 static void model_product_1(float *y, const float *x, const float *w, const float *b,
-                                       int64_t rows, int64_t k, int64_t n)
+                                       int64_t rows, int64_t k, int64_t n, int back)
 {
-    for (; rows >= 4; rows -= 4, x += 4 * k, y += 4 * n) {
-        model_rows8(y, x, w, b, 4, k, n);
+    for (; rows >= 4; rows -= 4, x += 4 * k, y += 4 * n, back = !back) {
+        model_rows8(y, x, w, b, 4, k, n, back);
     }
     switch (rows) {
-        case 1: model_rows8(y, x, w, b, 1, k, n); break;
-        case 2: model_rows8(y, x, w, b, 2, k, n); break;
-        case 3: model_rows8(y, x, w, b, 3, k, n); break;
+        case 1: model_rows8(y, x, w, b, 1, k, n, back); break;
+        case 2: model_rows8(y, x, w, b, 2, k, n, back); break;
+        case 3: model_rows8(y, x, w, b, 3, k, n, back); break;
         default: break;
     }
 }
@@ -358,17 +358,18 @@ MODEL_AVX2 static int64_t model_lstm8(float *y, float *h, float *c, const float 
 }
 #else
 static inline int model_level(void) { return 0; }
-#define model_product_1 model_product_any
+#define model_product_1(y, x, w, b, rows, k, n, back) model_product_any(y, x, w, b, rows, k, n)
 #define model_rnn8(y, h, xs, hs, hidden, relu) 0
 #define model_gru8(y, h, xs, hs, hidden) 0
 #define model_lstm8(y, h, c, xs, hs, hidden) 0
 #endif
 
 static inline void model_product(int level, float *y, const float *x, const float *w, const float *b,
-                                 int64_t rows, int64_t k, int64_t n)
+                                 int64_t rows, int64_t k, int64_t n, int back)
 {
+    (void)back;
     if (level == 1) {
-        model_product_1(y, x, w, b, rows, k, n);
+        model_product_1(y, x, w, b, rows, k, n, back);
     } else {
         model_product_any(y, x, w, b, rows, k, n);
     }

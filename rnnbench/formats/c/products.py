@@ -49,12 +49,16 @@ def product(
     bias: torch.Tensor | None,
     rows: str,
     name: str,
+    back: str = "0",
 ) -> None:
-    """`into [rows, n] = x [rows, k] @ matrix [k, n] + bias [n]`, by the file's kernel."""
+    """`into [rows, n] = x [rows, k] @ matrix [k, n] + bias [n]`, by the file's kernel.
+
+    It begins with the last columns where `back` is not 0: those that were read last.
+    """
     k, n = matrix.shape
     panels = writer.packed(panels_of(matrix), f"{name}_panels")
     offset = writer.packed(padded_bias(bias, n, matrix), f"{name}_bias")
-    writer.line(f"model_product(level, {into}, {x}, {panels}, {offset}, {rows}, {k}, {n});")
+    writer.line(f"model_product(level, {into}, {x}, {panels}, {offset}, {rows}, {k}, {n}, {back});")
 
 
 def _is_small(value: Value) -> bool:

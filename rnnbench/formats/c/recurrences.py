@@ -62,7 +62,7 @@ def _recurrence(writer: Writer, node: fx.Node, args: list[Any], named: dict[str,
         step = writer.fresh("step")
         at = writer.fresh("row")
         with writer.nested(f"for (int64_t {step} = 0; {step} < {time}; ++{step})"):
-            product(writer, hs.array, h, own[1].t(), second, batch, f"{name}_hh")
+            product(writer, hs.array, h, own[1].t(), second, batch, f"{name}_hh", f"{step} & 1")
             layer = _Layer(kind, hidden, d, directions, made, xs, hs, h, c, rows)
             with writer.nested(f"for (int64_t {at} = 0; {at} < {batch}; ++{at})"):
                 _row(writer, layer, (step, at, time, batch))
