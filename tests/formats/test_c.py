@@ -99,6 +99,28 @@ def test_the_same_bits_in_a_batch_as_alone_and_in_chunks_as_at_once(kind, names,
         assert all(np.array_equal(state[name], whole[end]) for name, end in ends.items())
 
 
+@pytest.mark.parametrize(("kind", "names"), [("GRU", "h"), ("RNN", "h"), ("LSTM", "hc")])
+def test_a_silent_stream_has_no_numbers_that_are_slow(kind, names, tmp_path):
+    """Below the least normal number a processor may take a hundred times as long."""
+    states = tuple(TensorSpec(n, (2, "batch", 11), role="state") for n in names)
+    specs = (TensorSpec("x", ("batch", "time", 5)), *states)
+    ends = {name: f"{name}n" for name in names}
+    module = Streamed(kind).eval()
+    for name, parameter in module.named_parameters():
+        parameter.data *= 0.2 * ("bias" not in name)  # what is left of a state decays
+    model = Model(module, specs, ("y", *ends.values()), states=ends)
+    run = rnnbench.load(rnnbench.export(model, ("c",), tmp_path), "c")
+    least = np.finfo(np.float32).tiny
+    state = {n: np.full((2, 1, 11), 4e-38, np.float32) for n in names}
+    for _ in range(40):
+        out = run({"x": np.zeros((1, 1, 5), np.float32), **state})
+        state = {n: out[end] for n, end in ends.items()}
+        numbers = np.abs(np.concatenate([state[n].reshape(-1) for n in names]))
+        assert not ((numbers > 0) & (numbers < least)).any()
+    assert not numbers.any()
+    assert np.float32(1e-40) * np.float32(0.5) != 0  # the caller's mode is as it was
+
+
 def test_what_has_no_form_is_named_with_its_line(tmp_path):
     class Sparse(nn.Module):
         def forward(self, x):

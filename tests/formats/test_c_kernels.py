@@ -26,12 +26,14 @@ EACH(sigmoidf)
 #ifdef MODEL_V8
 #define EACH8(name) \\
     MODEL_AVX2 void each_##name##8(float *y, const float *x, int64_t n) \\
-    { for (int64_t i = 0; i < n; i += 8) { _mm256_storeu_ps(y + i, model_##name##8(_mm256_loadu_ps(x + i))); } }
+    { for (int64_t i = 0; i < n; i += 8) \\
+      { _mm256_storeu_ps(y + i, model_##name##8(_mm256_loadu_ps(x + i))); } }
 EACH8(tanh)
 EACH8(sigmoid)
 #endif
 void product(int level, float *y, const float *x, const float *w, const float *b, int64_t rows,
-             int64_t k, int64_t n) { model_product(level, y, x, w, b, rows, k, n, (int)(rows + n) & 1); }
+             int64_t k, int64_t n)
+{ model_product(level, y, x, w, b, rows, k, n, (int)(rows + n) & 1); }
 void fourier(float *result, float *work, const float *w, int64_t n)
 { memcpy(result, model_fourier(work, work + 2 * n, w, n), 2 * (size_t)n * sizeof(float)); }
 int level(void) { return model_level(); }

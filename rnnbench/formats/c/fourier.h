@@ -4,7 +4,7 @@
  *     y[q + s (r p + j)] = sum_k x[q + s (p + m k)] exp(-2 pi i j (k / r + p / size)),  size = m r
  *
  * with s of them beside one another. Returns the one of x and y that holds the result. */
-static inline const float *model_fourier(float *x, float *y, const float *w, int64_t n)
+MODEL_STATIC const float *model_fourier(float *x, float *y, const float *w, int64_t n)
 {
     for (int64_t size = n, s = 1, r; size > 1; size /= r, s *= r) {
         r = size % 4 == 0 ? 4 : (size % 2 == 0 ? 2 : 3);

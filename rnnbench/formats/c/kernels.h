@@ -1,48 +1,48 @@
 /* Numbers. */
 
-static inline int64_t model_max(int64_t a, int64_t b) { return a > b ? a : b; }
-static inline int64_t model_min(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t model_floor_div(int64_t a, int64_t b)
+MODEL_STATIC int64_t model_max(int64_t a, int64_t b) { return a > b ? a : b; }
+MODEL_STATIC int64_t model_min(int64_t a, int64_t b) { return a < b ? a : b; }
+MODEL_STATIC int64_t model_floor_div(int64_t a, int64_t b)
 {
     const int64_t q = a / b;
     return a % b != 0 && (a < 0) != (b < 0) ? q - 1 : q;
 }
-static inline int64_t model_mod(int64_t a, int64_t b)
+MODEL_STATIC int64_t model_mod(int64_t a, int64_t b)
 {
     const int64_t r = a % b;
     return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 /* Of floats, as PyTorch has them: the remainder has the sign of the divisor. */
-static inline float model_modf(float a, float b)
+MODEL_STATIC float model_modf(float a, float b)
 {
     const float r = fmodf(a, b);
     return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
-static inline double model_modd(double a, double b)
+MODEL_STATIC double model_modd(double a, double b)
 {
     const double r = fmod(a, b);
     return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
-static inline float model_floor_divf(float a, float b)
+MODEL_STATIC float model_floor_divf(float a, float b)
 {
     const float q = rintf((a - model_modf(a, b)) / b);
     return b == 0 ? a / b : q;
 }
-static inline double model_floor_divd(double a, double b)
+MODEL_STATIC double model_floor_divd(double a, double b)
 {
     const double q = rint((a - model_modd(a, b)) / b);
     return b == 0 ? a / b : q;
 }
 /* A place that may be counted from the end; one that is outside becomes the nearest. */
-static inline int64_t model_from(int64_t at, int64_t size)
+MODEL_STATIC int64_t model_from(int64_t at, int64_t size)
 {
     return at < 0 ? model_max(at + size, 0) : at;
 }
-static inline int64_t model_at(int64_t at, int64_t size)
+MODEL_STATIC int64_t model_at(int64_t at, int64_t size)
 {
     return model_max(model_min(model_from(at, size), size - 1), 0);
 }
-static inline int64_t model_steps(int64_t length, int64_t time)
+MODEL_STATIC int64_t model_steps(int64_t length, int64_t time)
 {
     return model_max(model_min(length, time), 0);
 }
@@ -51,12 +51,12 @@ union model_bits { int32_t i; float f; };
 
 /* exp(x) = 2^n * (1 + q), q = exp(r) - 1, |r| <= log(2) / 2: Cody and Waite's reduction, and a polynomial
  * of degree 6 with the coefficients of Cephes' expf. Branch-free, so that a compiler makes vectors of it. */
-static inline float model_exponent(float x)
+MODEL_STATIC float model_exponent(float x)
 {
     const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
     return (x * 1.44269504f + shift) - shift;
 }
-static inline float model_less_one(float x, float n)
+MODEL_STATIC float model_less_one(float x, float n)
 {
     const float r = MODEL_FMA(n, 2.12194440e-4f, MODEL_FMA(n, -0.693359375f, x));
     float p = 1.9875691500e-4f;
@@ -67,13 +67,13 @@ static inline float model_less_one(float x, float n)
     p = MODEL_FMA(p, r, 5.0000001201e-1f);
     return MODEL_FMA(p, r * r, r);
 }
-static inline float model_two_to(int32_t n)
+MODEL_STATIC float model_two_to(int32_t n)
 {
     union model_bits made;
     made.i = (int32_t)((uint32_t)(n + 127) << 23);
     return made.f;
 }
-static inline float model_expf(float x)
+MODEL_STATIC float model_expf(float x)
 {
     const float high = 88.72284f, low = -103.972f;
     const float c = x < low ? low : (x > high ? high : x), n = model_exponent(c);
@@ -82,19 +82,19 @@ static inline float model_expf(float x)
     const float y = (model_less_one(c, n) + 1.0f) * model_two_to(half) * model_two_to(whole - half);
     return x > high ? INFINITY : (x != x ? x : y);
 }
-static inline double model_exp(double x) { return exp(x); }
+MODEL_STATIC double model_exp(double x) { return exp(x); }
 
 /* 1 / (1 + exp(-x)); below -88 it is less than the least normal number. */
-static inline float model_sigmoidf(float x)
+MODEL_STATIC float model_sigmoidf(float x)
 {
     const float c = x < -88.0f ? 88.0f : (x > 87.0f ? -87.0f : -x), n = model_exponent(c);
     const float two = model_two_to((int32_t)n), e = MODEL_FMA(two, model_less_one(c, n), two);
     return 1.0f / (1.0f + (x != x ? x : e));
 }
-static inline double model_sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }
+MODEL_STATIC double model_sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }
 
 /* -m / (2 + m) with m = exp(-2 |x|) - 1, of which nothing is lost near 0; the sign is that of x. */
-static inline float model_tanhf(float x)
+MODEL_STATIC float model_tanhf(float x)
 {
     const float a = x < 0 ? x + x : -x - x, c = a < -40.0f ? -40.0f : a, n = model_exponent(c);
     const float two = model_two_to((int32_t)n), m = MODEL_FMA(two, model_less_one(c, n), two - 1.0f);
@@ -104,14 +104,45 @@ static inline float model_tanhf(float x)
     y.i = (y.i & INT32_MAX) | (of.i & INT32_MIN);
     return x != x ? x : y.f;
 }
-static inline double model_tanh(double x) { return tanh(x); }
+MODEL_STATIC double model_tanh(double x) { return tanh(x); }
 
-static inline void model_begin(float *into, const float *from, int64_t count)
+MODEL_STATIC void model_begin(float *into, const float *from, int64_t count)
 {
     for (int64_t i = 0; i < count; ++i) {
         into[i] = from ? from[i] : 0.0f;
     }
 }
+
+/* Numbers below the least normal one count as 0 during a run, where a processor would be slow with them:
+ * a stream that falls silent costs what a loud one does. The caller's mode comes back afterwards. */
+#if defined(__SSE__)
+#include <xmmintrin.h>
+typedef unsigned model_mode;
+MODEL_STATIC model_mode model_flush(void)
+{
+    const model_mode before = _mm_getcsr();
+    _mm_setcsr(before | 0x8040u);
+    return before;
+}
+MODEL_STATIC void model_restore(model_mode before) { _mm_setcsr(before); }
+#elif defined(__GNUC__) && defined(__aarch64__)
+typedef uint64_t model_mode;
+MODEL_STATIC model_mode model_flush(void)
+{
+    model_mode before;
+    __asm__ __volatile__("mrs %0, fpcr" : "=r"(before));
+    __asm__ __volatile__("msr fpcr, %0" : : "r"(before | (UINT64_C(1) << 24)) : "memory");
+    return before;
+}
+MODEL_STATIC void model_restore(model_mode before)
+{
+    __asm__ __volatile__("msr fpcr, %0" : : "r"(before) : "memory");
+}
+#else
+typedef int model_mode;
+MODEL_STATIC model_mode model_flush(void) { return 0; }
+MODEL_STATIC void model_restore(model_mode before) { (void)before; }
+#endif
 
 /* y [rows, n] = x [rows, k] @ w [k, n] + b [n]: w in panels of 24 columns [panels][k][24]. Each
  * element is summed over k in order, whatever the number of rows: the same bits alone and in a batch.
@@ -147,7 +178,7 @@ MODEL_INLINE void model_panel(float *y, const float *x, const float *w, const fl
         }
     }
 }
-static inline void model_product_any(float *y, const float *x, const float *w, const float *b,
+MODEL_STATIC void model_product_any(float *y, const float *x, const float *w, const float *b,
                                     int64_t rows, int64_t k, int64_t n)
 {
     for (int64_t p = 0; p * 24 < n; ++p) {
@@ -175,7 +206,7 @@ static inline void model_product_any(float *y, const float *x, const float *w, c
 #define MODEL_UNROLL _Pragma("GCC unroll 12") /* or an array of sums may become one in memory */
 #endif
 
-static inline int model_level(void)
+MODEL_STATIC int model_level(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1 : 0;
 }
@@ -226,7 +257,7 @@ MODEL_V8 __m256 model_tanh8(__m256 x)
 MODEL_V8 void model_block8(float *y, const float *x, const float *w, const float *b, const int rows,
                            const int vectors, int64_t k, int64_t n, int64_t left)
 {
-    __m256 sums[4][12];
+    __m256 sums[4][6];
     MODEL_UNROLL for (int r = 0; r < rows; ++r) {
         MODEL_UNROLL for (int v = 0; v < vectors; ++v) {
             sums[r][v] = _mm256_loadu_ps(b + v * 8);
@@ -275,7 +306,7 @@ MODEL_V8 void model_block8(float *y, const float *x, const float *w, const float
 /* Some rows of a product, y [rows, stride], in parts of one or two panels; from the last one on where
  * `back`: what was read last is in the nearest cache. */
 #define MODEL_PART(v) \
-    case v: model_block8(y + at, x, w + at * k, b + at, rows, rows * v <= 12 ? v : 1, k, stride, n); break;
+    case v: model_block8(y + at, x, w + at * k, b + at, rows, rows <= 2 || v <= 3 ? v : 1, k, stride, n); break;
 MODEL_V8 void model_rows8(float *y, const float *x, const float *w, const float *b, const int rows,
                           int64_t k, int64_t stride, int back)
 {
@@ -293,7 +324,7 @@ MODEL_V8 void model_rows8(float *y, const float *x, const float *w, const float 
         }
     }
 }
-MODEL_AVX2 static void model_product_1(float *y, const float *x, const float *w, const float *b,
+MODEL_AVX2 MODEL_STATIC void model_product_1(float *y, const float *x, const float *w, const float *b,
                                        int64_t rows, int64_t k, int64_t n, int back)
 {
     for (; rows >= 4; rows -= 4, x += 4 * k, y += 4 * n, back = !back) {
@@ -306,65 +337,97 @@ MODEL_AVX2 static void model_product_1(float *y, const float *x, const float *w,
         default: break;
     }
 }
-MODEL_V8 __m256 model_sum8(const float *xs, const float *hs)
+/* 8 units, or where `left` is less those that are left: a mask says which. */
+typedef struct { __m256i mask; int whole; } model_units;
+MODEL_V8 model_units model_units8(int64_t left)
 {
-    return _mm256_add_ps(_mm256_loadu_ps(xs), _mm256_loadu_ps(hs));
+    const __m256i place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const model_units made = {_mm256_cmpgt_epi32(_mm256_set1_epi32((int)model_min(left, 8)), place), left >= 8};
+    return made;
 }
-/* Whole vectors of units; returns how many units that were. */
-MODEL_AVX2 static int64_t model_rnn8(float *y, float *h, const float *xs, const float *hs,
-                                     int64_t hidden, int relu)
+MODEL_V8 __m256 model_load8(const float *from, const model_units u)
 {
-    int64_t i = 0;
-    for (; i + 8 <= hidden; i += 8) {
-        const __m256 a = model_sum8(xs + i, hs + i);
-        const __m256 s = relu ? _mm256_max_ps(_mm256_setzero_ps(), a) : model_tanh8(a);
-        _mm256_storeu_ps(h + i, s);
-        _mm256_storeu_ps(y + i, s);
-    }
-    return i;
+    return u.whole ? _mm256_loadu_ps(from) : _mm256_maskload_ps(from, u.mask);
 }
-MODEL_AVX2 static int64_t model_gru8(float *y, float *h, const float *xs, const float *hs, int64_t hidden)
+MODEL_V8 void model_store8(float *into, const model_units u, __m256 value)
 {
-    int64_t i = 0;
-    for (; i + 8 <= hidden; i += 8) {
-        const __m256 r = model_sigmoid8(model_sum8(xs + i, hs + i));
-        const __m256 z = model_sigmoid8(model_sum8(xs + hidden + i, hs + hidden + i));
-        const __m256 g = model_tanh8(_mm256_fmadd_ps(r, _mm256_loadu_ps(hs + 2 * hidden + i),
-                                                     _mm256_loadu_ps(xs + 2 * hidden + i)));
-        const __m256 before = _mm256_loadu_ps(h + i);
-        const __m256 rest = _mm256_sub_ps(_mm256_set1_ps(1.0f), z);
-        const __m256 s = _mm256_fmadd_ps(z, before, _mm256_mul_ps(rest, g));
-        _mm256_storeu_ps(h + i, s);
-        _mm256_storeu_ps(y + i, s);
+    if (u.whole) {
+        _mm256_storeu_ps(into, value);
+    } else {
+        _mm256_maskstore_ps(into, u.mask, value);
     }
-    return i;
 }
-MODEL_AVX2 static int64_t model_lstm8(float *y, float *h, float *c, const float *xs, const float *hs,
-                                      int64_t hidden)
+MODEL_V8 __m256 model_sum8(const float *xs, const float *hs, const model_units u)
 {
-    int64_t i = 0;
-    for (; i + 8 <= hidden; i += 8) {
-        const __m256 in = model_sigmoid8(model_sum8(xs + i, hs + i));
-        const __m256 forget = model_sigmoid8(model_sum8(xs + hidden + i, hs + hidden + i));
-        const __m256 g = model_tanh8(model_sum8(xs + 2 * hidden + i, hs + 2 * hidden + i));
-        const __m256 out = model_sigmoid8(model_sum8(xs + 3 * hidden + i, hs + 3 * hidden + i));
-        const __m256 cell = _mm256_fmadd_ps(forget, _mm256_loadu_ps(c + i), _mm256_mul_ps(in, g));
-        const __m256 s = _mm256_mul_ps(out, model_tanh8(cell));
-        _mm256_storeu_ps(c + i, cell);
-        _mm256_storeu_ps(h + i, s);
-        _mm256_storeu_ps(y + i, s);
+    return _mm256_add_ps(model_load8(xs, u), model_load8(hs, u));
+}
+MODEL_V8 void model_rnn8(float *y, float *h, const float *xs, const float *hs, const model_units u,
+                         const int relu)
+{
+    const __m256 a = model_sum8(xs, hs, u);
+    const __m256 s = relu ? _mm256_max_ps(_mm256_setzero_ps(), a) : model_tanh8(a);
+    model_store8(h, u, s);
+    model_store8(y, u, s);
+}
+MODEL_V8 void model_gru8(float *y, float *h, const float *xs, const float *hs, const model_units u,
+                         int64_t hidden)
+{
+    const __m256 r = model_sigmoid8(model_sum8(xs, hs, u));
+    const __m256 z = model_sigmoid8(model_sum8(xs + hidden, hs + hidden, u));
+    const __m256 g = model_tanh8(_mm256_fmadd_ps(r, model_load8(hs + 2 * hidden, u),
+                                                 model_load8(xs + 2 * hidden, u)));
+    const __m256 rest = _mm256_sub_ps(_mm256_set1_ps(1.0f), z);
+    const __m256 s = _mm256_fmadd_ps(z, model_load8(h, u), _mm256_mul_ps(rest, g));
+    model_store8(h, u, s);
+    model_store8(y, u, s);
+}
+MODEL_V8 void model_lstm8(float *y, float *h, float *c, const float *xs, const float *hs,
+                          const model_units u, int64_t hidden)
+{
+    const __m256 in = model_sigmoid8(model_sum8(xs, hs, u));
+    const __m256 forget = model_sigmoid8(model_sum8(xs + hidden, hs + hidden, u));
+    const __m256 g = model_tanh8(model_sum8(xs + 2 * hidden, hs + 2 * hidden, u));
+    const __m256 out = model_sigmoid8(model_sum8(xs + 3 * hidden, hs + 3 * hidden, u));
+    const __m256 cell = _mm256_fmadd_ps(forget, model_load8(c, u), _mm256_mul_ps(in, g));
+    const __m256 s = _mm256_mul_ps(out, model_tanh8(cell));
+    model_store8(c, u, cell);
+    model_store8(h, u, s);
+    model_store8(y, u, s);
+}
+/* All units: whole vectors, and a last one of those that are left. */
+#define MODEL_EACH8(call)                                   \
+    int64_t i = 0;                                          \
+    model_units u = model_units8(8);                        \
+    for (; i + 8 <= hidden; i += 8) {                       \
+        call;                                               \
+    }                                                       \
+    if (i < hidden) {                                       \
+        u = model_units8(hidden - i);                       \
+        call;                                               \
     }
-    return i;
+MODEL_AVX2 MODEL_STATIC void model_rnn_1(float *y, float *h, const float *xs, const float *hs, int64_t hidden,
+                                   int relu)
+{
+    MODEL_EACH8(model_rnn8(y + i, h + i, xs + i, hs + i, u, relu))
+}
+MODEL_AVX2 MODEL_STATIC void model_gru_1(float *y, float *h, const float *xs, const float *hs, int64_t hidden)
+{
+    MODEL_EACH8(model_gru8(y + i, h + i, xs + i, hs + i, u, hidden))
+}
+MODEL_AVX2 MODEL_STATIC void model_lstm_1(float *y, float *h, float *c, const float *xs, const float *hs,
+                                    int64_t hidden)
+{
+    MODEL_EACH8(model_lstm8(y + i, h + i, c + i, xs + i, hs + i, u, hidden))
 }
 #else
-static inline int model_level(void) { return 0; }
+MODEL_STATIC int model_level(void) { return 0; }
 #define model_product_1(y, x, w, b, rows, k, n, back) model_product_any(y, x, w, b, rows, k, n)
-#define model_rnn8(y, h, xs, hs, hidden, relu) 0
-#define model_gru8(y, h, xs, hs, hidden) 0
-#define model_lstm8(y, h, c, xs, hs, hidden) 0
+#define model_rnn_1(y, h, xs, hs, hidden, relu)
+#define model_gru_1(y, h, xs, hs, hidden)
+#define model_lstm_1(y, h, c, xs, hs, hidden)
 #endif
 
-static inline void model_product(int level, float *y, const float *x, const float *w, const float *b,
+MODEL_STATIC void model_product(int level, float *y, const float *x, const float *w, const float *b,
                                  int64_t rows, int64_t k, int64_t n, int back)
 {
     (void)back;
@@ -376,46 +439,58 @@ static inline void model_product(int level, float *y, const float *x, const floa
 }
 
 /* A step of a row: xs and hs are the products of the input and of the state, gates in the order of
- * PyTorch. Whole vectors first, then the units that are left. */
-static inline void model_rnn(int level, float *y, float *h, const float *xs, const float *hs,
+ * PyTorch. With an instruction for FMA the bits are those of level 1. */
+MODEL_STATIC void model_rnn(int level, float *y, float *h, const float *xs, const float *hs,
                              int64_t hidden, int relu)
 {
-    for (int64_t i = level == 1 ? model_rnn8(y, h, xs, hs, hidden, relu) : 0; i < hidden; ++i) {
+    if (level == 1) {
+        model_rnn_1(y, h, xs, hs, hidden, relu);
+        return;
+    }
+    for (int64_t i = 0; i < hidden; ++i) {
         const float a = xs[i] + hs[i];
         h[i] = relu ? (a < 0 ? 0.0f : a) : model_tanhf(a);
         y[i] = h[i];
     }
 }
-static inline void model_rnn_tanh(int level, float *y, float *h, const float *xs, const float *hs,
+MODEL_STATIC void model_rnn_tanh(int level, float *y, float *h, const float *xs, const float *hs,
                                   int64_t hidden)
 {
     model_rnn(level, y, h, xs, hs, hidden, 0);
 }
-static inline void model_rnn_relu(int level, float *y, float *h, const float *xs, const float *hs,
+MODEL_STATIC void model_rnn_relu(int level, float *y, float *h, const float *xs, const float *hs,
                                   int64_t hidden)
 {
     model_rnn(level, y, h, xs, hs, hidden, 1);
 }
-static inline void model_gru(int level, float *y, float *h, const float *xs, const float *hs,
+MODEL_STATIC void model_gru(int level, float *y, float *h, const float *xs, const float *hs,
                              int64_t hidden)
 {
-    for (int64_t i = level == 1 ? model_gru8(y, h, xs, hs, hidden) : 0; i < hidden; ++i) {
+    if (level == 1) {
+        model_gru_1(y, h, xs, hs, hidden);
+        return;
+    }
+    for (int64_t i = 0; i < hidden; ++i) {
         const float r = model_sigmoidf(xs[i] + hs[i]);
         const float z = model_sigmoidf(xs[hidden + i] + hs[hidden + i]);
-        const float g = model_tanhf(xs[2 * hidden + i] + r * hs[2 * hidden + i]);
-        h[i] = (1.0f - z) * g + z * h[i];
+        const float g = model_tanhf(MODEL_FMA(r, hs[2 * hidden + i], xs[2 * hidden + i]));
+        h[i] = MODEL_FMA(z, h[i], (1.0f - z) * g);
         y[i] = h[i];
     }
 }
-static inline void model_lstm(int level, float *y, float *h, float *c, const float *xs,
+MODEL_STATIC void model_lstm(int level, float *y, float *h, float *c, const float *xs,
                               const float *hs, int64_t hidden)
 {
-    for (int64_t i = level == 1 ? model_lstm8(y, h, c, xs, hs, hidden) : 0; i < hidden; ++i) {
+    if (level == 1) {
+        model_lstm_1(y, h, c, xs, hs, hidden);
+        return;
+    }
+    for (int64_t i = 0; i < hidden; ++i) {
         const float in = model_sigmoidf(xs[i] + hs[i]);
         const float forget = model_sigmoidf(xs[hidden + i] + hs[hidden + i]);
         const float g = model_tanhf(xs[2 * hidden + i] + hs[2 * hidden + i]);
         const float out = model_sigmoidf(xs[3 * hidden + i] + hs[3 * hidden + i]);
-        c[i] = forget * c[i] + in * g;
+        c[i] = MODEL_FMA(forget, c[i], in * g);
         h[i] = out * model_tanhf(c[i]);
         y[i] = h[i];
     }

@@ -8,8 +8,8 @@ _WORDS = frozenset(
     """
     auto break case char const continue default do double else enum extern float for goto if inline
     int long register restrict return short signed sizeof static struct switch typedef union
-    unsigned void volatile while inputs outputs workspace room base level off main abs exp log pow
-    sin cos tan sqrt floor ceil round div index y0 y1 j0 j1 jn yn gamma
+    unsigned void volatile while inputs outputs workspace room base level mode off main abs exp log
+    pow sin cos tan sqrt floor ceil round div index y0 y1 j0 j1 jn yn gamma
     """.split()  # noqa: SIM905
 )
 

@@ -108,11 +108,13 @@ def code_text(
             f"    const uintptr_t off = (uintptr_t)workspace % {_ALIGN};",
             f"    char *const base = (char *)workspace + ({_ALIGN} - off);",
             "    const int level = model_level();",
+            "    const model_mode mode = model_flush();",
             "    (void)base;",
             "    (void)level;",
             *unused,
             *takes,
             *writer.lines,
+            "    model_restore(mode);",
             "}",
             "",
         ]
@@ -120,10 +122,16 @@ def code_text(
 
 
 PRELUDE = """\
-#if defined(__GNUC__) && defined(__OPTIMIZE__)
-#define MODEL_INLINE static inline __attribute__((always_inline))
+/* A function that a model may use. */
+#if defined(__GNUC__)
+#define MODEL_STATIC static inline __attribute__((unused))
 #else
-#define MODEL_INLINE static inline
+#define MODEL_STATIC static inline
+#endif
+#if defined(__GNUC__) && defined(__OPTIMIZE__)
+#define MODEL_INLINE MODEL_STATIC __attribute__((always_inline))
+#else
+#define MODEL_INLINE MODEL_STATIC
 #endif
 
 /* One rounding where the compiler was told of an instruction for it, else two. */
@@ -134,7 +142,7 @@ PRELUDE = """\
 #endif
 
 /* The place behind `count` elements from `at` on, on a cache line. */
-static inline size_t model_after(size_t at, size_t size, int64_t count)
+MODEL_STATIC size_t model_after(size_t at, size_t size, int64_t count)
 {
     const size_t end = at + size * (size_t)(count > 0 ? count : 0);
     return (end + 63) / 64 * 64;
