@@ -2,7 +2,7 @@
 #include <time.h>
 
 #include "arrays.h"
-#include "model.h"
+#include "ports.h"
 #include "ort.h"
 
 enum { ROUNDS = 60, TURNS = 6, CALLS = 100 };

@@ -1,4 +1,4 @@
-"""`model.h`: what a model takes and gives, as constants of C; names are quoted and escaped."""
+"""`ports.h`: what a model takes and gives, as constants of C; names are quoted and escaped."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from rnnbench.embedding.literals import c_string
 
 _HEAD = """\
 /* What the model takes and gives, by rnnbench. An axis of -1 is not there. */
-#ifndef MODEL_H
-#define MODEL_H
+#ifndef PORTS_H
+#define PORTS_H
 
 enum { ROLE_DATA, ROLE_LENGTHS, ROLE_STATE };
 

@@ -33,7 +33,7 @@ class Target:
         files: of which one must be there; environment variables are replaced.
         build: the commands that build it, in its folder.
         run: the command that runs it; `--verify RESULT.json` follows.
-        header: whether it wants `model.h`.
+        header: whether it wants `ports.h`.
         shared: files of `common/` that it wants as well.
         keep: what a build makes that the next one may use, of whatever model.
         not_run: why it is never run here; empty where it can be.

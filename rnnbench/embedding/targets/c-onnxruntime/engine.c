@@ -1,6 +1,7 @@
 #include "engine.h"
 
 #include "ort.h"
+#include "start.h"
 
 /* What is called here came with the first version of the C API; whether the library knows the
  * operators in the file, it says itself when it loads the file. */
@@ -44,7 +45,7 @@ static int find_used(engine *e) {
         for (int i = 0; i < MODEL_INPUTS; i++)
             if (!strcmp(name, model_inputs[i].name)) found = i;
         TRY(AllocatorFree(allocator, name));
-        if (found < 0 || e->uses == MODEL_INPUTS) return no(e, "the file has inputs that model.h has not");
+        if (found < 0 || e->uses == MODEL_INPUTS) return no(e, "the file has inputs that ports.h has not");
         e->used[e->uses] = found;
         e->input_names[e->uses++] = model_inputs[found].name;
     }
@@ -152,30 +153,10 @@ static void stop(engine *e) {
     }
 }
 
-/* Lengths that nobody gave: each row is as long as the step. */
-static void fill_lengths(array *a, const array in[MODEL_INPUTS]) {
-    long long steps = 1;
-    for (int i = 0; i < MODEL_INPUTS; i++)
-        if (model_inputs[i].time_axis >= 0) steps = in[i].shape[model_inputs[i].time_axis];
-    for (long long k = count_of(a, 0, a->rank) - 1; k >= 0; k--)
-        if (a->dtype == INT64)
-            ((int64_t *)a->data)[k] = steps;
-        else if (a->dtype == INT32)
-            ((int32_t *)a->data)[k] = (int32_t)steps;
-}
-
 int engine_start(engine *e, const array in[MODEL_INPUTS]) {
     stop(e);
-    for (int i = 0; i < MODEL_INPUTS; i++) {
-        array *a = &e->in[i];
-        *a = in[i];
-        a->bytes = bytes_of(a);
-        if (!(a->data = calloc(1, a->bytes + 1))) return no(e, "no memory for the inputs");
-        if (in[i].data)
-            memcpy(a->data, in[i].data, a->bytes);
-        else if (model_inputs[i].role == ROLE_LENGTHS)
-            fill_lengths(a, in);
-    }
+    for (int i = 0; i < MODEL_INPUTS; i++)
+        if (start_input(&e->in[i], i, in)) return no(e, "no memory for the inputs");
     for (int i = 0; i < e->uses; i++)
         if (wrap(e, &e->in[e->used[i]], &e->in_values[i])) return -1;
     /* A first run says how large the outputs are. */

@@ -5,7 +5,7 @@
 #include <onnxruntime_c_api.h>
 
 #include "arrays.h"
-#include "model.h"
+#include "ports.h"
 
 typedef struct {
     const OrtApi *api;

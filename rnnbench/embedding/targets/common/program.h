@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "arrays.h"
-#include "model.h"
+#include "ports.h"
 
 /* Every function ends the program where it fails. */
 typedef struct {
@@ -22,13 +22,17 @@ typedef struct {
 
 static inline double seconds(void) {
     struct timespec now;
-    timespec_get(&now, TIME_UTC);
+#if defined(CLOCK_MONOTONIC)
+    clock_gettime(CLOCK_MONOTONIC, &now);
+#else
+    timespec_get(&now, TIME_UTC); /* of C11 */
+#endif
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 /* ---- Inputs and outputs of a call ---- */
 
-/* Ends the program where an array is not what `model.h` says. */
+/* Ends the program where an array is not what `ports.h` says. */
 static inline void check_input(const array *a, const model_port *port, long long *batch, long long *steps) {
     if (a->dtype != dtype_of(port->dtype))
         fail("input %s is %s: it must be %s", port->name, dtype_names[a->dtype], port->dtype);
@@ -42,7 +46,7 @@ static inline void check_input(const array *a, const model_port *port, long long
     }
 }
 
-/* The inputs of a case in the order of `model.h`; of the first case where `name` is NULL. */
+/* The inputs of a case in the order of `ports.h`; of the first case where `name` is NULL. */
 static inline void find_inputs(const entry *entries, int count, const char *name, array *in) {
     long long batch = -1, steps = -1;
     for (int k = 0; k < count && !name; k++)
@@ -210,7 +214,8 @@ static inline int verify(const program *p, const char *golden, const char *path)
         for (int stream = 0; !seen && stream <= (MODEL_STREAMS && entries[k].stream); stream++)
             verify_case(p, entries, count, &entries[k], stream, result, &rows, &right, &worst);
     }
-    if (result && (fputs("\n]}\n", result) < 0) | (fclose(result) != 0)) fail("cannot write all of %s", path);
+    int cut = result && fputs("\n]}\n", result) < 0;
+    if ((result && fclose(result) != 0) || cut) fail("cannot write all of %s", path);
     printf("%d of %d right, worst error %.1e\n", right, rows, worst);
     arrays_free(entries, count);
     return right < rows || !rows;

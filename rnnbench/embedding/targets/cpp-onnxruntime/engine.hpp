@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "arrays.h"
-#include "model.h"
+#include "ports.h"
 #include "ort.h"
 
 struct Tensor {
@@ -53,7 +53,7 @@ class Model {
   public:
     explicit Model(const std::string &file, int threads = 1);
 
-    // Whole sequences of any length: inputs and outputs in the order of `model.h`.
+    // Whole sequences of any length: inputs and outputs in the order of `ports.h`.
     std::vector<Tensor> operator()(std::vector<Tensor> inputs);
 
     // Makes the buffers of a step: their shapes, and what the states start from.
@@ -102,7 +102,7 @@ inline Model::Model(const std::string &file, int threads) {
     for (const std::string &name : session_.GetInputNames()) {
         int found = 0;
         while (found < MODEL_INPUTS && name != model_inputs[found].name) found++;
-        if (found == MODEL_INPUTS) throw std::runtime_error("the file has inputs that model.h has not");
+        if (found == MODEL_INPUTS) throw std::runtime_error("the file has inputs that ports.h has not");
         used_.push_back(found);
         names_.push_back(model_inputs[found].name);
     }

@@ -1,6 +1,6 @@
 #include "description.hpp"
 
-#include "model.h"
+#include "ports.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-// What the model takes and gives, as model.h says it. No torch in here.
+// What the model takes and gives, as ports.h says it. No torch in here.
 #pragma once
 
 #include <cstdint>

@@ -73,7 +73,7 @@ class Model {
     }
     if (outputs.size() != description().outputs.size()) {
       throw std::runtime_error("the model gives " + std::to_string(outputs.size()) +
-                               " outputs, and model.h has " +
+                               " outputs, and ports.h has " +
                                std::to_string(description().outputs.size()));
     }
     return outputs;
