@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +255,7 @@ def describe_model(bundle: Bundle, format: str) -> dict[str, Any]:
         "states": bundle.states,
         "batch_dim": bundle.batch_dim,
         "time_dim": bundle.time_dim,
+        "dims": {name: asdict(dim) for name, dim in bundle.dims.items()},
         "streams": bool(streamed_cases(bundle)) and bool(bundle.states),
         "metadata": bundle.metadata,
     }

@@ -35,6 +35,8 @@ from rnnbench.runtimes.known_gaps import with_gaps
 __all__ = ["ConformanceRow", "conform", "format_conformed"]
 
 BUILD_S, RUN_S = 600.0, 120.0
+_MACHINE_CODE = {"aoti": "compiled", "c": "written"}
+"""Format -> how its files were made, of those that are machine code, or become it."""
 
 
 def conform(
@@ -108,9 +110,10 @@ def _missing(bundle: Bundle, target: Target) -> str:
     """Why a target is not run: a tool, the file, or trust in the file; nothing where it is."""
     missing = target.missing()
     if missing or target.format_in(bundle) in bundle.artifacts:
-        if not missing and target.format == "aoti" and not bundle.trust_code:
+        if not missing and target.format in _MACHINE_CODE and not bundle.trust_code:
+            done = _MACHINE_CODE[target.format]
             try:
-                refuse_machine_code(bundle.artifacts["aoti"].path)
+                refuse_machine_code(bundle.artifacts[target.format].path, done)
             except Unavailable as error:
                 return one_line(error)
         return missing or ""

@@ -1,7 +1,7 @@
 """A bundle becomes a small project in another language that runs it and verifies itself.
 
 Each folder of `targets/` with a `target.toml` is a target: its files are copied, `README.md.in` is
-filled in, and beside them come the artifact, `model.json` (what it takes and gives), `model.h`
+filled in, and beside them come the artifact, `model.json` (what it takes and gives), `ports.h`
 where the target asks for it, `input.json` (a sample) and `golden/` (cases with their outputs, see
 exports/README.md).
 """
@@ -19,6 +19,7 @@ from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.whole import recover, whole_folder
 from rnnbench.embedding.header import c_header
 from rnnbench.embedding.target import TARGET, TARGETS, TEMPLATE, Target
+from rnnbench.formats.c import CODE, HEADER, WEIGHTS, is_whole
 
 
 def embed(bundle: Bundle, target: Target, out: str | Path, *, force: bool = False) -> Path:
@@ -100,7 +101,7 @@ def _fill(bundle: Bundle, target: Target, folder: Path) -> None:
         shutil.copyfile(file, folder / file.name)
     (folder / "model.json").write_text(json.dumps(model, indent=1) + "\n", encoding="utf-8")
     if target.header:
-        (folder / "model.h").write_text(c_header(model), encoding="utf-8")
+        (folder / "ports.h").write_text(c_header(model), encoding="utf-8")
     (folder / "golden").mkdir()
     write_arrays(folder / "golden", golden_records(bundle))
     arrays, _ = sample
@@ -118,6 +119,8 @@ def _artifact(bundle: Bundle, format: str) -> list[Path]:
     """
     artifact, suffix = bundle.artifacts[format], plugins.load("formats", format).FORMAT.suffix
     name = artifact.path.name
+    if format == "c":
+        return _c_files(artifact.path)
     beside = [bundle.path / artifact.beside] if artifact.beside else []
     if not name.endswith(suffix) or name.startswith("."):
         raise RnnbenchError(
@@ -130,6 +133,25 @@ def _artifact(bundle: Bundle, format: str) -> list[Path]:
             f"in {name}.data beside it: export the model again"
         )
     return [artifact.path, *beside]
+
+
+def _c_files(path: Path) -> list[Path]:
+    """The three files of C, under the names that they have in one another.
+
+    Raises:
+        RnnbenchError: they have other names, or were not written together.
+    """
+    if path.name != CODE:
+        raise RnnbenchError(
+            f"{path.parent} names {path.name!r} as its C, which has to be {CODE}: export the model "
+            "again"
+        )
+    if not is_whole(path):
+        raise RnnbenchError(
+            f"{path.parent}: {HEADER} or {WEIGHTS} is not what {path.name} was written with: "
+            "export the model again"
+        )
+    return [path, path.with_name(HEADER), path.with_name(WEIGHTS)]
 
 
 def _files(target: Target) -> Iterator[tuple[Path, str]]:

@@ -12,6 +12,7 @@ from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.markdown import code, paragraph, plain
 from rnnbench.core.model import Arrays
+from rnnbench.embedding.binding import binding_words
 from rnnbench.embedding.describe import about, meaning, ports
 from rnnbench.embedding.literals import ARRAYS, C_TYPES, LITERALS, python_string
 
@@ -104,7 +105,7 @@ _ANOTHER = (
     "and names, dtypes and shapes did not, replace {artifact} and the folder `golden`. Either way "
     "`--verify` says whether it is right.{compiled}"
 )
-_COMPILED = " `model.h` is compiled in: where that changed, compile again."
+_COMPILED = " `ports.h` is compiled in: where that changed, compile again."
 
 
 def words_of(
@@ -122,7 +123,10 @@ def words_of(
         target: the name of the target.
         model: as `golden.describe_model` describes it.
         sample: the arrays of `input.json`, and what they are, in Markdown.
-        header: whether the project has `model.h`.
+        header: whether the project has `ports.h`.
+
+    Raises:
+        RnnbenchError: it is C, which these inputs and outputs cannot be called in.
     """
     inputs, outputs = model["inputs"], model["outputs"]
     x = next((i for i, port in enumerate(inputs) if port["role"] == "data"), 0)
@@ -150,6 +154,11 @@ def words_of(
         "Y_TYPE_C": _lacking(model, C_TYPES) or C_TYPES[outputs[0]["dtype"]],
         "TORCH": _version(bundle, "torch"),
     }
+    if model["format"] == "c":
+        lacking = _lacking(model, C_TYPES)
+        if lacking:
+            raise lacking
+        words |= binding_words(bundle, model)
     for language, line in _ZEROS.items():
         lacking = _lacking(model, ARRAYS[language])
         words[f"ZEROS_{language}"] = lacking or "\n".join(_zeros(line, language, model))

@@ -12,7 +12,7 @@ from rnnbench.formats._format import Format, WriteOptions
 if TYPE_CHECKING:
     from rnnbench.capture.program import Captured
 
-HEADER, WEIGHTS = "model.h", "model_weights.c"
+CODE, HEADER, WEIGHTS = "model.c", "model.h", "model_weights.c"
 _SUM = "/* sha256 of "
 
 
@@ -20,8 +20,10 @@ def is_whole(path: Path) -> bool:
     """Whether the files beside `model.c` are those that it was written with."""
     with path.open(encoding="utf-8") as file:
         said = [next(file, "") for _ in (HEADER, WEIGHTS)]
-    made = [f"{_SUM}{name} {digest(path.parent / name)} */\n" for name in (HEADER, WEIGHTS)]
-    return said == made
+    files = [path.with_name(name) for name in (HEADER, WEIGHTS)]
+    return all(file.is_file() for file in files) and said == [
+        f"{_SUM}{file.name} {digest(file)} */\n" for file in files
+    ]
 
 
 def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, Any]:

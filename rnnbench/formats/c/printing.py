@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rnnbench.formats.c.fields import field_of as field_of
 from rnnbench.formats.c.kernels import HEADER
 from rnnbench.formats.c.literals import literal
 from rnnbench.formats.c.values import C_TYPES
@@ -32,12 +32,6 @@ class Port:
     rank: int
     most: str = ""
     dtype: str = ""
-
-
-def field_of(name: str) -> str:
-    """A name as that of a field."""
-    field = re.sub(r"\W", "_", name)
-    return f"_{field}" if field[:1].isdigit() else field
 
 
 def code_text(
