@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers import compile_once
+from tests.helpers import c_models, compile_once
 from tests.helpers.projects import TARGETS
 
 
@@ -22,3 +22,9 @@ def headers_of_target(request):
     target = getattr(request.node, "callspec", None) and request.node.callspec.params.get("target")
     if target and any("$ONNXRUNTIME_ROOT" in file for file in TARGETS[target].files):
         request.getfixturevalue("onnxruntime_root")
+
+
+@pytest.fixture(scope="session")
+def c_bundle(shared):
+    """The bundle with C of a model of tests/helpers/c_models.py, by its name."""
+    return lambda name: shared.export(f"embed-c {name}", lambda: c_models.build(name), ("c",))

@@ -5,15 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 import rnnbench
-from rnnbench import Model, RnnbenchError, TensorSpec
+from rnnbench import RnnbenchError
 from rnnbench.cases.golden import Record, read_arrays, write_arrays
 from rnnbench.core.bundle import Bundle
 from rnnbench.embedding.conform import conform
@@ -21,10 +18,9 @@ from rnnbench.embedding.project import embed
 from rnnbench.embedding.target import find_target
 from rnnbench.models import variants
 from rnnbench.models.variants import Options
-from tests.embedding.test_embed_native import Ragged
 from tests.helpers import tiers
+from tests.helpers.c_models import BUILD
 from tests.helpers.projects import skip
-from tests.zoo import MODELS as ZOO
 
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 KINDS = {"c": "c", "cpp": "cpp", "python": "py"}
@@ -34,64 +30,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-class Keywords(nn.Module):
-    """Names that C or C++ has for something else; states of two layers, an output of one number."""
-
-    def __init__(self):
-        super().__init__()
-        self.rnn = nn.LSTM(3, 5, num_layers=2, batch_first=True)
-
-    def forward(self, new, long, template):
-        y, (hn, cn) = self.rnn(new, (long, template))
-        return y, hn, cn, new.new_full((), 2.0)
-
-
-def keywords():
-    states = [TensorSpec(name, (2, "batch", 5), role="state") for name in ("long", "template")]
-    inputs = (TensorSpec("new", ("batch", "time", 3)), *states)
-    handed = {"long": "short", "template": "this"}
-    return Model(Keywords().eval(), inputs, ("inputs", "short", "this", "double"), handed)
-
-
-def ragged():
-    inputs = (
-        TensorSpec("ids", ("batch", "time"), "int64", high=7),
-        TensorSpec("lengths", ("batch",), "int64", role="lengths"),
-        TensorSpec("h0", (1, "batch", 6), role="state"),
-    )
-    return Model(Ragged().eval(), inputs, ("y", "hn", "best"), {"h0": "hn"}, name="ragged")
-
-
-def made(kind, **more):
-    options = replace(Options(4, 8, 2, output_size=3), **more)
-    return lambda: variants.model(kind, options, bundle_name=f"c-{kind}-{len(more)}")
-
-
-BUILD = {
-    "lstm": made("lstm"),
-    "both": made("gru", bidirectional=True),
-    "ragged": ragged,
-    "episodes": ZOO["RowsOfEpisodes"].build,
-    "keywords": keywords,
-    "double": ZOO["ElmanInFloat64"].build,
-}
-
-
 @pytest.fixture(scope="session")
-def bundle_of(shared):
-    def build(name) -> Model:
-        torch.manual_seed(0)
-        return BUILD[name]()
-
-    return lambda name: shared.export(f"embed-c {name}", lambda: build(name), ("c",))
-
-
-@pytest.fixture(scope="session")
-def project_of(bundle_of, shared):
+def project_of(c_bundle, shared):
     """The project of a model, with the programs of its README; leave it as it is, or copy it."""
 
     def fill(folder, name):
-        project = embed(bundle_of(name), find_target("c"), folder / "a project")
+        project = embed(c_bundle(name), find_target("c"), folder / "a project")
         readme = (project / "README.md").read_text("utf-8")
         for kind, code in re.findall(r"^```(\w+)\n(.*?)^```$", readme, re.S | re.M):
             if kind in KINDS:
@@ -121,8 +65,8 @@ def call(folder, command, code=0, **environment):
 
 
 @pytest.mark.parametrize("name", BUILD)
-def test_a_project_in_c_verifies_itself(bundle_of, name):
-    (row,) = conform(bundle_of(name), ["c"])
+def test_a_project_in_c_verifies_itself(c_bundle, name):
+    (row,) = conform(c_bundle(name), ["c"])
     if row.verdict == "not run":
         skip("c", row.reason)
     assert row.verdict == "same", row
@@ -397,8 +341,8 @@ def test_a_bundle_without_c_is_one_line(tmp_path):
     assert not (tmp_path / "p").exists()
 
 
-def test_c_of_somebody_else_is_embedded_and_not_run(bundle_of, tmp_path, monkeypatch):
-    bundle = bundle_of("lstm")
+def test_c_of_somebody_else_is_embedded_and_not_run(c_bundle, tmp_path, monkeypatch):
+    bundle = c_bundle("lstm")
     monkeypatch.setenv("RNNBENCH_STATE_DIR", str(tmp_path / "other user"))
     (row,) = conform(bundle, ["c"])
     assert row.verdict == "not run"
@@ -407,8 +351,8 @@ def test_c_of_somebody_else_is_embedded_and_not_run(bundle_of, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("damage", ["model.h", "model_weights.c", "other name"])
-def test_c_that_was_not_written_together_is_refused(bundle_of, tmp_path, damage):
-    sound = bundle_of("lstm")
+def test_c_that_was_not_written_together_is_refused(c_bundle, tmp_path, damage):
+    sound = c_bundle("lstm")
     shutil.copytree(sound.path, tmp_path / "b")
     bundle = Bundle(tmp_path / "b", sound.manifest)
     if damage == "other name":

@@ -19,6 +19,7 @@ from rnnbench.embedding.project import embed
 from rnnbench.embedding.target import find_target
 from rnnbench.models import variants
 from rnnbench.models.variants import Options
+from tests.helpers.c_models import Ragged
 
 NAMES = ("c-onnxruntime", "cpp-onnxruntime")
 COUNTING = """
@@ -49,20 +50,6 @@ int main(void) {
 def weather(shared):
     model = variants.model("lstm", Options(4, 8, 2, output_size=1), bundle_name="weather-lstm")
     return shared.export("weather of native", lambda: model, ("onnx",))
-
-
-class Ragged(torch.nn.Module):
-    """Integers, lengths, and a time axis that is not the first."""
-
-    def __init__(self):
-        super().__init__()
-        self.table = torch.nn.Embedding(7, 5)
-        self.layer = torch.nn.GRU(5, 6, batch_first=True)
-
-    def forward(self, ids, lengths, h0):
-        steps = torch.arange(ids.shape[1])[None, :] < lengths[:, None]
-        y, hn = self.layer(self.table(ids) * steps[:, :, None], h0)
-        return y, hn, y.argmax(-1)
 
 
 def run(project, *words, **environment):

@@ -22,7 +22,7 @@ from rnnbench.embedding.readme import fill, words_of
 from rnnbench.embedding.target import find_target, targets
 from rnnbench.models import variants
 from rnnbench.models.variants import Options
-from tests.embedding.test_embed_native import Ragged
+from tests.helpers.c_models import Ragged
 
 TARGETS = [name for name, target in targets().items() if target.format == "onnx"]
 WEATHER = {

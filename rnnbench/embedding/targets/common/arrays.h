@@ -269,7 +269,8 @@ static inline void arrays_write(const char *header, const char *const *names, co
         put_text(file, names[i]);
         fprintf(file, ", \"dtype\": \"%s\", \"shape\": [", dtype_names[a->dtype]);
         for (int d = 0; d < a->rank; d++) fprintf(file, "%s%lld", d ? ", " : "", a->shape[d]);
-        fprintf(file, "], \"offset\": %zu, \"bytes\": %zu, \"allowed\": 0, \"stream\": 0}", offset, a->bytes);
+        fprintf(file, "], \"offset\": %lu, \"bytes\": %lu, \"allowed\": 0, \"stream\": 0}", (unsigned long)offset,
+                (unsigned long)a->bytes);
         bad |= fwrite(a->data, 1, a->bytes, data) != a->bytes;
         offset += a->bytes;
     }

@@ -20,6 +20,9 @@ typedef struct {
     const array *(*output)(void *model, int i);                 /* of a step: to be read after it */
 } program;
 
+#if defined(OWN_CLOCK)
+double seconds(void); /* of the program: there is no system that has one */
+#else
 static inline double seconds(void) {
     struct timespec now;
 #if defined(CLOCK_MONOTONIC)
@@ -29,6 +32,7 @@ static inline double seconds(void) {
 #endif
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
+#endif
 
 /* ---- Inputs and outputs of a call ---- */
 

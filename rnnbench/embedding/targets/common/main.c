@@ -1,4 +1,4 @@
-/* ./model --verify [RESULT.json] | INPUT.json OUTPUT.json [--stream] */
+/* ./model --verify [RESULT.json] | INPUT.json OUTPUT.json [--stream] | --sizes */
 #define _POSIX_C_SOURCE 199309L /* clock_gettime, where C99 is asked for */
 #include "bind.h"
 #include "program.h"
@@ -13,6 +13,10 @@
 #else
 #define COMPILER "cc"
 #define COMPILER_VERSION ""
+#endif
+
+#ifndef TARGET
+#define TARGET "c"
 #endif
 
 /* What a call needs; the inputs and outputs of a step stay where they are. */
@@ -86,9 +90,29 @@ static void step(void *model) {
 static array *input(void *model, int i) { return &((engine *)model)->in[i]; }
 static const array *output(void *model, int i) { return &((engine *)model)->out[i]; }
 
+/* What a step of one sequence takes besides code and constants. */
+static void print_sizes(void) {
+    array in[MODEL_INPUTS];
+    model_sizes s;
+    size_t elements[MODEL_OUTPUTS], given = 0, made = 0;
+    for (int i = 0; i < MODEL_INPUTS; i++) {
+        in[i].dtype = dtype_of(model_inputs[i].dtype);
+        in[i].rank = model_inputs[i].rank;
+        for (int d = 0; d < in[i].rank; d++) in[i].shape[d] = model_inputs[i].shape[d] < 0 ? 1 : model_inputs[i].shape[d];
+        given += bytes_of(&in[i]);
+    }
+    const char *wrong = measure(in, &s);
+    if (wrong) fail("%s: a step of one sequence is none of this model", wrong);
+    elements_of(elements, &s);
+    for (int o = 0; o < MODEL_OUTPUTS; o++) made += elements[o] * dtype_sizes[dtype_of(model_outputs[o].dtype)];
+    printf("a step: workspace %lu bytes, inputs %lu, outputs %lu\n", (unsigned long)workspace_of(&s),
+           (unsigned long)given, (unsigned long)made);
+}
+
 int main(int argc, char **argv) {
     static engine e;
-    program p = {"c", COMPILER, COMPILER_VERSION, 0, &e, run, start, step, input, output};
+    if (argc == 2 && !strcmp(argv[1], "--sizes")) return print_sizes(), 0;
+    program p = {TARGET, COMPILER, COMPILER_VERSION, 0, &e, run, start, step, input, output};
     int code = program_main(&p, argc, argv);
     stop(&e);
     return code;
