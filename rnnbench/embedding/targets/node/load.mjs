@@ -13,7 +13,11 @@ const ort = await import("onnxruntime-node").catch((error) => {
   throw new Error(`cannot load onnxruntime-node (${error.code}): run npm install --ignore-scripts`);
 });
 
-export const version = ort.env.versions.node ?? ort.env.versions.common;
+export const TARGET = "node";
+export const versions = {
+  "onnxruntime-node": ort.env.versions.node ?? ort.env.versions.common,
+  node: process.versions.node,
+};
 
 export async function load(threads = 1) {
   if (!existsSync(here("model.json"))) {

@@ -15,14 +15,13 @@ function read(path) {
 }
 
 async function main(words) {
-  const { load, version } = await import("./load.mjs"); // here, so that a missing package is a line
+  const { load, TARGET, versions } = await import("./load.mjs"); // here, so that a missing package is a line
   const start = performance.now();
   const model = await load();
   const seconds = (performance.now() - start) / 1000;
   if (words[0] === "--verify") {
     if (!existsSync(GOLDEN)) throw new Error(`there is no ${GOLDEN} to verify with: embed it again`);
-    const versions = { "onnxruntime-node": version, node: process.versions.node };
-    const result = await resultOf("node", versions, seconds, model, read(GOLDEN));
+    const result = await resultOf(TARGET, versions, seconds, model, read(GOLDEN));
     if (words[1]) write(words[1], JSON.stringify(result, null, 1) + "\n");
     console.log(summary(result.rows).join("\n"));
     return result.rows.every((row) => row.ok) ? 0 : 1;
