@@ -159,7 +159,10 @@ def _next(names: tuple[str, ...], report: CheckReport, out: str) -> list[str]:
     shown = [(f"rnnbench inspect {bundle}", "what is in its files")]
     if own is not None:
         shown.append((f"rnnbench bench {shlex.quote(own)}", "which form and runtime is fastest"))
-        shown.append((f"rnnbench embed {bundle} --target cpp-onnxruntime", "a C++ project of it"))
+        formats = {row.format for row in report.rows}
+        in_c = "c" in formats and "onnx" not in formats
+        target, language = ("c", "C") if in_c else ("cpp-onnxruntime", "C++")
+        shown.append((f"rnnbench embed {bundle} --target {target}", f"a {language} project of it"))
     else:
         if not any(map(is_checkpoint, names)):
             shown.append(("rnnbench bench --quick", "which form and runtime is fastest"))

@@ -233,3 +233,11 @@ def test_who_dies_while_judging_takes_no_export_with_it(tmp_path, monkeypatch, c
     assert "SIGKILL" in out + err
     assert "onnxruntime" in out
     assert (tmp_path / "exports" / "Net" / "model.onnx").is_file()
+
+
+@pytest.mark.parametrize(("format", "target"), [("c", "c"), ("onnx", "cpp-onnxruntime")])
+def test_the_project_that_is_proposed_can_be_embedded(run, format, target):
+    code, _, err = run("export", "mine.py", "--format", format)
+    assert code == 0
+    assert f"rnnbench embed exports/Net --target {target} " in err
+    assert run("embed", "exports/Net", "--target", target)[0] == 0
