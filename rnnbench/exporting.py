@@ -13,7 +13,7 @@ from rnnbench.core import plugins
 from rnnbench.core.atomic import writing
 from rnnbench.core.bundle import Bundle, describe_file, describe_spec, write_manifest
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
-from rnnbench.core.model import Model
+from rnnbench.core.model import Arrays, Model
 from rnnbench.core.trust import digest, remember_code
 from rnnbench.core.whole import full
 from rnnbench.formats._format import WriteOptions
@@ -39,6 +39,7 @@ def export(  # noqa: PLR0913  (keywords of a public function)
     allow_frozen: bool = False,
     profile: str | None = None,
     pin: Mapping[str, int] | None = None,
+    precision: str | None = None,
 ) -> Bundle:
     """Writes the bundle `out/<model.name>/`, whole or not at all.
 
@@ -55,6 +56,9 @@ def export(  # noqa: PLR0913  (keywords of a public function)
         profile: also write ONNX for other engines, the format `portable`: `portable` is for all,
             or name one (see rnnbench.formats.onnx.profiles).
         pin: dimensions that are fixed in that file, with their sizes.
+        precision: what the weights are rounded to: float16, bfloat16, int8-weights or
+            int8-dynamic. The bundle is that of the rounded model; the format `c` keeps its weights
+            in so many bits. The module that is given stays as it is.
 
     Returns:
         The bundle. A format that the model has no form in is in its manifest with the reason.
@@ -68,12 +72,16 @@ def export(  # noqa: PLR0913  (keywords of a public function)
             f"export takes a rnnbench.Model, not a {type(model).__name__}: declare its inputs and "
             "outputs, as `rnnbench init` drafts them"
         )
-    asked = WriteOptions(opset=opset, profile=profile or "portable", pin=dict(pin or {}))
+    asked = WriteOptions(
+        opset=opset, profile=profile or "portable", pin=dict(pin or {}), precision=precision or ""
+    )
     given = (formats,) if isinstance(formats, str) else tuple(formats)
     wanted = tuple(plugins.canonical("formats", name) for name in given)
     if profile is not None or pin:
         wanted = (*wanted, "portable")
     writers = _find_writers(model, wanted, asked)
+    if precision is not None:
+        _check_precision(precision, writers)
 
     from rnnbench.capture.kept_by_torch import caches_as_they_were
     from rnnbench.capture.this_thread import exporting_alone
@@ -84,6 +92,44 @@ def export(  # noqa: PLR0913  (keywords of a public function)
         rate = {} if model.sample_rate is None else {"sample_rate": model.sample_rate}
         said = {"metadata": {**rate, **(metadata or {})}, "source": dict(source or {})}
         return _written(model, writers, asked, out, loops, said)
+
+
+def _check_precision(precision: str, writers: Mapping[str, Format]) -> None:
+    """Refuses a precision that no format keeps."""
+    from rnnbench.models.precision import check_precision
+
+    check_precision(precision)
+    others = [name for name, writer in writers.items() if not writer.has_precisions]
+    if others and precision == "int8-dynamic":
+        raise RnnbenchError(
+            f"int8-dynamic computes with whole numbers in the format c only, and {others[0]} is "
+            "asked for: export that by itself, or as int8-weights"
+        )
+    if not any(writer.has_precisions for writer in writers.values()):
+        raise RnnbenchError(
+            f"precision {precision} makes a smaller file in the format c only, not in "
+            f"{' or '.join(writers)}: add --format c"
+        )
+
+
+def _round(model: Model, precision: str) -> dict[str, Any]:
+    """Rounds the weights of a model in place; what the manifest says of it."""
+    from rnnbench.capture.tracing.sizes import traced_sizes
+    from rnnbench.cases.inputs import make_inputs
+    from rnnbench.cases.plans import plan_cases
+    from rnnbench.models.calls import call, undisturbed
+    from rnnbench.models.precision import kept_signal, round_weights
+
+    arrays = make_inputs(model, plan_cases(model, traced_sizes(model))[0])
+
+    def outputs() -> Arrays:
+        with undisturbed(model.module):
+            return call(model.module, model.inputs, model.outputs, arrays)
+
+    before = outputs()
+    count = round_weights(model.module, precision)
+    signal = {name: round(db, 1) for name, db in kept_signal(before, outputs()).items()}
+    return {"name": precision, "weights": count, "signal_db": signal}
 
 
 def _written(
@@ -121,6 +167,7 @@ def _written(
     with writing(out, model.name) as folder, quick[0], quick[1], on_cpu(model.module):
         declared, model = model, with_least_sizes(model, traced_sizes(model))
         check_declaration(model, plan_cases(model, traced_sizes(model))[0])
+        rounded = {"precision": _round(model, asked.precision)} if asked.precision else {}
         plans = _plans(model, asked.pin)
         captured = capture(model, **loops)
         # After the capture, which refuses loops whose end depends on data: some have none.
@@ -130,9 +177,10 @@ def _written(
         artifacts, failed = _write_all(captured, folder, writers, replace(asked, metadata=said))
         write_manifest(
             folder,
-            _describe(model, captured, _found(declared, model))
+            _describe(model, captured, [*_found(declared, model), *map(_cost, rounded.values())])
             | {**described, "source": _remembered(described["source"])}
             | {
+                **rounded,
                 "version": said["version"],
                 "sha256": digest,
                 "artifacts": artifacts,
@@ -141,6 +189,13 @@ def _written(
             },
         )
     return Bundle.open(Path(out) / model.name, trust_code=True)
+
+
+def _cost(rounded: Mapping[str, Any]) -> str:
+    """What the rounding of the weights does to the outputs, in words."""
+    signal = ", ".join(f"{name} by {db} dB" for name, db in rounded["signal_db"].items())
+    above = f"; the signal is above the change of {signal}" if signal else ""
+    return f"{rounded['weights']:,} weights rounded to {rounded['name']}{above}"
 
 
 def _remembered(source: Mapping[str, Any]) -> dict[str, Any]:

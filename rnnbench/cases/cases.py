@@ -17,6 +17,7 @@ from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Dims, Model
 from rnnbench.core.threads import torch_threads
 from rnnbench.models.calls import call, call_float64, device_of, undisturbed
+from rnnbench.models.precision import coarseness_of
 
 __all__ = ["Case", "CaseSet", "layout_of", "make_cases", "plan_cases"]
 
@@ -184,7 +185,13 @@ def layout_of(model: Model | Bundle, cases: Sequence[Case]) -> StreamLayout:
         model.time_dim,
         axes[model.batch_dim],
         axes[model.time_dim],
+        coarseness_of(_precision(model)),
     )
+
+
+def _precision(model: Model | Bundle) -> str:
+    said = None if isinstance(model, Model) else model.manifest.get("precision")
+    return said["name"] if said else ""
 
 
 def _carried(model: Model, plan: Plan, run: Callable[[Arrays], Arrays]) -> Arrays:

@@ -52,6 +52,7 @@ class StreamLayout:
         time_dim: the name of the time dimension.
         batch_axes: output -> its axis of the batch; an output without one is not there.
         time_axes: output -> its axis of time; an output without one is not there.
+        coarseness: how many times as coarse as float32 the arithmetic is that was asked for.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -60,6 +61,7 @@ class StreamLayout:
     time_dim: str
     batch_axes: dict[str, int]
     time_axes: dict[str, int]
+    coarseness: float = 1.0
 
 
 def feed(run: Run, inputs: Arrays, mode: FeedMode, layout: StreamLayout) -> Arrays:

@@ -25,6 +25,7 @@ class Standard:
         axes: output -> where it has time and the batch.
         typical: output -> (channels,) the typical sizes over all cases.
         factor: how many times the noise an error may be.
+        coarseness: how many times as coarse the arithmetic is that the export was asked for.
         scores: the outputs whose last axis may hold a score for each class: a fixed size of 2 or
             more, of floats that are no state. Nothing declares it: the share is shown, and decides
             nothing.
@@ -33,6 +34,7 @@ class Standard:
     axes: Mapping[str, Axes] = field(default_factory=dict)
     typical: Mapping[str, Array] = field(default_factory=dict)
     factor: float = FACTOR
+    coarseness: float = 1.0
     scores: frozenset[str] = frozenset()
 
     def compare(self, case: Case, name: str, actual: Array, coarseness: float = 1.0) -> Difference:
@@ -59,6 +61,7 @@ class Standard:
 
     def _rule(self, case: Case, name: str, coarseness: float) -> Rule:
         axes, typical = self.axes.get(name, Axes()), self.typical.get(name)
+        coarseness = max(coarseness, self.coarseness)
         return Rule(axes, self.factor, coarseness, typical, name in self.scores, _enlarged(case))
 
 
@@ -81,7 +84,7 @@ def standard_of(layout: StreamLayout, cases: Sequence[Case], factor: float = FAC
             typical[name] = sizes
     states = set(layout.states.values())
     scores = {n for n in names if n not in states and any(_scores(c, n, axes[n]) for c in whole)}
-    return Standard(axes, typical, factor, frozenset(scores))
+    return Standard(axes, typical, factor, layout.coarseness, frozenset(scores))
 
 
 def _sizes(case: Case, name: str) -> Array:

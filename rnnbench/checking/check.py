@@ -18,7 +18,7 @@ from rnnbench.cases.standard import standard_of
 from rnnbench.checking.case_selection import CaseSelection, gather
 from rnnbench.checking.report import CheckReport, OutputRow
 from rnnbench.checking.rows import not_exported, output_rows
-from rnnbench.checking.runner import cases_for, live_module, run_jobs
+from rnnbench.checking.runner import cases_for, live_module, rounded_as, run_jobs
 from rnnbench.checking.verdicts import CaseResult, Judge
 from rnnbench.checking.weights import AtHand, not_judged_notes, prove_weights
 from rnnbench.core.bundle import Bundle
@@ -100,6 +100,7 @@ def check(
         bundle = Bundle.open(bundle, trust_code=options.trust_code)
     if model is None:
         return _check(bundle, runtimes, options)
+    model = rounded_as(bundle, model)
     live = live_module(bundle, model)
     with on_cpu(model.module):  # where the bundle was made and is judged
         return _check(bundle, runtimes, options, model, live)

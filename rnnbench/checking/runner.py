@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rnnbench import runtimes
 from rnnbench.cases.cases import Case
@@ -168,6 +169,18 @@ def _run_cases(
 
 def _is_the_module(job: Job) -> bool:
     return (job.format, job.mode, job.device) == ("eager", "", "cpu")
+
+
+def rounded_as(bundle: Bundle, model: Model) -> Model:
+    """The model with its weights rounded as those of the bundle are; itself where they are not."""
+    from rnnbench.models.precision import round_weights
+
+    said = bundle.manifest.get("precision")
+    if not said or not isinstance(model, Model):
+        return model
+    module = copy.deepcopy(model.module)
+    round_weights(module, said["name"])
+    return replace(model, module=module)
 
 
 def live_module(bundle: Bundle, model: Model) -> Run:

@@ -91,6 +91,12 @@ if TYPE_CHECKING:
     "--pin", "pins", metavar="DIM=N,...", help="Sizes fixed in it: batch=1,time=10.", group="Files"
 )
 @option(
+    "--precision",
+    metavar="NAME",
+    help="Of the weights in C: float16, bfloat16, int8-weights, int8-dynamic.",
+    group="Files",
+)
+@option(
     "--explain",
     is_flag=True,
     help="Where it fails: the line, why, what to change.",
@@ -111,6 +117,7 @@ def command(
     profile: str | None,
     engine: str | None,
     pins: str | None,
+    precision: str | None,
     explain: bool,
     **options: Any,
 ) -> int:
@@ -130,7 +137,7 @@ def command(
 
     names = find_targets(targets)
     flags: dict[str, Any] = {"keep_loops": keep_loops, "allow_frozen": allow_frozen, "opset": opset}
-    flags |= _portable(profile, engine, pins)
+    flags |= _portable(profile, engine, pins) | {"precision": precision}
     exporting = ExportOptions(
         find_formats(formats), Path(out), {k: v for k, v in flags.items() if v}, lift_state
     )

@@ -163,7 +163,9 @@ _ARTIFACT = {
     "external_data": _or_null(_text),
     "profile": _or_null(_text),
     "pinned": _or_null(_table(_whole(0))),
+    "precision": _or_null(_name),
 }
+_PRECISION = {"name": _name, "weights": _whole(0), "signal_db": _table(_anything)}
 _NEEDED = ("name", "inputs", "outputs", "states", "traced", "artifacts", "cases")
 _MANIFEST: dict[str, Check] = {
     "version": _text,
@@ -178,6 +180,7 @@ _MANIFEST: dict[str, Check] = {
     "dims": _or_null(_table(_fields({"min": _whole(1), "multiple_of": _whole(1)}, ()))),
     "frozen": _or_null(_list(_name)),
     "sha256": _or_null(_text),
+    "precision": _or_null(_fields(_PRECISION, ("name",))),
     "notes": _or_null(_list(_text)),
     "recurrences": _or_null(_list(_table(_text))),
     "metadata": _or_null(_table(_anything)),

@@ -23,12 +23,15 @@ class WriteOptions:
         opset: of ONNX; the format's own default where it is None.
         profile: of ONNX for other engines; `portable` unless one is named.
         pin: dimensions that become fixed in that file, with their sizes.
+        precision: of the weights, which are rounded to it (see `rnnbench.models.precision`);
+            float32 where it is empty.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
     opset: int | None = None
     profile: str = "portable"
     pin: Mapping[str, int] = field(default_factory=dict)
+    precision: str = ""
 
 
 def _nothing(model: Model, options: WriteOptions) -> None:
@@ -46,6 +49,7 @@ class Format:
             RnnbenchError where the program has no form in it.
         refuse: raises RnnbenchError on options that cannot be, before anything is captured.
         lacks: what else is not here (a compiler), in one line that says what brings it.
+        has_precisions: whether it keeps rounded weights in fewer bits.
     """
 
     suffix: str
@@ -53,6 +57,7 @@ class Format:
     write: Callable[[Captured, Path, WriteOptions], dict[str, Any]]
     refuse: Callable[[Model, WriteOptions], None] = _nothing
     lacks: Callable[[], str | None] = lambda: None
+    has_precisions: bool = False
 
     def missing(self) -> str | None:
         """Why it cannot be written here, and what brings it; None where it can."""

@@ -43,7 +43,7 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
 
     facts = f"{harmless(captured.model.name)}, written by rnnbench {__version__}"
     try:
-        files = files_of(captured, facts.replace("*/", "* /"))
+        files = files_of(captured, facts.replace("*/", "* /"), options.precision)
     except NoForm as error:  # which is of no line: of an input or an output
         raise RnnbenchError(
             f"model {captured.model.name!r}: {error}: export to onnx, torchscript or pt2"
@@ -54,7 +54,8 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
         lines.append(f"{_SUM}{name} {digest(path.parent / name)} */\n")
     path.write_text("".join(lines) + files.code, encoding="utf-8")
     remember_machine_code(path)
-    return {
+    said = {"precision": options.precision} if options.precision else {}
+    return said | {
         "weight_bytes": files.weight_bytes,
         "beside": [HEADER, WEIGHTS],
         "inputs": list(files.inputs),
@@ -66,4 +67,5 @@ FORMAT = Format(
     suffix=".c",
     requires={"torch": "torch"},
     write=write,
+    has_precisions=True,
 )

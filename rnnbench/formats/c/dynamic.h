@@ -8,7 +8,7 @@ MODEL_STATIC float model_steps_of(int16_t *q, const float *x, int64_t k, float m
     float largest = 0;
     for (int64_t i = 0; i < k; ++i) {
         const float a = x[i] < 0 ? -x[i] : x[i];
-        largest = a <= largest ? largest : a; /* no number stays none */
+        largest = a > largest || a != a ? a : largest; /* no number stays none */
     }
     if (!(largest > 0 && largest < INFINITY)) {
         memset(q, 0, (size_t)(k + 1) / 2 * 2 * sizeof *q);

@@ -14,10 +14,12 @@ import torch
 from torch import fx
 
 from rnnbench.formats.c.elementwise import shape_of
+from rnnbench.formats.c.kernels import DYNAMIC, KINDS, SMALLER, products_of
 from rnnbench.formats.c.layout import moved
 from rnnbench.formats.c.literals import literal
 from rnnbench.formats.c.values import C_TYPES, Block, Index, Value, atom
 from rnnbench.formats.c.writer import Writer
+from rnnbench.models.precision import LEVELS, whole_numbers
 
 aten = torch.ops.aten
 PANEL = 24
@@ -56,9 +58,73 @@ def product(
     It begins with the last columns where `back` is not 0: those that were read last.
     """
     k, n = matrix.shape
-    panels = writer.packed(panels_of(matrix), f"{name}_panels")
     offset = writer.packed(padded_bias(bias, n, matrix), f"{name}_bias")
+    if writer.precision:
+        smaller = _smaller(writer, matrix, name)
+        if smaller is not None:
+            kind, weights, *scales = smaller
+            given = ", ".join([weights, *scales, offset])
+            if kind is None:
+                _dynamic(writer, (into, x, given), (rows, k, n), name)
+                return
+            call = f"model_product_{kind.name}(level, {into}, {x}, {given}"
+            writer.line(f"{call}, {rows}, {k}, {n}, {back});")
+            return
+    panels = writer.packed(panels_of(matrix), f"{name}_panels")
     writer.line(f"model_product(level, {into}, {x}, {panels}, {offset}, {rows}, {k}, {n}, {back});")
+
+
+def _smaller(writer: Writer, matrix: torch.Tensor, name: str) -> tuple[Any, ...] | None:
+    """The arrays of a matrix in fewer bits, and of what kind; None where it is not so rounded.
+
+    The kind of whole numbers, whose products are those of whole numbers, too, is None.
+    """
+    kind = KINDS.get(writer.precision)
+    if kind is not None and not kind.is_scaled:
+        rounded = matrix.to(kind.dtype)
+        if not torch.equal(rounded.to(matrix.dtype), matrix):
+            return None
+        writer.extra(SMALLER)
+        writer.extra(products_of(kind))
+        bits = panels_of(rounded).view(torch.uint16)
+        return kind, writer.packed(bits, f"{name}_{kind.name}")
+    found = whole_numbers(matrix)
+    if found is None:
+        return None
+    whole, steps = found
+    scales = writer.packed(padded_bias(steps, matrix.shape[1], matrix), f"{name}_scales")
+    if kind is not None:
+        writer.extra(SMALLER)
+        writer.extra(products_of(kind))
+        return kind, writer.packed(panels_of(whole), f"{name}_int8"), scales
+    writer.extra(DYNAMIC)
+    return None, writer.packed(_pairs_of(whole), f"{name}_int8"), scales
+
+
+def _pairs_of(whole: torch.Tensor) -> torch.Tensor:
+    """[panels, k / 2, 24, 2] of a matrix [k, n]: two of k beside one another."""
+    k = whole.shape[0]
+    panels = panels_of(torch.nn.functional.pad(whole, (0, 0, 0, k % 2)))  # [panels, k, 24]
+    return panels.view(len(panels), -1, 2, PANEL).transpose(2, 3).contiguous()
+
+
+_INT32 = 2**31 - 1
+
+
+def most_of(k: int) -> int:
+    """The largest int16 whose k products with an int8 can be added in an int32."""
+    return min(2**15 - 1, _INT32 // (LEVELS * k))
+
+
+def _dynamic(
+    writer: Writer, arrays: tuple[str, str, str], shape: tuple[str, int, int], name: str
+) -> None:
+    """The product of whole numbers: those of the input are made in the workspace."""
+    into, x, given = arrays
+    rows, k, n = shape
+    room = writer.room(torch.int16, [4, k + k % 2], f"{name}_steps").array
+    call = f"model_product_dynamic(level, {into}, {x}, {room}, {given}, {most_of(k)}"
+    writer.line(f"{call}, {rows}, {k}, {n});")
 
 
 def _is_small(value: Value) -> bool:

@@ -90,12 +90,13 @@ class Files:
     outputs: dict[str, tuple[str, str, int]]
 
 
-def files_of(captured: Captured, facts: str) -> Files:
+def files_of(captured: Captured, facts: str, precision: str = "") -> Files:
     """Writes a program as C.
 
     Args:
         captured: the program.
         facts: what the files say of themselves: names, versions, a hash.
+        precision: what the weights of products are kept as.
 
     Raises:
         RnnbenchError: an operator, a type or a size has no form in C.
@@ -108,6 +109,7 @@ def files_of(captured: Captured, facts: str) -> Files:
     fields = {dim: re.sub(r"\W", "_", dim) for dim in dims}
     sizes = Sizes({})
     writer = Writer(sizes, OPERATORS, model.name, complexes.OPERATORS | spectra.OPERATORS)
+    writer.precision = precision
     for name in (*fields.values(), "level", "base", "room"):
         writer.fresh(name)
     inputs = _inputs(writer, graph, captured, fields)

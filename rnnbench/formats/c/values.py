@@ -25,6 +25,7 @@ C_TYPES: dict[torch.dtype, str] = {
     torch.int16: "int16_t",
     torch.int8: "int8_t",
     torch.uint8: "uint8_t",
+    torch.uint16: "uint16_t",
     torch.bool: "uint8_t",
 }
 

@@ -1,0 +1,159 @@
+"""Weights in fewer bits: a module whose weights are rounded to what a file will keep.
+
+The module that has the rounded weights is what is exported, stored and judged: a file that keeps
+them in fewer bits computes the same as it, and what the rounding costs is measured beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rnnbench.core.errors import RnnbenchError, choices
+from rnnbench.core.model import Arrays
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISIONS = ("float16", "bfloat16", "int8-weights", "int8-dynamic")
+"""What weights are kept as; in the last one products are of whole numbers, too."""
+
+LEVELS = 127
+"""Of an int8, on each side of 0."""
+
+_OFF = 3e-5  # of a level: 127 levels of a float32 rounding are 8e-6
+
+
+def coarseness_of(precision: str) -> float:
+    """How many times as coarse as float32 the arithmetic is.
+
+    An int16 in units of a 32,767th of its row's largest number is 256 times as coarse as a float32
+    there, 1,024 times for one of a fourth of that size.
+    """
+    return 1024.0 if precision == "int8-dynamic" else 1.0
+
+
+def check_precision(name: str) -> None:
+    """Refuses what is none.
+
+    Raises:
+        RnnbenchError: there is no such precision.
+    """
+    if name not in PRECISIONS:
+        raise choices("precision", name, PRECISIONS)
+
+
+def round_weights(module: torch.nn.Module, precision: str) -> int:
+    """Rounds the weights of a module in place, those of at least two dimensions.
+
+    An int8 is `round(w / s)` with `s = max |w| / 127` over an output channel (a row of a layer's
+    matrix, a filter of a convolution), or over all of a parameter that belongs to no such layer.
+    Embeddings, biases and what is normalised by stay as they are.
+
+    Args:
+        module: whose parameters are rounded.
+        precision: one of PRECISIONS.
+
+    Returns:
+        How many numbers were rounded.
+
+    Raises:
+        RnnbenchError: a weight is too large for float16, or there is nothing to round.
+    """
+    import torch
+
+    count = 0
+    with torch.no_grad():
+        for name, weight, axis in _weights(module):
+            rounded = _rounded(weight.detach(), precision, axis)
+            if not torch.isfinite(rounded).equal(torch.isfinite(weight)):
+                raise RnnbenchError(
+                    f"{name} has a weight of {weight.abs().max().item():.3g}, and float16 ends at "
+                    "65504: export with --precision bfloat16"
+                )
+            weight.copy_(rounded)
+            count += weight.numel()
+    if not count:
+        raise RnnbenchError(
+            f"the model has no matrix of float32 weights to keep as {precision}: export it without "
+            "--precision"
+        )
+    return count
+
+
+def _weights(module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter, int | None]]:
+    """Each weight once, with the dimension of its output channels; None: not known."""
+    import torch
+    from torch import nn
+
+    seen = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+    rows = (nn.Linear, nn.RNNBase, nn.RNNCellBase, nn.modules.conv._ConvNd, nn.Bilinear)
+    for path, part in module.named_modules():
+        for name, weight in part.named_parameters(recurse=False):
+            if id(weight) in seen or weight.dim() < 2 or weight.dtype is not torch.float32:
+                continue
+            seen.add(id(weight))
+            turned = isinstance(part, nn.modules.conv._ConvTransposeNd)
+            axis = int(turned) if isinstance(part, rows) else None
+            yield f"{path}.{name}" if path else name, weight, axis
+
+
+def _rounded(weight: torch.Tensor, precision: str, axis: int | None) -> torch.Tensor:
+    import torch
+
+    if precision in ("float16", "bfloat16"):
+        return weight.to(getattr(torch, precision)).to(weight.dtype)
+    others = [d for d in range(weight.dim()) if d != axis]
+    exact = weight.double()
+    step = exact.abs().amax(others, keepdim=True) / LEVELS
+    whole = torch.where(step > 0, exact / step, torch.zeros_like(exact)).round()
+    return (whole * step.float().double()).to(weight.dtype)
+
+
+def whole_numbers(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """A matrix as int8 and a factor for each column, where it is a product of such.
+
+    Args:
+        matrix: [k, n], float32.
+
+    Returns:
+        int8 [k, n] and float32 [n] whose product it is but for roundings; None where it is none.
+    """
+    import torch
+
+    exact = matrix.double()
+    largest = exact.abs().amax(0)
+    factors = torch.zeros_like(largest)
+    left = largest > 0
+    for levels in range(LEVELS, 0, -1):
+        if not left.any():
+            break
+        ratio = exact[:, left] / (largest[left] / levels)
+        found = left.nonzero()[:, 0][(ratio - ratio.round()).abs().amax(0) < _OFF]
+        factors[found] = largest[found] / levels
+        left[found] = False
+    if left.any():
+        return None
+    steps = factors.float()
+    safe = torch.where(steps > 0, steps, torch.ones_like(steps))
+    return (exact / safe).round().to(torch.int8), steps
+
+
+def kept_signal(before: Arrays, after: Arrays) -> dict[str, float]:
+    """How much of each output is left: 10 log10 of its power over that of the change, in dB.
+
+    Args:
+        before: the outputs with the weights as they were.
+        after: with the rounded ones.
+    """
+    found = {}
+    for name, exact in before.items():
+        if exact.dtype.kind != "f" or exact.shape != after[name].shape or not exact.size:
+            continue
+        change = np.square(np.asarray(after[name], np.float64) - exact).mean()
+        power = np.square(exact.astype(np.float64)).mean()
+        if power > 0 and np.isfinite(change):
+            found[name] = float(10 * np.log10(power / max(change, 1e-30 * power)))
+    return found
