@@ -49,8 +49,9 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
             f"model {captured.model.name!r}: {error}: export to onnx, torchscript or pt2"
         ) from error
     lines = []
-    for name, text in ((HEADER, files.header), (WEIGHTS, files.weights)):
-        (path.parent / name).write_text(text, encoding="utf-8")
+    for name, parts in ((HEADER, [files.header]), (WEIGHTS, files.weights)):
+        with (path.parent / name).open("w", encoding="utf-8") as file:
+            file.writelines(parts)
         lines.append(f"{_SUM}{name} {digest(path.parent / name)} */\n")
     path.write_text("".join(lines) + files.code, encoding="utf-8")
     remember_machine_code(path)

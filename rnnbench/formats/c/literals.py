@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 
 import torch
@@ -22,7 +23,7 @@ def literal(value: float | int | bool, dtype: torch.dtype) -> str:
 
 def _float_literal(value: float, suffix: str) -> str:
     if suffix:
-        value = float(torch.tensor(value, dtype=torch.float32))
+        value = ctypes.c_float(value).value
     kind = "float" if suffix else "double"
     if math.isnan(value):
         return f"({kind})NAN"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rnnbench.formats.c.arrays import elements
 from rnnbench.formats.c.fields import field_of as field_of
 from rnnbench.formats.c.kernels import HEADER
-from rnnbench.formats.c.literals import literal
 from rnnbench.formats.c.values import C_TYPES
 from rnnbench.formats.c.writer import Writer
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from rnnbench.capture.program import Captured
 
 _ALIGN = 64
-
-
-_PER_LINE = 8
 
 
 @dataclass(frozen=True)
@@ -222,18 +219,23 @@ def _step(captured: Captured) -> list[str]:
     ]
 
 
-def weights_text(writer: Writer, facts: str) -> str:
-    """The text of `model_weights.c`."""
-    lines = [f"/* {facts} */", "#include <math.h>", "#include <stdint.h>", ""]
+_ALIGNED = f"""\
+#if defined(__GNUC__)
+#define MODEL_ALIGNED __attribute__((aligned({_ALIGN})))
+#else
+#define MODEL_ALIGNED
+#endif
+
+"""
+
+
+def weights_text(writer: Writer, facts: str) -> Iterator[str]:
+    """The text of `model_weights.c`, in parts."""
+    yield f"/* {facts} */\n#include <math.h>\n#include <stdint.h>\n\n{_ALIGNED}"
     for name, tensor in writer.constants.items():
         c_type, count = C_TYPES[tensor.dtype], max(tensor.numel(), 1)
         shape = ", ".join(map(str, tensor.shape))
-        lines.append(f"/* [{shape}] */")
-        lines.append(f"extern const {c_type} model_{name}[{count}];")
-        lines.append(f"const {c_type} model_{name}[{count}] = {{")
-        numbers = [literal(v, tensor.dtype) for v in tensor.reshape(-1).tolist()] or ["0"]
-        for start in range(0, len(numbers), _PER_LINE):
-            lines.append(f"    {', '.join(numbers[start : start + _PER_LINE])},")
-        lines.append("};")
-        lines.append("")
-    return "\n".join(lines)
+        yield f"/* [{shape}] */\nextern const {c_type} model_{name}[{count}];\n"
+        yield f"MODEL_ALIGNED const {c_type} model_{name}[{count}] = {{\n"
+        yield from elements(tensor)
+        yield "};\n\n"

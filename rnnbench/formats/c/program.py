@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +76,7 @@ class Files:
     Attributes:
         code: of `model.c`.
         header: of `model.h`.
-        weights: of `model_weights.c`.
+        weights: of `model_weights.c`, in parts.
         weight_bytes: what the constants take.
         inputs: name -> field, in order.
         outputs: name -> field, dtype and how many dimensions, in order.
@@ -84,7 +84,7 @@ class Files:
 
     code: str
     header: str
-    weights: str
+    weights: Iterator[str]
     weight_bytes: int
     inputs: dict[str, str]
     outputs: dict[str, tuple[str, str, int]]
