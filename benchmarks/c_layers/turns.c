@@ -1,9 +1,11 @@
-/* The functions of a library of --format c, and ONNX Runtime's C API with its buffers bound, timed in turns in one
- * process, one thread: turns MODEL.onnx LIBRARY BATCH TIME CALLS. Prints "OURS BARE" in seconds, a round a line. */
+/* Two ways to compute a layer, timed in turns in one process, one thread: turns OTHER LIBRARY BATCH TIME CALLS.
+ * LIBRARY has the functions of --format c; OTHER is another such, or the ONNX file of the same layer, which runs in
+ * ONNX Runtime's C API with its buffers bound. Prints "LIBRARY OTHER" in seconds, a round a line. */
 #define _DEFAULT_SOURCE
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "ort.h"
@@ -24,13 +26,28 @@ static void must(OrtStatus *status) {
 }
 
 typedef void (*runs)(const void *, void *, void *, int64_t, int64_t);
-static runs run;
+typedef struct { runs run; void *workspace; } functions;
+static functions own, other;
 static float *in[MOST];
 static struct { void *data; int64_t shape[3]; } out[MOST];
-static void *workspace;
 
-static void ours(void) { run(in, out, workspace, batch, steps); }
+static void ours(void) { own.run(in, out, own.workspace, batch, steps); }
+static void theirs(void) { other.run(in, out, other.workspace, batch, steps); }
 static void bare(void) { must(api->RunWithBinding(session, NULL, binding)); }
+
+static functions load(const char *file) {
+    functions made;
+    size_t (*size)(int64_t, int64_t);
+    void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        fprintf(stderr, "%s\n", dlerror());
+        exit(1);
+    }
+    *(void **)&size = dlsym(library, "model_workspace_size");
+    *(void **)&made.run = dlsym(library, "model_run");
+    made.workspace = malloc(size(batch, steps));
+    return made;
+}
 
 /* Buffers of its own for each side; inputs are the same small numbers. */
 static float *numbers(size_t count) {
@@ -97,24 +114,32 @@ int main(int argc, char **argv) {
     char error[1024];
     OrtEnv *env;
     OrtSessionOptions *options;
-    if (argc != 6 || !(api = ort_load(17, &version, error, sizeof error))) return 2;
+    if (argc != 6 || !(api = ort_load(17, &version, error, sizeof error))) {
+        fprintf(stderr, "%s\n", argc != 6 ? "turns OTHER LIBRARY BATCH TIME CALLS" : error);
+        return 2;
+    }
+    const int is_onnx = strstr(argv[1], ".onnx") != NULL;
     batch = atoll(argv[3]), steps = atoll(argv[4]), calls = atoi(argv[5]);
-    must(api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "bare", &env));
-    must(api->CreateSessionOptions(&options));
-    must(api->SetIntraOpNumThreads(options, 1));
-    must(api->SetInterOpNumThreads(options, 1));
-    must(api->CreateSession(env, argv[1], options, &session));
-    bind();
-    void *library = dlopen(argv[2], RTLD_NOW);
-    size_t (*size)(int64_t, int64_t);
-    *(void **)&size = dlsym(library, "model_workspace_size");
-    *(void **)&run = dlsym(library, "model_run");
-    workspace = malloc(size(batch, steps));
+    if (is_onnx) {
+        must(api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "bare", &env));
+        must(api->CreateSessionOptions(&options));
+        must(api->SetIntraOpNumThreads(options, 1));
+        must(api->SetInterOpNumThreads(options, 1));
+        must(api->CreateSession(env, argv[1], options, &session));
+        bind();
+    } else {
+        other = load(argv[1]);
+        for (int i = 0; i < MOST; i++) { /* room for any of the three */
+            in[i] = numbers((size_t)(batch * steps * 1024));
+            out[i].data = numbers((size_t)(batch * steps * 1024));
+        }
+    }
+    own = load(argv[2]);
     for (int round = -3; round < ROUNDS; round++) {
         double best[2] = {1e9, 1e9};
         for (int turn = 0; turn < 2 * TURNS; turn++) {
             const int which = (turn + turn / 2 + round) & 1; /* who comes first changes */
-            const double took = time_of(which ? bare : ours);
+            const double took = time_of(which ? (is_onnx ? bare : theirs) : ours);
             if (took < best[which]) best[which] = took;
         }
         if (round >= 0) printf("%.9g %.9g\n", best[0], best[1]);
