@@ -42,6 +42,7 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
     from rnnbench.formats.c.sizes import NoForm
 
     facts = f"{harmless(captured.model.name)}, written by rnnbench {__version__}"
+    facts += f", weights sha256 {options.metadata.get('weights_sha256', '')[:16]}"
     try:
         files = files_of(captured, facts.replace("*/", "* /"), options.precision)
     except NoForm as error:  # which is of no line: of an input or an output

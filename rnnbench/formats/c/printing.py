@@ -148,11 +148,15 @@ def header_text(
     inputs: Sequence[Port],
     outputs: Sequence[Port],
     arguments: str,
+    writer: Writer,
 ) -> str:
     """The text of `model.h`."""
     behind = f", {arguments}" if arguments != "void" else ""
+    dims = [part.split()[-1] for part in arguments.split(", ")] if behind else []
     lines = [
-        f"/* {facts} */",
+        f"/* {facts}.",
+        *_what_it_takes(writer, dims),
+        " */",
         "#ifndef MODEL_H",
         "#define MODEL_H",
         "",
@@ -197,6 +201,36 @@ def header_text(
         "",
     ]
     return "\n".join(lines)
+
+
+def _what_it_takes(writer: Writer, dims: Sequence[str]) -> list[str]:
+    """The bytes of the constants, and the work of a step of one row, where that can be told."""
+    held = sum(t.numel() * t.element_size() for t in writer.constants.values())
+    lines = [f" * Constants: {held:,} bytes."]
+    try:
+        rows = [_worth(rows, dims) for rows, _, _ in writer.products]
+    except (NameError, SyntaxError, ZeroDivisionError):  # of a size that data say
+        return lines
+    work = [(r * k * n, k * n) for r, (_, k, n) in zip(rows, writer.products, strict=True)]
+    if work:
+        flop, read = (sum(part) for part in zip(*work, strict=True))
+        sizes = " = ".join([*dims, "1"])
+        lines.append(f" * Products with {sizes}: {2 * flop:,} FLOP, {read:,} weights are read.")
+    return lines
+
+
+_INTEGERS = {
+    "model_max": max,
+    "model_min": min,
+    "model_floor_div": lambda a, b: a // b,
+    "model_mod": lambda a, b: a % b,
+}
+
+
+def _worth(size: str, dims: Sequence[str]) -> int:
+    """A size in C, where every dimension is 1."""
+    names = {**_INTEGERS, **dict.fromkeys(dims, 1), "__builtins__": {}}
+    return int(eval(size.replace("/", "//"), names))
 
 
 def _step(captured: Captured) -> list[str]:

@@ -58,6 +58,7 @@ def product(
     It begins with the last columns where `back` is not 0: those that were read last.
     """
     k, n = matrix.shape
+    writer.products.append((rows, k, n))
     offset = writer.packed(padded_bias(bias, n, matrix), f"{name}_bias")
     if writer.precision:
         smaller = _smaller(writer, matrix, name)

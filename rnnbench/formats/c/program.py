@@ -122,7 +122,7 @@ def files_of(captured: Captured, facts: str, precision: str = "") -> Files:
     arguments = ", ".join(f"int64_t {fields[d]}" for d in dims) or "void"
     return Files(
         code_text(writer, facts, arguments, list(fields.values()), outputs),
-        header_text(captured, facts, inputs, outputs, arguments),
+        header_text(captured, facts, inputs, outputs, arguments, writer),
         weights_text(writer, facts),
         sum(t.numel() * t.element_size() for t in writer.constants.values()),
         {p.name: p.field for p in inputs},

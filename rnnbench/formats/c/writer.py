@@ -45,6 +45,7 @@ class Writer:
         rooms: the arrays in the workspace: name -> its type and how many elements it has.
         constants: the constant arrays: name -> tensor.
         extras: the functions that it needs beside those of every file.
+        products: how many rows, inputs and columns each product has.
         precision: what the weights of products are kept as; floats where it is empty.
     """
 
@@ -62,6 +63,7 @@ class Writer:
         self.values: dict[fx.Node, Any] = {}
         self.indent = 1
         self.extras: list[str] = []
+        self.products: list[tuple[str, int, int]] = []
         self.precision = ""
         self._operators = operators
         self._of_complex = of_complex
