@@ -158,7 +158,8 @@ def _root(spec: str, main: Path) -> Path:
 def _local(folders: list[Path]) -> Iterator[Path]:
     """The files of imported modules that lie in these folders, or are linked to from there."""
     for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
+        # What is imported when it is asked for anything may fail then.
+        file = getattr(module, "__dict__", {}).get("__file__")
         # torch.ops claims a file that is none.
         if isinstance(file, str) and is_local(Path(file), folders) and Path(file).is_file():
             yield Path(file).resolve()

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import types
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
@@ -446,3 +447,13 @@ def test_weights_behind_a_link(tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli.main(["inspect", str(folder / "model.onnx")])
     assert "outside of its folder" in capsys.readouterr().err
+
+
+def test_a_module_that_is_imported_when_it_is_asked_for_anything(tmp_path, monkeypatch):
+    class Lazy(types.ModuleType):
+        def __getattr__(self, name):
+            raise ImportError(f"{name}: what it stands for is not installed")
+
+    monkeypatch.setitem(sys.modules, "stands_for_another", Lazy("stands_for_another"))
+    (tmp_path / "net.py").write_text("x = 1\n")
+    trust.remember_code("net.py", tmp_path / "net.py")
