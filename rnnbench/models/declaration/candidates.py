@@ -183,6 +183,8 @@ def _by_name(name: str, module: nn.Module, sizes: Sizes) -> Iterator[Any]:
         yield Port(name, (b,), "int64", "lengths", f)
     if _STATE.fullmatch(name):
         yield None
+        if name == "c" and _states_of(module) < 2:  # no cell state without an h: conditions
+            yield Port(name, (b, f), _float(module))
         yield from _states(name, module, sizes, alone=_states_of(module) < 2)
     if _MASK.fullmatch(name):
         yield from (Port(name, shape, "bool") for shape in ((b, t), (b, 1, t)))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from rnnbench.models.declaration.calling import Values, ports_in
-from rnnbench.models.declaration.ports import Made, Port, Sizes, mapped
+from rnnbench.models.declaration.ports import Port, Sizes, mapped
 
 
 def grown(values: Values, size: int, larger: int) -> Values:
@@ -43,8 +43,8 @@ def all_alike(values: Values, port: Port, shape: tuple[int, ...]) -> Values:
     return tuple(mapped(value, change) for value in values)
 
 
-def with_(values: Values, before: Port, after: Port | Made) -> Values:
-    """The same with one tensor in the place of another."""
+def with_(values: Values, before: Port, after: Any) -> Values:
+    """The same with something else in the place of one tensor."""
     return tuple(mapped(value, lambda v: after if v is before else v) for value in values)
 
 

@@ -269,22 +269,22 @@ def _why(cls: type[nn.Module], error: BaseException | None) -> str:
     return f"{cls.__name__}() raises {type(error).__name__}: {one_line(error)}"
 
 
-def numbers_of(cls: type[nn.Module], built: Built) -> set[int]:
-    """The whole numbers that the constructor was given, or has as defaults."""
-    values = [p.default for p in parameters_of(cls)]
-    values += [chosen.value for chosen in built.arguments.values()]
-    found: set[int] = set()
+def numbers_of(cls: type[nn.Module], built: Built) -> list[int]:
+    """The whole numbers that the constructor was given, in its order; then what are defaults."""
+    values = [chosen.value for chosen in _in_order(cls, built.arguments).values()]
+    values += [p.default for p in parameters_of(cls)]
+    found: list[int] = []
     while values:
-        value = values.pop()
+        value = values.pop(0)
         if type(value) is int and value > 0:
-            found.add(value)
+            found.append(value)
         elif isinstance(value, list | tuple):
             values.extend(value)
         elif isinstance(value, dict):
             values.extend(value.values())
         elif isinstance(value, SimpleNamespace) or hasattr(value, "__dataclass_fields__"):
             values.extend(vars(value).values())
-    return found
+    return list(dict.fromkeys(found))
 
 
 def shapes_of(cls: type[nn.Module], given: Mapping[str, Chosen]) -> dict[str, tuple[int, ...]]:

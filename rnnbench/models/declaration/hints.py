@@ -25,6 +25,7 @@ from rnnbench.models.declaration.kinds import (
     smaller_numbers,
     without_zero,
 )
+from rnnbench.models.declaration.other_sizes import larger, other_lengths, usual_sizes
 from rnnbench.models.declaration.ports import Argument, Port, Sizes
 
 # `got` is what an argument has, `want` what a layer needs.
@@ -70,9 +71,8 @@ _SHORT = re.compile(
 _PACKED = re.compile(r"batch_sizes|[Pp]acked_?\s?([Ss]equence|input)|sorted_indices")
 _VALUES = re.compile(r"out of range|[Cc]lass values|out of bounds|device-side|negative")
 _COUNTED = re.compile(r"sorted in decreasing order|samples has to be greater than 0|empty")
-_MOST = 2_000_000  # numbers in a tensor
-_LARGER = (4, 21, 70, 700)  # times the size; multiples of 480 and of 512 beside
-_NICE = (40, 80, 64, 128, 256, 32, 16, 48, 96, 257, 129, 161, 201, 513, 28, 24, 20, 12, 8)
+_NICE = (40, 80, 64, 128, 256, 32, 16, 48, 96, 257, 129, 161, 201, 229, 513, 28, 24, 20, 12, 8)
+_CLOSE = 0.04  # of a size to what is computed, which strides round
 
 
 def edits(
@@ -106,9 +106,9 @@ def edits(
         yield from _other_ranks(values, text, s)
     yield from _viewed(values, text, s)
     if _SHORT.search(text):
-        yield from _larger(values, s)
-    yield from _usual_sizes(values, s)
-    yield from _other_lengths(values, s)
+        yield from larger(values, s)
+    yield from usual_sizes(values, s)
+    yield from other_lengths(values, s)
 
 
 def _shapes_said(values: Values, text: str) -> Iterator[Edit]:
@@ -202,9 +202,11 @@ def _sizes_said(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
                 if size == got and got != want:
                     rows = 0.0 if got != s.batch else 3.0 if want == 1 else 0.5
                     yield cost + rows, sized(values, port, axis, want)
-                elif cost < 1 and size in s.free[1:] and got != size:
-                    if size + want - got > 0:  # beside others, as `cat` puts them
-                        yield 0.8, sized(values, port, axis, size + want - got)
+                elif cost < 1 and size in s.free[1:] and got != size and size + want - got > 0:
+                    # beside others, as `cat` puts them
+                    yield 0.8, sized(values, port, axis, size + want - got)
+                unknown = size in s.free[1:] or size not in s.layers
+                if cost < 1 and unknown and size not in (1, s.batch, got):
                     yield from _through_layers(values, port, axis, got, want)
         if cost < 1:
             yield from _shared(values, got, want)
@@ -231,14 +233,14 @@ def _shared(values: Values, got: int, want: int) -> Iterator[Edit]:
 
 def _side_by_side(values: Values, got: int, want: int, s: Sizes) -> Iterator[Edit]:
     """Sizes of inputs that stand beside each other: those that the constructor was given."""
-    rest = {want - n for n in s.given if n < want}  # of channels, which are few
+    rest = tuple(want - n for n in s.given if n < want)  # of channels, which are few
     for axis, rank in ((-1, 2), (1, 4), (-3, 4)):  # the channels of images may come after steps
         ports = [
             p for p in ports_in(values)
             if p.role != "lengths" and len(p.shape) >= rank and p.shape[axis] in s.free
         ]  # fmt: skip
-        pool = s.given | rest if rank > 2 else s.given
-        yield from _sums(values, ports, axis, got, want, sorted(pool))
+        pool = (*s.given, *rest) if rank > 2 else s.given
+        yield from _sums(values, ports, axis, got, want, list(dict.fromkeys(pool)))
 
 
 def _sums(
@@ -261,7 +263,8 @@ def _sums(
 def _through_layers(values: Values, port: Port, axis: int, got: int, want: int) -> Iterator[Edit]:
     """A size from which layers make `want`, as they made `got` of what it is: channels times bins.
 
-    Strides round it: sizes near to the ratio are tried, those first that people have.
+    Strides round it: the ratio is tried, and what comes of that; then sizes near to it, those
+    first that people have.
     """
     size = port.shape[axis]
     if got < 1:
@@ -272,6 +275,10 @@ def _through_layers(values: Values, port: Port, axis: int, got: int, want: int) 
     others = [n for n in sorted(near, key=lambda n: abs(n - exact)) if n not in nice]
     if got % size == 0 and exact == int(exact):
         yield 0.6, sized(values, port, axis, int(exact))
+    else:
+        close = [n for n in nice if abs(n - exact) < exact * _CLOSE]
+        for i, n in enumerate([*close, round(exact)]):
+            yield 0.45 + 0.05 * i, sized(values, port, axis, n)
     for i, n in enumerate([*nice, *others][:14]):
         yield 1.0 + 0.1 * i, sized(values, port, axis, n)
 
@@ -314,37 +321,3 @@ def _viewed(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
                 flat = 0.4 if sizes[-1] == -1 else 1.2  # else the numbers of a step are last
                 yield flat, shaped(values, port, (s.batch, math.prod(of_each) * s.time))
                 yield 0.6, shaped(values, port, (s.batch, s.time, math.prod(of_each)))
-
-
-def _usual_sizes(values: Values, s: Sizes) -> Iterator[Edit]:
-    """Sizes that the constructor was given, and that images have, where an error names none."""
-    for port in ports_in(values):
-        if port.role != "data":
-            continue
-        for axis, size in enumerate(port.shape):
-            if size in s.free[1:]:
-                usual = sorted(s.given) + ([32, 64] if len(port.shape) > 3 else [])
-                alike = port.shape.count(size) > 1  # height and width
-                for i, n in enumerate(dict.fromkeys(usual)):
-                    yield 2.0 + 0.1 * i, sized(values, port, axis, n)
-                    if alike:
-                        yield 1.0 + 0.1 * i, grown(values, size, n)
-
-
-def _larger(values: Values, s: Sizes) -> Iterator[Edit]:
-    """Longer sequences: those that are as long as each other together."""
-    sizes = {n for p in ports_in(values) for n in p.shape if n in s.free[1:]}
-    for size in sorted(sizes, key=s.free.index):
-        for i, larger in enumerate([*(size * k for k in _LARGER), 480, 512, 4800, 16000]):
-            tried = grown(values, size, larger)
-            if max(math.prod(port.shape) for port in ports_in(tried)) < _MOST:
-                yield 1.0 + 0.2 * i, tried
-
-
-def _other_lengths(values: Values, s: Sizes) -> Iterator[Edit]:
-    """Numbers of steps along another axis."""
-    sizes = {n for p in ports_in(values) if p.role == "data" for n in p.shape if n in s.free[1:]}
-    for port in ports_in(values):
-        if port.role == "lengths":
-            for size in sorted(sizes - {port.high}):
-                yield 1.2, with_(values, port, replace(port, high=size))

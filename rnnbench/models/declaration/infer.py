@@ -22,6 +22,7 @@ from rnnbench.models.declaration.guesses import (
     doubts_of,
     named_outputs,
 )
+from rnnbench.models.declaration.likely import likelihood
 from rnnbench.models.declaration.ports import (
     DEFAULT,
     Argument,
@@ -97,17 +98,9 @@ def declared(
         parts=tuple(p.path for p in parts if p is not None),
     )  # fmt: skip
     result = with_lifted_state(result, module)
-    known = sum(d in dims for d in ("batch", "time")) + 1.0 * result.lift_state
-    # What it does to each step alone is one step's work, and a state that does not fit is wrong.
-    apart = "time" in dims and not found_walks
-    known -= 1.1 * apart + 0.8 * (len(result.doubts) > len(doubts))
-    known -= 0.01 * sum(max(len(spec.shape) - 3, 0) for spec in specs)
-    # An image of a single line, and a size that nothing has: others may do that are likelier.
-    known -= 0.15 * any(len(s.shape) == 4 and 1 in s.shape[2:] for s in specs)
-    known -= 0.15 * any(_unheard(s, sizes) for s in specs if s.role == "data")
-    # An axis of which no layer knows the size may be one too many.
-    known -= 0.1 * any(len(s.shape) == 4 and n in sizes.free for s in specs for n in s.shape)
-    return known - 0.3 * _oddities(specs, sizes), result
+    shaky = len(result.doubts) > len(doubts)
+    known = likelihood(result, sizes, module, found.returned, walks=found_walks, shaky=shaky)
+    return known, result
 
 
 def _sampling(specs: Sequence[TensorSpec], ports: Sequence[Port], *, falling: bool) -> Sampling:
@@ -116,25 +109,6 @@ def _sampling(specs: Sequence[TensorSpec], ports: Sequence[Port], *, falling: bo
     counted = [spec for spec, port in pairs if port.low and spec.dtype.startswith("int")]
     padded = tuple(s.name for s in counted if len(s.shape) == 2 and s.shape[0] == "batch")
     return Sampling(falling=falling or bool(padded), padded=padded)
-
-
-def _unheard(spec: TensorSpec, sizes: Sizes) -> bool:
-    """Whether the features are as many as no layer has, and no argument says."""
-    known = {1, *sizes.layers, *sizes.given, *sizes.free}
-    return len(spec.shape) == 3 and isinstance(spec.shape[-1], int) and spec.shape[-1] not in known
-
-
-def _oddities(specs: Sequence[TensorSpec], sizes: Sizes) -> int:
-    """How many inputs look as if they ran by chance, as what is broadcast does.
-
-    They have no batch, where others have one, or are fixed to a size that no layer has.
-    """
-    batched = any("batch" in spec.shape for spec in specs)
-    return sum(
-        (batched and (len(spec.shape) > 1 or not i) and "batch" not in spec.shape)
-        or (len(spec.shape) < 4 and any(size in sizes.free for size in spec.shape))
-        for i, spec in enumerate(specs)
-    )
 
 
 def _named(values: Values) -> Values:

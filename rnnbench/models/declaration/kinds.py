@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
@@ -17,6 +18,12 @@ from rnnbench.models.declaration.records import records
 
 Edit = tuple[float, Values]
 
+_INDEXED = re.compile(
+    r"got str|data type 'str'|'str'|too many indices|"
+    r"'Tensor' object has no attribute '(keys|values|items|get|pop|copy|update)'"
+)
+_A_KEY = re.compile(r"(?<![\w./])[a-z]+(?:_[a-z0-9]+)+(?![\w./(])")
+
 
 def keys_said(
     values: Values, error: BaseException, text: str, module: nn.Module, s: Sizes
@@ -27,15 +34,43 @@ def keys_said(
     """
     yield from records(values, text, module, s)
     if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
-        key = error.args[0]
-        for i, value in enumerate(values):
-            if isinstance(value, dict) and key not in value:
-                for n, port in enumerate(itertools.islice(ports_named(key, module, s), 6)):
-                    yield 0.2 + n, (*values[:i], {**value, key: port}, *values[i + 1 :])
-    if re.search(r"got str|data type 'str'|'str'|too many indices", text):
-        for i, value in enumerate(values):
-            if isinstance(value, Port) and value.role == "data":
-                yield 0.7, (*values[:i], {}, *values[i + 1 :])
+        yield from _keyed(values, error.args[0], module, s)
+    elif isinstance(error, ValueError | RuntimeError | AssertionError):
+        for key in dict.fromkeys(_A_KEY.findall(text)):  # "Need x_s or x_one_hot"
+            yield from ((0.3 + cost, edit) for cost, edit in _keyed(values, key, module, s))
+    if _INDEXED.search(text):
+        within = [p for held in dicts_in(values) for p in held.values() if isinstance(p, Port)]
+        for port in (p for p in ports_in(values) if p.role == "data"):
+            yield 0.3 if any(port is p for p in within) else 0.7, with_(values, port, {})
+
+
+def _keyed(values: Values, key: str, module: nn.Module, s: Sizes) -> Iterator[Edit]:
+    """One key more in each dict that does not have it."""
+    for held in dicts_in(values):
+        if key not in held:
+            for n, port in enumerate(itertools.islice(ports_named(key, module, s), 6)):
+                yield 0.2 + n, _with_key(values, held, key, port)
+
+
+def dicts_in(values: Any) -> Iterator[dict[Any, Any]]:
+    """The dicts in what a call is given, the innermost last."""
+    if isinstance(values, dict):
+        yield values
+    if isinstance(values, dict | list | tuple):
+        for part in values.values() if isinstance(values, dict) else values:
+            yield from dicts_in(part)
+
+
+def _with_key(values: Any, held: dict[Any, Any], key: str, port: Port) -> Any:
+    """The same with one key more in one of the dicts."""
+    if values is held:
+        return {**held, key: port}
+    if isinstance(values, dict):
+        return {k: _with_key(v, held, key, port) for k, v in values.items()}
+    if isinstance(values, list | tuple):
+        parts = [_with_key(v, held, key, port) for v in values]
+        return type(values)(*parts) if hasattr(values, "_fields") else type(values)(parts)
+    return values
 
 
 def packed(arguments: Sequence[Argument], values: Values, s: Sizes) -> Iterator[Edit]:

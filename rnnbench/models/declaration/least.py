@@ -64,7 +64,7 @@ def with_dims(found: Guess, module: nn.Module) -> Guess:
         if usual is None:
             return found
         least = _least_length(probe, found)
-        for name in found.sizes:
+        for name in sorted(found.sizes, key=lambda name: name != model.batch_dim):  # of few runs
             if time.monotonic() < until:
                 dim = _dim_of(probe, found.sizes, name, usual, rows=name == model.batch_dim)
                 dims |= {} if dim == Dim() else {name: dim}
@@ -104,9 +104,10 @@ def _dim_of(probe: _Probe, sizes: Mapping[str, int], name: str, usual: _Seen, *,
         if not unit:
             return Dim()  # at these sizes alone
     least = 1 if unit == 1 and works(1) else unit * _first(works, unit, large // unit)
-    high = next((k * large for k in (16, 2) if k * large < _MOST and at(k * large)), 0)
+    many = () if rows else (16, 2)
+    high = next((k * large for k in many if k * large < _MOST and at(k * large)), 0)
     larger = at(high) if high else None
-    if rows or larger is None:
+    if larger is None:
         return Dim(least, unit)
     growing = [key for key, size in usual.inner.items() if larger.inner.get(key, size) > size]
 

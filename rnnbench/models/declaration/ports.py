@@ -90,7 +90,7 @@ class Sizes:
         other: of the third.
         last: of the fourth.
         layers: numbers that the module's parameters and attributes have.
-        given: numbers that its constructor was given.
+        given: numbers that its constructor was given, in its order.
     """
 
     batch: int
@@ -98,7 +98,7 @@ class Sizes:
     other: int
     last: int
     layers: frozenset[int] = frozenset()
-    given: frozenset[int] = frozenset()
+    given: tuple[int, ...] = ()
 
     @property
     def free(self) -> tuple[int, ...]:
@@ -117,7 +117,7 @@ def sizes_for(module: nn.Module, given: Collection[int] = ()) -> Sizes:
     batch = small[0] if small else 3
     left = [n for n in _PRIMES if n not in layers]
     time, other, last = (left or list(_PRIMES))[:3] if len(left) > 2 else _PRIMES[:3]
-    return Sizes(batch, time, other, last, frozenset(layers), frozenset(given))
+    return Sizes(batch, time, other, last, frozenset(layers), tuple(dict.fromkeys(given)))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from torch import nn
 from rnnbench.models.declaration.calling import Outcome, Values, attempt, ports_in
 from rnnbench.models.declaration.changes import consistent, shaped, turned, without
 from rnnbench.models.declaration.hints import edits
+from rnnbench.models.declaration.kinds import dicts_in
+from rnnbench.models.declaration.other_sizes import given_sizes
 from rnnbench.models.declaration.ports import Argument, Port, Sizes
 
 _URGENT = -100.0  # what is tried next
@@ -79,6 +81,7 @@ class Search:
             if repr(values) in seen:
                 continue
             seen.add(repr(values))
+            cost = max(cost, 0.0)  # what comes of the urgent waits as what comes of others
             outcome = self._run(values)
             if outcome.error is None:
                 yield Found(values, outcome.returned)
@@ -116,7 +119,7 @@ class Search:
         )
 
     def _run(self, values: Values) -> Outcome:
-        if not ports_in(values) and {} not in values:
+        if not ports_in(values) and {} not in list(dicts_in(values)):
             return Outcome(error=TypeError("no tensor is given"))
         self.on_run()
         self.runs += 1
@@ -139,6 +142,7 @@ class Search:
             if less != values:
                 yield _URGENT - cost, less
         yield from self._others(values, "")
+        yield from ((more - cost, edited) for more, edited in given_sizes(values, self.sizes))
         for n, port in enumerate(p for p in ports_in(values) if p.role == "data"):
             for i, shape in enumerate(self._plain_shapes(port)):
                 if n or len(shape) > len(port.shape):
