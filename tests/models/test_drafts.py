@@ -84,6 +84,10 @@ DRAFTS = {
     "kinds:SampleVocoder": {"x": (B, "10*time"), "mels": (B, T, 12)},
     "kinds:ReadsPadded": {"padded": (B, T, 6), "sizes": (B,)},
     "kinds:AttentiveCell": {"x": (B, 6), "hx": (B, 8), "weight": (B,)},
+    "kinds:SomeOfTheFeatures": {"input": (B, T, 16), "state": (4, B, 8)},
+    "kinds:ContextBeside": {"x": (T, B, 7), "c": (B, 3)},
+    "kinds:ReadsArguments": {"tokens": (B, T)},
+    "kinds:ReadsKeys": {"x": (B, T, 8)},
     "kinds:Durations": {"x": (B, None, T), "style": (B, None), "text_lengths": (B,), "m": (B, T)},
 }
 STATES = {
@@ -98,6 +102,7 @@ STATES = {
     "control:RecurrentPolicy": {"rnn_hxs": "rnn_hxs_next"},
     "kinds:SynapticCell": {"syn": "syn_next", "trace": "trace_next"},
     "kinds:AttentiveCell": {"hx": "hn"},
+    "kinds:SomeOfTheFeatures": {"state": "state_next"},
 }
 EXPORTED = (
     "control:KeywordSpotter",  # a least length
@@ -174,6 +179,41 @@ def test_a_dict_becomes_the_config_that_is_wanted(tmp_path):
     module = sources.load(str(write(found, tmp_path / "drafted.py"))).module
     assert len(module.layers) == 1
     assert module.heads.in_features == 12
+
+
+def test_a_config_that_takes_one_dict_and_dicts_in_dicts(tmp_path):
+    found = draft(
+        "tests.models.drafts.kinds:Catchment",
+        tmp_path,
+        arguments={"cfg": {"dynamic_inputs": ["rain", "heat"], "hidden_size": 12}},
+    )
+    assert found.complete, found.notes
+    model = sources.load(str(write(found, tmp_path / "drafted.py")))
+    shapes = {spec.name: spec.shape for spec in model.inputs}
+    assert shapes == {"rain": (B, T, 1), "heat": (B, T, 1), "x_static": (B, 2)}
+    assert model.outputs == ("hidden",)
+    bundle = rnnbench.export(model, ("pt2",), tmp_path / "exports")
+    assert rnnbench.check(bundle, ["pt2"]).ok
+
+
+def test_a_config_that_is_given_in_part_is_completed(tmp_path):
+    found = draft(
+        "tests.models.drafts.kinds:ReadsArguments", tmp_path, arguments={"args": {"nhid": 11}}
+    )
+    assert found.complete, found.notes
+    module = sources.load(str(write(found, tmp_path / "drafted.py"))).module
+    assert module.rnn.hidden_size == 11
+
+
+def test_a_class_may_be_called_as_what_the_draft_imports(tmp_path):
+    found = draft(
+        "tests.models.drafts.kinds:Model",
+        tmp_path,
+        arguments={"size": 6, "kinds": "[torch.nn.Sigmoid, nn.Tanh]", "of": "{'a': nn.ReLU()}"},
+    )
+    assert found.complete, found.notes
+    module = sources.load(str(write(found, tmp_path / "drafted.py"))).module
+    assert [type(part).__name__ for part in module.after] == ["Sigmoid", "Tanh"]
 
 
 def test_weights_without_values_get_some(tmp_path):

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from rnnbench.models.declaration.configs import constructed, of_dataclass
+from rnnbench.models.declaration.keys_read import configs_read
 from rnnbench.models.declaration.values import Chosen, hint_of, literal, named_values
 
 _BY_TYPE: dict[str, tuple[Any, ...]] = {
@@ -29,6 +30,7 @@ def candidates(p: inspect.Parameter, cls: type) -> Iterator[Chosen]:
     hint = hint_of(p, cls)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         yield from of_dataclass(hint, candidates)
+    yield from configs_read(p, cls)
     yield from _modules(p, hint, cls)
     kind = getattr(hint, "__name__", "") if isinstance(hint, type) else ""
     typed = _BY_TYPE.get(kind)

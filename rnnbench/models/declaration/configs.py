@@ -1,22 +1,20 @@
-"""Objects among a constructor's arguments: of a dict that was given, of text, of a config class.
+"""Objects among a constructor's arguments: of a dict that was given, of a config class.
 
 --arg config={"size": 8}        ->   Config(size=8), where the constructor wants a Config
---arg norm=torch.nn.LayerNorm   ->   the class
 config: Config                  ->   Config(), its sizes that are below 1 filled, nothing of CUDA
 """
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import importlib
 import inspect
-import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from rnnbench.models.declaration.expressions import expression
+from rnnbench.models.declaration.keys_read import completed
 from rnnbench.models.declaration.values import Chosen, hint_of, literal, named_values
 
 _ACCELERATED = ("cuda", "triton", "cudnn", "gpu", "flash")
@@ -25,7 +23,7 @@ _ACCELERATED = ("cuda", "triton", "cudnn", "gpu", "flash")
 def given_forms(p: inspect.Parameter | None, value: Any, cls: type) -> Iterator[Chosen]:
     """What may be meant by a value that was given, the likeliest first."""
     hint = hint_of(p, cls) if p is not None else None
-    if isinstance(value, str) and (found := _named(value, cls)) is not None:
+    if isinstance(value, str) and (found := expression(value, cls)) is not None:
         yield found
     if isinstance(value, Mapping):
         made = _of_mapping(hint, value)
@@ -34,6 +32,9 @@ def given_forms(p: inspect.Parameter | None, value: Any, cls: type) -> Iterator[
     yield literal(value)
     if isinstance(value, Mapping):
         yield literal(_namespace(value))
+        more = completed(value, p, cls) if p is not None else None
+        if more is not None:
+            yield more
 
 
 def _namespace(value: Any) -> Any:
@@ -41,39 +42,6 @@ def _namespace(value: Any) -> Any:
     if isinstance(value, Mapping) and all(isinstance(k, str) and k.isidentifier() for k in value):
         return SimpleNamespace(**{key: _namespace(part) for key, part in value.items()})
     return value
-
-
-def _named(text: str, cls: type) -> Chosen | None:
-    """A dotted name, or a call of one, as the class's own module or an import knows it."""
-    try:
-        tree = ast.parse(text, mode="eval").body
-    except SyntaxError:
-        return None
-    head = tree.func if isinstance(tree, ast.Call) else tree
-    name = ast.unparse(head)
-    if isinstance(tree, ast.Name) or not all(part.isidentifier() for part in name.split(".")):
-        return None
-    where, _, last = name.rpartition(".")
-    own = vars(sys.modules[cls.__module__])
-    try:
-        found = getattr(importlib.import_module(where), last) if where else own[last]
-    except (ImportError, AttributeError, KeyError):
-        return None
-    where = where or getattr(found, "__module__", cls.__module__)
-    line = f"from {where} import {last}"
-    if not isinstance(tree, ast.Call):
-        return Chosen(found, last, (line,))
-    try:
-        given = {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords}
-        args = [ast.literal_eval(arg) for arg in tree.args]
-        value = found(*args, **given)
-    except Exception:  # a user's class may raise anything
-        return None
-    inner = [
-        *(literal(a).text for a in args),
-        *(f"{k}={literal(v).text}" for k, v in given.items()),
-    ]
-    return Chosen(value, f"{last}({', '.join(inner)})", (line,))
 
 
 def _of_mapping(hint: Any, given: Mapping[Any, Any]) -> Chosen | None:
@@ -85,7 +53,17 @@ def _of_mapping(hint: Any, given: Mapping[Any, Any]) -> Chosen | None:
     for key, value in given.items():
         inner = _of_mapping(_field_types(hint).get(key), value) if isinstance(value, dict) else None
         parts[key] = inner or literal(value)
-    return constructed(hint, parts)
+    return constructed(hint, parts) or _of_one(hint, literal(given))
+
+
+def _of_one(cls: type, held: Chosen) -> Chosen | None:
+    """An object of a class that takes all of its fields as one dict."""
+    try:
+        value = cls(held.value)
+    except Exception:  # a user's class may raise anything
+        return None
+    own = f"from {cls.__module__} import {cls.__name__}"
+    return Chosen(value, f"{cls.__name__}({held.text})", (own, *held.imports))
 
 
 def _class_of(hint: Any) -> type | None:

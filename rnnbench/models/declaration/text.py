@@ -24,6 +24,8 @@ _ORIGIN = {
     "unknown": "  # FILL IN: it has no default",
 }
 
+_NAMES = ("Model", "TensorSpec", "Dim", "Path", "SimpleNamespace", "Call", "build", "sample")
+
 
 def file_of(
     spec: str, built: Built, found: Guess, checkpoint: Checkpoint | None, folder: Path, local: bool
@@ -40,7 +42,7 @@ def file_of(
     """
     name = spec.rsplit(":", 1)[1]
     body = [
-        *_construction(name, built),
+        *_construction(_as_imported(name, spec, built), built),
         *first_call(found),
         *_set(built),
         *_loading(checkpoint, folder),
@@ -67,6 +69,8 @@ def _imports(
 ) -> str:
     where, name = spec.rsplit(":", 1)
     lines = [line for chosen in built.arguments.values() for line in chosen.imports]
+    here = _as_imported(name, spec, built)
+    itself = f"from {where} import {name}{f' as {here}' if here != name else ''}"
     if checkpoint is not None and _is_below(checkpoint.file, folder):
         lines.append("from pathlib import Path")
     if sample_text(found):
@@ -76,14 +80,27 @@ def _imports(
     lines += imports_of_call(found)
     standard = ("from pathlib", "from types")
     first = sorted({line for line in lines if line.startswith(standard)})
-    own = {f"from {where} import {name}"} if local else set()
+    own = {itself} if local else set()
     own |= {line for line in lines if local and line.startswith(f"from {where} ")}
     rest = {line for line in lines if line not in first and line not in own}
     rest |= {f"from rnnbench import {'Dim, ' if found.dims else ''}Model, TensorSpec"}
-    rest |= set() if local else {f"from {where} import {name}"}
+    rest |= set() if local else {itself}
     ordered = sorted(_joined(rest), key=lambda line: (line.startswith("from"), line))
     groups = [first, ordered, _joined(own)]
     return "\n\n".join("\n".join(group) for group in groups if group)
+
+
+def _as_imported(name: str, spec: str, built: Built) -> str:
+    """What the class is called in the file, which has names of its own."""
+    where = f"from {spec.rsplit(':', 1)[0]} import "
+    others = [line for chosen in built.arguments.values() for line in chosen.imports]
+    taken = {n for line in others if not line.startswith(where) for n in _names_of(line)}
+    return f"{name}Module" if name in _NAMES or name in taken else name
+
+
+def _names_of(line: str) -> list[str]:
+    """What an import makes known."""
+    return [name.rpartition(" as ")[2] for name in line.rpartition("import ")[2].split(", ")]
 
 
 def _joined(lines: set[str]) -> list[str]:

@@ -303,3 +303,120 @@ with torchscript_deprecation():
         @torch.jit.script_method
         def forward(self, input: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
             return torch.tanh(self.mix(torch.cat([input, state], -1)))
+
+
+class Model(nn.Module):
+    """A class that is called as one that the draft imports."""
+
+    def __init__(self, size, kinds=(nn.Tanh,), of=None):
+        super().__init__()
+        self.rnn = nn.GRU(size, 8, batch_first=True)
+        self.after = nn.Sequential(*(kind() for kind in kinds))
+
+    def forward(self, x):
+        return self.after(self.rnn(x)[0])
+
+
+class Settings:
+    """A config that takes its fields as one dict."""
+
+    def __init__(self, fields, strict=False):
+        if not isinstance(fields, dict):
+            raise TypeError(f"a dict, not {type(fields).__name__}")
+        self.fields, self.strict = fields, strict
+
+    @property
+    def hidden_size(self):
+        return self.fields["hidden_size"]
+
+
+class Catchment(nn.Module):
+    """What falls in a catchment, by name, and what it is like, [batch, features], in dicts."""
+
+    def __init__(self, cfg: Settings):
+        super().__init__()
+        self.names = cfg.fields["dynamic_inputs"]
+        self.gate = nn.Linear(2, cfg.hidden_size)
+        self.cell = nn.GRUCell(len(self.names), cfg.hidden_size)
+
+    def forward(self, data: dict[str, torch.Tensor | dict[str, torch.Tensor]]):
+        steps = torch.cat([data["dynamic"][name] for name in self.names], dim=-1).transpose(0, 1)
+        if "x_static" not in data:
+            raise ValueError("x_static is needed")
+        gate, found = torch.sigmoid(self.gate(data["x_static"])), []
+        h = steps.new_zeros(steps.shape[1], self.cell.hidden_size)
+        for x in steps:
+            h = gate * self.cell(x, h)
+            found.append(h)
+        return {"hidden": torch.stack(found, 1)}
+
+
+class ReadsArguments(nn.Module):
+    """A namespace, of which parts are read here, in what it is given to, and in `forward`."""
+
+    def __init__(self, args):
+        super().__init__()
+        self.args = args
+        self.embed = WordsOfArguments(args)
+        self.rnn = getattr(nn, args.rnn_type.upper())(args.emsize, args.nhid, batch_first=True)
+        self.out = nn.Linear(args.nhid, args.model.num_classes)
+
+    def forward(self, tokens):
+        return self.out(self.rnn(self.embed(tokens))[0]) * self.args.gain_of_all
+
+
+class WordsOfArguments(nn.Module):
+    """Embedded words."""
+
+    def __init__(self, args):
+        super().__init__()
+        self.table = nn.Embedding(args.vocab_size, args.emsize)
+
+    def forward(self, tokens):
+        return self.table(tokens)
+
+
+class ReadsKeys(nn.Module):
+    """A dict, of which a value has to be one of those of its name."""
+
+    def __init__(self, config):
+        super().__init__()
+        if config["cell"] not in ("GRU", "gru"):
+            raise ValueError("no such cell")
+        self.rnn = nn.GRU(config["input_dim"], config["hidden_dim"], batch_first=True)
+        self.scale = config.get("scale", 1.0)
+
+    def forward(self, x):
+        return self.rnn(x)[0] * self.scale
+
+
+class SomeOfTheFeatures(nn.Module):
+    """Features in groups, which are sliced out of as many as there are; a state of each group."""
+
+    def __init__(self, input_size=16, hidden_size=8, groups=4):
+        super().__init__()
+        self.size = input_size // groups
+        self.layers = nn.ModuleList(
+            nn.GRU(self.size, hidden_size, batch_first=True) for _ in range(groups)
+        )
+
+    def forward(self, input, state=None):
+        rows, _, _ = input.shape
+        if state is None:
+            state = input.new_zeros(len(self.layers), rows, self.layers[0].hidden_size)
+        found = [
+            layer(input[..., i * self.size : (i + 1) * self.size], state[i : i + 1])
+            for i, layer in enumerate(self.layers)
+        ]
+        return torch.cat([y for y, _ in found], -1), torch.cat([h for _, h in found])
+
+
+class ContextBeside(nn.Module):
+    """Rows [time, batch, data] with a context [batch, context] beside each step."""
+
+    def __init__(self, data_size=7, context_size=3):
+        super().__init__()
+        self.rnn = nn.GRU(data_size + context_size, 12)
+
+    def forward(self, x, c):
+        return self.rnn(torch.cat([x, c.expand(x.shape[0], *c.shape)], 2))[0]
