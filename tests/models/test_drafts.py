@@ -88,6 +88,9 @@ DRAFTS = {
     "kinds:ContextBeside": {"x": (T, B, 7), "c": (B, 3)},
     "kinds:ReadsArguments": {"tokens": (B, T)},
     "kinds:ReadsKeys": {"x": (B, T, 8)},
+    "kinds:CountsOfSteps": {"x": (B, T), "of_each": (B,)},
+    "kinds:LinesOfText": {"image": (B, 1, 64, T)},
+    "kinds:RoundedBins": {"input": (B, 1, T, 40)},
     "kinds:Durations": {"x": (B, None, T), "style": (B, None), "text_lengths": (B,), "m": (B, T)},
 }
 STATES = {

@@ -31,7 +31,9 @@ from rnnbench.models.declaration.ports import (
     state_names,
 )
 
-_LENGTHS = re.compile(r"(.*_)?(i?lens?|x_?lens?|lengths?|seq_?lens?|n_?frames)", re.IGNORECASE)
+_LENGTHS = re.compile(
+    r"(.*_)?(i?lens?|x_?lens?|lengths?|seq_?lens?|n_?frames|sz|seq_?sizes?)", re.IGNORECASE
+)
 
 
 _STATE = re.compile(

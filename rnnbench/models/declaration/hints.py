@@ -20,6 +20,7 @@ from rnnbench.models.declaration.kinds import (
     Edit,
     ids,
     keys_said,
+    lengths_said,
     other_dtypes,
     packed,
     smaller_numbers,
@@ -72,7 +73,7 @@ _PACKED = re.compile(r"batch_sizes|[Pp]acked_?\s?([Ss]equence|input)|sorted_indi
 _VALUES = re.compile(r"out of range|[Cc]lass values|out of bounds|device-side|negative")
 _COUNTED = re.compile(r"sorted in decreasing order|samples has to be greater than 0|empty")
 _NICE = (40, 80, 64, 128, 256, 32, 16, 48, 96, 257, 129, 161, 201, 229, 513, 28, 24, 20, 12, 8)
-_CLOSE = 0.04  # of a size to what is computed, which strides round
+_CLOSE = 0.08  # of a size to what is computed, which strides round
 
 
 def edits(
@@ -90,6 +91,7 @@ def edits(
         yield from _of_all_steps(values, text, s)
     yield from _sizes_said(values, text, s)
     yield from keys_said(values, error, text, module, s)
+    yield from lengths_said(values, text, s)
     if re.search(r"with a bool tensor|on a bool tensor|not implemented for 'Bool'", text):
         bools = [port for port in ports_in(values) if port.dtype == "bool"]
         yield from ((0.2, with_(values, p, replace(p, dtype="float32"))) for p in bools)
@@ -206,7 +208,7 @@ def _sizes_said(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
                     # beside others, as `cat` puts them
                     yield 0.8, sized(values, port, axis, size + want - got)
                 unknown = size in s.free[1:] or size not in s.layers
-                if cost < 1 and unknown and size not in (1, s.batch, got):
+                if cost < 1 and unknown and size > 1 and size not in (s.batch, got):
                     yield from _through_layers(values, port, axis, got, want)
         if cost < 1:
             yield from _shared(values, got, want)

@@ -22,6 +22,11 @@ _INDEXED = re.compile(
     r"got str|data type 'str'|'str'|too many indices|"
     r"'Tensor' object has no attribute '(keys|values|items|get|pop|copy|update)'"
 )
+# What `pack_padded_sequence` says, and what it calls, of lengths that are none.
+_LENGTHS = re.compile(
+    r"lengths|Index is supposed to be a vector|only integer tensors of a single element|"
+    r"1D CPU int64|converted to (?:an? )?(?:Python )?(?:scalar|index|integer)",
+)
 _A_KEY = re.compile(r"(?<![\w./])[a-z]+(?:_[a-z0-9]+)+(?![\w./(])")
 
 
@@ -71,6 +76,17 @@ def _with_key(values: Any, held: dict[Any, Any], key: str, port: Port) -> Any:
         parts = [_with_key(v, held, key, port) for v in values]
         return type(values)(*parts) if hasattr(values, "_fields") else type(values)(parts)
     return values
+
+
+def lengths_said(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
+    """Numbers of steps in the place of a tensor, where a sequence is to be packed by them."""
+    if not _LENGTHS.search(text):
+        return
+    for i, value in enumerate(values[1:], 1):
+        if isinstance(value, Port) and value.role == "data":
+            for n, as_list in enumerate((False, True)):
+                port = Port(value.name, (s.batch,), "int64", "lengths", s.time, as_list=as_list)
+                yield 0.3 + 0.3 * n, (*values[:i], port, *values[i + 1 :])
 
 
 def packed(arguments: Sequence[Argument], values: Values, s: Sizes) -> Iterator[Edit]:

@@ -12,13 +12,15 @@ from rnnbench.models.declaration.kinds import Edit
 from rnnbench.models.declaration.ports import Sizes
 
 _MOST = 2_000_000  # numbers in a tensor
-_LARGER = (4, 21, 70, 700)  # times the size; multiples of 480 and of 512 beside
+_LARGER = (4, 21, 70, 700)  # times the size
+_LONG = (480, 512, 4800, 16000)  # and multiples of what frames are made of
+_IMAGES = (64, 128)  # heights of lines of text, and of spectrograms
 
 
 def given_sizes(values: Values, s: Sizes) -> Iterator[Edit]:
     """As many features as the constructor was given, where others ran: parts of them were read."""
     for port in ports_in(values):
-        if port.role == "data" and len(port.shape) > 1 and port.shape[-1] in s.free[1:]:
+        if port.role == "data" and len(port.shape) in (2, 3) and port.shape[-1] in s.free[1:]:
             for i, n in enumerate(s.given[:4]):
                 yield 0.1 + 0.05 * i, sized(values, port, len(port.shape) - 1, n)
 
@@ -42,7 +44,9 @@ def larger(values: Values, s: Sizes) -> Iterator[Edit]:
     """Longer sequences: those that are as long as each other together."""
     sizes = {n for p in ports_in(values) for n in p.shape if n in s.free[1:]}
     for size in sorted(sizes, key=s.free.index):
-        for i, more in enumerate([*(size * k for k in _LARGER), 480, 512, 4800, 16000]):
+        image = any(len(p.shape) > 3 and size in p.shape[2:] for p in ports_in(values))
+        usual = _IMAGES if image else ()
+        for i, more in enumerate([*usual, *(size * k for k in _LARGER), *_LONG]):
             tried = grown(values, size, more)
             if max(math.prod(port.shape) for port in ports_in(tried)) < _MOST:
                 yield 1.0 + 0.2 * i, tried

@@ -420,3 +420,54 @@ class ContextBeside(nn.Module):
 
     def forward(self, x, c):
         return self.rnn(torch.cat([x, c.expand(x.shape[0], *c.shape)], 2))[0]
+
+
+class CountsOfSteps(nn.Module):
+    """Ids [batch, time], packed by numbers whose name says nothing; a spelling of one line."""
+
+    def __init__(self, size=8):
+        super().__init__()
+        self.embed = nn.Embedding(20, size)
+        self.rnn = nn.GRU(size, size, batch_first=True)
+
+    def forward(self, x, of_each):
+        packed = nn.utils.rnn.pack_padded_sequence(
+            self.embed(x), of_each, batch_first=True, enforce_sorted=False
+        )
+        return nn.utils.rnn.pad_packed_sequence(self.rnn(packed)[0], batch_first=True)[0]
+
+
+class LinesOfText(nn.Module):
+    """Images of lines [batch, 1, height, width], of which strides leave a row and its columns."""
+
+    def __init__(self, size=8):
+        super().__init__()
+        sizes = (1, 4, 4, 4, 6)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, 3, (2, 1), (0, 1)) for a, b in itertools.pairwise(sizes)
+        )
+        self.pool = nn.AdaptiveAvgPool2d((1, None))
+        self.rnn = nn.LSTM(6, size, batch_first=True, bidirectional=True)
+
+    def forward(self, image):
+        for conv in self.convs:
+            image = torch.relu(conv(image))
+        return self.rnn(self.pool(image).squeeze(2).transpose(1, 2))[0]
+
+
+class RoundedBins(nn.Module):
+    """Bins of spectrograms [batch, 1, time, bins] that strides make fewer, then a layer of each."""
+
+    def __init__(self, size=12 * 5):
+        super().__init__()
+        sizes = (1, 4, 8, 12)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, (3, 3), padding=1) for a, b in itertools.pairwise(sizes)
+        )
+        self.dense = nn.Linear(size, 16)
+        self.rnn = nn.GRU(16, 16, batch_first=True)
+
+    def forward(self, input):
+        for conv in self.convs:
+            input = nn.functional.avg_pool2d(torch.relu(conv(input)), (1, 2))
+        return self.rnn(self.dense(input.transpose(1, 2).flatten(2)))[0]
