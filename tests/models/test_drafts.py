@@ -91,6 +91,7 @@ DRAFTS = {
     "kinds:CountsOfSteps": {"x": (B, T), "of_each": (B,)},
     "kinds:LinesOfText": {"image": (B, 1, 64, T)},
     "kinds:RoundedBins": {"input": (B, 1, T, 40)},
+    "kinds:FlatDays": {"x": (B, "6*time")},
     "kinds:Durations": {"x": (B, None, T), "style": (B, None), "text_lengths": (B,), "m": (B, T)},
 }
 STATES = {
@@ -228,6 +229,9 @@ def test_weights_without_values_get_some(tmp_path):
 def test_the_least_sizes_are_declared(tmp_path):
     model = drafted("kinds:StyleEncoder", tmp_path)
     assert model.dims == {"batch": rnnbench.Dim(), "time": rnnbench.Dim(min=17)}
+    (tmp_path / "flat").mkdir()
+    model = drafted("kinds:FlatDays", tmp_path / "flat")
+    assert model.dims == {"batch": rnnbench.Dim(min=2), "time": rnnbench.Dim()}
 
 
 def checkpoint(tmp_path, name, *arguments, prefix="", nest=lambda state: state, **options):

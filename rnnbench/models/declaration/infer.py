@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from rnnbench.core.dims import solve
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model, TensorSpec
 from rnnbench.models.declaration.as_model import with_lifted_state
@@ -289,9 +290,6 @@ def _renamed(size: str, names: Mapping[str, str]) -> str:
 
 
 def _example_sizes(specs: Sequence[TensorSpec], call: ExampleCall) -> dict[str, int]:
-    return {
-        dim: size
-        for spec, tensor in zip(specs, call.tensors, strict=True)
-        for dim, size in zip(spec.shape, tensor.shape, strict=True)
-        if isinstance(dim, str) and dim.isidentifier()
-    }
+    """The size of each dimension at which a call ran; `time` of an axis `6*time` too."""
+    pairs = zip(specs, call.tensors, strict=True)
+    return solve([sized for spec, t in pairs for sized in zip(spec.shape, t.shape, strict=True)])

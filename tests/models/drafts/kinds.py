@@ -471,3 +471,17 @@ class RoundedBins(nn.Module):
         for conv in self.convs:
             input = nn.functional.avg_pool2d(torch.relu(conv(input)), (1, 2))
         return self.rnn(self.dense(input.transpose(1, 2).flatten(2)))[0]
+
+
+class FlatDays(nn.Module):
+    """Rows of 6 numbers a day, [batch, 6 * time]; its last layer drops the axis of a single row."""
+
+    def __init__(self, d_feat=6, hidden_size=8):
+        super().__init__()
+        self.d_feat = d_feat
+        self.rnn = nn.GRU(d_feat, hidden_size, batch_first=True)
+        self.out = nn.Linear(hidden_size, 1)
+
+    def forward(self, x):
+        x = x.reshape(len(x), self.d_feat, -1).permute(0, 2, 1)
+        return self.out(self.rnn(x)[0][:, -1]).squeeze()
