@@ -112,18 +112,23 @@ def settle_squeezes(graph: fx.Graph) -> None:
 
         squeeze(x)     ->  squeeze(x, [2])
         squeeze(x, 0)  ->  x, in a trace of 3 steps
+        squeeze(y)     ->  y, of a y [time, batch]
 
     Which ones those are depends on the batch size otherwise, and ONNX has no rank for the result.
-    What takes away a dimension that is not 1 does nothing, in PyTorch alone.
+    What takes away a dimension that is not 1, or none, does nothing, in PyTorch alone.
     """
-    for node in graph.find_nodes(op="call_function", target=aten.squeeze.default):
-        shape = shape_of(node.args[0])
-        if shape is not None:
-            node.target = aten.squeeze.dims
-            node.args = (node.args[0], [i for i, size in enumerate(shape) if number(size) == 1])
-    for node in graph.find_nodes(op="call_function", target=aten.squeeze.dim):
-        if (size_at(node.args[0], node.args[1]) or 1) != 1:
-            replace(graph, node, node.args[0])
+    for target in (aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims):
+        for node in graph.find_nodes(op="call_function", target=target):
+            shape = shape_of(node.args[0])
+            if shape is None:
+                continue
+            given = node.args[1] if len(node.args) > 1 else list(range(len(shape)))
+            dims = [given] if isinstance(given, int) else given
+            gone = [i for i in dims if number(shape[i]) == 1]
+            if not gone:
+                replace(graph, node, node.args[0])
+            elif len(gone) < len(dims) or target is aten.squeeze.default:
+                node.target, node.args = aten.squeeze.dims, (node.args[0], gone)
 
 
 def keep_constants(graph: fx.GraphModule) -> None:

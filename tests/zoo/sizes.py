@@ -146,3 +146,31 @@ class WaveBesideFrames(nn.Module):
         near = self.context(mels).repeat_interleave(6, dim=2)  # [batch, 3, samples]
         whole = mels.repeat_interleave(6, dim=2)[:, :, 12:-12]  # [batch, 5, samples]
         return self.rnn(torch.cat([wave.unsqueeze(1), near, whole], 1).transpose(1, 2))[0]
+
+
+@entry(XB, expect="scan")
+class NothingToSqueeze(nn.Module):
+    """A usage of memory cells in each step, squeezed where there is no axis of one cell."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.GRUCell(3, 4)
+
+    def forward(self, x):
+        usage, found = x.new_zeros(x.size(0), 4), []
+        for t in range(x.size(1)):
+            usage = torch.sigmoid(self.cell(x[:, t], usage))
+            usage = (1 - usage) * torch.cumprod(usage, 1).squeeze()
+            found.append(usage)
+        return torch.stack(found, 1)
+
+
+@entry(
+    XB, outputs="all one several last", dims={"batch": Dim(min=2), "time": Dim(min=2)}
+)  # an axis of one row or step would go
+class SqueezedAtOneAlone(WithGru):
+    """`squeeze` of axes that are never 1, by every spelling."""
+
+    def forward(self, x):
+        y, _ = self.rnn(x)
+        return y.squeeze(), y.squeeze(1), torch.squeeze(y, (0, -1)), y[:, -1:].squeeze()
