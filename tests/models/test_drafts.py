@@ -91,6 +91,7 @@ DRAFTS = {
     "kinds:CountsOfSteps": {"x": (B, T), "of_each": (B,)},
     "kinds:LinesOfText": {"image": (B, 1, 64, T)},
     "kinds:RoundedBins": {"input": (B, 1, T, 40)},
+    "kinds:WindowOfInputs": {"input_data": (B, 9, 6)},
     "kinds:FlatDays": {"x": (B, "6*time")},
     "kinds:Durations": {"x": (B, None, T), "style": (B, None), "text_lengths": (B,), "m": (B, T)},
 }

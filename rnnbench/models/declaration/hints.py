@@ -207,8 +207,8 @@ def _sizes_said(values: Values, text: str, s: Sizes) -> Iterator[Edit]:
                 elif cost < 1 and size in s.free[1:] and got != size and size + want - got > 0:
                     # beside others, as `cat` puts them
                     yield 0.8, sized(values, port, axis, size + want - got)
-                unknown = size in s.free[1:] or size not in s.layers
-                if cost < 1 and unknown and size > 1 and size not in (s.batch, got):
+                tried = len(port.shape) > 3 and size not in (*s.layers, s.batch)
+                if cost < 1 and (size in s.free[1:] or tried) and size not in (0, 1, got):
                     yield from _through_layers(values, port, axis, got, want)
         if cost < 1:
             yield from _shared(values, got, want)
@@ -277,7 +277,7 @@ def _through_layers(values: Values, port: Port, axis: int, got: int, want: int) 
     others = [n for n in sorted(near, key=lambda n: abs(n - exact)) if n not in nice]
     if got % size == 0 and exact == int(exact):
         yield 0.6, sized(values, port, axis, int(exact))
-    else:
+    elif len(port.shape) > 3:
         close = [n for n in nice if abs(n - exact) < exact * _CLOSE]
         for i, n in enumerate([*close, round(exact)]):
             yield 0.45 + 0.05 * i, sized(values, port, axis, n)

@@ -32,7 +32,8 @@ def usual_sizes(values: Values, s: Sizes) -> Iterator[Edit]:
             continue
         for axis, size in enumerate(port.shape):
             if size in s.free[1:]:
-                usual = sorted(s.given) + ([32, 64] if len(port.shape) > 3 else [])
+                windows = [n - 1 for n in sorted(s.given) if n > 2]  # without the last step
+                usual = [*sorted(s.given), *([32, 64] if len(port.shape) > 3 else []), *windows]
                 alike = port.shape.count(size) > 1  # height and width
                 for i, n in enumerate(dict.fromkeys(usual)):
                     yield 2.0 + 0.1 * i, sized(values, port, axis, n)

@@ -485,3 +485,25 @@ class FlatDays(nn.Module):
     def forward(self, x):
         x = x.reshape(len(x), self.d_feat, -1).permute(0, 2, 1)
         return self.out(self.rnn(x)[0][:, -1]).squeeze()
+
+
+class WindowOfInputs(nn.Module):
+    """Attention over inputs, by their whole window: all of its steps but the one forecast."""
+
+    def __init__(self, input_size=6, hidden_size=16, T=10):  # noqa: N803
+        super().__init__()
+        self.steps, self.input_size = T - 1, input_size
+        self.cell = nn.LSTMCell(input_size, hidden_size)
+        self.score = nn.Linear(2 * hidden_size + T - 1, 1)
+
+    def forward(self, input_data):
+        rows = input_data.size(0)
+        h = c = input_data.new_zeros(rows, self.cell.hidden_size)
+        found = []
+        for t in range(self.steps):
+            state = torch.cat((h, c), 1).repeat(self.input_size, 1, 1).permute(1, 0, 2)
+            x = torch.cat((state, input_data.permute(0, 2, 1)), dim=2)
+            x = self.score(x.view(-1, self.score.in_features)).view(-1, self.input_size)
+            h, c = self.cell(torch.softmax(x, 1) * input_data[:, t, :], (h, c))
+            found.append(h)
+        return torch.stack(found, 1)
