@@ -109,6 +109,24 @@ class SwitchesGradients(nn.Module):
 
 
 @entry(XB)
+class FrontInAutocast(nn.Module):
+    """What is before the layer is computed in bfloat16, in one piece and in each step."""
+
+    def __init__(self):
+        super().__init__()
+        self.front, self.cell = nn.Linear(3, H), nn.GRUCell(H, H)
+
+    def forward(self, x):
+        h, seen = x.new_zeros(len(x), H), []
+        for x_t in x.unbind(1):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                y_t = torch.tanh(self.front(x_t))
+            h = self.cell(y_t.float(), h)
+            seen.append(h)
+        return torch.stack(seen, 1)
+
+
+@entry(XB)
 class MadeForInference(nn.Module):
     """Its parameters were made, or loaded, under `inference_mode`."""
 

@@ -117,6 +117,7 @@ class Proof:
         Raises:
             Unproved: they differ; the message gives the sizes and the error.
         """
+        tolerance = _tolerance_of(run)
         for sizes, tensors, expected in self._found:
             with evaluating(self.model.module):
                 try:
@@ -125,7 +126,7 @@ class Proof:
                     what = "raises " + one_line(error)[:80]
                     raise _differs(self.model, sizes, what) from error
             for name, a, b in zip(self.model.outputs, expected, given, strict=False):
-                wrong = difference(a, b)
+                wrong = difference(a, b, tolerance)
                 if wrong:
                     raise _differs(self.model, sizes, f"gives {name!r} {wrong}")
 
@@ -207,8 +208,28 @@ def _compiled(expression: Any) -> tuple[tuple[str, ...], Callable[..., Any]]:
     return names, sympy.lambdify(symbols, expression, modules=[own, "math"])
 
 
-def difference(a: torch.Tensor, b: torch.Tensor) -> str:
-    """In what the second tensor differs from the first; empty: in nothing but rounding."""
+def _tolerance_of(run: Callable[..., Any]) -> float:
+    """Of a graph that rounds to a smaller type, as autocast does: 4 of its roundings."""
+    owner = getattr(run, "__self__", None)
+    nodes = owner.graph.nodes if isinstance(owner, torch.fx.GraphModule) else ()
+    given = {
+        value
+        for node in nodes
+        for value in (*node.args, *node.kwargs.values())
+        if isinstance(value, torch.dtype)
+    }
+    smaller = given & {torch.bfloat16, torch.float16}
+    return max([_TOLERANCE, *(4 * torch.finfo(dtype).eps for dtype in smaller)])
+
+
+def difference(a: torch.Tensor, b: torch.Tensor, tolerance: float = _TOLERANCE) -> str:
+    """In what the second tensor differs from the first; empty: in nothing but rounding.
+
+    Args:
+        a: the first.
+        b: the second.
+        tolerance: relative to the largest number.
+    """
     if a.shape != b.shape or a.dtype != b.dtype:
         return f"as {b.dtype}{list(b.shape)} for {a.dtype}{list(a.shape)}"
     if not (a.is_floating_point() or a.is_complex()):
@@ -219,7 +240,7 @@ def difference(a: torch.Tensor, b: torch.Tensor) -> str:
     x, y = a.detach().double().cpu().numpy(), b.detach().double().cpu().numpy()
     # Relative to the largest value: small ones among large ones carry the large ones' rounding.
     scale = max(_SMALLEST, float(np.abs(x[np.isfinite(x)]).max(initial=0.0)))
-    close = np.isclose(x, y, rtol=0.0, atol=_TOLERANCE * scale, equal_nan=True)
+    close = np.isclose(x, y, rtol=0.0, atol=tolerance * scale, equal_nan=True)
     return "" if close.all() else f"off by {np.nanmax(np.abs(x - y)):.2g}"
 
 

@@ -21,6 +21,7 @@ from rnnbench.core.errors import RnnbenchError
 # operator -> where among its arguments the submodule is
 _GRADIENTS = "wrap_with_set_grad_enabled"
 _AUTOCAST = "wrap_with_autocast"
+_AUTOCAST_BODY = 4  # (device, dtype, enabled, cache_enabled, submodule, *arguments)
 
 
 def inline_regions(module: fx.GraphModule) -> None:
@@ -30,10 +31,30 @@ def inline_regions(module: fx.GraphModule) -> None:
         if not found:
             break
         for node in found:
-            _inline(module, node)
+            _inline(module, node, _body_at(node))
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
     module.recompile()
+
+
+def inline_autocast(module: fx.GraphModule) -> set[torch.dtype]:
+    """Puts the graphs of regions of autocast in their place, also where that changes dtypes.
+
+    Returns:
+        The types that they compute in, which their nodes still say.
+    """
+    types: set[Any] = set()
+    while True:
+        found = [n for n in module.graph.nodes if getattr(n.target, "__name__", "") == _AUTOCAST]
+        if not found:
+            break
+        for node in found:
+            types.add(node.args[1])
+            _inline(module, node, _AUTOCAST_BODY)
+    if types:
+        module.graph.eliminate_dead_code()
+        module.recompile()
+    return types
 
 
 def refuse_autocast(module: fx.GraphModule, name: str, form: str) -> None:
@@ -63,14 +84,12 @@ def _body_at(node: fx.Node) -> int | None:
     name = getattr(node.target, "__name__", str(node.target))
     if name == _GRADIENTS:
         return 1
-    # (device, dtype, enabled, cache_enabled, submodule, *arguments)
     if name == _AUTOCAST and (not node.args[2] or node.args[1] is torch.float32):
-        return 4
+        return _AUTOCAST_BODY
     return None
 
 
-def _inline(module: fx.GraphModule, node: fx.Node) -> None:
-    at = _body_at(node)
+def _inline(module: fx.GraphModule, node: fx.Node, at: int | None) -> None:
     assert at is not None
     holder: Any = node.args[at]
     body: Any = module.get_submodule(str(holder.target))

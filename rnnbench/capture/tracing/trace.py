@@ -24,6 +24,7 @@ from rnnbench.capture.tracing.assertions import (
     drop_least_of_two,
     plain_assertions,
 )
+from rnnbench.capture.tracing.autocast import spell_autocast
 from rnnbench.capture.tracing.data_bounds import select_by_tensors
 from rnnbench.capture.tracing.data_branches import FEW, MANY, Answers, NoWay, merge_ways, share
 from rnnbench.capture.tracing.declared import as_declared
@@ -248,6 +249,7 @@ def _trace_once(
     _refuse_hidden_state(model, program)
     graph = unlift(program)
     inline_regions(graph)
+    spell_autocast(graph)
     refuse_foreign(graph.graph, model.name)
     return _as_trace(graph, model, dims, static, program), len(told.asked)
 

@@ -17,6 +17,8 @@ aten = torch.ops.aten
 def _as_type(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
     given: Value = args[0]
     sizes, dtype = shape_of(node)
+    if dtype is torch.bfloat16:
+        return _rounded(writer, given)
     if given.dtype == dtype:
         return given
 
@@ -24,6 +26,16 @@ def _as_type(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, An
         return writer.cast(given.at(index, block), given.dtype, dtype)
 
     return Value(dtype, sizes, at, cost=given.cost)
+
+
+def _rounded(writer: Writer, given: Value) -> Value:
+    """A bfloat16 is the float that it is: nothing is computed with it as such."""
+
+    def at(index: Index, block: Block) -> str:
+        text = writer.cast(given.at(index, block), given.dtype, torch.float32)
+        return f"model_round_bfloat16({text})"
+
+    return Value(torch.float32, given.sizes, at, cost=given.cost + 1)
 
 
 def _full(place: int) -> Any:

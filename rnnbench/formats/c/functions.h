@@ -106,6 +106,16 @@ MODEL_STATIC float model_tanhf(float x)
 }
 MODEL_STATIC double model_tanh(double x) { return tanh(x); }
 
+/* To the nearest of those with 8 digits, of two that are as near to the even one. */
+MODEL_STATIC float model_round_bfloat16(float x)
+{
+    union model_bits made;
+    made.f = x;
+    const uint32_t bits = (uint32_t)made.i;
+    made.i = (int32_t)((bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u);
+    return x != x ? x : made.f;
+}
+
 MODEL_STATIC void model_begin(float *into, const float *from, int64_t count)
 {
     for (int64_t i = 0; i < count; ++i) {

@@ -285,6 +285,8 @@ class Writer:
         known = list(C_TYPES)
         if isinstance(node.target, torch._ops.OpOverload):
             known.append(torch.complex64)
+        if node.target is aten._to_copy.default:
+            known.append(torch.bfloat16)
         values = torch.utils._pytree.tree_leaves(node.meta.get("val"))
         values = [v for v in values if isinstance(v, torch.Tensor)]
         for value in values:
