@@ -7,7 +7,11 @@ import subprocess
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import rnnbench
+from rnnbench import Model, TensorSpec
 from rnnbench.cases.golden import Record, read_arrays, write_arrays
 from rnnbench.embedding.conform import conform
 from rnnbench.embedding.project import embed
@@ -120,3 +124,69 @@ def test_bad_input_is_one_line(project, tmp_path):
     ):
         (line,) = run(tmp_path / "p", *words, code=2).splitlines()
         assert line.startswith(f"model: {says}")
+
+
+class Layer(nn.Module):
+    """A layer whose hidden size is no multiple of 8, and a linear; with functions around them."""
+
+    def __init__(self, kind, bias, functions=False):
+        super().__init__()
+        torch.manual_seed(4)
+        self.functions = functions
+        self.rnn = getattr(nn, kind)(11, 13, batch_first=True, bias=bias)
+        self.head = nn.Linear(13, 5, bias=bias)
+
+    def forward(self, x, *states):
+        x = torch.sigmoid(x) - torch.tanh(x) if self.functions else x
+        y, after = self.rnn(x, states if len(states) > 1 else states[0])
+        y = torch.softmax(self.head(y), -1) if self.functions else self.head(y)
+        return y, *(after if isinstance(after, tuple) else [after])
+
+
+def same_bits(module, names, folder):
+    """Runs cases in the emulator and here, and compares the bytes."""
+    missing = find_target("cortex-m").missing()
+    if missing:
+        skip("cortex-m", missing)
+    states = tuple(TensorSpec(n, (1, "batch", 13), role="state") for n in names)
+    specs = (TensorSpec("x", ("batch", "time", 11)), *states)
+    ends = {name: f"{name}n" for name in names}
+    model = Model(module.eval(), specs, ("y", *ends.values()), states=ends)
+    bundle = rnnbench.export(model, ("c",), folder / "b")
+    desktop = rnnbench.load(bundle, "c")
+    project = embed(bundle, find_target("cortex-m"), folder / "p")
+    call(project, ["make"])
+    rng = np.random.default_rng(0)
+    for batch, time, size in ((1, 1, 1.0), (1, 9, 1.0), (3, 9, 1.0), (3, 7, 30.0), (3, 5, 1e-37)):
+        shapes = {"x": (batch, time, 11)} | dict.fromkeys(names, (1, batch, 13))
+        given = {
+            name: (size * rng.standard_normal(shape)).astype(np.float32)
+            for name, shape in shapes.items()
+        }
+        write_arrays(project, [Record("a", "in", n, a) for n, a in given.items()], "mine.json")
+        run(project, "mine.json", "out.json")
+        wanted = desktop(given)
+        found = {record.name: record.array for record in read_arrays(project / "out.json")}
+        assert found.keys() == wanted.keys()
+        for name, array in found.items():
+            assert array.tobytes() == wanted[name].tobytes(), (name, batch, time, size)
+
+
+needs_fma = pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"),
+    reason="this processor has no AVX2 and FMA",
+)
+
+
+@needs_fma
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("kind", "names"), [("GRU", "h"), ("RNN", "h"), ("LSTM", "hc")])
+def test_the_bits_are_those_of_the_desktop(kind, names, bias, tmp_path):
+    """Products and layers: an FMA for an FMA, and below the least normal number 0 for 0."""
+    same_bits(Layer(kind, bias), names, tmp_path)
+
+
+@needs_fma
+def test_the_bits_of_functions_are_those_of_a_desktop_that_is_told_of_fma(tmp_path, monkeypatch):
+    monkeypatch.setenv("CC", "cc -mfma")
+    same_bits(Layer("GRU", True, functions=True), "h", tmp_path)

@@ -148,6 +148,19 @@ MODEL_STATIC void model_restore(model_mode before)
 {
     __asm__ __volatile__("msr fpcr, %0" : : "r"(before) : "memory");
 }
+#elif defined(__GNUC__) && defined(__ARM_FP) /* Cortex-M4F is as fast with them: for the same bits */
+typedef uint32_t model_mode;
+MODEL_STATIC model_mode model_flush(void)
+{
+    model_mode before;
+    __asm__ __volatile__("vmrs %0, fpscr" : "=r"(before));
+    __asm__ __volatile__("vmsr fpscr, %0" : : "r"(before | (UINT32_C(1) << 24)) : "memory");
+    return before;
+}
+MODEL_STATIC void model_restore(model_mode before)
+{
+    __asm__ __volatile__("vmsr fpscr, %0" : : "r"(before) : "memory");
+}
 #else
 typedef int model_mode;
 MODEL_STATIC model_mode model_flush(void) { return 0; }
