@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rnnbench.formats.c.arrays import elements
 from rnnbench.formats.c.fields import field_of as field_of
 from rnnbench.formats.c.kernels import HEADER
+from rnnbench.formats.c.literals import folded
 from rnnbench.formats.c.values import C_TYPES
 from rnnbench.formats.c.writer import Writer
 
@@ -31,6 +32,11 @@ class Port:
     dtype: str = ""
 
 
+def _folded(statement: str) -> list[str]:
+    """A statement of a function, in as many lines as it takes."""
+    return [f"    {part}" for part in folded(statement, 112)]
+
+
 def code_text(
     writer: Writer, facts: str, arguments: str, dims: list[str], outputs: Sequence[Port]
 ) -> str:
@@ -44,7 +50,7 @@ def code_text(
     lay_out = []
     for name, (c_type, count) in writer.rooms.items():
         lay_out.append(f"    room->{name} = at;")
-        lay_out.append(f"    at = model_after(at, sizeof({c_type}), {count});")
+        lay_out += _folded(f"at = model_after(at, sizeof({c_type}), {count});")
     takes = [
         f"    {c_type} *const {name} = ({c_type} *)(void *)(base + room.{name});"
         for name, (c_type, _) in writer.rooms.items()
@@ -88,7 +94,11 @@ def code_text(
             f"void model_output_elements(size_t elements[{len(outputs)}]{behind})",
             "{",
             *unused,
-            *(f"    elements[{n}] = (size_t)({p.most});" for n, p in enumerate(outputs)),
+            *(
+                line
+                for n, p in enumerate(outputs)
+                for line in _folded(f"elements[{n}] = (size_t)({p.most});")
+            ),
             "}",
             "",
             "void model_run(const struct model_inputs *inputs, struct model_outputs *outputs,",

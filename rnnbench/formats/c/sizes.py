@@ -5,6 +5,7 @@ Mul(4, s0), FloorDiv(s1, 2) + 1  ->  4 * batch, time / 2 + 1
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -92,9 +93,13 @@ class Sizes:
             return "?"
 
     def product(self, sizes: Sequence[Size]) -> str:
-        """How many elements a shape has."""
-        factors = [self.text(size) for size in sizes if size != 1]
-        return " * ".join(factors) if factors else "1"
+        """How many elements a shape has; what is known is one number: C's int may overflow."""
+        numbers = [s for s in sizes if isinstance(s, int) or s.is_Integer]
+        factors = [self.text(s) for s in sizes if s not in numbers]
+        known = math.prod(map(int, numbers))
+        if known != 1 or not factors:
+            factors.append(str(known))
+        return " * ".join(factors)
 
     def _text(self, e: Any) -> str:
         if e.is_Integer:
