@@ -4,8 +4,7 @@ MODEL_STATIC int64_t model_max(int64_t a, int64_t b) { return a > b ? a : b; }
 MODEL_STATIC int64_t model_min(int64_t a, int64_t b) { return a < b ? a : b; }
 MODEL_STATIC int64_t model_floor_div(int64_t a, int64_t b)
 {
-    const int64_t q = a / b;
-    return a % b != 0 && (a < 0) != (b < 0) ? q - 1 : q;
+    return a / b - (a % b != 0 && (a < 0) != (b < 0)); /* a branch makes GCC 12 warn of loops that never run */
 }
 MODEL_STATIC int64_t model_mod(int64_t a, int64_t b)
 {
@@ -50,7 +49,8 @@ MODEL_STATIC int64_t model_steps(int64_t length, int64_t time)
 union model_bits { int32_t i; float f; };
 
 /* exp(x) = 2^n * (1 + q), q = exp(r) - 1, |r| <= log(2) / 2: Cody and Waite's reduction, and a polynomial
- * of degree 6 with the coefficients of Cephes' expf. Branch-free, so that a compiler makes vectors of it. */
+ * of degree 6 with the coefficients of Cephes' expf. Branch-free, so that a compiler makes vectors of it.
+ * What is no number counts as a limit on the way, as no integer is one. */
 MODEL_STATIC float model_exponent(float x)
 {
     const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
@@ -76,7 +76,7 @@ MODEL_STATIC float model_two_to(int32_t n)
 MODEL_STATIC float model_expf(float x)
 {
     const float high = 88.72284f, low = -103.972f;
-    const float c = x < low ? low : (x > high ? high : x), n = model_exponent(c);
+    const float c = x > low ? (x < high ? x : high) : low, n = model_exponent(c);
     /* In two steps, so that neither 2^128 nor what is below 2^-126 is lost. */
     const int32_t whole = (int32_t)n, half = whole / 2;
     const float y = (model_less_one(c, n) + 1.0f) * model_two_to(half) * model_two_to(whole - half);
@@ -87,7 +87,7 @@ MODEL_STATIC double model_exp(double x) { return exp(x); }
 /* 1 / (1 + exp(-x)); below -88 it is less than the least normal number. */
 MODEL_STATIC float model_sigmoidf(float x)
 {
-    const float c = x < -88.0f ? 88.0f : (x > 87.0f ? -87.0f : -x), n = model_exponent(c);
+    const float c = x > -88.0f ? (x < 87.0f ? -x : -87.0f) : 88.0f, n = model_exponent(c);
     const float two = model_two_to((int32_t)n), e = MODEL_FMA(two, model_less_one(c, n), two);
     return 1.0f / (1.0f + (x != x ? x : e));
 }
@@ -96,7 +96,7 @@ MODEL_STATIC double model_sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }
 /* -m / (2 + m) with m = exp(-2 |x|) - 1, of which nothing is lost near 0; the sign is that of x. */
 MODEL_STATIC float model_tanhf(float x)
 {
-    const float a = x < 0 ? x + x : -x - x, c = a < -40.0f ? -40.0f : a, n = model_exponent(c);
+    const float a = x < 0 ? x + x : -x - x, c = a > -40.0f ? a : -40.0f, n = model_exponent(c);
     const float two = model_two_to((int32_t)n), m = MODEL_FMA(two, model_less_one(c, n), two - 1.0f);
     union model_bits y, of;
     y.f = -m / (2.0f + m);
