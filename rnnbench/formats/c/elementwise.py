@@ -65,6 +65,18 @@ def _choice(test: str, yes: str, no: str) -> Spelled:
     return spelled
 
 
+def _larger(sign: str) -> Spelled:
+    """The larger or the smaller one; of floats what is no number, where there is one."""
+    of_floats = _choice(f"{{a}} {sign} {{b}} || {{a}} != {{a}}", "{a}", "{b}")
+    of_others = _choice(f"{{a}} {sign} {{b}}", "{a}", "{b}")
+    return lambda a, b, t: (of_floats if t in ("float", "double") else of_others)(a, b, t)
+
+
+def _kind(text: str, of_others: str) -> Spelled:
+    """Whether a float is of a kind; whole numbers all are, or none."""
+    return lambda a, t: text.format(a=atom(a)) if t in ("float", "double") else of_others
+
+
 # Most operations are of the type of their result, comparisons of that of their arguments.
 
 
@@ -112,8 +124,8 @@ _SAME: dict[str, Spelled] = {
     "bitwise_and": _infix("&"),
     "bitwise_or": _infix("|"),
     "bitwise_xor": _infix("^"),
-    "maximum": _choice("{a} > {b} || {a} != {a}", "{a}", "{b}"),
-    "minimum": _choice("{a} < {b} || {a} != {a}", "{a}", "{b}"),
+    "maximum": _larger(">"),
+    "minimum": _larger("<"),
     "fmax": call("fmax"),
     "fmin": call("fmin"),
 }
@@ -130,9 +142,9 @@ _COMPARED: dict[str, Spelled] = {
     "logical_or": lambda a, b, t: f"{atom(a)} != 0 || {atom(b)} != 0",
     "logical_xor": lambda a, b, t: f"({atom(a)} != 0) != ({atom(b)} != 0)",
     "logical_not": lambda a, t: f"{atom(a)} == 0",
-    "isnan": lambda a, t: f"{atom(a)} != {atom(a)}",
-    "isinf": lambda a, t: f"isinf({a}) != 0",
-    "isfinite": lambda a, t: f"isfinite({a}) != 0",
+    "isnan": _kind("{a} != {a}", "0"),
+    "isinf": _kind("isinf({a}) != 0", "0"),
+    "isfinite": _kind("isfinite({a}) != 0", "1"),
 }
 
 
