@@ -77,6 +77,11 @@ def test_it_imports_nothing_and_is_as_large_as_its_constants(project_of, c_bundl
     assert constants < (project / "model.wasm").stat().st_size < constants + 40_000
 
 
+def test_the_gates_of_a_layer_are_computed_in_vectors(project_of):
+    """Three sigmoids and two tanh make four integers of floats each: `i32x4.trunc_sat_f32x4_s`."""
+    assert (project_of("lstm") / "model.wasm").read_bytes().count(b"\xfd\xf8\x01") >= 5
+
+
 @pytest.mark.parametrize("name", ["lstm", "ragged", "both"])
 def test_the_program_of_the_readme_runs(project_of, name):
     said = call(project_of(name), ["node", "mine.mjs"]).splitlines()

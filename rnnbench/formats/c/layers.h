@@ -87,6 +87,15 @@ MODEL_AVX2 MODEL_STATIC void model_lstm_1(float *y, float *h, float *c, const fl
 #define model_lstm_1(y, h, c, xs, hs, hidden)
 #endif
 
+/* Clang makes vectors of these loops for WebAssembly where it is told to: the arrays may overlap, as far as
+ * it knows, and a vector costs more by its account. */
+#if defined(__clang__) && defined(__wasm_simd128__) && defined(__wasm_nontrapping_fptoint__) \
+    && !defined(__OPTIMIZE_SIZE__)
+#define MODEL_VECTORS _Pragma("clang loop vectorize(enable)")
+#else
+#define MODEL_VECTORS
+#endif
+
 /* A step of a row: xs and hs are the products of the input and of the state, gates in the order of
  * PyTorch. With an instruction for FMA the bits are those of level 1. */
 MODEL_STATIC void model_rnn(int level, float *y, float *h, const float *xs, const float *hs,
@@ -96,7 +105,7 @@ MODEL_STATIC void model_rnn(int level, float *y, float *h, const float *xs, cons
         model_rnn_1(y, h, xs, hs, hidden, relu);
         return;
     }
-    for (int64_t i = 0; i < hidden; ++i) {
+    MODEL_VECTORS for (int64_t i = 0; i < hidden; ++i) {
         const float a = xs[i] + hs[i];
         h[i] = relu ? (a < 0 ? 0.0f : a) : model_tanhf(a);
         y[i] = h[i];
@@ -119,7 +128,7 @@ MODEL_STATIC void model_gru(int level, float *y, float *h, const float *xs, cons
         model_gru_1(y, h, xs, hs, hidden);
         return;
     }
-    for (int64_t i = 0; i < hidden; ++i) {
+    MODEL_VECTORS for (int64_t i = 0; i < hidden; ++i) {
         const float r = model_sigmoidf(xs[i] + hs[i]);
         const float z = model_sigmoidf(xs[hidden + i] + hs[hidden + i]);
         const float g = model_tanhf(MODEL_FMA(r, hs[2 * hidden + i], xs[2 * hidden + i]));
@@ -134,7 +143,7 @@ MODEL_STATIC void model_lstm(int level, float *y, float *h, float *c, const floa
         model_lstm_1(y, h, c, xs, hs, hidden);
         return;
     }
-    for (int64_t i = 0; i < hidden; ++i) {
+    MODEL_VECTORS for (int64_t i = 0; i < hidden; ++i) {
         const float in = model_sigmoidf(xs[i] + hs[i]);
         const float forget = model_sigmoidf(xs[hidden + i] + hs[hidden + i]);
         const float g = model_tanhf(xs[2 * hidden + i] + hs[2 * hidden + i]);
