@@ -22,9 +22,9 @@ SAMPLE = (
     "StabilisedByItsLargest",
     "LengthsAsAList",
     "RowsOfEpisodes",
-    "GatesEachStep",
+    "FromTheThirdStep",
     "SpectralMask",
-    "RowsThatHaveSteps",
+    "AttentiveUpdates",
 )
 NAMES = SAMPLE if tiers.samples(1, 2) == 1 else tuple(MODELS)
 COMPILERS = ("gcc", "clang")

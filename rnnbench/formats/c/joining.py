@@ -11,6 +11,7 @@ from torch import fx
 from rnnbench.formats.c.elementwise import shape_of
 from rnnbench.formats.c.layout import moved
 from rnnbench.formats.c.literals import literal
+from rnnbench.formats.c.sizes import at_least_none
 from rnnbench.formats.c.values import Block, Value, added, atom
 from rnnbench.formats.c.writer import Writer
 
@@ -28,19 +29,24 @@ def _cat(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) 
 
 
 def joined(writer: Writer, node: fx.Node, parts: Sequence[Value], dim: int) -> Value:
-    """An array that holds parts one after the other."""
+    """An array that holds parts one after the other.
+
+    A part may have less than no elements: of one step, `x[:, 2:]` has -1 by its size `time - 2`, as
+    torch.export takes there to be two or more. Then the others are more than the sum.
+    """
     sizes, dtype = shape_of(node)
     writer.say(node)
-    made = writer.room(dtype, sizes, node.name)
+    each = [at_least_none(p.sizes[dim]) for p in parts]
+    made = writer.room(dtype, sizes, node.name, [*sizes[:dim], sum(each), *sizes[dim + 1 :]])
     start = "0"
-    for part in parts:
+    for part, size in zip(parts, each, strict=True):
         with writer.loops(part.sizes) as index:
             block = Block(writer.fresh)
             text = writer.cast(part.at(index, block), part.dtype, dtype)
             writer.block(block)
             place = [added(start, i) if n == dim else i for n, i in enumerate(index)]
             writer.line(f"{made.at(place, block)} = {text};")
-        start = added(start, writer.sizes.text(part.sizes[dim]))
+        start = added(start, writer.sizes.text(size))
     return made
 
 

@@ -42,6 +42,13 @@ def numel(sizes: Sequence[Size]) -> Size:
     return found
 
 
+def at_least_none(size: Size) -> Size:
+    """The size, or 0 where it may be below."""
+    if isinstance(size, int) or size.is_Symbol or size.is_nonnegative:
+        return size
+    return sympy.Max(0, size)
+
+
 class NoForm(RnnbenchError):  # noqa: N818  (an answer, which becomes that of a line)
     """A size that C cannot say."""
 

@@ -105,10 +105,13 @@ class Writer:
             self.indent -= 1
             self.line("}")
 
-    def room(self, dtype: torch.dtype, sizes: Sequence[Any], stem: str) -> Value:
-        """An array of the workspace."""
+    def room(
+        self, dtype: torch.dtype, sizes: Sequence[Any], stem: str, held: Sequence[Any] = ()
+    ) -> Value:
+        """An array of the workspace; `held` is what it has room for, where that can be more."""
         name = self.fresh(stem)
-        self.rooms[name] = C_TYPES[dtype], self.sizes.product(list(map(self.sizes.most, sizes)))
+        most = list(map(self.sizes.most, held or sizes))
+        self.rooms[name] = C_TYPES[dtype], self.sizes.product(most)
         return self.array(name, dtype, sizes)
 
     def array(self, name: str, dtype: torch.dtype, sizes: Sequence[Any]) -> Value:
