@@ -10,11 +10,11 @@ MODEL_STATIC float model_steps_of(int16_t *q, const float *x, int64_t k, float m
         const float a = x[i] < 0 ? -x[i] : x[i];
         largest = a > largest || a != a ? a : largest; /* no number stays none */
     }
-    if (!(largest > 0 && largest < INFINITY)) {
-        memset(q, 0, (size_t)(k + 1) / 2 * 2 * sizeof *q);
-        return largest == 0 ? 0.0f : largest - largest;
-    }
     const float by = most / largest;
+    if (!(by > 0 && by < INFINITY)) { /* nothing, too little to divide by, or no number */
+        memset(q, 0, (size_t)(k + 1) / 2 * 2 * sizeof *q);
+        return largest - largest;
+    }
     for (int64_t i = 0; i < k; ++i) {
         q[i] = (int16_t)((x[i] * by + shift) - shift);
     }
