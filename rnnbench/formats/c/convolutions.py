@@ -94,7 +94,7 @@ def _by_windows(
             writer.line(f"{into} = {text};")
     matrix = weight.reshape(channels, -1).t().contiguous()  # [channels * kernel, out channels]
     made = writer.room(dtype, [sizes[0], *sizes[2:], channels], node.name)
-    rows = writer.sizes.product([sizes[0], *sizes[2:]])
+    rows = [sizes[0], *sizes[2:]]
     offset = None if bias is None else bias.constant
     product(writer, made.array, windows.array, matrix, offset, rows, node.name)
     # [batch, places, channels] as [batch, channels, places]

@@ -217,30 +217,15 @@ def _what_it_takes(writer: Writer, dims: Sequence[str]) -> list[str]:
     """The bytes of the constants, and the work of a step of one row, where that can be told."""
     held = sum(t.numel() * t.element_size() for t in writer.constants.values())
     lines = [f" * Constants: {held:,} bytes."]
-    try:
-        rows = [_worth(rows, dims) for rows, _, _ in writer.products]
-    except (NameError, SyntaxError, ZeroDivisionError):  # of a size that data say
-        return lines
-    work = [(r * k * n, k * n) for r, (_, k, n) in zip(rows, writer.products, strict=True)]
-    if work:
-        flop, read = (sum(part) for part in zip(*work, strict=True))
+    rows = [writer.sizes.worth_at_one(sizes, dims) for sizes, _, _ in writer.products]
+    known = [
+        (r, k * n) for r, (_, k, n) in zip(rows, writer.products, strict=True) if r is not None
+    ]
+    if known and len(known) == len(rows):
+        flop, read = sum(2 * r * weights for r, weights in known), sum(w for _, w in known)
         sizes = " = ".join([*dims, "1"])
-        lines.append(f" * Products with {sizes}: {2 * flop:,} FLOP, {read:,} weights are read.")
+        lines.append(f" * Products with {sizes}: {flop:,} FLOP, {read:,} weights are read.")
     return lines
-
-
-_INTEGERS = {
-    "model_max": max,
-    "model_min": min,
-    "model_floor_div": lambda a, b: a // b,
-    "model_mod": lambda a, b: a % b,
-}
-
-
-def _worth(size: str, dims: Sequence[str]) -> int:
-    """A size in C, where every dimension is 1."""
-    names = {**_INTEGERS, **dict.fromkeys(dims, 1), "__builtins__": {}}
-    return int(eval(size.replace("/", "//"), names))
 
 
 def _step(captured: Captured) -> list[str]:

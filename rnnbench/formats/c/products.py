@@ -8,6 +8,7 @@ order in which they are read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -49,16 +50,19 @@ def product(
     x: str,
     matrix: torch.Tensor,
     bias: torch.Tensor | None,
-    rows: str,
+    sizes: Sequence[Any],
     name: str,
     back: str = "0",
 ) -> None:
     """`into [rows, n] = x [rows, k] @ matrix [k, n] + bias [n]`, by the file's kernel.
 
+    There are as many rows as `sizes` have elements.
+
     It begins with the last columns where `back` is not 0: those that were read last.
     """
     k, n = matrix.shape
-    writer.products.append((rows, k, n))
+    rows = writer.sizes.product(sizes)
+    writer.products.append((sizes, k, n))
     offset = writer.packed(padded_bias(bias, n, matrix), f"{name}_bias")
     if writer.precision:
         smaller = _smaller(writer, matrix, name)
@@ -170,13 +174,12 @@ def _multiplied(
         given = writer.realize(x, f"{node.name}_of")
         writer.say(node)
         made = writer.room(dtype, sizes, node.name)
-        rows = writer.sizes.product(x.sizes[:-1])
         offset = None if bias is None or bias.constant is None else bias.constant
         assert matrix.constant is not None
         n = matrix.constant.shape[1]
         if offset is not None:
             offset = offset.expand(n)
-        product(writer, made.array, given.array, matrix.constant, offset, rows, node.name)
+        product(writer, made.array, given.array, matrix.constant, offset, x.sizes[:-1], node.name)
         return made
     return _summed(writer, node, x, matrix, bias, alpha, beta)
 

@@ -50,8 +50,7 @@ def _recurrence(writer: Writer, node: fx.Node, args: list[Any], named: dict[str,
         first, second = biases
         if first is not None and kind != "gru":
             first, second = first + second, None
-        total = f"{time} * {batch}"
-        product(writer, xs.array, given.array, own[0].t(), first, total, f"{name}_ih")
+        product(writer, xs.array, given.array, own[0].t(), first, x.sizes[:2], f"{name}_ih")
         start = f" + {d} * {batch} * {hidden}"
         h = f"{last.array}{start if d else ''}"
         c = "0" if cell is None else f"{cell.array}{start if d else ''}"
@@ -62,7 +61,8 @@ def _recurrence(writer: Writer, node: fx.Node, args: list[Any], named: dict[str,
         step = writer.fresh("step")
         at = writer.fresh("row")
         with writer.nested(f"for (int64_t {step} = 0; {step} < {time}; ++{step})"):
-            product(writer, hs.array, h, own[1].t(), second, batch, f"{name}_hh", f"{step} & 1")
+            row_count = x.sizes[1:2]
+            product(writer, hs.array, h, own[1].t(), second, row_count, f"{name}_hh", f"{step} & 1")
             layer = _Layer(kind, hidden, d, directions, made, xs, hs, h, c, rows)
             with writer.nested(f"for (int64_t {at} = 0; {at} < {batch}; ++{at})"):
                 _row(writer, layer, (step, at, time, batch))

@@ -99,6 +99,12 @@ class Sizes:
         except NoForm:
             return "?"
 
+    def worth_at_one(self, sizes: Sequence[Size], dims: Sequence[str]) -> int | None:
+        """How many elements a shape has where each dimension is 1; None where data say it."""
+        ones = {symbol: 1 for symbol, name in self.names.items() if name in dims}
+        found = sympy.sympify(numel(sizes)).subs(ones)
+        return int(found) if found.is_Integer else None
+
     def product(self, sizes: Sequence[Size]) -> str:
         """How many elements a shape has; what is known is one number: C's int may overflow."""
         numbers = [s for s in sizes if isinstance(s, int) or s.is_Integer]
