@@ -47,6 +47,11 @@ def refuse_outside(path: Path) -> None:
     _locations(proto, path)
 
 
+def external_tensors(proto: Any) -> Iterator[Any]:
+    """The tensors of a model whose numbers lie in other files."""
+    return (t for t in _tensors(proto) if t.data_location == t.EXTERNAL)
+
+
 def external_nans(tensor: Any, path: Path, dtype: str, size: int) -> int:
     """How many numbers of such a weight are NaN; `external_bytes` has allowed its file.
 
@@ -76,9 +81,7 @@ def _locations(proto: Any, path: Path) -> dict[str, int]:
         RnnbenchError: one lies outside of the folder, by its name or by a link.
     """
     needed: dict[str, int] = {}
-    for tensor in _tensors(proto):
-        if tensor.data_location != tensor.EXTERNAL:
-            continue
+    for tensor in external_tensors(proto):
         entry = {e.key: e.value for e in tensor.external_data}
         location = entry.get("location", "")
         if leads_outside(location) or links_outside(path.parent, location):

@@ -1,0 +1,73 @@
+"""What stands for float32, float16 and bfloat16 in a graph: one type for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+# https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, TensorProto.DataType
+FLOATS = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
+_NARROW = frozenset({"float32", "float16", "bfloat16"})
+
+# Attributes of the operators that name a type of floating numbers; an integer of TensorProto.
+_TYPE_ATTRIBUTES: Mapping[str, frozenset[str]] = {
+    "to": frozenset({"Cast"}),
+    "dtype": frozenset(
+        {"Bernoulli", "EyeLike", "RandomNormal", "RandomNormalLike", "RandomUniform"}
+        | {"RandomUniformLike", "SequenceEmpty"}
+    ),
+    "output_datatype": frozenset(
+        {"BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix"}
+    ),
+    "output_dtype": frozenset({"DequantizeLinear"}),
+    "softmax_precision": frozenset({"Attention"}),
+    "stash_type": frozenset(
+        {"GroupNormalization", "LayerNormalization", "Range", "RMSNormalization"}
+    ),
+}
+
+
+class Precision:
+    """The one type; float64 of a file, integers and strings stay as they are.
+
+    Attributes:
+        dtype: numpy's.
+        code: TensorProto's.
+    """
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = np.dtype(dtype)
+        self.code = int(onnx.helper.np_dtype_to_tensor_dtype(self.dtype))
+
+    def array(self, tensor: Any) -> np.ndarray:
+        """A TensorProto as numbers."""
+        array: np.ndarray = self.cast(numpy_helper.to_array(tensor))
+        return array
+
+    def cast(self, value: Any) -> Any:
+        """A value of a graph: arrays, lists of them, or None where an optional one is absent."""
+        if isinstance(value, list):
+            return [self.cast(one) for one in value]
+        if isinstance(value, np.ndarray | np.generic) and value.dtype.name in _NARROW:
+            return np.asarray(value, dtype=self.dtype)
+        return value
+
+    def type_code(self, code: int) -> int:
+        """TensorProto's number of a type -> that of the type that stands for it."""
+        return self.code if code in FLOATS else code
+
+    def node(self, proto: Any) -> Any:
+        """A copy of a node without bodies whose attributes name, and hold, the one type."""
+        copy = onnx.NodeProto()
+        copy.CopyFrom(proto)
+        for attribute in copy.attribute:
+            if copy.op_type in _TYPE_ATTRIBUTES.get(attribute.name, ()):
+                attribute.i = self.type_code(attribute.i)
+            for tensor in [attribute.t] if attribute.HasField("t") else attribute.tensors:
+                if tensor.data_type in FLOATS:
+                    tensor.CopyFrom(numpy_helper.from_array(self.array(tensor), tensor.name))
+        return copy
