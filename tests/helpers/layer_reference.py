@@ -21,9 +21,14 @@ FUNCTIONS = {  # name -> (function of x, alpha, beta; default alpha; default bet
     "Relu": (lambda x, a, b: np.maximum(x, 0), None, None),
     "Tanh": (lambda x, a, b: np.tanh(x), None, None),
     "Sigmoid": (lambda x, a, b: sigmoid(x), None, None),
+    "Affine": (lambda x, a, b: a * x + b, 1.0, 0.0),
     "LeakyRelu": (lambda x, a, b: np.where(x < 0, a * x, x), 0.01, None),
+    "ThresholdedRelu": (lambda x, a, b: np.where(x < a, 0, x), 1.0, None),
+    "ScaledTanh": (lambda x, a, b: a * np.tanh(b * x), 1.0, 1.0),
     "HardSigmoid": (lambda x, a, b: np.clip(a * x + b, 0, 1), 0.2, 0.5),
+    "Elu": (lambda x, a, b: np.where(x < 0, a * np.expm1(x), x), 1.0, None),
     "Softsign": (lambda x, a, b: x / (1 + np.abs(x)), None, None),
+    "Softplus": (lambda x, a, b: np.log1p(np.exp(x)), None, None),
 }
 
 
@@ -42,7 +47,7 @@ def functions(attributes, op, directions):
     return [made[d * each : (d + 1) * each] for d in range(directions)]
 
 
-def compute(op, attributes, given):
+def compute(op, attributes, given, clip_cell=False):
     """Outputs Y, Y_h and, of an LSTM, Y_c by name, in float64.
 
     Args:
@@ -50,6 +55,9 @@ def compute(op, attributes, given):
         attributes: of the node; `hidden_size` among them.
         given: the operator's inputs by their names in its definition: X, W, R and any of B,
             sequence_lens, initial_h, initial_c, P.
+        clip_cell: whether what goes into the last activation of an LSTM is clipped as well; ONNX
+            Runtime and OpenVINO clip the gates alone, the definition says "the input of
+            activations".
     """
     g = {k: v.astype(np.float64) if v.dtype.kind == "f" else v for k, v in given.items()}
     first = attributes.get("layout", 0)
@@ -74,7 +82,7 @@ def compute(op, attributes, given):
         b = g["B"][d] if "B" in g else np.zeros(2 * g["W"].shape[1])
         p = g["P"][d] if "P" in g else np.zeros(3 * hidden)
         fs = [lambda v, f=f: f(v if clip is None else np.clip(v, -clip, clip)) for f in kinds[d]]
-        if op == "LSTM":  # ONNX Runtime and OpenVINO clip the gates, and not the cell
+        if op == "LSTM" and not clip_cell:
             fs[2] = kinds[d][2]
         for row in range(batch):
             h, c = h0[d, row], c0[d, row]

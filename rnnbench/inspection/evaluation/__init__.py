@@ -92,18 +92,20 @@ class Evaluator:
         return given.astype(own.dtype)
 
     def _input(self, name: str, value: Any) -> Any:
+        if value is None:
+            return None  # an optional without an element
         if isinstance(value, list):
             return [self._precision.cast(np.asarray(one)) for one in value]
         array = np.asarray(value)
         tensor = self._types[name].tensor_type
         if self._types[name].HasField("tensor_type") and tensor.elem_type:
-            array = self._typed(name, array, tensor.elem_type)
-        return array
+            return self._typed(name, array, tensor.elem_type)
+        return self._precision.cast(array)
 
     def _typed(self, name: str, array: np.ndarray, elem_type: int) -> np.ndarray:
         code = self._precision.type_code(elem_type)
         dtype = onnx.helper.tensor_dtype_to_np_dtype(code)
-        if code in _FLOATING and np.issubdtype(array.dtype, np.number):
+        if code in _FLOATING and array.dtype.name not in _NO_NUMBERS:
             return array.astype(dtype)
         if array.dtype != dtype and dtype != np.dtype(object):
             raise RnnbenchError(f"input {name!r} is {dtype} in the file, and {array.dtype} here")
@@ -119,6 +121,7 @@ _FLOATING = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
     | {onnx.TensorProto.DOUBLE}
 )
+_NO_NUMBERS = frozenset({"object", "bool", "complex64", "complex128"})
 
 
 def _domain(name: str) -> str:

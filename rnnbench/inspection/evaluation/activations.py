@@ -29,13 +29,27 @@ _FORMULAS: dict[str, tuple[Callable[..., Array], tuple[float, ...]]] = {
     "sigmoid": (sigmoid, ()),
     "affine": (lambda x, alpha, beta: alpha * x + beta, (1.0, 0.0)),
     "leakyrelu": (lambda x, alpha: np.where(x >= 0, x, alpha * x), (0.01,)),
-    "thresholdedrelu": (lambda x, alpha: np.where(x > alpha, x, 0), (1.0,)),
+    "thresholdedrelu": (lambda x, alpha: np.where(x >= alpha, x, 0), (1.0,)),
     "scaledtanh": (lambda x, alpha, beta: alpha * np.tanh(beta * x), (1.0, 1.0)),
     "hardsigmoid": (lambda x, alpha, beta: np.clip(alpha * x + beta, 0, 1), (0.2, 0.5)),
     "elu": (lambda x, alpha: np.where(x >= 0, x, alpha * np.expm1(np.minimum(x, 0))), (1.0,)),
     "softsign": (lambda x: x / (1 + np.abs(x)), ()),
     "softplus": (lambda x: np.logaddexp(x, np.zeros((), x.dtype)), ()),
 }
+
+
+def formula(name: str) -> tuple[Callable[..., Array], tuple[float, ...]]:
+    """An activation of x, and the defaults of alpha and beta where it has them.
+
+    Args:
+        name: in any case, as in ONNX Runtime.
+
+    Raises:
+        ValueError: it is not in the specification.
+    """
+    if name.lower() not in _FORMULAS:
+        raise ValueError(f"activation {name!r} is none of {', '.join(_FORMULAS)}")
+    return _FORMULAS[name.lower()]
 
 
 def read_activations(
@@ -59,11 +73,9 @@ def read_activations(
 def _activation(
     name: str, left: tuple[Iterator[float], Iterator[float]], clip: float | None
 ) -> Activation:
-    if name.lower() not in _FORMULAS:
-        raise ValueError(f"activation {name!r} is none of {', '.join(_FORMULAS)}")
-    formula, defaults = _FORMULAS[name.lower()]
+    function, defaults = formula(name)
     # alpha and beta of a node are float32 numbers, which Python's floats hold exactly
     given = [next(values, default) for values, default in zip(left, defaults, strict=False)]
     if clip is None:
-        return lambda x: formula(x, *given).astype(x.dtype, copy=False)
-    return lambda x: formula(np.clip(x, -clip, clip), *given).astype(x.dtype, copy=False)
+        return lambda x: function(x, *given).astype(x.dtype, copy=False)
+    return lambda x: function(np.clip(x, -clip, clip), *given).astype(x.dtype, copy=False)

@@ -146,7 +146,6 @@ def _step(
         domain=domain,
         version=opsets.get(domain, 1),
         name=proto.name or next(filter(None, proto.output), ""),
-        outputs=len(proto.output),
         attributes=read_attributes(proto, precision),
         precision=precision,
         proto=proto,

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from rnnbench.inspection.evaluation.activations import Activation, read_activations
-from rnnbench.inspection.evaluation.nodes import Node, Values, padded
+from rnnbench.inspection.evaluation.nodes import Node, Operation, Values, padded
 
 Array = np.ndarray
 State = tuple[Array, ...]  # the hidden state, and the cell of an LSTM: (batch, hidden)
-# (a step's input times W plus its bias, the state before, of a direction: R, its bias, peepholes)
-Cell = Callable[[Array, State, "Direction"], State]
+Product = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
@@ -26,46 +25,52 @@ class Direction:
     """What one direction of a layer computes with.
 
     Attributes:
-        w: (gates * hidden, input).
-        r: (gates * hidden, hidden).
-        wb: (gates * hidden,), the bias of w.
-        rb: (gates * hidden,), the bias of r.
-        p: (3 * hidden,), the peepholes of an LSTM.
+        project: (time, batch, input) -> (time, batch, gates * hidden): the product with W.
+        recur: (batch, hidden) -> (batch, gates * hidden): the product with R.
+        r: R (gates * hidden, hidden), of which a GRU needs a part.
+        bias_w: (gates * hidden,).
+        bias_r: (gates * hidden,).
+        peepholes: (3 * hidden,), of an LSTM.
         activations: in the order of the attribute.
         flag: linear_before_reset of a GRU, input_forget of an LSTM.
+        backward: whether it begins at the last step.
     """
 
-    w: Array
+    project: Product
+    recur: Product
     r: Array
-    wb: Array
-    rb: Array
-    p: Array | None
+    bias_w: Array
+    bias_r: Array
+    peepholes: Array | None
     activations: tuple[Activation, ...]
     flag: bool
+    backward: bool
 
 
 def _rnn(x: Array, state: State, d: Direction) -> State:
     (f,) = d.activations
-    return (f(x + state[0] @ d.r.T + d.rb),)
+    return (f(x + d.recur(state[0]) + d.bias_r),)
 
 
 def _gru(x: Array, state: State, d: Direction) -> State:
     f, g = d.activations
     (h,) = state
-    size = h.shape[-1]
-    zr = f(x[:, : 2 * size] + h @ d.r[: 2 * size].T + d.rb[: 2 * size])
-    z, r = zr[:, :size], zr[:, size:]
-    rh, rbh = d.r[2 * size :].T, d.rb[2 * size :]
-    inner = r * (h @ rh + rbh) if d.flag else (r * h) @ rh + rbh
-    new = g(x[:, 2 * size :] + inner)
-    return ((1 - z) * new + z * h,)
+    both = 2 * h.shape[-1]
+    if d.flag:
+        recurrent = d.recur(h) + d.bias_r
+        z, r = np.split(f(x[:, :both] + recurrent[:, :both]), 2, axis=1)
+        inner = r * recurrent[:, both:]
+    else:
+        z, r = np.split(f(x[:, :both] + h @ d.r[:both].T + d.bias_r[:both]), 2, axis=1)
+        inner = (r * h) @ d.r[both:].T + d.bias_r[both:]
+    return ((1 - z) * g(x[:, both:] + inner) + z * h,)
 
 
 def _lstm(x: Array, state: State, d: Direction) -> State:
     f, g, h = d.activations
     hidden, cell = state
-    i, o, forget, c = np.split(x + hidden @ d.r.T + d.rb, 4, axis=1)
-    pi, po, pf = np.split(d.p, 3) if d.p is not None else (None, None, None)
+    i, o, forget, c = np.split(x + d.recur(hidden) + d.bias_r, 4, axis=1)
+    pi, po, pf = (None, None, None) if d.peepholes is None else np.split(d.peepholes, 3)
     i = f(i if pi is None else i + pi * cell)
     forget = 1 - i if d.flag else f(forget if pf is None else forget + pf * cell)
     cell = forget * cell + i * g(c)
@@ -75,7 +80,7 @@ def _lstm(x: Array, state: State, d: Direction) -> State:
 
 @dataclass(frozen=True)
 class _Kind:
-    cell: Cell
+    cell: Callable[[Array, State, Direction], State]
     gates: int
     activations: tuple[str, ...]
     states: int
@@ -87,9 +92,10 @@ _KINDS = {
     "GRU": _Kind(_gru, 3, ("Sigmoid", "Tanh"), 1, "linear_before_reset"),
     "LSTM": _Kind(_lstm, 4, ("Sigmoid", "Tanh", "Tanh"), 2, "input_forget"),
 }
+_LSTM = _KINDS["LSTM"]
 
 
-def run_layer(node: Node, inputs: Values) -> list[Any]:
+def _layer(node: Node, inputs: Values) -> list[Any]:
     """Y, Y_h and, of an LSTM, Y_c.
 
     Args:
@@ -102,37 +108,62 @@ def run_layer(node: Node, inputs: Values) -> list[Any]:
     """
     kind = _KINDS[node.op]
     x, w, r, b, lens, *rest = padded(inputs, 8)
+    products = [(_times(w[i]), _times(r[i])) for i in range(len(w))]
+    directions = _directions(node, kind, products, r, b, rest[2])
+    return run_directions(node, kind, directions, x, lens, rest[: kind.states])
+
+
+def _times(w: Array) -> Product:
+    return lambda x: np.asarray(x @ w.T)
+
+
+def run_lstm(node: Node, inputs: Values, products: list[tuple[Product, Product]]) -> list[Any]:
+    """Y, Y_h and Y_c of an LSTM whose products with W and R are others.
+
+    Args:
+        node: with the attributes of an LSTM.
+        inputs: X, W and R of an LSTM, of which only the number of hidden units is read, B,
+            sequence_lens, initial_h, initial_c and P.
+        products: with W and with R, of each direction.
+    """
+    x, _, r, b, lens, *rest = padded(inputs, 8)
+    directions = _directions(node, _LSTM, products, r, b, rest[2])
+    return run_directions(node, _LSTM, directions, x, lens, rest[:2])
+
+
+def run_directions(
+    node: Node,
+    kind: _Kind,
+    directions: list[Direction],
+    x: Array,
+    lens: Array | None,
+    starts: list[Any],
+) -> list[Any]:
+    """Y, and the last states, of a layer's directions side by side."""
     layout = node.get("layout", 0)
-    states = [given if given is None or not layout else given.swapaxes(0, 1) for given in rest[:2]]
     x = x.swapaxes(0, 1) if layout else x
     steps, batch = x.shape[:2]
-    hidden = r.shape[-1]
-    directions = _directions(node, w, r, b, rest[2])
-    lengths = _lengths(lens, steps, batch)
-    starts = [
-        np.zeros((len(directions), batch, hidden), x.dtype) if given is None else given
-        for given in states[: kind.states]
+    hidden = directions[0].bias_r.size // kind.gates
+    zeros = np.zeros((len(directions), batch, hidden), x.dtype)
+    states = [
+        zeros if start is None else start.swapaxes(0, 1) if layout else start for start in starts
     ]
+    if any(state.shape != zeros.shape for state in states):
+        raise ValueError(f"an initial state is not {zeros.shape}")
+    lengths = _lengths(lens, steps, batch)
     results = [
-        _run_direction(
-            kind.cell, x, tuple(start[i] for start in starts), direction, lengths, backward
-        )
-        for i, (direction, backward) in enumerate(directions)
+        _run_direction(kind, direction, x, tuple(state[i] for state in states), lengths)
+        for i, direction in enumerate(directions)
     ]
     y = np.stack([ys for ys, _ in results], axis=1)  # (time, directions, batch, hidden)
-    last = [np.stack(states) for states in zip(*(end for _, end in results), strict=True)]
+    last = [np.stack(ends) for ends in zip(*(end for _, end in results), strict=True)]
     if layout:
         return [y.transpose(2, 0, 1, 3), *(state.swapaxes(0, 1) for state in last)]
     return [y, *last]
 
 
 def _run_direction(
-    cell: Cell,
-    x: Array,
-    state: State,
-    direction: Direction,
-    lengths: Array | None,
-    backward: bool,
+    kind: _Kind, direction: Direction, x: Array, state: State, lengths: Array | None
 ) -> tuple[Array, State]:
     """Y (time, batch, hidden) of a direction, and the state after the last step of each row.
 
@@ -140,29 +171,34 @@ def _run_direction(
     step. A backward direction begins at the last step of each row's own length.
     """
     steps, batch = x.shape[:2]
-    order = _order(steps, lengths, backward)
-    x = x if order is None else np.take_along_axis(x, order[:, :, None], axis=0)
-    projected = x @ direction.w.T + direction.wb
+    most = steps if lengths is None else int(lengths.max(initial=0))
+    order = _order(steps, batch, lengths) if direction.backward else None
+    x = x if order is None else np.take_along_axis(x, order, axis=0)
+    projected = direction.project(x[:most]) + direction.bias_w
     y = np.zeros((steps, batch, state[0].shape[-1]), x.dtype)
-    for t in range(steps):
-        new = cell(projected[t], state, direction)
+    for t in range(most):
         if lengths is None:
-            y[t], state = new[0], new
+            state = kind.cell(projected[t], state, direction)
+            y[t] = state[0]
             continue
-        running = (t < lengths)[:, None]
-        y[t] = np.where(running, new[0], 0)
-        state = tuple(np.where(running, n, s) for n, s in zip(new, state, strict=True))
-    return (y if order is None else np.take_along_axis(y, order[:, :, None], axis=0)), state
+        running = t < lengths
+        new = kind.cell(projected[t, running], tuple(s[running] for s in state), direction)
+        y[t, running] = new[0]
+        state = tuple(_put(s, running, n) for s, n in zip(state, new, strict=True))
+    return (y if order is None else np.take_along_axis(y, order, axis=0)), state
 
 
-def _order(steps: int, lengths: Array | None, backward: bool) -> Array | None:
-    """Which step of a row is computed when: (time, batch), its own inverse; None is as they are."""
-    if not backward:
-        return None
-    index = np.arange(steps)[:, None]
-    if lengths is None:
-        return index[::-1]
-    return np.where(index < lengths, lengths - 1 - index, index)
+def _put(array: Array, where: Array, values: Array) -> Array:
+    changed = array.copy()
+    changed[where] = values
+    return changed
+
+
+def _order(steps: int, batch: int, lengths: Array | None) -> Array:
+    """Which step of a row is computed when: (time, batch, 1), and its own inverse."""
+    index = np.broadcast_to(np.arange(steps)[:, None], (steps, batch))
+    ends = np.full(batch, steps) if lengths is None else lengths
+    return np.where(index < ends, ends - 1 - index, index)[:, :, None]
 
 
 def _lengths(given: Array | None, steps: int, batch: int) -> Array | None:
@@ -177,41 +213,51 @@ def _lengths(given: Array | None, steps: int, batch: int) -> Array | None:
 
 
 def _directions(
-    node: Node, w: Array, r: Array, b: Array | None, p: Array | None
-) -> list[tuple[Direction, bool]]:
-    """Each direction of a layer, and whether it runs backward."""
-    kind = _KINDS[node.op]
-    # the default of GRU-1 is misspelt in the schema, "foward"
-    backward = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}.get(
-        node.get("direction", "forward").lower()
-    )
-    if backward is None or len(backward) != len(w):
-        raise ValueError(
-            f"direction {node.get('direction', 'forward')!r} does not go with {len(w)} weights W"
-        )
-    count, hidden = len(kind.activations), r.shape[-1]
+    node: Node,
+    kind: _Kind,
+    products: list[tuple[Product, Product]],
+    r: Array,
+    b: Array | None,
+    p: Array | None,
+) -> list[Direction]:
+    backward = _backward(node.get("direction", "forward"), len(products))
+    count, hidden = len(kind.activations), node.get("hidden_size", r.shape[-1])
     names = node.get("activations") or [*kind.activations] * len(backward)
     if len(names) < count * len(backward):
         raise ValueError(f"{len(names)} activations where {count * len(backward)} are needed")
     functions = read_activations(
         names, node.get("activation_alpha", ()), node.get("activation_beta", ()), node.get("clip")
     )
-    biases = np.zeros((len(w), 2 * kind.gates * hidden), w.dtype) if b is None else b
+    width = kind.gates * hidden
+    if b is None:
+        b = np.zeros((len(backward), 2 * width), node.precision.dtype)
     return [
-        (
-            Direction(
-                w=w[i],
-                r=r[i],
-                wb=biases[i, : kind.gates * hidden],
-                rb=biases[i, kind.gates * hidden :],
-                p=None if p is None else p[i],
-                activations=tuple(functions[i * count : (i + 1) * count]),
-                flag=bool(node.get(kind.flag, 0)),
-            ),
-            flag,
+        Direction(
+            project=project,
+            recur=recur,
+            r=r[i],
+            bias_w=b[i, :width],
+            bias_r=b[i, width:],
+            peepholes=None if p is None else p[i],
+            activations=tuple(functions[i * count : (i + 1) * count]),
+            flag=bool(node.get(kind.flag, 0)),
+            backward=backward[i],
         )
-        for i, flag in enumerate(backward)
+        for i, (project, recur) in enumerate(products)
     ]
 
 
-LAYERS = dict.fromkeys(_KINDS, run_layer)
+def _backward(direction: str, count: int) -> list[bool]:
+    """Whether each direction runs backward.
+
+    Raises:
+        ValueError: there are no such directions.
+    """
+    known = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}
+    backward = known.get(direction.lower())
+    if backward is None or len(backward) != count:
+        raise ValueError(f"direction {direction!r} does not go with {count} weights W")
+    return backward
+
+
+LAYERS: dict[str, Operation] = dict.fromkeys(_KINDS, _layer)

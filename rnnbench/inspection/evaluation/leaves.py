@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import onnx
+from onnx.reference.op_run import OpRun
 
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.inspection.evaluation.float32_names import without_float32
 from rnnbench.inspection.evaluation.nodes import Node, Operation, Values
 
+_PACKAGES = {
+    "": "onnx.reference.ops",
+    "ai.onnx.ml": "onnx.reference.ops.aionnxml",
+}
+_RENAMED = {"Scatter": "ScatterElements"}
+_WITHOUT_EFFECT = frozenset({"consumed_inputs"})
 _PARAMETERS = {"log": lambda *_: None, "verbose": 0, "new_ops": {}, "existing_functions": {}}
 
 
@@ -22,18 +32,17 @@ def leaf(node: Node) -> Operation:
     """
     try:
         schema = onnx.defs.get_schema(node.op, node.version, node.domain)
-        kind = _implementation(node.op, node.version, node.domain)
-    except Exception as error:
+        name = _RENAMED.get(node.op, node.op)
+        kind = import_module(_PACKAGES[node.domain]).load_op(node.domain, name, node.version)
+    except Exception as error:  # of types that differ between versions of onnx
         raise _unknown(node) from error
-    proto = node.precision.node(node.proto)
     try:
-        instance = _of_version(kind, schema)(proto, {**_PARAMETERS, "opsets": {}})
+        instance = _made(kind, schema, node)
     except Exception as error:
         raise RnnbenchError(
             f"{node.op} {node.name!r} is not as version {schema.since_version} of its operator "
             f"says: {error}"
         ) from error
-    _widen(instance)
 
     def run(node: Node, inputs: Values) -> Values:
         return tuple(node.precision.cast(value) for value in instance.run(*inputs))
@@ -48,27 +57,42 @@ def _unknown(node: Node) -> RnnbenchError:
     )
 
 
-def _implementation(op: str, version: int, domain: str) -> Any:
-    if domain == "ai.onnx.ml":
-        from onnx.reference.ops.aionnxml import load_op as load_ml
+def _made(kind: Any, schema: Any, node: Node) -> Any:
+    """An instance of onnx's class of the operator, with what it takes of the attributes.
 
-        return load_ml(domain, op, version)
-    from onnx.reference.ops import load_op
+    Its own defaults are those of the newest version; a default that it does not know is none that
+    changes what it computes. Attributes of a node are float32 numbers, and Python's here: a
+    product of two would be one of float32.
 
-    return load_op(domain, op, version)
+    Raises:
+        ValueError: the node has an attribute that the class does not know.
+    """
+    if node.precision.dtype == np.float64:
+        kind = without_float32(kind)
+    instance = _of_version(kind, schema)(node.precision.node(node.proto), _parameters())
+    taken = inspect.signature(kind._run).parameters
+    if kind.run is OpRun.run and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+        unknown = {name for name in instance.attributes_names_ if name not in taken}
+        if wrong := sorted(unknown & {*node.attributes} - _WITHOUT_EFFECT):
+            raise ValueError(f"attribute {wrong[0]!r} is not evaluated")
+        instance.attributes_names_ -= unknown
+    for name in instance.attributes_names_:
+        setattr(instance, name, _widened(getattr(instance, name)))
+    return instance
+
+
+def _parameters() -> dict[str, Any]:
+    return {**_PARAMETERS, "opsets": {}}
 
 
 @cache
 def _of_version(kind: Any, schema: Any) -> Any:
-    """The same, with the defaults of the version: onnx's reference takes the newest's."""
     return type(kind.__name__, (kind,), {"op_schema": schema})
 
 
-def _widen(instance: Any) -> None:
-    """Attributes are float32 numbers: as Python's they do not make a product one of float32."""
-    for name in instance.attributes_names_:
-        value = getattr(instance, name)
-        if isinstance(value, np.floating):
-            setattr(instance, name, float(value))
-        elif isinstance(value, list) and value and isinstance(value[0], np.floating):
-            setattr(instance, name, [float(one) for one in value])
+def _widened(value: Any) -> Any:
+    if isinstance(value, np.floating):
+        return float(value)
+    if isinstance(value, list):
+        return [_widened(one) for one in value]
+    return value

@@ -26,7 +26,6 @@ class Node:
         domain: "" for ONNX's own.
         version: the opset of the domain that the file asks for.
         name: what a message calls the node.
-        outputs: how many are asked for; those that are left out in between count.
         attributes: by name: numbers and texts as Python's, tensors as arrays.
         precision: what stands for float32.
         proto: the node.
@@ -36,7 +35,6 @@ class Node:
     domain: str
     version: int
     name: str
-    outputs: int
     attributes: Mapping[str, Any]
     precision: Precision
     proto: Any = field(repr=False)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from rnnbench.inspection.evaluation.control import CONTROL
+from rnnbench.inspection.evaluation.convolution import CONVOLUTIONS
 from rnnbench.inspection.evaluation.layers import LAYERS
 from rnnbench.inspection.evaluation.leaves import leaf
+from rnnbench.inspection.evaluation.legacy import BEFORE, LEGACY
+from rnnbench.inspection.evaluation.microsoft import MICROSOFT
+from rnnbench.inspection.evaluation.microsoft_integers import MICROSOFT_INTEGERS
 from rnnbench.inspection.evaluation.nodes import Control, Node, Operation
+from rnnbench.inspection.evaluation.pointwise import POINTWISE
+from rnnbench.inspection.evaluation.quantised import QUANTISED
 from rnnbench.inspection.evaluation.sequences import SEQUENCES
 
-_OWN: dict[tuple[str, str], Operation] = {
-    ("", name): operation for name, operation in {**LAYERS, **SEQUENCES}.items()
+_OWN: dict[str, dict[str, Operation]] = {
+    "": {**CONVOLUTIONS, **LAYERS, **POINTWISE, **QUANTISED, **SEQUENCES},
+    "com.microsoft": {**MICROSOFT, **MICROSOFT_INTEGERS},
 }
 
 
@@ -24,4 +31,6 @@ def find_operation(node: Node) -> Operation:
     Raises:
         RnnbenchError: nobody knows it.
     """
-    return _OWN.get((node.domain, node.op)) or leaf(node)
+    if node.domain == "" and node.version < BEFORE and node.op in LEGACY:
+        return LEGACY[node.op]
+    return _OWN.get(node.domain, {}).get(node.op) or leaf(node)

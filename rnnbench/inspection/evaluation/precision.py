@@ -29,6 +29,7 @@ _TYPE_ATTRIBUTES: Mapping[str, frozenset[str]] = {
         {"GroupNormalization", "LayerNormalization", "Range", "RMSNormalization"}
     ),
 }
+_NAMED = ("Cast", "to", onnx.AttributeProto.STRING)
 
 
 class Precision:
@@ -65,6 +66,10 @@ class Precision:
         copy = onnx.NodeProto()
         copy.CopyFrom(proto)
         for attribute in copy.attribute:
+            if (copy.op_type, attribute.name, attribute.type) == _NAMED:  # before opset 6
+                attribute.i = onnx.TensorProto.DataType.Value(attribute.s.decode().upper())
+                attribute.ClearField("s")
+                attribute.type = onnx.AttributeProto.INT
             if copy.op_type in _TYPE_ATTRIBUTES.get(attribute.name, ()):
                 attribute.i = self.type_code(attribute.i)
             for tensor in [attribute.t] if attribute.HasField("t") else attribute.tensors:
