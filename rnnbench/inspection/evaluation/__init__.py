@@ -47,6 +47,11 @@ class Evaluator:
         self._precision = Precision(dtype)
         opsets = {_domain(entry.domain): entry.version for entry in proto.opset_import}
         self._graph = Graph(proto.graph, opsets, self._precision)
+        if lacking := self._graph.captured:
+            raise RnnbenchError(
+                f"the graph reads {lacking[0]!r}, which nothing before it gives: it is no valid "
+                "ONNX (nodes must be in order)"
+            )
         self._types = {value.name: value.type for value in proto.graph.input}
         self.inputs = tuple(n for n in self._graph.inputs if n not in self._graph.constants)
         self.outputs = self._graph.outputs

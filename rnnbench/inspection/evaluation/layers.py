@@ -167,31 +167,25 @@ def _run_direction(
 ) -> tuple[Array, State]:
     """Y (time, batch, hidden) of a direction, and the state after the last step of each row.
 
-    A row's steps beyond its length are not computed: Y is 0 there, and its state that of its last
-    step. A backward direction begins at the last step of each row's own length.
+    Beyond a row's length Y is 0, and its state is that of its last step. A backward direction
+    begins at the last step of each row's own length.
     """
     steps, batch = x.shape[:2]
     most = steps if lengths is None else int(lengths.max(initial=0))
     order = _order(steps, batch, lengths) if direction.backward else None
     x = x if order is None else np.take_along_axis(x, order, axis=0)
     projected = direction.project(x[:most]) + direction.bias_w
-    y = np.zeros((steps, batch, state[0].shape[-1]), x.dtype)
+    y, last = np.zeros((steps, batch, state[0].shape[-1]), x.dtype), state
     for t in range(most):
+        state = kind.cell(projected[t], state, direction)
         if lengths is None:
-            state = kind.cell(projected[t], state, direction)
-            y[t] = state[0]
-            continue
-        running = t < lengths
-        new = kind.cell(projected[t, running], tuple(s[running] for s in state), direction)
-        y[t, running] = new[0]
-        state = tuple(_put(s, running, n) for s, n in zip(state, new, strict=True))
-    return (y if order is None else np.take_along_axis(y, order, axis=0)), state
-
-
-def _put(array: Array, where: Array, values: Array) -> Array:
-    changed = array.copy()
-    changed[where] = values
-    return changed
+            last = state
+        else:
+            running = (t < lengths)[:, None]
+            state = tuple(np.where(running, new, 0) for new in state)
+            last = tuple(np.where(running, *pair) for pair in zip(state, last, strict=True))
+        y[t] = state[0]
+    return (y if order is None else np.take_along_axis(y, order, axis=0)), last
 
 
 def _order(steps: int, batch: int, lengths: Array | None) -> Array:

@@ -15,11 +15,9 @@ from rnnbench.inspection.evaluation.activations import formula
 from rnnbench.inspection.evaluation.convolution import convolve, per_channel
 from rnnbench.inspection.evaluation.nodes import Node, Operation, Values, padded
 from rnnbench.inspection.evaluation.pointwise import (
-    axes_from,
     gelu,
     normalised,
     root_mean_square,
-    softmax,
 )
 
 Array = np.ndarray
@@ -100,17 +98,6 @@ def _skip_rms_normalisation(node: Node, inputs: Values) -> list[Any]:
 _EPSILON = float(np.float32(1e-12))
 
 
-def _bias_softmax(node: Node, inputs: Values) -> list[Any]:
-    """The bias is one for the inner axes, or for the outer ones: numpy's alignment does both."""
-    x, bias = inputs
-    axis = node.get("axis", 1) % x.ndim
-    if node.get("is_inner_broadcast"):  # its shape is (outer axes, ones, axes from `axis` on)
-        bias = bias.reshape(
-            *bias.shape[: bias.ndim - (x.ndim - axis)], *bias.shape[axis - x.ndim :]
-        )
-    return [softmax(x + bias, axes_from(x, axis))]
-
-
 def _matmul_n_bits(node: Node, inputs: Values) -> list[Any]:
     """A times weights of few bits: (N, blocks of K, bytes), a scale and zero point a block.
 
@@ -144,7 +131,6 @@ def _unpacked(data: Array, bits: int) -> Array:
 
 MICROSOFT: dict[str, Operation] = {
     "BiasGelu": _gelu,
-    "BiasSoftmax": _bias_softmax,
     "FastGelu": _gelu,
     "FusedConv": _fused_conv,
     "FusedGemm": _fused_gemm,

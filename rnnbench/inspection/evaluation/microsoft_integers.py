@@ -30,8 +30,8 @@ def _lstm(node: Node, inputs: Values) -> list[Any]:
 
     W (directions, input, 4 * hidden) and R (directions, hidden, 4 * hidden) are integers, each
     with a scale and a zero point a direction or a gate's unit. X is quantised at once, of all
-    rows and of as many steps as the longest row has; the state at each step, of the rows that
-    still run.
+    rows and of as many steps as the longest row has; the state at each step, of all rows, where
+    one that has ended counts once more, and then as 0.
     """
     w, r = inputs[1:3]
     w_scale, w_zero, r_scale, r_zero = inputs[8:12]

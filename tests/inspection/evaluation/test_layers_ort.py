@@ -9,7 +9,6 @@ ONNX Runtime (1.32) deviates from the specification in the following, and is ask
 """
 
 import numpy as np
-import onnxruntime
 import pytest
 from hypothesis import given
 from onnx import helper
@@ -18,16 +17,9 @@ from rnnbench.inspection.evaluation import Evaluator
 from tests.helpers import tiers
 from tests.helpers.layer_reference import compute
 from tests.inspection.evaluation.drawn import GATES, layers
+from tests.inspection.evaluation.made import run
 
 NAMES = {"lens": "sequence_lens", "h0": "initial_h", "c0": "initial_c"}
-
-
-def run(proto, feeds):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options)
-    names = [value.name for value in session.get_outputs()]
-    return dict(zip(names, session.run(None, feeds), strict=True))
 
 
 def written_out(drawn, **options):
