@@ -8,8 +8,8 @@ run as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +34,6 @@ def measure_noise(
     inputs: Mapping[str, Arrays],
     eager: Mapping[str, Arrays],
     exact: Mapping[str, Arrays],
-    enlarged: Collection[str] = (),
 ) -> dict[str, Arrays]:
     """The largest error of each element over a few runs, by case and output.
 
@@ -44,7 +43,6 @@ def measure_noise(
         inputs: of each case.
         eager: what the module gives.
         exact: what it gives in float64.
-        enlarged: the cases of unusually large inputs or states, in which closed gates leak as well.
 
     Returns:
         arrays of float32 in the shape of each output; of integers none.
@@ -58,9 +56,8 @@ def measure_noise(
         with _moved(module, rng), _other_kernels(number % 2 == 0):
             for case, noise in found.items():
                 arrays = {name: neighbours(a, rng) for name, a in inputs[case].items()}
-                leaks = leaking(module, rng) if case in enlarged else nullcontext()
                 try:
-                    with leaks:
+                    with leaking(module, number, rng):
                         outputs = run(arrays)
                 except Exception:  # a module that raises on a neighbour tells nothing there
                     continue
