@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rnnbench.exporting import export
     from rnnbench.inspection.inspect import inspect
     from rnnbench.runtimes.session import load
-    from rnnbench.verbs import bench, compare, conform, embed, report, run, train
+    from rnnbench.verbs import bench, compare, conform, embed, model_of, report, run, train
 
 __version__ = "0.1.0"
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "export",
     "inspect",
     "load",
+    "model_of",
     "report",
     "run",
     "train",
@@ -55,7 +56,8 @@ _HOMES = {
     "export": "exporting",
     "inspect": "inspection.inspect",
     "load": "runtimes.session",
-    **dict.fromkeys(("bench", "compare", "conform", "embed", "report", "run", "train"), "verbs"),
+    **dict.fromkeys(("bench", "compare", "conform", "embed", "model_of"), "verbs"),
+    **dict.fromkeys(("report", "run", "train"), "verbs"),
 }
 
 

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rnnbench.benchmarking.report.changes import CompareReport
     from rnnbench.benchmarking.tables import BenchReport
     from rnnbench.checking.conformance.rows import ConformanceReport
+    from rnnbench.core.model import Model
     from rnnbench.models.training.train import Trained
     from rnnbench.runtimes.predicting.answers import Answer
 
@@ -72,6 +73,40 @@ def train(
     )
 
 
+def model_of(
+    path: str | Path,
+    *,
+    values: Mapping[str, float] | None = None,
+    shapes: Mapping[str, Sequence[int | str]] | None = None,
+    high: Mapping[str, int] | None = None,
+    states: Mapping[str, str] | None = None,
+    name: str = "",
+) -> Model:
+    """A file that somebody wrote as a Model, which `export` and what follows take as any other.
+
+    What is right is then an evaluation of the file in float64.
+
+    Args:
+        path: ONNX or TorchScript.
+        values: inputs that are one number, with it: `{"sr": 16000}`.
+        shapes: input -> its sizes, where the file leaves them open or does not say: `{"x":
+            ("batch", 512)}`; a number is fixed, a name is open.
+        high: input of whole numbers -> their exclusive bound, where no table in the file says it.
+        states: state input -> the output to feed back as it, where that cannot be told; an empty
+            output says that the input is none.
+        name: of the bundle; the file's own unless given.
+
+    Raises:
+        RnnbenchError: the file is neither, or damaged, or what to feed cannot be told.
+    """
+    from rnnbench.models.files.declare import FileInputs
+    from rnnbench.models.files.declare import model_of as declared
+
+    sizes = {key: tuple(shape) for key, shape in (shapes or {}).items()}
+    given = FileInputs(dict(values or {}), sizes, dict(high or {}), dict(states or {}), name)
+    return declared(path, given)
+
+
 def run(  # noqa: PLR0913  (keywords of a public function)
     bundle: Bundle | str | Path,
     *,
@@ -90,7 +125,7 @@ def run(  # noqa: PLR0913  (keywords of a public function)
     """Feeds text, a CSV, a sound or arrays to a bundle, in a process of its own.
 
     Args:
-        bundle: what `export` returned, or its folder.
+        bundle: what `export` returned, its folder, or a file that somebody wrote.
         text: characters of the task's alphabet.
         csv: a file with a header: a step a row.
         npz: a file with one array per input.
@@ -109,10 +144,10 @@ def run(  # noqa: PLR0913  (keywords of a public function)
     Raises:
         RnnbenchError: nothing or several things are fed, or they do not fit the bundle.
     """
+    from rnnbench.exporting.lone_file import opened
     from rnnbench.runtimes.predicting import PredictInput, answer
     from rnnbench.runtimes.predicting.tasks import started_apart
 
-    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     given = PredictInput(
         text=text,
         csv=_text(csv),
@@ -123,7 +158,10 @@ def run(  # noqa: PLR0913  (keywords of a public function)
         rows=rows,
         save=_text(save),
     )
-    with started_apart(opened, runtime, device=device, threads=threads) as session:
+    with (
+        opened(bundle) as found,
+        started_apart(found, runtime, device=device, threads=threads) as session,
+    ):
         return answer(session, given)
 
 
@@ -142,7 +180,8 @@ def bench(  # noqa: PLR0913  (keywords of a public function)
     """Measures latency, ratios and cost, and saves them as one results file.
 
     Args:
-        targets: variants, bundles' folders, `FILE.py[:function]`; the three cells unless given.
+        targets: variants, bundles' folders, files that somebody wrote, `FILE.py[:function]`; the
+            three cells unless given.
         runtimes: names; the quick ones unless given.
         batch: rows.
         time: steps; 1 and 32 unless given, 32 where it is quick.
@@ -162,20 +201,24 @@ def bench(  # noqa: PLR0913  (keywords of a public function)
     from rnnbench.benchmarking.plan import Item, Plan
     from rnnbench.benchmarking.results import read_file
     from rnnbench.benchmarking.tables import BenchReport
+    from rnnbench.exporting.lone_file import bundles_of
 
-    own = [plugins.canonical("variants", str(target)) for target in targets]
     ran = [plugins.canonical("runtimes", name) for name in runtimes]
-    given: dict[str, Any] = {"targets": tuple(own), "runtimes": tuple(ran)}
+    given: dict[str, Any] = {"runtimes": tuple(ran)}
     given |= {"time": tuple(time) or ((32,) if quick else ())}
     given |= {"hidden": tuple(hidden) or ((128,) if quick else ())}
     given |= {"batch": tuple(batch), "threads": tuple(threads)}
-    plan = Plan(**{name: value for name, value in given.items() if value}, quick=quick)
+    given = {name: value for name, value in given.items() if value}
 
     def tell(item: Item, said: str) -> None:
         if on_progress is not None:
             on_progress(f"{item.kind} {item.id}: {said}")
 
-    outcome = run_plan(plan, Path(out), name=None, on_result=tell)
+    with bundles_of(targets) as found:
+        if found:
+            given["targets"] = tuple(plugins.canonical("variants", str(each)) for each in found)
+        plan = Plan(**given, quick=quick)
+        outcome = run_plan(plan, Path(out), name=None, on_result=tell)
     if outcome.interrupted:
         raise KeyboardInterrupt
     if outcome.path is None:
@@ -256,7 +299,7 @@ def embed(
     """Writes a project in another language that runs a bundle and verifies itself.
 
     Args:
-        bundle: what `export` returned, or its folder.
+        bundle: what `export` returned, its folder, or a file that somebody wrote.
         target: `cpp-onnxruntime`, `web` ...: see `rnnbench embed --list`.
         out: the project's folder; BUNDLE-TARGET unless given.
         force: replace a folder that is there.
@@ -266,10 +309,11 @@ def embed(
     """
     from rnnbench.embedding.project import embed as write
     from rnnbench.embedding.target import find_target
+    from rnnbench.exporting.lone_file import opened
 
-    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     chosen = find_target(target)
-    path = write(opened, chosen, out or f"{opened.name}-{target}", force=force)
+    with opened(bundle) as found:
+        path = write(found, chosen, out or f"{found.name}-{target}", force=force)
     return Project(path, (*chosen.build, (*chosen.run, "--verify")))
 
 
@@ -284,7 +328,7 @@ def conform(
     """Runs a bundle over its golden cases in targets of `embed` and in engines.
 
     Args:
-        bundle: what `export` returned, or its folder.
+        bundle: what `export` returned, its folder, or a file that somebody wrote.
         targets: of `embed`; all, and every engine, where nothing is asked for.
         engines: runtimes, as `NAME` or `NAME:MODE`, or `all`.
         profiles: the forms of the file that engines run.
@@ -295,9 +339,12 @@ def conform(
     """
     from rnnbench.checking.conformance.rows import ConformanceReport
     from rnnbench.embedding.conform import conform as conform_all
+    from rnnbench.exporting.lone_file import opened
 
-    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    rows = conform_all(opened, targets, engines=engines, profiles=profiles, on_progress=on_progress)
+    with opened(bundle) as found:
+        rows = conform_all(
+            found, targets, engines=engines, profiles=profiles, on_progress=on_progress
+        )
     return ConformanceReport(tuple(rows))
 
 

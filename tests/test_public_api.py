@@ -27,6 +27,7 @@ NAMES = [
     "export",
     "inspect",
     "load",
+    "model_of",
     "report",
     "run",
     "train",

@@ -36,6 +36,8 @@ def make_inputs(model: Model, plan: Plan) -> Arrays:
 
 
 def _valued(spec: TensorSpec, array: Array, plan: Plan) -> Array:
+    if spec.value is not None:
+        return array
     if spec.role == "lengths":
         return _lengths(array, plan)
     if spec.role == "state":

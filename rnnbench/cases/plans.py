@@ -146,7 +146,8 @@ def _sized(
 
 def _large(model: Model, dims: dict[str, int]) -> list[_Variation]:
     """Inputs and states 3, 30 and 300 times as large."""
-    floats = any(s.dtype.startswith("float") and s.role == "data" for s in model.inputs)
+    free = [s for s in model.inputs if s.role == "data" and s.value is None]
+    floats = any(s.dtype.startswith("float") for s in free)
     states = _has(model, "state")
     if not floats and not states:
         return []
@@ -267,7 +268,7 @@ def _special(model: Model, base: dict[str, int], room: Room | None, seed: int) -
 
 
 def _kinds(model: Model) -> tuple[str, ...]:
-    data = [spec for spec in model.inputs if spec.role == "data" and spec.dtype != "bool"]
+    data = [s for s in model.inputs if s.role == "data" and s.dtype != "bool" and s.value is None]
     if not data or model.sample is not None:
         return ("random",)
     if any(spec.dtype.startswith("float") for spec in data):

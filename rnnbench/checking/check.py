@@ -24,6 +24,7 @@ from rnnbench.checking.weights import AtHand, not_judged_notes, prove_weights
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import choices
 from rnnbench.core.verdicts import all_well
+from rnnbench.exporting.lone_file import opened
 from rnnbench.models.calls import on_cpu
 from rnnbench.runtimes.job import Job
 from rnnbench.runtimes.pool import Isolation
@@ -80,7 +81,7 @@ def check(
     """Compares each artifact in each runtime with the module in float64.
 
     Args:
-        bundle: what `export` returned, or its folder.
+        bundle: what `export` returned, its folder, or a file that somebody wrote.
         runtimes: which to use (`NAME`, `NAME:MODE`, `NAME:DEVICE`); the usual ones unless given.
             One that is asked for and missing is an error.
         cases: `quick`, or `full`: a sweep over sizes, states and values, and every mode.
@@ -96,14 +97,13 @@ def check(
     """
     if options is None:
         options = CheckOptions(CaseSelection(cases), isolation=Isolation() if isolate else None)
-    if not isinstance(bundle, Bundle):
-        bundle = Bundle.open(bundle, trust_code=options.trust_code)
-    if model is None:
-        return _check(bundle, runtimes, options)
-    model = rounded_as(bundle, model)
-    live = live_module(bundle, model)
-    with on_cpu(model.module):  # where the bundle was made and is judged
-        return _check(bundle, runtimes, options, model, live)
+    with opened(bundle, trust_code=options.trust_code) as found:
+        if model is None:
+            return _check(found, runtimes, options)
+        model = rounded_as(found, model)
+        live = live_module(found, model)
+        with on_cpu(model.module):  # where the bundle was made and is judged
+            return _check(found, runtimes, options, model, live)
 
 
 def _check(

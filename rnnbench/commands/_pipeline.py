@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rnnbench.commands._console import Progress
     from rnnbench.core.bundle import Bundle
     from rnnbench.core.model import Model
+    from rnnbench.models.files.declare import FileInputs
     from rnnbench.models.training.train import Trained
 
 Tell = Callable[[str], None]
@@ -73,6 +74,7 @@ class ExportOptions:
         options: further arguments of `rnnbench.export`.
         lift_state: make what a module keeps inputs and outputs.
         written: the names of the models so far, with the targets that they came from.
+        inputs: what is said of the inputs of files.
     """
 
     formats: tuple[str, ...] = ("torchscript", "onnx")
@@ -80,18 +82,20 @@ class ExportOptions:
     options: dict[str, Any] = field(default_factory=dict)
     lift_state: bool = False
     written: dict[str, str] = field(default_factory=dict)
+    inputs: FileInputs | None = None
 
 
 def find_targets(given: Sequence[str]) -> tuple[str, ...]:
     """The models that were asked for, every variant where none was.
 
     Raises:
-        RnnbenchError: one is no variant, no FILE.py[:function] and no package.module:function.
+        RnnbenchError: one is no variant, no file, no FILE.py[:function] and no
+            package.module:function.
     """
     given = [plugins.canonical("variants", target) for target in given]
     known = (*variants.names(), *plugins.ALIASES["variants"])
     for target in given:
-        if is_checkpoint(target):
+        if is_checkpoint(target) or is_lone_file(target):
             continue
         if not is_source(target) and target not in variants.names():
             found = recognise(target)
@@ -176,6 +180,12 @@ def continue_one(variant: str, training: TrainingOptions, progress: Progress) ->
     return trained
 
 
+def is_lone_file(target: str) -> bool:
+    """Whether a target is a file that somebody wrote, ONNX or TorchScript."""
+    found = recognise(target) if Path(target).is_file() else None
+    return found is not None and found.kind in ("onnx", "torchscript")
+
+
 def is_checkpoint(target: str) -> bool:
     """Whether a target is a file that `train` wrote."""
     found = recognise(target) if Path(target).suffix else None
@@ -215,7 +225,7 @@ def export_one(
     from rnnbench.checking.case_selection import CaseSelection
     from rnnbench.checking.check import CheckOptions, check
 
-    model, metadata, source = _make(target, training, exporting.lift_state, progress)
+    model, metadata, source = _make(target, training, exporting, progress)
     first = exporting.written.setdefault(model.name, target)
     if first != target:
         raise RnnbenchError(
@@ -265,9 +275,13 @@ def find_bundles(given: Sequence[str], out: Path) -> tuple[Path, ...]:
 
 
 def _make(
-    target: str, training: TrainingOptions, lift_state: bool, progress: Progress
+    target: str, training: TrainingOptions, exporting: ExportOptions, progress: Progress
 ) -> tuple[Model, dict[str, Any] | None, dict[str, Any]]:
     """The model, what is known of it, and where its code is."""
+    if is_lone_file(target):
+        from rnnbench.models.files.declare import model_of
+
+        return model_of(target, exporting.inputs), None, {}
     if is_checkpoint(target):
         trained = _of_checkpoint(Path(target), training, progress)
         return trained.model, trained.metadata, trained.source
@@ -278,8 +292,8 @@ def _make(
     from rnnbench.models import sources
 
     kind = "file" if file_of(target).endswith(".py") else "import"
-    lifting: dict[str, Any] = {"lift_state": True} if lift_state else {}
-    model = sources.load(target, lift_state=lift_state)
+    lifting: dict[str, Any] = {"lift_state": True} if exporting.lift_state else {}
+    model = sources.load(target, lift_state=exporting.lift_state)
     return model, None, {"kind": kind, "spec": target} | lifting
 
 

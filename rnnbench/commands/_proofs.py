@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ import click
 from click.core import ParameterSource
 
 from rnnbench.commands._console import note, print_json, say
+from rnnbench.commands._files import NAMES as FILE_OPTIONS
+from rnnbench.commands._files import number, pairs, sizes
 from rnnbench.commands._options import option
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 
@@ -24,12 +26,10 @@ if TYPE_CHECKING:
 _DRIFT = "Instead: so many steps in chunks, and how the error grows with them."
 _BISECT = "Also make each failing case small, and name the first node that is off."
 _AGAINST = "Instead: compare FILE with another, as a.onnx with b.ts; neither is the reference."
-_SET = "With --against: an input that is a number, as sr=16000."
-_SHAPE = "With --against: an input's shape, as x=batch,512."
 _CONTEXT = "With --against: an input of one file wants the last N values of the chunk before."
 _TOLERANCE = "With --against: how far apart the same may be.  [default: 1e-05]"
 _WITH = {
-    "drift": ("targets", "drift", "plot", "runtimes", "trust_code", "as_json"),
+    "drift": ("targets", "drift", "plot", "runtimes", "trust_code", "as_json", *FILE_OPTIONS),
     "against": (
         *("targets", "against", "inputs", "values", "shapes", "context", "tolerance", "as_json"),
     ),
@@ -60,22 +60,6 @@ def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 group="With --against",
             ),
             option(
-                "--set",
-                "values",
-                multiple=True,
-                metavar="NAME=N",
-                help=_SET,
-                group="With --against",
-            ),
-            option(
-                "--shape",
-                "shapes",
-                multiple=True,
-                metavar="NAME=SIZES",
-                help=_SHAPE,
-                group="With --against",
-            ),
-            option(
                 "--context", multiple=True, metavar="NAME=N", help=_CONTEXT, group="With --against"
             ),
             option("--tolerance", type=float, help=_TOLERANCE, group="With --against"),
@@ -94,7 +78,7 @@ def prove(
         RnnbenchError: what is given does not fit together, or is bad input.
     """
     asked = {name: options.pop(name) for name in ("drift", "plot", "against")}
-    feed = {name: options.pop(name) for name in ("inputs", "values", "shapes", "context")}
+    feed = {name: options.pop(name) for name in ("inputs", "context")}
     tolerance = options.pop("tolerance")
     for proof, fitting in _WITH.items():
         if asked[proof] is not None:
@@ -107,6 +91,7 @@ def prove(
         tolerance = 1e-5 if tolerance is None else tolerance
         if not tolerance >= 0:
             raise RnnbenchError(f"--tolerance {tolerance:g}: give a number of 0 or more")
+        feed |= {name: options.pop(name) for name in ("values", "shapes")}
         pair = check_pair(targets[0], asked["against"], _given(**feed), tolerance=tolerance)
         _print(pair.to_json() if as_json else format_pair(pair))
         return 0 if pair.ok else 1
@@ -222,33 +207,16 @@ def _given(
     """
     from rnnbench.checking.pairs.inputs import Given
 
-    def number(text: str, option: str) -> float:
-        try:
-            return float(text) if "." in text or "e" in text.lower() else int(text)
-        except ValueError:
-            raise RnnbenchError(f"--{option} {text!r} is no number") from None
-
-    lengths = {k: number(v, "context") for k, v in _pairs(context, "context")}
+    lengths = {k: number(v, "context") for k, v in pairs(context, "context")}
     for name, length in lengths.items():
         if not isinstance(length, int) or length < 1:
             raise RnnbenchError(f"--context {name}={length}: give 1 value or more")
     return Given(
         arrays=_arrays(inputs),
-        values={k: number(v, "set") for k, v in _pairs(values, "set")},
-        shapes={
-            k: tuple(int(s) if s.strip().isdecimal() else s.strip() for s in v.split(","))
-            for k, v in _pairs(shapes, "shape")
-        },
+        values={k: number(v, "set") for k, v in pairs(values, "set")},
+        shapes=sizes(shapes),
         context={k: int(v) for k, v in lengths.items()},
     )
-
-
-def _pairs(texts: Sequence[str], option: str) -> Iterator[tuple[str, str]]:
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name or not value:
-            raise RnnbenchError(f"--{option} {text!r}: write it as NAME=VALUE")
-        yield name, value
 
 
 def _arrays(file: str | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from rnnbench.commands._console import note, print_json, say
+from rnnbench.commands._files import NAMES, bundles, file_options
 from rnnbench.commands._options import (
     DIFFERS,
     FINE,
@@ -39,7 +40,7 @@ _OUT = Path("benchmarks/results")
     "rnnbench bench lstm --runtime eager,onnxruntime,openvino --threads 1,2",
     "rnnbench bench --quick --resume              # go on with a run that stopped",
 )
-@click.argument("targets", metavar="[BUNDLE | VARIANT | FILE.py[:FUNCTION]]...", nargs=-1)
+@click.argument("targets", metavar="[BUNDLE | FILE | VARIANT | FILE.py[:FUNCTION]]...", nargs=-1)
 @option(
     "--runtime",
     "runtimes",
@@ -62,31 +63,46 @@ _OUT = Path("benchmarks/results")
 )
 @option("--name", help="Of the results file.  [default: full; quick: quick]", group="Output")
 @option("--out", type=click.Path(path_type=Path), default=_OUT, show_default=True, group="Output")
+@file_options
 @as_markdown
 @as_json
 def command(
     targets: tuple[str, ...],
+    as_json: bool,
+    markdown: bool,
+    **options: Any,
+) -> int:
+    """Measure latency, ratios and cost; save them, and print the tables.
+
+    Loops against fused layers, runtimes against one another, our ONNX against the stock
+    exporter's: built-in variants, your own model, a bundle, or a file that somebody wrote (.onnx,
+    TorchScript). Ctrl-C keeps what is measured.
+    """
+    if as_json and markdown:
+        raise RnnbenchError("--json and --markdown: give one of them")
+    inputs = {key: options.pop(key) for key in NAMES}
+    with bundles(targets, inputs) as found:
+        return _measure(found, as_json, markdown, **options)
+
+
+def _measure(
+    targets: tuple[str, ...],
+    as_json: bool,
+    markdown: bool,
+    *,
     runtimes: tuple[str, ...],
     devices: tuple[str, ...],
     quick: bool,
     resume: bool,
     name: str | None,
     out: Path,
-    as_json: bool,
-    markdown: bool,
     **sizes: str | None,
 ) -> int:
-    """Measure latency, ratios and cost; save them, and print the tables.
-
-    Loops against fused layers, runtimes against one another, our ONNX against the stock
-    exporter's: built-in variants, your own model, or a bundle. Ctrl-C keeps what is measured.
-    """
+    """Runs the plan, and prints what was measured; the exit code."""
     from rnnbench.benchmarking.driver import run_plan
     from rnnbench.benchmarking.results import read_file
     from rnnbench.benchmarking.tables import BenchReport
 
-    if as_json and markdown:
-        raise RnnbenchError("--json and --markdown: give one of them")
     plan = _plan(targets, runtimes, devices, quick, sizes)
     check_name(name)
     with _Progress(plan) as progress:

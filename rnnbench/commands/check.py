@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnbench.commands._console import Progress, RunsBar, loudness, print_json, say
+from rnnbench.commands._files import bundles as bundles_of
+from rnnbench.commands._files import file_options
 from rnnbench.commands._options import (
     DIFFERS,
     FINE,
@@ -25,7 +28,6 @@ from rnnbench.commands._options import (
 from rnnbench.commands._proofs import bisect as bisect_bundle
 from rnnbench.commands._proofs import proof_options, prove
 from rnnbench.core.errors import RnnbenchError
-from rnnbench.core.files import recognise
 
 if TYPE_CHECKING:
     from rnnbench.checking.check import CheckOptions
@@ -39,6 +41,7 @@ _FILES = (".onnx", ".ts", ".pt", ".pth", ".pt2")
     "Prove that every artifact computes the same.",
     "rnnbench check exports/hello-gru             # a row for each artifact",
     "rnnbench check exports/hello-gru --details --cases full",
+    "rnnbench check model.onnx --runtime ort,tract  # a file that somebody wrote",
     "rnnbench check a.onnx --against b.ts         # two files of one network",
     "rnnbench check exports/Net --bisect          # which node is off",
 )
@@ -111,48 +114,50 @@ _FILES = (".onnx", ".ts", ".pt", ".pth", ".pt2")
     "--details", is_flag=True, help="A row for each output, with its noise floor.", group="Output"
 )
 @trust_code
+@file_options
 @proof_options
 @as_markdown
 @as_json
 def command(
     targets: tuple[str, ...],
     runtimes: tuple[str, ...],
-    bundles: str,
-    formats: tuple[str, ...],
-    details: bool,
     as_json: bool,
-    markdown: bool,
-    junit: str | None,
-    bisect: bool,
     **options: Any,
 ) -> int:
     """Compare what BUNDLEs (all in --bundles unless given) compute with the module in float64.
 
     Each artifact runs in each runtime in a process of its own, at once and in chunks. A process
-    that ends, hangs or fills its memory is a row, and the others go on.
+    that ends, hangs or fills its memory is a row, and the others go on. A FILE that somebody wrote
+    (.onnx, TorchScript) is compared with an evaluation of itself in float64.
     """
+    if as_json and options["markdown"]:
+        raise RnnbenchError("--json and --markdown: give one of them")
+    wanted = split_names(runtimes, "runtimes") or None
+    if options["against"] is not None:
+        return prove(targets, wanted, as_json, options) or FINE
+    for target in targets:
+        if _is_missing(target):
+            raise RnnbenchError(f"{target} is not there: give a bundle's folder, or a file")
+    with bundles_of(targets, options) as found:
+        code = prove(found, wanted, as_json, options)
+        return _compare(found, wanted, as_json, options) if code is None else code
+
+
+def _compare(
+    targets: Sequence[str], runtimes: tuple[str, ...] | None, as_json: bool, options: dict[str, Any]
+) -> int:
+    """Checks the bundles, and prints what was found; the exit code."""
     from rnnbench.checking.bisect.minimise import format_minimal
     from rnnbench.checking.report import merge
     from rnnbench.commands._pipeline import find_bundles
 
-    if as_json and markdown:
-        raise RnnbenchError("--json and --markdown: give one of them")
-    code = prove(targets, runtimes or None, as_json, options)
-    if code is not None:
-        return code
-    files = [target for target in targets if _is_file(target)]
-    if files:
-        raise RnnbenchError(
-            str(recognise(files[0]) or "")
-            or f"{files[0]} is a file, and check compares the artifacts of a bundle: "
-            "give a folder that `rnnbench export` wrote, or another file with --against"
-        )
+    junit, bisect = options["junit"], options["bisect"]
     if junit is not None and not Path(junit).absolute().parent.is_dir():
         raise RnnbenchError(f"--junit {junit}: {Path(junit).parent} is not there: make it first")
     wanted, trusted = _check_options(options), options["trust_code"]
-    wanted = replace(wanted, formats=split_names(formats, "formats"))
-    paths = find_bundles(targets, Path(bundles))
-    report = merge(_check_all(paths, runtimes or None, wanted))
+    wanted = replace(wanted, formats=split_names(options["formats"], "formats"))
+    paths = find_bundles(targets, Path(options["bundles"]))
+    report = merge(_check_all(paths, runtimes, wanted))
     if junit is not None:
         from rnnbench.checking.junit import write_junit
 
@@ -165,7 +170,8 @@ def command(
     if as_json and bisect:
         print_json(report.to_json() | {"bisect": [found.to_json() for found in smallest]})
         return FINE if report.ok else DIFFERS
-    code = finish("check", report, as_json, details or loudness() > 0, markdown)
+    details = options["details"] or loudness() > 0
+    code = finish("check", report, as_json, details, options["markdown"])
     for found in smallest:
         say("\n" + format_minimal(found))
     return code
@@ -214,6 +220,6 @@ def _check_options(options: dict[str, Any]) -> CheckOptions:
     )
 
 
-def _is_file(target: str) -> bool:
-    path = Path(target)
-    return path.is_file() or (path.suffix in _FILES and not path.is_dir())
+def _is_missing(target: str) -> bool:
+    """Whether a target is called as a file is, and there is none."""
+    return Path(target).suffix in _FILES and not Path(target).exists()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from rnnbench.commands._console import note, print_json, say
+from rnnbench.commands._files import bundles as bundles_of
+from rnnbench.commands._files import file_options
 from rnnbench.commands._options import (
     DIFFERS,
     FINE,
@@ -26,8 +29,9 @@ from rnnbench.core.errors import RnnbenchError
     "rnnbench conform exports/hello-gru           # all that this machine can run",
     "rnnbench conform exports/hello-gru --target web --engine tract",
     "rnnbench conform exports/*/ --engine all     # a matrix",
+    "rnnbench conform model.onnx                  # a file that somebody wrote",
 )
-@click.argument("bundles", metavar="BUNDLE...", nargs=-1, required=True)
+@click.argument("bundles", metavar="[BUNDLE | FILE]...", nargs=-1, required=True)
 @option(
     "--target",
     "names",
@@ -68,18 +72,12 @@ from rnnbench.core.errors import RnnbenchError
     "--all", "every", is_flag=True, help="Also what cannot be run here, and why.", group="Output"
 )
 @trust_code
+@file_options
 @as_json
 def command(
     bundles: Sequence[str],
-    names: Sequence[str],
-    engines: Sequence[str],
-    profiles: Sequence[str],
-    results: Sequence[str],
-    matrix: bool,
-    markdown: bool,
-    every: bool,
-    trust_code: bool,
     as_json: bool,
+    **options: Any,
 ) -> int:
     """Run each BUNDLE over its golden cases in every target of embed and in every engine.
 
@@ -93,16 +91,34 @@ def command(
     target fails. That an engine refuses one form of a file or dies of it is fine (0) where it runs
     another form of the same bundle right, and 1 where it runs none.
     """
+    if as_json and options["markdown"]:
+        raise RnnbenchError("--json and --markdown: give one of them")
+    if options["results"] and len(bundles) > 1:
+        raise RnnbenchError(f"--result is of one bundle: {len(bundles)} given")
+    with bundles_of(tuple(dict.fromkeys(bundles)), options) as found:
+        return _conform(found, as_json, **options)
+
+
+def _conform(
+    bundles: Sequence[str],
+    as_json: bool,
+    *,
+    names: Sequence[str],
+    engines: Sequence[str],
+    profiles: Sequence[str],
+    results: Sequence[str],
+    matrix: bool,
+    markdown: bool,
+    every: bool,
+    trust_code: bool,
+) -> int:
+    """Runs them, and prints what was found; the exit code."""
     from rnnbench.checking.conformance.matrix import format_matrix
     from rnnbench.checking.conformance.rows import format_conformed, is_fine, that_ran
     from rnnbench.core.bundle import Bundle
     from rnnbench.embedding.conform import conform
 
-    if as_json and markdown:
-        raise RnnbenchError("--json and --markdown: give one of them")
-    if results and len(bundles) > 1:
-        raise RnnbenchError(f"--result is of one bundle: {len(bundles)} given")
-    opened = [Bundle.open(path, trust_code=trust_code) for path in dict.fromkeys(bundles)]
+    opened = [Bundle.open(path, trust_code=trust_code) for path in bundles]
     given = [bundle.name for bundle in opened]
     twice = next((name for name in given if given.count(name) > 1), None)
     if twice is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from rnnbench.commands._console import note, print_json, say
+from rnnbench.commands._files import bundles, file_options
 from rnnbench.commands._options import as_json, completes, option, verb
 from rnnbench.core.documents import document
 from rnnbench.core.tables import format_table
@@ -28,6 +31,7 @@ from rnnbench.core.tables import format_table
 )
 @option("--force", is_flag=True, help="Replace a folder that is there.", group="Output")
 @option("--list", "listed", is_flag=True, help="The targets, and what each needs.", group="What")
+@file_options
 @as_json
 def command(
     bundle: str | None,
@@ -36,9 +40,10 @@ def command(
     force: bool,
     listed: bool,
     as_json: bool,
+    **options: Any,
 ) -> int:
-    """Write a small project that loads the BUNDLE's artifact, runs it, streams it step by step, and
-    verifies itself against the bundle's golden cases.
+    """Write a small project that loads the artifact of a BUNDLE (or of a file), runs it, streams it
+    step by step, and verifies itself against the bundle's golden cases.
     """
     import shlex
     from pathlib import Path
@@ -52,8 +57,10 @@ def command(
         return _list(as_json)
     if bundle is None or target is None:
         raise RnnbenchError("give a bundle and --target NAME, or --list to see the targets")
-    opened, chosen = Bundle.open(bundle), find_target(target)
-    path = embed(opened, chosen, Path(out or f"{opened.name}-{target}"), force=force)
+    chosen = find_target(target)
+    with bundles((bundle,), options) as (found,):
+        opened = Bundle.open(found)
+        path = embed(opened, chosen, Path(out or f"{opened.name}-{target}"), force=force)
     steps = [
         f"cd {shlex.quote(str(path))}",
         *(" ".join(c) for c in (*chosen.build, (*chosen.run, "--verify"))),

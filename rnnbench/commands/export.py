@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnbench.commands._console import Progress, note
+from rnnbench.commands._files import file_inputs, file_options, given_nothing
 from rnnbench.commands._options import (
     FINE,
     as_json,
@@ -33,14 +34,16 @@ if TYPE_CHECKING:
     "rnnbench export my_model.py --explain        # where it fails, and what to write",
     "rnnbench export my_model.py --for tract      # also ONNX for tract",
     "rnnbench export runs/hello-gru.pt            # as train left it",
+    "rnnbench export model.onnx --set sr=16000    # a file that somebody wrote",
 )
 @click.argument(
     "targets",
-    metavar="[VARIANT | CHECKPOINT | FILE.py[:function] | module:function]...",
+    metavar="[VARIANT | CHECKPOINT | FILE | FILE.py[:function] | module:function]...",
     nargs=-1,
     shell_complete=completes("variants"),
 )
 @training_options
+@file_options
 @option(
     "--format",
     "formats",
@@ -125,7 +128,8 @@ def command(
 
     A VARIANT is trained on --task first, or taken as `train` left it; so is the model of a
     CHECKPOINT that `train` wrote. FILE.py or module:function is your own code: a function
-    (`build` unless you name it) that returns a rnnbench.Model.
+    (`build` unless you name it) that returns a rnnbench.Model. A FILE is .onnx or TorchScript that
+    somebody wrote: the bundle holds it as it is.
     """
     from rnnbench.commands._pipeline import (
         ExportOptions,
@@ -133,13 +137,23 @@ def command(
         check_task,
         find_formats,
         find_targets,
+        is_lone_file,
     )
 
-    names = find_targets(targets)
+    names, inputs = find_targets(targets), file_inputs(options)
+    if not given_nothing(inputs) and not any(map(is_lone_file, names)):
+        raise RnnbenchError(
+            "--set, --shape, --high and --state say what a file takes (.onnx, TorchScript), and "
+            "none is given"
+        )
     flags: dict[str, Any] = {"keep_loops": keep_loops, "allow_frozen": allow_frozen, "opset": opset}
     flags |= _portable(profile, engine, pins) | {"precision": precision}
     exporting = ExportOptions(
-        find_formats(formats), Path(out), {k: v for k, v in flags.items() if v}, lift_state
+        find_formats(formats),
+        Path(out),
+        {k: v for k, v in flags.items() if v},
+        lift_state,
+        inputs=inputs,
     )
     check_task(options["task"])
     training = TrainingOptions(
@@ -158,7 +172,7 @@ def command(
 
 def _next(names: tuple[str, ...], report: CheckReport, out: str) -> list[str]:
     """Three commands that go on from here."""
-    from rnnbench.commands._pipeline import is_checkpoint
+    from rnnbench.commands._pipeline import is_checkpoint, is_lone_file
     from rnnbench.models.sources import is_source
 
     bundle = shlex.quote(str(Path(out) / report.rows[0].model))
@@ -171,11 +185,20 @@ def _next(names: tuple[str, ...], report: CheckReport, out: str) -> list[str]:
         target, language = ("c", "C") if in_c else ("cpp-onnxruntime", "C++")
         shown.append((f"rnnbench embed {bundle} --target {target}", f"a {language} project of it"))
     else:
-        if not any(map(is_checkpoint, names)):
+        if any(map(is_lone_file, names)):
+            shown.append((f"rnnbench conform {bundle}", "in every engine that is here"))
+        elif not any(map(is_checkpoint, names)):
             shown.append(("rnnbench bench --quick", "which form and runtime is fastest"))
         else:
             shown.append((f"rnnbench bench {bundle}", "which runtime is fastest"))
+        if any(map(is_lone_file, names)):
+            shown.append((f"rnnbench bench {bundle}", "which runtime is fastest"))
+            return _aligned(shown)
         shown.append(("rnnbench init my_model.py --from net.py:Net", "your own model"))
+    return _aligned(shown)
+
+
+def _aligned(shown: list[tuple[str, str]]) -> list[str]:
     width = max(len(command) for command, _ in shown)
     return ["next:", *(f"  {command:{width}}  # {what}" for command, what in shown)]
 
@@ -204,13 +227,14 @@ def _export_all(
     """Exports one after the other; a failure of one of several becomes its row."""
     from rnnbench.capture.explain import explain_target
     from rnnbench.checking.report import failed, merge
-    from rnnbench.commands._pipeline import export_one, is_checkpoint
+    from rnnbench.commands._pipeline import export_one, is_checkpoint, is_lone_file
     from rnnbench.models.sources import is_source
 
     progress = Progress(len(names))
     reports = []
     for name in names:
-        title = name if is_source(name) or is_checkpoint(name) else f"{training.task}-{name}"
+        own = is_source(name) or is_checkpoint(name) or is_lone_file(name)
+        title = name if own else f"{training.task}-{name}"
         progress.on_start(title)
         try:
             report, found = export_one(name, training, exporting, progress)

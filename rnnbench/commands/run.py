@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from rnnbench.commands._console import note, print_json, say
+from rnnbench.commands._files import NAMES, bundles, file_options
 from rnnbench.commands._options import as_json, completes, option, trust_code, verb
 from rnnbench.core.documents import document
 
@@ -61,6 +62,7 @@ from rnnbench.core.documents import document
     shell_complete=completes("formats"),
 )
 @trust_code
+@file_options
 @as_json
 def command(
     bundle: str,
@@ -77,11 +79,13 @@ def command(
     from rnnbench.runtimes.predicting import PredictInput, answer
     from rnnbench.runtimes.predicting.tasks import started_apart
 
-    opened = Bundle.open(bundle, trust_code=trust_code)
-    with started_apart(opened, runtime, format, device=device, threads=threads) as session:
-        if as_json and feed["rows"] is None:
-            feed["rows"] = 0
-        said = answer(session, PredictInput(**feed))
+    if as_json and feed["rows"] is None:
+        feed["rows"] = 0
+    inputs = {name: feed.pop(name) for name in NAMES}
+    with bundles((bundle,), inputs) as (found,):
+        opened = Bundle.open(found, trust_code=trust_code)
+        with started_apart(opened, runtime, format, device=device, threads=threads) as session:
+            said = answer(session, PredictInput(**feed))
     for line in said.notes:
         note(line)
     if as_json:

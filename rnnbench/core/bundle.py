@@ -22,6 +22,7 @@ PRODUCER = "rnnbench"
 MANIFEST = "manifest.json"
 CASES = "cases.npz"
 WEIGHTS = "weights.pt"
+OF_FILE = "artifact"  # the kind of a source: one of the artifacts stands for the module
 
 
 @dataclass(frozen=True)
@@ -162,10 +163,18 @@ class Bundle:
         """Where the module's Python code comes from; empty where nobody said."""
         return dict(self.manifest.get("source") or {})
 
+    @property
+    def of_file(self) -> bool:
+        """Whether it was made of a file that somebody wrote, which stands for the module."""
+        return self.source.get("kind") == OF_FILE
+
 
 def describe_spec(spec: TensorSpec) -> dict[str, Any]:
     """An input as the manifest holds it."""
-    return asdict(spec)
+    said = asdict(spec)
+    if spec.value is None:  # which an older reader does not know
+        del said["value"]
+    return said
 
 
 def describe_file(path: Path) -> dict[str, Any]:

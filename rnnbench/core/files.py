@@ -201,10 +201,16 @@ def _json(path: Path) -> GivenFile | None:
 
 
 def _exported(path: Path, kind: Kind, what: str) -> GivenFile:
-    step = (
-        f"`rnnbench inspect {path}` says what is in it, `rnnbench check {path} --against OTHER` "
-        "compares two; a bundle is what `rnnbench export` makes of the module's code"
-    )
+    if kind == "pt2":
+        step = (
+            f"`rnnbench inspect {path}` says what is in it, `rnnbench check {path} --against "
+            "OTHER` compares two; a bundle is what `rnnbench export` makes of the module's code"
+        )
+    else:
+        step = (
+            f"`rnnbench inspect {path}` says what is in it, `rnnbench export {path}` makes a "
+            "bundle of it"
+        )
     return GivenFile(path, kind, what, step)
 
 

@@ -85,6 +85,12 @@ def _rate(value: Any) -> str:
     return "" if math.isfinite(value) and value > 0 else f"{value} is no rate"
 
 
+def _number(value: Any) -> str:
+    if type(value) not in (int, float):
+        return _no("a number", value)
+    return "" if math.isfinite(value) else f"{value} is not finite"
+
+
 def _or_null(check: Check) -> Check:
     return lambda value: "" if value is None else check(value)
 
@@ -144,6 +150,7 @@ _INPUT = {
     "dtype": _name,
     "role": _name,
     "high": _or_null(_whole(1)),
+    "value": _or_null(_number),
 }
 _CASE = {
     "name": _name,

@@ -23,6 +23,7 @@ Role = Literal["data", "lengths", "state"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PRINTED = re.compile(r"[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*")
 _WRAPPERS = {
     "DataParallel": "module",
     "DistributedDataParallel": "module",
@@ -43,6 +44,7 @@ class TensorSpec:
         dtype: a numpy dtype's name.
         role: `data`, `lengths` (valid steps per row, 1..time) or `state` (zero at the start).
         high: the exclusive upper bound of integer data (the size of a vocabulary).
+        value: what all its numbers are, where one alone makes sense (a sampling rate).
     """
 
     name: str
@@ -50,6 +52,7 @@ class TensorSpec:
     dtype: str = "float32"
     role: Role = "data"
     high: int | None = None
+    value: float | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.shape, str | int):
@@ -57,10 +60,8 @@ class TensorSpec:
                 f"input {self.name!r}: shape {self.shape!r} must be a tuple: ({self.shape!r},)"
             )
         object.__setattr__(self, "shape", tuple(self.shape))
-        if not _IDENTIFIER.fullmatch(self.name):
-            raise RnnbenchError(
-                f"input name {self.name!r}: use letters, digits and _, as in a Python name"
-            )
+        if not _PRINTED.fullmatch(self.name):  # those of a file are any; see `Model`
+            raise RnnbenchError(f"input name {self.name!r}: use letters, digits and _")
         if self.dtype not in DTYPES:
             raise RnnbenchError(
                 f"input {self.name!r}: dtype {self.dtype!r} is not one of {', '.join(DTYPES)}"
@@ -82,6 +83,8 @@ class TensorSpec:
                 f"input {self.name!r}: high={self.high} is the exclusive bound of integers, "
                 "1 or more"
             )
+        if self.value is not None and not math.isfinite(self.value):
+            raise RnnbenchError(f"input {self.name!r}: value={self.value} must be a finite number")
 
     def resolve(self, dims: Dims) -> tuple[int, ...]:
         """The shape with its dynamic dimensions filled in from `dims`."""
@@ -184,12 +187,21 @@ class Model:
                     if twice
                     else f"model {self.name!r} declares no {kind}: name at least one"
                 )
+        for name in names:
+            if not self._may_be_called(name):
+                raise RnnbenchError(
+                    f"input name {name!r}: use letters, digits and _, as in a Python name"
+                )
         for name in self.outputs:
-            if not _IDENTIFIER.fullmatch(name) or name in names:
+            if not self._may_be_called(name) or name in names:
                 raise RnnbenchError(
                     f"model {self.name!r}: output name {name!r} must be a Python name "
                     "that no input has"
                 )
+
+    def _may_be_called(self, name: str) -> bool:
+        """Whether an input or output may have a name, under which every format has it."""
+        return bool(_IDENTIFIER.fullmatch(name))
 
     def _check_dims(self) -> None:
         """What is said of dimensions is said of those that there are."""
@@ -264,7 +276,10 @@ def sample_inputs(
         return {s.name: _fitting(s, given, dims) for s in model.inputs}
     # Of a shape () NumPy draws a number, which is no array.
     return {
-        s.name: np.asarray(_random(s, model, dims, rng, scale, zero_state)) for s in model.inputs
+        s.name: np.full(s.resolve(dims), s.value, s.dtype)
+        if s.value is not None
+        else np.asarray(_random(s, model, dims, rng, scale, zero_state))
+        for s in model.inputs
     }
 
 

@@ -52,6 +52,19 @@ def external_tensors(proto: Any) -> Iterator[Any]:
     return (t for t in _tensors(proto) if t.data_location == t.EXTERNAL)
 
 
+def external_files(path: Path) -> list[str]:
+    """The files that hold weights, by their names in an ONNX file; each is there.
+
+    Raises:
+        RnnbenchError: one is not, or lies outside of the folder of the ONNX file.
+    """
+    import onnx
+
+    proto = onnx.load(str(path), load_external_data=False)
+    external_bytes(proto, path)
+    return list(_locations(proto, path))
+
+
 def external_nans(tensor: Any, path: Path, dtype: str, size: int) -> int:
     """How many numbers of such a weight are NaN; `external_bytes` has allowed its file.
 

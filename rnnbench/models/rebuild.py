@@ -89,6 +89,10 @@ def rebuild(bundle: Bundle) -> Model:
         from rnnbench.models.training.train import rebuild as rebuild_variant
 
         return rebuild_variant(source)
+    if bundle.of_file:
+        from rnnbench.models.files.declare import of_bundle
+
+        return of_bundle(bundle)
     if kind in ("file", "import") and isinstance(source.get("spec"), str):
         spec, lift_state = source["spec"], bool(source.get("lift_state"))
         _refuse_code_in_the_bundle(bundle, spec)

@@ -18,6 +18,7 @@ from rnnbench.runtimes.job import Job
 from rnnbench.runtimes.runtime import Cost
 
 DEVICES = ("cpu", "cuda")
+_NO_MODULE = "the bundle is of a file, and there is no module: give the runtimes of its format"
 QUICK: tuple[Cost, ...] = ("usual",)
 FAST: tuple[Cost, ...] = ("usual", "extra")
 FULL: tuple[Cost, ...] = ("usual", "extra", "slow")
@@ -76,7 +77,7 @@ def find_jobs(
             jobs.append(Job("-", format, missing=why))
     if not full:
         jobs += _jobs(bundle, "eager", modes=("twin",), full=False)
-    return jobs
+    return [job for job in jobs if not (bundle.of_file and job.format == "eager")]
 
 
 def _named(bundle: Bundle, text: str, *, full: bool) -> list[Job]:
@@ -111,6 +112,8 @@ def _jobs(bundle: Bundle, name: str, *, modes: tuple[str, ...], full: bool) -> l
 
 def _job(bundle: Bundle, format: str, name: str, missing: str) -> Job:
     """A format in a runtime; with the dimensions that the artifact has fixed, or the runtime."""
+    if bundle.of_file and format == "eager":
+        missing = _NO_MODULE
     if format not in bundle.artifacts:
         return Job(name, format, None, bundle.path, missing=missing, trust_code=bundle.trust_code)
     artifact = bundle.artifacts[format]

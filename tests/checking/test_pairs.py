@@ -12,10 +12,11 @@ from click.testing import CliRunner
 
 from rnnbench.checking.pairs import check_pair, format_pair
 from rnnbench.checking.pairs.inputs import Given
-from rnnbench.checking.pairs.match_ports import find_states, job_of
+from rnnbench.checking.pairs.match_ports import job_of
 from rnnbench.commands.check import command
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.known_warnings import torchscript_deprecation
+from rnnbench.core.ports import find_states
 from rnnbench.core.signature import Port, Signature
 from tests.helpers import handmade
 from tests.helpers.stock_files import package

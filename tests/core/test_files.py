@@ -101,6 +101,11 @@ def test_what_a_file_is(place, name, kind):
     assert "\n" not in str(found)
 
 
+def test_a_file_says_what_can_be_done_with_it(place):
+    for name in ("model.onnx", "model.jit"):
+        assert f"`rnnbench export {place / name}` makes a bundle" in str(recognise(place / name))
+
+
 def test_what_is_not_known(place):
     for name in ("notes.txt", "nothing.pt", "."):
         assert recognise(place / name) is None
@@ -154,11 +159,9 @@ INIT = "rnnbench init my_model.py --from net.py:Net"
         (("export", "net.py:make"), f"returned a Net, .*; `{INIT}` drafts one"),
         (("export", "weights.pt"), "weights and no code.*rnnbench init .* --weights weights.pt"),
         (("export", "module.pt"), "a pickled object of torch.nn.modules.rnn.GRU .*rnnbench init"),
-        (("export", "model.onnx"), "an ONNX file: `rnnbench inspect model.onnx`"),
-        (("check", "model.jit"), "a TorchScript file .*--against OTHER"),
+        (("check", "model.jit"), "its input 'input' has: give --shape input=batch,time,16"),
         (("check", "weights.pt"), "weights and no code"),
-        (("run", "model.jit", "--text", "a"), "a TorchScript file .*: `rnnbench inspect"),
-        (("embed", "model.onnx", "--target", "web"), "an ONNX file"),
+        (("run", "model.jit", "--text", "a"), "which shape its input 'input' has: give --shape"),
         (("conform", "net.py"), "Python code: `rnnbench export net.py`"),
         (("bench", "weights.pt"), "weights and no code"),
         (("inspect", "module.pt"), "a pickled object"),

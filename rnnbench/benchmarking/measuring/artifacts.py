@@ -88,6 +88,8 @@ class Artifacts:
         model = network.model
         inputs, outputs = tuple(model.inputs), tuple(model.outputs)
         if timing.format == "eager":
+            if network.bundle is not None and network.bundle.of_file:
+                raise Unavailable("a file has no module that could be timed")
             return Source(inputs, outputs, model.module if network.runnable else None)
         if way.mode == STOCK:
             return Source(inputs, outputs, path=self._stock(target, way.form, conditions))
@@ -256,6 +258,8 @@ class Artifacts:
         network = self.network(target, form, conditions.hidden, conditions.layers)
         if not network.runnable:
             raise Unavailable("the stock exporter needs the model's code, which is not here")
+        if network.bundle is not None and network.bundle.of_file:
+            raise Unavailable("the stock exporter needs the model's code, and this is a file")
         path = Path(tempfile.mkdtemp(dir=self.folder)) / "stock.onnx"
         export_stock(network.model, inputs_for(network.model, conditions), path)
         return path

@@ -104,6 +104,10 @@ class Wrapped(torch.nn.Module):
     def __init__(self, script: torch.jit.ScriptModule) -> None:
         super().__init__()
         self.script = script
+        for tensor in script.parameters():
+            # Those of a file that was loaded are plain tensors, which torch.export refuses; by this
+            # mark `isinstance(tensor, Parameter)` is true (torch 2.11 to 2.13).
+            tensor._is_param = True
 
     def forward(self, *inputs: Any) -> Any:
         """What the scripted module returns."""

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnbench.checking.pairs.inputs import Feeder, Given
-from rnnbench.checking.pairs.match_ports import Side, find_states, job_of, match_outputs, same_bits
+from rnnbench.checking.pairs.match_ports import Side, job_of, match_outputs, same_bits
 from rnnbench.core.documents import document, plain
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.core.ports import find_states
 from rnnbench.core.tables import format_table
 from rnnbench.core.verdicts import Verdict
 from rnnbench.runtimes.worker import Worker

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench.checking.pairs.match_ports import Side, is_number, match_inputs
+from rnnbench.checking.pairs.match_ports import Side, match_inputs
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays
+from rnnbench.core.ports import is_number
 from rnnbench.core.signature import Port, Shape
 
 _SIZES = ((1, 7), (3, 16), (2, 1), (5, 33))  # of the first dynamic dimension, and of the others

@@ -1,13 +1,10 @@
 """Two files that rnnbench did not write: which inputs and outputs of one are which of the other.
 
-Names come first, then the position among those of the same kind. A state is an input that an
-output of the same shape belongs to, by its name (h0 and hn, state and stateN, state_in and
-state_out), or by its position where the format has no names for outputs.
+Names come first, then the position among those of the same kind.
 """
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,12 +15,9 @@ import numpy as np
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.files import recognise
 from rnnbench.core.model import Arrays
-from rnnbench.core.signature import Port, Shape, Signature
+from rnnbench.core.ports import compatible, is_number
+from rnnbench.core.signature import Port, Signature
 from rnnbench.runtimes.worker import Job
-
-_AFFIX = re.compile(r"^(new|next|prev|in|out)_|(_?(in|out|new|next|prev|init|final)|_?[n0])$")
-_STATE = re.compile(r"state|hidden|cache|cell|memory|^[hc][x0]?$|(^|_)[hc](_|$)", re.I)
-_NUMBERS = ("int", "float", "bool")
 
 
 @dataclass(frozen=True)
@@ -78,25 +72,6 @@ def job_of(path: Path) -> Job:
     )
 
 
-def find_states(signature: Signature) -> dict[str, str]:
-    """State input -> its output, as far as the file itself says so."""
-    found: dict[str, str] = {}
-    for port in signature.inputs:
-        if port.dtype in _NUMBERS or port.shape == ():
-            continue
-        for output in signature.outputs:
-            fits = output.name not in found.values() and _compatible(port.shape, output.shape)
-            if fits and _base(port.name) == _base(output.name):
-                found[port.name] = output.name
-                break
-    unnamed = all(output.name.startswith("output_") for output in signature.outputs)
-    rest = [p.name for p in signature.inputs if _STATE.search(p.name) and p.name not in found]
-    if unnamed and rest and len(rest) < len(signature.outputs):
-        last = signature.outputs[-len(rest) :]
-        found |= {name: output.name for name, output in zip(rest, last, strict=True)}
-    return found
-
-
 def match_inputs(a: Side, b: Side) -> dict[str, str]:
     """Input of `a` -> input of `b`; a state that only one file has is left out.
 
@@ -112,7 +87,7 @@ def match_inputs(a: Side, b: Side) -> dict[str, str]:
         for number in (True, False):
             rest = [p for p in theirs if is_number(p) == number]
             for port in [p for p in ours if is_number(p) == number]:
-                other = next((p for p in rest if _compatible(port.shape, p.shape)), None)
+                other = next((p for p in rest if compatible(port.shape, p.shape)), None)
                 if other is not None:
                     pairs[port.name] = other.name
                     rest.remove(other)
@@ -150,26 +125,6 @@ def match_outputs(
 
 def _states(side: Side) -> tuple[Port, ...]:
     return tuple(port for port in side.signature.inputs if port.name in side.states)
-
-
-def is_number(port: Port) -> bool:
-    """Whether an input is a number of no dimension, not data."""
-    return port.dtype in _NUMBERS or port.shape == ()
-
-
-def _base(name: str) -> str:
-    """`h0` and `hn` are `h`, `state` and `stateN` are `state`."""
-    return _AFFIX.sub("", name.lower())
-
-
-def _compatible(a: Shape | None, b: Shape | None) -> bool:
-    """Whether two shapes may be one: unknown sizes fit any."""
-    if a is None or b is None:
-        return True
-    pairs = zip(a, b, strict=False)
-    return len(a) == len(b) and all(
-        m == n or not (isinstance(m, int) and isinstance(n, int)) for m, n in pairs
-    )
 
 
 def same_bits(a: Arrays, b: Arrays) -> bool:

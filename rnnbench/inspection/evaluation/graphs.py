@@ -46,6 +46,9 @@ class Step:
             raise error if self.bodies else self._failed(error) from None
         except Exception as error:
             raise self._failed(error) from error
+        off = self.node.precision.off
+        if off is not None and self.node.op in ("Sigmoid", "Tanh"):
+            results = [off(value, self.node.op.lower()) for value in results]
         for name, value in zip(self.outputs, results, strict=False):
             if name:
                 values[name] = value

@@ -222,6 +222,12 @@ def _directions(
     functions = read_activations(
         names, node.get("activation_alpha", ()), node.get("activation_beta", ()), node.get("clip")
     )
+    off = node.precision.off
+    if off is not None:
+        functions = [
+            _followed(function, name.lower(), off)
+            for name, function in zip(names, functions, strict=False)
+        ]
     width = kind.gates * hidden
     if b is None:
         b = np.zeros((len(backward), 2 * width), node.precision.dtype)
@@ -252,6 +258,10 @@ def _backward(direction: str, count: int) -> list[bool]:
     if backward is None or len(backward) != count:
         raise ValueError(f"direction {direction!r} does not go with {count} weights W")
     return backward
+
+
+def _followed(function: Activation, name: str, off: Callable[[Array, str], Array]) -> Activation:
+    return lambda x: off(function(x), name)
 
 
 LAYERS: dict[str, Operation] = dict.fromkeys(_KINDS, _layer)

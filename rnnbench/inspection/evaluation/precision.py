@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,12 @@ class Precision:
     Attributes:
         dtype: numpy's.
         code: TensorProto's.
+        off: what is done to the results of functions (sigmoid, tanh, and those of layers), by their
+            names, to know how far an engine whose functions are others is moved; nothing unless
+            somebody asks (`Evaluator.off_by`).
     """
+
+    off: Callable[[np.ndarray, str], np.ndarray] | None = None
 
     def __init__(self, dtype: str) -> None:
         self.dtype = np.dtype(dtype)

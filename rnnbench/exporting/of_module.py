@@ -1,0 +1,152 @@
+"""A module -> Bundle: captured once, written in each format, with the cases it is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.core.atomic import writing
+from rnnbench.core.bundle import Bundle, describe_file, write_manifest
+from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.model import Arrays, Model
+from rnnbench.core.trust import digest, remember_code
+from rnnbench.core.whole import full
+from rnnbench.exporting.described import describe, found_out, metadata_of, planned, possible
+from rnnbench.formats._format import WriteOptions
+from rnnbench.models import sources
+
+if TYPE_CHECKING:
+    from rnnbench.capture.program import Captured
+    from rnnbench.formats._format import Format
+
+
+def _round(model: Model, precision: str) -> dict[str, Any]:
+    """Rounds the weights of a model in place; what the manifest says of it."""
+    from rnnbench.capture.tracing.sizes import traced_sizes
+    from rnnbench.cases.inputs import make_inputs
+    from rnnbench.cases.plans import plan_cases
+    from rnnbench.models.calls import call, undisturbed
+    from rnnbench.models.precision import kept_signal, round_weights
+
+    arrays = make_inputs(model, plan_cases(model, traced_sizes(model))[0])
+
+    def outputs() -> Arrays:
+        with undisturbed(model.module):
+            return call(model.module, model.inputs, model.outputs, arrays)
+
+    before = outputs()
+    count = round_weights(model.module, precision)
+    signal = {name: round(db, 1) for name, db in kept_signal(before, outputs()).items()}
+    return {"name": precision, "weights": count, "signal_db": signal}
+
+
+def write(
+    model: Model,
+    writers: Mapping[str, Format],
+    asked: WriteOptions,
+    out: str | Path,
+    loops: Mapping[str, bool],
+    described: Mapping[str, Any],
+) -> Bundle:
+    """Captures the model and writes the bundle.
+
+    Raises:
+        RnnbenchError: the module cannot be captured, or no format could be written.
+
+    Args:
+        model: as the user declared it.
+        writers: the formats, by name.
+        asked: their options.
+        out: the folder that the bundle's folder goes to.
+        loops: the options of `capture`.
+        described: what the manifest says besides.
+    """
+    from rnnbench.capture.pipeline import capture
+    from rnnbench.capture.tracing.sizes import traced_sizes
+    from rnnbench.capture.tracing.unsupported import refuse_unsupported
+    from rnnbench.cases.cases import check_declaration, plan_cases
+    from rnnbench.cases.least_sizes import with_least_sizes
+    from rnnbench.cases.stored import write_cases
+    from rnnbench.core.collector import collecting_seldom
+    from rnnbench.core.threads import torch_threads
+    from rnnbench.models.calls import on_cpu, save_weights
+    from rnnbench.models.lifting import lifted
+
+    model = lifted(model)
+    refuse_unsupported(model)
+    quick = collecting_seldom(), torch_threads(1)
+    with writing(out, model.name) as folder, quick[0], quick[1], on_cpu(model.module):
+        declared, model = model, with_least_sizes(model, traced_sizes(model))
+        check_declaration(model, plan_cases(model, traced_sizes(model))[0])
+        rounded = {"precision": _round(model, asked.precision)} if asked.precision else {}
+        plans = planned(model, asked.pin)
+        captured = capture(model, **loops)
+        # After the capture, which refuses loops whose end depends on data: some have none.
+        cases = write_cases(model, folder, possible(plans, captured.dims, captured.frozen))
+        digest = save_weights(model.module, folder)
+        said = metadata_of(model, described["metadata"], digest)
+        artifacts, failed = write_all(captured, folder, writers, replace(asked, metadata=said))
+        notes = [*found_out(declared, model), *map(_cost, rounded.values())]
+        write_manifest(
+            folder,
+            describe(model, captured.dims, captured.frozen, captured.recurrences, notes)
+            | {**described, "source": _remembered(described["source"])}
+            | {
+                **rounded,
+                "version": said["version"],
+                "sha256": digest,
+                "artifacts": artifacts,
+                "failed": failed,
+                "cases": cases,
+            },
+        )
+    return Bundle.open(Path(out) / model.name, trust_code=True)
+
+
+def _cost(rounded: Mapping[str, Any]) -> str:
+    """What the rounding of the weights does to the outputs, in words."""
+    signal = ", ".join(f"{name} by {db} dB" for name, db in rounded["signal_db"].items())
+    above = f"; the signal is above the change of {signal}" if signal else ""
+    return f"{rounded['weights']:,} weights rounded to {rounded['name']}{above}"
+
+
+def _remembered(source: Mapping[str, Any]) -> dict[str, Any]:
+    """The source with the sha256 of its file, by which its code is known again."""
+    spec = source.get("spec")
+    if source.get("kind") not in ("file", "import") or not isinstance(spec, str):
+        return dict(source)
+    main = sources.file_holding(spec)
+    if main is None:
+        return dict(source)
+    remember_code(spec, main)  # where it cannot, whoever checks it says what to do
+    return {**source, "sha256": digest(main)}
+
+
+def write_all(
+    captured: Captured, folder: Path, writers: Mapping[str, Format], options: WriteOptions
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The artifacts, and why some formats have none: one without a form does not stop the others.
+
+    Raises:
+        RnnbenchError: there is no form in any of them.
+    """
+    artifacts: dict[str, Any] = {}
+    failed: dict[str, str] = {}
+    for name, writer in writers.items():
+        path = folder / f"model{writer.suffix}"
+        try:
+            details = writer.write(captured, path, options)
+        except Exception as error:  # torch, onnx and the compilers raise types of their own
+            if full(error) is not None:  # which has nothing to do with the format
+                raise
+            for left in (path, path.with_name(f"{path.name}.data")):
+                left.unlink(missing_ok=True)
+            known = isinstance(error, RnnbenchError | RuntimeError)
+            failed[name] = one_line(error) if known else f"{type(error).__name__}: {error}"
+            if len(failed) == len(writers):
+                raise RnnbenchError(failed[name]) from error
+        else:
+            artifacts[name] = describe_file(path) | details
+    return artifacts, failed

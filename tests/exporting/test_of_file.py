@@ -1,0 +1,231 @@
+"""Files that others wrote: what they take, the bundle that is made of one, and what it proves."""
+
+import hashlib
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+import rnnbench
+from rnnbench import RnnbenchError
+from rnnbench.core.verdicts import Verdict
+from tests.helpers import foreign
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    foreign.stock(folder / "stock.onnx")
+    foreign.stock(folder / "odd.onnx", names=("input.1", "state:0", "y/out", "hn-1"))
+    foreign.tagger(folder / "tagger.onnx")
+    foreign.scripted(folder / "net.ts")
+    return folder
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def ran(report):
+    """What the rows of outputs say, by format and runtime; each says the same of all."""
+    rows = [r for r in report.rows if not r.is_about_weights and r.verdict is not Verdict.LIMIT]
+    said = {(r.format, r.runtime): r.verdict for r in rows}
+    assert all(said[r.format, r.runtime] is r.verdict for r in rows)
+    return said
+
+
+def test_ports_states_and_sizes_are_found(files):
+    model = rnnbench.model_of(files / "stock.onnx")
+    assert [(s.name, s.shape, s.role) for s in model.inputs] == [
+        ("x", ("batch", "time", 6), "data"),
+        ("h", (1, "batch", 8), "state"),
+    ]
+    assert model.outputs == ("y", "hn")
+    assert model.states == {"h": "hn"}
+    assert (model.batch_dim, model.time_dim) == ("batch", "time")
+
+
+def test_ids_and_lengths_are_found(files):
+    model = rnnbench.model_of(files / "tagger.onnx")
+    ids, lengths = model.inputs
+    assert (ids.dtype, ids.role, ids.high) == ("int64", "data", 11)
+    assert (lengths.dtype, lengths.role) == ("int32", "lengths")
+    assert (model.batch_dim, model.time_dim) == ("N", "T")
+
+
+@pytest.mark.parametrize("name", ["stock.onnx", "odd.onnx", "tagger.onnx"])
+def test_the_bundle_holds_the_file_byte_for_byte_and_proves_it(files, tmp_path, name):
+    before = digest(files / name)
+    bundle = rnnbench.export(files / name, out=tmp_path)
+    assert digest(bundle.artifacts["onnx"].path) == before == digest(files / name)
+    report = rnnbench.check(bundle)
+    assert report.ok, report
+    assert ran(report) == {("onnx", "onnxruntime"): Verdict.SAME}
+    assert not report.notes
+
+
+def test_what_is_right_is_what_pytorch_says(files, tmp_path):
+    """In float64, at the bundle's own cases."""
+    torch.manual_seed(0)
+    module = foreign.Streams().eval().double()
+    bundle = rnnbench.export(files / "stock.onnx", out=tmp_path)
+    from rnnbench.cases.stored import read_cases
+
+    cases = [c for c in read_cases(bundle) if not c.feed_mode.chunks and not c.empty]
+    assert len(cases) >= 8
+    for case in cases:
+        given = [torch.from_numpy(case.inputs[n]).double() for n in ("x", "h")]
+        with torch.no_grad():
+            y, hn = module(*given)
+        np.testing.assert_allclose(case.reference["y"], y.numpy(), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(case.reference["hn"], hn.numpy(), rtol=0, atol=1e-12)
+
+
+def test_streams_of_a_file_are_cases(files, tmp_path):
+    bundle = rnnbench.export(files / "stock.onnx", out=tmp_path)
+    assert any("chunks" in case for case in bundle.manifest["cases"])
+
+
+def test_a_damaged_artifact_differs(files, tmp_path):
+    """The weights beside it, and the stored answers, are those of the file as it was given."""
+    bundle = rnnbench.export(files / "stock.onnx", out=tmp_path)
+    path = bundle.artifacts["onnx"].path
+    model = onnx.load(str(path))
+    weight = next(t for t in model.graph.initializer if t.name == "head.bias")
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + 1e-3, weight.name))
+    onnx.save(model, str(path))
+    report = rnnbench.check(bundle.path)
+    assert not report.ok
+    assert {row.verdict for row in report.rows if row.output == "y"} == {Verdict.DIFFERS}
+
+
+def test_there_is_no_module_to_run(files, tmp_path):
+    bundle = rnnbench.export(files / "stock.onnx", out=tmp_path)
+    report = rnnbench.check(bundle, ["eager", "onnxruntime"])
+    verdicts = ran(report)
+    assert verdicts["eager", "eager"] is Verdict.NOT_RUN
+    assert verdicts["onnx", "onnxruntime"] is Verdict.SAME
+
+
+def test_another_format_is_a_row_with_its_reason(files, tmp_path):
+    bundle = rnnbench.export(files / "stock.onnx", ("onnx", "pt2"), tmp_path)
+    assert set(bundle.artifacts) == {"onnx"}
+    assert "no program of PyTorch is made" in bundle.manifest["failed"]["pt2"]
+    report = rnnbench.check(bundle)
+    assert "pt2" in {row.format for row in report.rows}
+
+
+def test_a_profile_makes_another_file_of_it(files, tmp_path):
+    bundle = rnnbench.export(files / "tagger.onnx", out=tmp_path, profile="portable")
+    assert bundle.artifacts["portable"].details["profile"] == "portable"
+    report = rnnbench.check(bundle)
+    assert report.ok, report
+    assert ("portable", "onnxruntime") in ran(report)
+
+
+def test_torchscript_is_its_own_reference_and_becomes_onnx(files, tmp_path):
+    model = rnnbench.model_of(
+        files / "net.ts",
+        shapes={"x": ("batch", "time", 6), "h": (1, "batch", 8)},
+        states={"h": "output_1"},
+    )
+    bundle = rnnbench.export(model, out=tmp_path)
+    assert digest(bundle.artifacts["torchscript"].path) == digest(files / "net.ts")
+    assert not bundle.manifest["failed"]
+    report = rnnbench.check(bundle)
+    assert report.ok, report
+    assert ran(report) == {
+        ("torchscript", "torchscript"): Verdict.SAME,
+        ("onnx", "onnxruntime"): Verdict.SAME,
+    }
+
+
+def test_a_number_is_the_same_in_every_case(tmp_path):
+    path = tmp_path / "scaled.onnx"
+    nodes = [
+        helper.make_node("Cast", ["rate"], ["factor"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["x", "factor"], ["y"]),
+    ]
+    ports = {"x": (TensorProto.FLOAT, ["batch", 4]), "rate": (TensorProto.INT64, [])}
+    foreign.graph(path, nodes, ports, {"y": (TensorProto.FLOAT, ["batch", 4])})
+    with pytest.raises(RnnbenchError, match=r"input 'rate' is a number: give it, --set rate=VALUE"):
+        rnnbench.model_of(path)
+    bundle = rnnbench.export(rnnbench.model_of(path, values={"rate": 16000}), out=tmp_path)
+    assert rnnbench.check(bundle).ok
+    assert json.loads((bundle.path / "manifest.json").read_text())["inputs"][1]["value"] == 16000
+    with np.load(bundle.path / "cases.npz") as stored:
+        given = {int(stored[name]) for name in stored.files if name.endswith("/in/rate")}
+    assert given == {16000}
+
+
+def test_external_data_comes_along(tmp_path):
+    foreign.stock(tmp_path / "one.onnx")
+    model = onnx.load(str(tmp_path / "one.onnx"))
+    beside = {"save_as_external_data": True, "size_threshold": 0}
+    onnx.save(model, str(tmp_path / "big.onnx"), location="big.weights", **beside)
+    bundle = rnnbench.export(tmp_path / "big.onnx", out=tmp_path / "out")
+    assert digest(bundle.path / "big.weights") == digest(tmp_path / "big.weights")
+    assert rnnbench.check(bundle).ok
+    (tmp_path / "big.weights").unlink()
+    with pytest.raises(RnnbenchError, match=r"big\.weights, which is missing"):
+        rnnbench.export(tmp_path / "big.onnx", out=tmp_path / "out")
+    assert rnnbench.check(bundle.path).ok  # the bundle from before is whole
+
+
+def identity(path, ports, outputs):
+    pairs = zip(ports, outputs, strict=False)
+    nodes = [helper.make_node("Identity", [a], [b]) for a, b in pairs]
+    foreign.graph(path, nodes, ports, outputs)
+
+
+def test_what_cannot_be_told_is_asked_for(tmp_path):
+    floats, path = TensorProto.FLOAT, tmp_path / "a.onnx"
+    same = {"cache": (floats, ["batch", 4])}
+    outputs = {"y": same["cache"], "z": same["cache"]}
+    identity(path, {**same, "x": same["cache"]}, outputs)
+    with pytest.raises(RnnbenchError, match=r"cannot be told \(y, z\): give --state cache=y"):
+        rnnbench.model_of(path)
+    assert rnnbench.model_of(path, states={"cache": "z"}).states == {"cache": "z"}
+    assert rnnbench.model_of(path, states={"cache": ""}).states == {}
+    with pytest.raises(RnnbenchError, match="unknown output for --state 'q': choose from y, z"):
+        rnnbench.model_of(path, states={"cache": "q"})
+    with pytest.raises(RnnbenchError, match=r"unknown input of .* 'q': choose from cache, x"):
+        rnnbench.model_of(path, values={"q": 1})
+    identity(path, {"ids": (TensorProto.INT64, ["batch"])}, {"y": (TensorProto.INT64, ["batch"])})
+    with pytest.raises(RnnbenchError, match=r"which values it may have is not known: give --high"):
+        rnnbench.model_of(path)
+    assert rnnbench.model_of(path, high={"ids": 7}).inputs[0].high == 7
+
+
+def test_sizes_that_a_file_takes_are_named(tmp_path):
+    """It takes 512 and a few more, which is found out; but not four times as many."""
+    path = tmp_path / "window.onnx"
+    nodes = [
+        helper.make_node("Split", ["x"], ["a", "b"], axis=1, num_outputs=2),
+        helper.make_node("Squeeze", ["b", "axis"], ["c"]),
+        helper.make_node("Identity", ["c"], ["y"]),
+    ]
+    floats = TensorProto.FLOAT
+    ports = {"x": (floats, ["batch", "samples"])}
+    foreign.graph(path, nodes, ports, {"y": (floats, ["batch"])}, {"axis": np.array([1])}, opset=18)
+    with pytest.raises(RnnbenchError, match=r"give the sizes that it takes, as --shape x="):
+        rnnbench.export(path, out=tmp_path)
+    bundle = rnnbench.export(rnnbench.model_of(path, shapes={"x": ("batch", 2)}), out=tmp_path)
+    assert rnnbench.check(bundle).ok
+
+
+def test_an_operator_that_nobody_knows_is_one_line(tmp_path):
+    path = tmp_path / "odd.onnx"
+    nodes = [helper.make_node("Wonder", ["x"], ["y"], domain="com.example")]
+    floats = (TensorProto.FLOAT, ["batch", 4])
+    foreign.graph(path, nodes, {"x": floats}, {"y": floats})
+    model = onnx.load(str(path))
+    model.opset_import.append(helper.make_opsetid("com.example", 1))
+    onnx.save(model, str(path))
+    with pytest.raises(RnnbenchError, match=r"Wonder .*com\.example") as caught:
+        rnnbench.export(path, out=tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "odd").exists()
