@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench import runtimes
-from rnnbench.core.bundle import did_you_mean
+from rnnbench.core.bundle import Bundle, did_you_mean, is_bundle
 from rnnbench.core.errors import RnnbenchError, choices
 from rnnbench.core.files import recognise
 from rnnbench.runtimes.runtime import Timing
@@ -174,7 +174,7 @@ def items(plan: Plan) -> Iterator[Item]:
     """Every measurement of a plan, one model at a time."""
     ways = [(runtime, mode) for runtime in find_runtimes(plan) for mode in timing_of(runtime).modes]
     for target in dict.fromkeys(plan.targets):
-        sized = target in _variants()
+        sized, file = target in _variants(), _of_file(target)
         sizes = itertools.product(plan.hidden, plan.layers) if sized else [(None, None)]
         for hidden, layers in sizes:
             for n, (device, threads, batch, time) in enumerate(
@@ -182,8 +182,11 @@ def items(plan: Plan) -> Iterator[Item]:
             ):
                 conditions = Conditions(device, batch, time, hidden, layers, threads)
                 on_device = [w for w in ways if device.partition(":")[0] in _devices(*w)]
+                if file and not plan.runtimes:  # else it is a row that says so
+                    on_device = [w for w in on_device if timing_of(w[0]).format in file]
                 yield from _latencies(target, on_device, conditions)
-                yield from _ratios(target, on_device, conditions)
+                ratios = _ratios(target, on_device, conditions)
+                yield from (r for r in ratios if not (file and r.what == "ours/stock"))
                 if n == 0:
                     yield from _costs(target, on_device, conditions)
 
@@ -241,6 +244,12 @@ def _costs(target: str, ways: Sequence[tuple[str, str]], conditions: Conditions)
     for runtime, mode in ways:
         if not mode:
             yield Item("cost", target, Implementation(form, runtime), conditions)
+
+
+def _of_file(target: str) -> tuple[str, ...]:
+    """The formats of a bundle of a file, which has no module and no other exporter; else none."""
+    bundle = Bundle.open(target) if is_bundle(Path(target)) else None
+    return tuple(bundle.artifacts) if bundle is not None and bundle.of_file else ()
 
 
 def _variants() -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.files import recognise
 from rnnbench.core.temporary import temporary_folder
 from rnnbench.exporting import export
+from rnnbench.exporting.apart import export_apart
 from rnnbench.models.files.declare import KINDS, FileInputs, model_of
 
 
@@ -71,6 +72,9 @@ def bundles_of(
 
 @contextmanager
 def _bundle_of(path: Path, given: FileInputs | None) -> Iterator[Path]:
-    model = model_of(path, given)
+    found = recognise(path)
     with temporary_folder() as folder:
-        yield export(model, out=folder).path
+        if found is not None and found.kind == "torchscript":
+            yield export_apart(path, given or FileInputs(), folder)
+        else:
+            yield export(model_of(path, given), out=folder).path

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from onnx import TensorProto, helper
 
 from rnnbench import __main__ as cli
@@ -74,6 +75,33 @@ def test_conform(place):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "same" in done.stdout
+
+
+def test_torchscript(place, capsys):
+    """Its program runs in a process of its own."""
+    foreign.scripted(place / "net.ts")
+    words = ("check", "net.ts", "--shape", "x=batch,time,6", "--shape", "h=1,batch,8")
+    code, out, _ = ran(capsys, *words)
+    assert code == 0, out
+    assert "torchscript" in out
+    assert "onnxruntime" in out
+    code, _, err = ran(capsys, "check", "net.ts")
+    assert code == 2
+    assert "net.ts does not say which shape its input 'x' has" in err.splitlines()[-1]
+
+
+class Ends(torch.nn.Module):
+    """A program that fills the memory."""
+
+    def forward(self, x):
+        return torch.zeros(1 << 34, dtype=torch.float64).sum() + x
+
+
+def test_a_program_that_fills_the_memory_is_one_line(place, capsys):
+    foreign.scripted(place / "ends.ts", Ends())
+    code, _, err = ran(capsys, "check", "ends.ts", "--shape", "x=batch,6")
+    assert code == 2
+    assert err.splitlines()[-1].startswith("error: ")
 
 
 @pytest.mark.parametrize("target", ["web", "python-onnxruntime", "c-onnxruntime"])
