@@ -124,7 +124,7 @@ class Evaluator:
     def _typed(self, name: str, array: np.ndarray, elem_type: int) -> np.ndarray:
         code = self._precision.type_code(elem_type)
         dtype = onnx.helper.tensor_dtype_to_np_dtype(code)
-        if code in _FLOATING and array.dtype.name not in _NO_NUMBERS:
+        if code in _FLOATING and array.dtype.kind not in _NO_NUMBERS:
             return array.astype(dtype)
         if array.dtype != dtype and dtype != np.dtype(object):
             raise RnnbenchError(f"input {name!r} is {dtype} in the file, and {array.dtype} here")
@@ -140,7 +140,7 @@ _FLOATING = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
     | {onnx.TensorProto.DOUBLE}
 )
-_NO_NUMBERS = frozenset({"object", "bool", "complex64", "complex128"})
+_NO_NUMBERS = frozenset("bcOSUmM")  # of numpy's kinds; V are those of ml_dtypes
 
 
 def _domain(name: str) -> str:

@@ -76,4 +76,57 @@ def _conv(node: Node, inputs: Values) -> list[Any]:
     return [y if b is None else y + per_channel(b, y.ndim)]
 
 
-CONVOLUTIONS: dict[str, Operation] = {"Conv": _conv}
+def _conv_transpose(node: Node, inputs: Values) -> list[Any]:
+    """Each number of x times the kernel, added up where they fall; then less the pads."""
+    x, w, b = padded(inputs, 3)
+    groups, size = node.get("group", 1), w.shape[2:]
+    strides = node.get("strides") or [1] * len(size)
+    dilations = node.get("dilations") or [1] * len(size)
+    extra = node.get("output_padding") or [0] * len(size)
+    whole = [
+        s * (n - 1) + (k - 1) * d + 1 + more
+        for s, n, k, d, more in zip(strides, x.shape[2:], size, dilations, extra, strict=True)
+    ]
+    y = np.zeros((x.shape[0], groups, w.shape[1], *whole), x.dtype)
+    x_parts = x.reshape(x.shape[0], groups, -1, *x.shape[2:])
+    w_parts = w.reshape(groups, -1, *w.shape[1:])
+    for at in np.ndindex(*size):
+        where = tuple(
+            slice(i * d, i * d + s * (n - 1) + 1, s)
+            for i, d, s, n in zip(at, dilations, strides, x.shape[2:], strict=True)
+        )
+        kernel = w_parts[(slice(None), slice(None), slice(None), *at)]
+        y[(slice(None), slice(None), slice(None), *where)] += np.einsum(
+            "ngc...,gcm->ngm...", x_parts, kernel
+        )
+    y = y.reshape(x.shape[0], -1, *whole)
+    y = _cut(y, _transposed_pads(node, x.shape[2:], whole, strides))
+    return [y if b is None else y + per_channel(b, y.ndim)]
+
+
+def _transposed_pads(
+    node: Node, sizes: tuple[int, ...], whole: list[int], strides: list[int]
+) -> list[tuple[int, int]]:
+    """What is cut from each spatial axis, before and after; less than 0 is added."""
+    mode, shape = node.get("auto_pad", "NOTSET") or "NOTSET", node.get("output_shape")
+    if shape is None and not mode.startswith("SAME"):
+        given = node.get("pads") or [0] * 2 * len(sizes)
+        return [*zip(given[: len(sizes)], given[len(sizes) :], strict=True)]
+    if shape is None:
+        shape = [size * stride for size, stride in zip(sizes, strides, strict=True)]
+    totals = [all_ - size for all_, size in zip(whole, shape[-len(sizes) :], strict=True)]
+    halves = [(total // 2, total - total // 2) for total in totals]
+    return halves if mode == "SAME_UPPER" else [(more, less) for less, more in halves]
+
+
+def _cut(y: Array, pads: list[tuple[int, int]]) -> Array:
+    added = [(max(0, -before), max(0, -after)) for before, after in pads]
+    y = np.pad(y, [(0, 0), (0, 0), *added])
+    kept = [
+        slice(max(0, before), size - max(0, after))
+        for (before, after), size in zip(pads, y.shape[2:], strict=True)
+    ]
+    return y[(slice(None), slice(None), *kept)]
+
+
+CONVOLUTIONS: dict[str, Operation] = {"Conv": _conv, "ConvTranspose": _conv_transpose}

@@ -20,6 +20,10 @@ _PACKAGES = {
     "ai.onnx.ml": "onnx.reference.ops.aionnxml",
 }
 _RENAMED = {"Scatter": "ScatterElements"}
+_RENAMED_VALUES = {  # in GridSample 20
+    ("GridSample", "bilinear"): "linear",
+    ("GridSample", "bicubic"): "cubic",
+}
 _WITHOUT_EFFECT = frozenset({"consumed_inputs"})
 _PARAMETERS = {"log": lambda *_: None, "verbose": 0, "new_ops": {}, "existing_functions": {}}
 
@@ -60,9 +64,9 @@ def _unknown(node: Node) -> RnnbenchError:
 def _made(kind: Any, schema: Any, node: Node) -> Any:
     """An instance of onnx's class of the operator, with what it takes of the attributes.
 
-    Its own defaults are those of the newest version; a default that it does not know is none that
-    changes what it computes. Attributes of a node are float32 numbers, and Python's here: a
-    product of two would be one of float32.
+    onnx's own takes the newest version's defaults. Here they are those of the version of the file,
+    and the newest's of what that did not know. Attributes of a node are float32 numbers, and
+    Python's here: a product of two would be one of float32.
 
     Raises:
         ValueError: the node has an attribute that the class does not know.
@@ -76,9 +80,23 @@ def _made(kind: Any, schema: Any, node: Node) -> Any:
         if wrong := sorted(unknown & {*node.attributes} - _WITHOUT_EFFECT):
             raise ValueError(f"attribute {wrong[0]!r} is not evaluated")
         instance.attributes_names_ -= unknown
+        _add_newer(instance, taken, node)
     for name in instance.attributes_names_:
-        setattr(instance, name, _widened(getattr(instance, name)))
+        value = _widened(getattr(instance, name))
+        value = _RENAMED_VALUES.get((node.op, value), value) if isinstance(value, str) else value
+        setattr(instance, name, node.precision.type_attribute(node.op, name, value))
     return instance
+
+
+def _add_newer(instance: Any, taken: Any, node: Node) -> None:
+    """Attributes that a later version of the operator brought, with their defaults."""
+    newest = onnx.defs.get_schema(node.op, domain=node.domain)
+    for name, attribute in newest.attributes.items():
+        default = attribute.default_value
+        if name in taken and name not in instance.attributes_names_ and default.name:
+            value = onnx.helper.get_attribute_value(default)
+            setattr(instance, name, value.decode() if isinstance(value, bytes) else value)
+            instance.attributes_names_.add(name)
 
 
 def _parameters() -> dict[str, Any]:

@@ -13,9 +13,10 @@ from rnnbench.inspection.evaluation.nodes import Control, Node, Operation
 from rnnbench.inspection.evaluation.pointwise import POINTWISE
 from rnnbench.inspection.evaluation.quantised import QUANTISED
 from rnnbench.inspection.evaluation.sequences import SEQUENCES
+from rnnbench.inspection.evaluation.shaping import SHAPING
 
 _OWN: dict[str, dict[str, Operation]] = {
-    "": {**CONVOLUTIONS, **LAYERS, **POINTWISE, **QUANTISED, **SEQUENCES},
+    "": {**CONVOLUTIONS, **LAYERS, **POINTWISE, **QUANTISED, **SEQUENCES, **SHAPING},
     "com.microsoft": {**MICROSOFT, **MICROSOFT_INTEGERS},
 }
 

@@ -113,6 +113,47 @@ def rms_normalisation(node: Node, inputs: Values) -> list[Any]:
     return [y * scale, inverse]
 
 
+def _batch_normalisation(node: Node, inputs: Values) -> list[Any]:
+    """With the mean and the variance that it is given.
+
+    onnx's reference takes those of the batch before opset 14.
+
+    Raises:
+        ValueError: it is asked for those of the batch.
+    """
+    x, *given = inputs
+    more = any(node.proto.output[1:])
+    training = node.get("training_mode", 0) if node.version >= 14 else more
+    if training or (node.version < 7 and not node.get("is_test", 0)):
+        raise ValueError("it takes statistics of the batch (training mode): export in eval mode")
+    shape = (1, -1, *[1] * (x.ndim - 2)) if node.get("spatial", 1) else (1, *x.shape[1:])
+    scale, bias, mean, variance = (value.reshape(shape) for value in given)
+    return [scale * (x - mean) / np.sqrt(variance + node.get("epsilon", 1e-5)) + bias]
+
+
+def _lp_normalisation(node: Node, inputs: Values) -> list[Any]:
+    """Of a norm of 0, 0. onnx's reference has no absolute value in the norm of p = 1."""
+    (x,) = inputs
+    p, axis = node.get("p", 2), node.get("axis", -1)
+    norm = np.linalg.norm(x, ord=p, axis=axis, keepdims=True)
+    return [np.where(norm == 0, 0, x / norm)]
+
+
+def _local_response(node: Node, inputs: Values) -> list[Any]:
+    """LRN: by the squares of the channels beside.
+
+    onnx's reference does as many channels as there are rows.
+    """
+    (x,) = inputs
+    size = node.get("size")
+    before, after = (size - 1) // 2, size // 2
+    padding = [(0, 0)] * x.ndim
+    padding[1] = (before, after)
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x * x, padding), size, axis=1)
+    total = windows.sum(axis=-1) * (node.get("alpha", 1e-4) / size)
+    return [x / (node.get("bias", 1.0) + total) ** node.get("beta", 0.75)]
+
+
 def _group_normalisation(node: Node, inputs: Values) -> list[Any]:
     """Scale and bias are a number for each group in opset 18, for each channel since 21."""
     x, scale, bias = inputs
@@ -158,6 +199,9 @@ POINTWISE: dict[str, Operation] = {
     "LayerNormalization": layer_normalisation,
     "RMSNormalization": rms_normalisation,
     "SimplifiedLayerNormalization": rms_normalisation,  # ONNX Runtime's name of it
+    "BatchNormalization": _batch_normalisation,
+    "LpNormalization": _lp_normalisation,
+    "LRN": _local_response,
     "GroupNormalization": _group_normalisation,
     "MeanVarianceNormalization": _mean_variance,
     "Dropout": _dropout,

@@ -25,9 +25,7 @@ _TYPE_ATTRIBUTES: Mapping[str, frozenset[str]] = {
     ),
     "output_dtype": frozenset({"DequantizeLinear"}),
     "softmax_precision": frozenset({"Attention"}),
-    "stash_type": frozenset(
-        {"GroupNormalization", "LayerNormalization", "Range", "RMSNormalization"}
-    ),
+    "stash_type": frozenset({"Range"}),
 }
 _NAMED = ("Cast", "to", onnx.AttributeProto.STRING)
 
@@ -66,8 +64,14 @@ class Precision:
         """TensorProto's number of a type -> that of the type that stands for it."""
         return self.code if code in FLOATS else code
 
+    def type_attribute(self, op: str, name: str, value: Any) -> Any:
+        """An attribute of an operator: where it names a type, that of the one type."""
+        if op in _TYPE_ATTRIBUTES.get(name, ()) and isinstance(value, int):
+            return self.type_code(value)
+        return value
+
     def node(self, proto: Any) -> Any:
-        """A copy of a node without bodies whose attributes name, and hold, the one type."""
+        """A copy of a node without bodies whose attributes hold the one type."""
         copy = onnx.NodeProto()
         copy.CopyFrom(proto)
         for attribute in copy.attribute:
@@ -75,8 +79,6 @@ class Precision:
                 attribute.i = onnx.TensorProto.DataType.Value(attribute.s.decode().upper())
                 attribute.ClearField("s")
                 attribute.type = onnx.AttributeProto.INT
-            if copy.op_type in _TYPE_ATTRIBUTES.get(attribute.name, ()):
-                attribute.i = self.type_code(attribute.i)
             for tensor in [attribute.t] if attribute.HasField("t") else attribute.tensors:
                 if tensor.data_type in FLOATS:
                     tensor.CopyFrom(numpy_helper.from_array(self.array(tensor), tensor.name))
