@@ -99,6 +99,7 @@ def compare(
     apart, sizes, allowed = apart[numbers], np.abs(exact[numbers]), limit.allowed[numbers]
     with np.errstate(over="ignore"):
         excess = apart / np.maximum(allowed, 1e-300)
+        relative = apart[sizes > 0] / sizes[sizes > 0]  # of what is nearly 0 it is infinite
     if off.any():
         worst = int(np.argmax(excess))
         place = [int(i[worst]) for i in np.nonzero(numbers)]
@@ -108,7 +109,7 @@ def compare(
         _largest(apart),
         noise_floor,
         _largest(apart / (1 + sizes)),
-        _largest(apart[sizes > 0] / sizes[sizes > 0]),
+        _largest(relative),
         _largest(excess),
         first,
         share,

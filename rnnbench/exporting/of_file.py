@@ -36,7 +36,7 @@ _NO_CODE = "the file is ONNX, of which no program of PyTorch is made: {} needs t
 
 
 def write(
-    model: FileModel,
+    given: FileModel,
     writers: Mapping[str, Format],
     asked: WriteOptions,
     out: str | Path,
@@ -46,7 +46,7 @@ def write(
     """Makes the cases and writes the bundle.
 
     Args:
-        model: the declared file.
+        given: the declared file.
         writers: the formats, by name; the file's own among them.
         asked: their options.
         out: the folder that the bundle's folder goes to.
@@ -65,11 +65,11 @@ def write(
 
     if asked.precision:
         raise RnnbenchError(
-            f"precision {asked.precision} rounds the weights of a module, and {model.path} is a "
+            f"precision {asked.precision} rounds the weights of a module, and {given.path} is a "
             "file: export the module that it was made of"
         )
-    with writing(out, model.name) as folder, torch_threads(1):
-        declared = model
+    with writing(out, given.name) as folder, torch_threads(1):
+        declared = model = _with_ones(given)
         model = replace(model, dims=with_least_sizes(model, traced_sizes(model)).dims)
         try:
             check_declaration(model, plan_cases(model, traced_sizes(model))[0])
@@ -84,7 +84,7 @@ def write(
         frozen = captured.frozen if captured else ()
         traced = captured.dims if captured else traced_sizes(model)
         cases = write_cases(model, folder, possible(plans, traced, frozen))
-        notes = found_out(declared, model)
+        notes = [*_ones(given, declared), *found_out(declared, model)]
         recurrences = captured.recurrences if captured else model.recurrences
         write_manifest(
             folder,
@@ -99,7 +99,47 @@ def write(
                 "cases": cases,
             },
         )
-    return Bundle.open(Path(out) / model.name, trust_code=True)
+    return Bundle.open(Path(out) / given.name, trust_code=True)
+
+
+def _with_ones(model: FileModel) -> FileModel:
+    """The declaration with a size of 1 where the file takes no other, whatever it says.
+
+    x [time, 3, 41], h [batch, 64]: LSTM of one row  ->  h [1, 64]
+    """
+    from rnnbench.capture.tracing.sizes import traced_sizes
+    from rnnbench.cases.cases import check_declaration, plan_cases
+    from rnnbench.cases.least_sizes import with_least_sizes
+
+    def runs(tried: FileModel) -> bool:
+        least = with_least_sizes(tried, traced_sizes(tried))
+        try:
+            check_declaration(least, plan_cases(least, traced_sizes(least))[0])
+        except RnnbenchError:
+            return False
+        return True
+
+    if runs(model):
+        return model
+    for dim in sorted(model.dims, key=lambda dim: dim != model.batch_dim):
+        shapes = [tuple(1 if size == dim else size for size in s.shape) for s in model.inputs]
+        pairs = zip(model.inputs, shapes, strict=True)
+        inputs = tuple(replace(spec, shape=shape) for spec, shape in pairs)
+        if any(dim in spec.dims for spec in inputs):  # a product of it and others
+            continue
+        dims = {name: size for name, size in model.dims.items() if name != dim}
+        tried = replace(model, inputs=inputs, dims=dims)
+        if runs(tried):
+            return tried
+    return model
+
+
+def _ones(given: FileModel, declared: FileModel) -> list[str]:
+    return [
+        f"{dim!r} is 1, as running the file showed: it takes no other"
+        for dim in given.dims
+        if dim not in declared.dims
+    ]
 
 
 def _sizes_wanted(declared: FileModel, model: FileModel, error: RnnbenchError) -> RnnbenchError:
