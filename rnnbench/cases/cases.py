@@ -189,6 +189,8 @@ def layout_of(model: Model | Bundle, cases: Sequence[Case]) -> StreamLayout:
 
 
 def _precision(model: Model | Bundle) -> str:
+    if getattr(model, "quantised", ()):  # a file whose values are rounded to whole numbers
+        return "int8-dynamic"
     said = None if isinstance(model, Model) else model.manifest.get("precision")
     return said["name"] if said else ""
 

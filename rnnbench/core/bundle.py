@@ -168,6 +168,11 @@ class Bundle:
         """Whether it was made of a file that somebody wrote, which stands for the module."""
         return self.source.get("kind") == OF_FILE
 
+    @property
+    def quantised(self) -> tuple[str, ...]:
+        """The operators of the file that it was made of that round to whole numbers."""
+        return tuple(map(str, self.manifest.get("quantised") or ()))
+
 
 def describe_spec(spec: TensorSpec) -> dict[str, Any]:
     """An input as the manifest holds it."""

@@ -189,6 +189,7 @@ _MANIFEST: dict[str, Check] = {
     "sha256": _or_null(_text),
     "precision": _or_null(_fields(_PRECISION, ("name",))),
     "notes": _or_null(_list(_text)),
+    "quantised": _or_null(_list(_name)),
     "recurrences": _or_null(_list(_table(_text))),
     "metadata": _or_null(_table(_anything)),
     "source": _or_null(_table(_anything)),

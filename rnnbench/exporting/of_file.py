@@ -92,6 +92,7 @@ def write(
             | {
                 **described,
                 "source": {"kind": OF_FILE, "format": model.format, "file": model.path.name},
+                "quantised": list(model.quantised),
                 "version": said["version"],
                 "sha256": digest,
                 "artifacts": artifacts | written,

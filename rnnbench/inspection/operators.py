@@ -1,5 +1,7 @@
 """What operators do, by their names in ONNX and in PyTorch: tables, one place for each."""
 
+from rnnbench.inspection.program import Program, walk
+
 FUSED = {
     **{"RNN": "rnn_tanh", "GRU": "gru", "LSTM": "lstm"},
     **{"aten.rnn_tanh": "rnn_tanh", "aten.rnn_relu": "rnn_relu"},
@@ -67,3 +69,14 @@ PACKED = (
     *("data", "batch_sizes", "hx", "params", "has_biases", "num_layers", "dropout", "train"),
     "bidirectional",
 )
+
+_ROUNDING = ("QuantizeLinear", "DynamicQuantize", "QLinear", "Round", "quantize", "quantized_")
+
+
+def rounding_operators(program: Program) -> tuple[str, ...]:
+    """The operators of a file that round what it computes to whole numbers.
+
+    Where a value is near the middle of two of them, runtimes round to one or the other.
+    """
+    ops = dict.fromkeys(node.op for node in walk(program.graph))
+    return tuple(op for op in ops if any(part in op for part in _ROUNDING))

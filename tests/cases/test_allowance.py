@@ -381,3 +381,34 @@ def test_after_an_explosion_a_quiet_stretch_proves_nothing(from_end):
     assert found[50 : ends - 2, :2].all()
     assert not found[ends + 5 :].any()
     assert not found[: 28 if from_end else 40].any()
+
+
+def single_samples(channels=8000, seed=0):
+    """Scores, or samples of a sound: one element of each channel, judged by a few runs of its own.
+
+    Returns:
+        the reference, the noise of four runs, and the errors of another engine twice as coarse.
+    """
+    rng = np.random.default_rng(seed)
+    exact = np.exp(rng.uniform(np.log(0.1), np.log(20), (1, 1, channels)))
+    noise = 1e-7 * np.abs(rng.standard_normal((4, *exact.shape))).max(0)
+    return exact, noise, 2e-7 * rng.standard_normal(exact.shape)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_few_runs_that_agree_by_chance_blame_nobody(seed):
+    exact, noise, errors = single_samples(seed=seed)
+    by_its_own = np.maximum(10 * noise, 1e-6 * exact)
+    assert (np.abs(errors) > by_its_own).any()
+    found = allowance(exact, exact.astype("f"), noise.astype("f"), Rule())
+    assert (np.abs(errors) <= found.allowed).all()
+
+
+def test_what_agrees_better_than_by_chance_is_lent_nothing():
+    """A copy of an input among computed channels of its size."""
+    exact, noise, _ = single_samples()
+    exact[..., :3], noise[..., :3] = 0.15, [1e-9, 2e-8, 0.0]
+    found = allowance(exact, exact.astype("f"), noise.astype("f"), Rule())
+    copied, lucky, constant = found.allowed[0, 0, :3]
+    assert max(copied, constant) < 3e-7
+    assert lucky > 1e-6

@@ -23,6 +23,18 @@ class Streams(nn.Module):
         return self.head(y), h
 
 
+class Wide(nn.Module):
+    """An LSTM whose cell begins at 0; h is its other first state."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.head = nn.LSTM(6, 8, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, x, h):
+        y, (h, _) = self.rnn(x, (h, torch.zeros_like(h)))
+        return self.head(y), h
+
+
 def stock(path, module=None, names=("x", "h", "y", "hn"), **options):
     """PyTorch's TorchScript exporter, as its documentation says: every axis that moves is named."""
     torch.manual_seed(0)

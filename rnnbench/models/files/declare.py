@@ -13,6 +13,7 @@ from rnnbench.core.model import DTYPES, Model, Role, TensorSpec
 from rnnbench.core.signature import Shape
 from rnnbench.inspection import readers
 from rnnbench.inspection.dataflow import Flow
+from rnnbench.inspection.operators import rounding_operators
 from rnnbench.inspection.program import Port
 from rnnbench.inspection.recurrences import FoundRecurrence, find_recurrences
 from rnnbench.models.files.integers import highest, is_length
@@ -36,11 +37,13 @@ class FileModel(Model):
         path: the file.
         format: `onnx` or `torchscript`.
         recurrences: that were found in it.
+        quantised: the operators in it that round what is computed to whole numbers.
     """
 
     path: Path = Path()
     format: str = ""
     recurrences: tuple[FoundRecurrence, ...] = ()
+    quantised: tuple[str, ...] = ()
 
     def _may_be_called(self, name: str) -> bool:
         return bool(name)  # the file's own names are kept; `TensorSpec` refuses control characters
@@ -114,6 +117,7 @@ def model_of(path: str | Path, given: FileInputs | None = None) -> FileModel:
         path=path,
         format=program.format,
         recurrences=recurrences,
+        quantised=rounding_operators(program),
     )
 
 
@@ -142,6 +146,7 @@ def of_bundle(bundle: Bundle) -> FileModel:
         frames_per_second=bundle.frames_per_second,
         path=path,
         format=format,
+        quantised=bundle.quantised,
     )
 
 
