@@ -112,27 +112,35 @@ def _with_ones(model: FileModel) -> FileModel:
     from rnnbench.cases.cases import check_declaration, plan_cases
     from rnnbench.cases.least_sizes import with_least_sizes
 
-    def runs(tried: FileModel) -> bool:
-        least = with_least_sizes(tried, traced_sizes(tried))
+    def runs(tried: FileModel, search: bool) -> bool:
+        sizes = with_least_sizes(tried, traced_sizes(tried)).dims if search else tried.dims
+        tried = replace(tried, dims=sizes)
         try:
-            check_declaration(least, plan_cases(least, traced_sizes(least))[0])
+            check_declaration(tried, plan_cases(tried, traced_sizes(tried))[0])
         except RnnbenchError:
             return False
         return True
 
-    if runs(model):
-        return model
-    for dim in sorted(model.dims, key=lambda dim: dim != model.batch_dim):
-        shapes = [tuple(1 if size == dim else size for size in s.shape) for s in model.inputs]
-        pairs = zip(model.inputs, shapes, strict=True)
-        inputs = tuple(replace(spec, shape=shape) for spec, shape in pairs)
-        if any(dim in spec.dims for spec in inputs):  # a product of it and others
-            continue
-        dims = {name: size for name, size in model.dims.items() if name != dim}
-        tried = replace(model, inputs=inputs, dims=dims)
-        if runs(tried):
-            return tried
+    others = [_with_one(model, dim) for dim in model.dims]
+    others.sort(key=lambda other: model.batch_dim in other.dims)
+    tries = [model, *(other for other in others if other.dims != model.dims)]
+    for search in (False, True):  # which takes long where nothing runs
+        for tried in tries:
+            if runs(tried, search):
+                return tried
     return model
+
+
+def _with_one(model: FileModel, dim: str) -> FileModel:
+    """The declaration with a dimension of 1; as it is where products of it and others are sizes."""
+    inputs = tuple(
+        replace(spec, shape=tuple(1 if size == dim else size for size in spec.shape))
+        for spec in model.inputs
+    )
+    if any(dim in spec.dims for spec in inputs):
+        return model
+    dims = {name: size for name, size in model.dims.items() if name != dim}
+    return replace(model, inputs=inputs, dims=dims)
 
 
 def _ones(given: FileModel, declared: FileModel) -> list[str]:
