@@ -249,3 +249,31 @@ def test_a_quantised_file_may_break_ties_otherwise(tmp_path):
     report = rnnbench.check(bundle)
     assert report.ok, report
     assert rnnbench.model_of(tmp_path / "float.onnx").quantised == ()
+
+
+def test_a_dimension_that_has_one_size_is_found(tmp_path):
+    """An LSTM of one row behind an open dimension, as converters write them."""
+    rng = np.random.default_rng(0)
+    path, floats = tmp_path / "one_row.onnx", TensorProto.FLOAT
+    nodes = [
+        helper.make_node("Unsqueeze", ["x", "one"], ["steps"]),
+        helper.make_node("Unsqueeze", ["h", "zero"], ["first"]),
+        helper.make_node("RNN", ["steps", "w", "r", "", "", "first"], ["Y", "last"], hidden_size=5),
+        helper.make_node("Squeeze", ["Y", "both"], ["y"]),
+        helper.make_node("Squeeze", ["last", "zero"], ["hn"]),
+    ]
+    weights = {
+        "w": 0.4 * rng.standard_normal((1, 5, 4)).astype("f"),
+        "r": 0.4 * rng.standard_normal((1, 5, 5)).astype("f"),
+        **{name: np.array(axes) for name, axes in (("zero", [0]), ("one", [1]), ("both", [1, 2]))},
+    }
+    ports = {"x": (floats, [None, 4]), "h": (floats, [None, 5])}
+    outputs = {"y": (floats, [None, 5]), "hn": (floats, [None, 5])}
+    foreign.graph(path, nodes, ports, outputs, weights)
+    model = rnnbench.model_of(path)
+    assert [spec.shape for spec in model.inputs] == [("time", 4), ("batch", 5)]
+    bundle = rnnbench.export(path, out=tmp_path)
+    assert [spec.shape for spec in bundle.inputs] == [("time", 4), (1, 5)]
+    assert any("'batch' is 1" in note for note in bundle.manifest["notes"])
+    report = rnnbench.check(bundle)
+    assert report.ok, report
