@@ -23,6 +23,7 @@ from rnnbench.core.bundle import (
     write_manifest,
 )
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.whole import full
 from rnnbench.exporting.described import describe, found_out, metadata_of, planned, possible
 from rnnbench.exporting.of_module import write_all
 from rnnbench.formats._format import WriteOptions
@@ -223,8 +224,12 @@ def _others(
     try:
         captured = capture(model, **loops)
         written, failed = write_all(captured, folder, rest, options)
-    except RnnbenchError as error:  # the file itself is there
-        return None, {}, dict.fromkeys(rest, one_line(error))
+    except Exception as error:  # of somebody's program; the file itself is there
+        if full(error) is not None:
+            raise
+        known = isinstance(error, RnnbenchError)
+        why = one_line(error) if known else f"{type(error).__name__}: {one_line(error)}"
+        return None, {}, dict.fromkeys(rest, why)
     return captured, written, failed
 
 

@@ -69,7 +69,7 @@ def holding(module: nn.Module, values: Mapping[Key, Any]) -> Iterator[None]:
     saved = []
     listed: dict[str, list[str]] = {}
     for key, value in values.items():
-        part = module.get_submodule(key.path)
+        part = _part(module, key.path)
         if key.name in part._buffers:
             listed.setdefault(key.path, []).append(key.name)
         for own in (part._buffers, vars(part)):
@@ -77,11 +77,11 @@ def holding(module: nn.Module, values: Mapping[Key, Any]) -> Iterator[None]:
                 saved.append((own, key.name, own.pop(key.name)))
         vars(part)[key.name] = value
     try:
-        with listed_as_buffers({module.get_submodule(p): names for p, names in listed.items()}):
+        with listed_as_buffers({_part(module, p): names for p, names in listed.items()}):
             yield
     finally:
         for key in values:
-            vars(module.get_submodule(key.path)).pop(key.name, None)
+            vars(_part(module, key.path)).pop(key.name, None)
         for own, name, value in saved:
             own[name] = value
 
@@ -120,16 +120,22 @@ def changed(before: Mapping[Key, Any], after: Mapping[Key, Any]) -> list[Key]:
     return [k for k, v in after.items() if k not in before or not _equal(before[k], v)]
 
 
+def _part(module: nn.Module, path: str) -> nn.Module:
+    """A module inside of one, scripted ones too, which have no `get_submodule`."""
+    parts: dict[str, nn.Module] = dict(module.named_modules())
+    return parts[path]
+
+
 def read_attribute(module: nn.Module, key: Key) -> Any:
     """What an attribute or buffer is; None where there is none."""
-    part = module.get_submodule(key.path)
+    part = _part(module, key.path)
     own = part._buffers if key.name in part._buffers else vars(part)
     return own.get(key.name)
 
 
 def _write(module: nn.Module, key: Key, value: Any) -> None:
     """Sets an attribute or buffer, also to what `nn.Module` would not accept."""
-    part = module.get_submodule(key.path)
+    part = _part(module, key.path)
     own: Any = part._buffers if key.name in part._buffers else vars(part)
     if value is _ABSENT:
         del own[key.name]

@@ -277,3 +277,21 @@ def test_a_dimension_that_has_one_size_is_found(tmp_path):
     assert any("'batch' is 1" in note for note in bundle.manifest["notes"])
     report = rnnbench.check(bundle)
     assert report.ok, report
+
+
+class KeepsIts(torch.nn.Module):
+    """The sum so far stays inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("total", torch.zeros(1))
+
+    def forward(self, x):
+        self.total = self.total + x.sum()
+        return x + self.total
+
+
+def test_a_program_that_keeps_a_state_inside_is_refused(tmp_path):
+    foreign.scripted(tmp_path / "keeps.ts", KeepsIts())
+    with pytest.raises(RnnbenchError, match=r"something else the second time: it keeps a state"):
+        rnnbench.model_of(tmp_path / "keeps.ts", shapes={"x": ("batch", 4)})

@@ -246,13 +246,23 @@ def _outputs(
     arrays = sample_inputs(trial, dict.fromkeys(trial.dims, 32), 0)
     try:
         with undisturbed(module), torch.no_grad():
-            returned = module(*(torch.from_numpy(np.array(a)) for a in arrays.values()))
+            first, returned = (
+                tensors_in(module(*(torch.from_numpy(np.array(a)) for a in arrays.values())))
+                for _ in range(2)
+            )
     except Exception as error:  # somebody's program
         raise RnnbenchError(
             f"the file fails on inputs of these shapes ({one_line(error)}): correct --shape, --set "
             "or --high"
         ) from None
-    count = len(tensors_in(returned))
+    pairs = zip(first, returned, strict=True)
+    if not all(torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)) for a, b in pairs):
+        raise RnnbenchError(
+            "the file gives something else the second time: it keeps a state from call to call "
+            "inside, or draws random numbers, so that no answer is right by itself; compare it "
+            "with another, `rnnbench check FILE --against OTHER`, or export the module's code"
+        )
+    count = len(returned)
     return ("output",) if count == 1 else tuple(f"output_{i}" for i in range(count))
 
 
