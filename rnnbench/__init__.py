@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from rnnbench.exporting import export
     from rnnbench.inspection.inspect import inspect
     from rnnbench.runtimes.session import load
-    from rnnbench.verbs import bench, compare, conform, embed, model_of, report, run, train
+    from rnnbench.verbs import (
+        bench,
+        compare,
+        conform,
+        embed,
+        model_of,
+        optimize,
+        report,
+        run,
+        train,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -41,6 +51,7 @@ __all__ = [
     "inspect",
     "load",
     "model_of",
+    "optimize",
     "report",
     "run",
     "train",
@@ -57,7 +68,7 @@ _HOMES = {
     "inspect": "inspection.inspect",
     "load": "runtimes.session",
     **dict.fromkeys(("bench", "compare", "conform", "embed", "model_of"), "verbs"),
-    **dict.fromkeys(("report", "run", "train"), "verbs"),
+    **dict.fromkeys(("optimize", "report", "run", "train"), "verbs"),
 }
 
 

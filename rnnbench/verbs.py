@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rnnbench.benchmarking.tables import BenchReport
     from rnnbench.checking.conformance.rows import ConformanceReport
     from rnnbench.core.model import Model
+    from rnnbench.formats.onnx.optimizing.findings import OptimizeReport
     from rnnbench.models.training.train import Trained
     from rnnbench.runtimes.predicting.answers import Answer
 
@@ -346,6 +347,24 @@ def conform(
             found, targets, engines=engines, profiles=profiles, on_progress=on_progress
         )
     return ConformanceReport(tuple(rows))
+
+
+def optimize(path: str | Path, out: str | Path) -> OptimizeReport:
+    """Writes an ONNX file that computes the same as another, its loops as fused operators.
+
+    Args:
+        path: an .onnx file, whoever wrote it; it stays as it is.
+        out: the new file; a copy where nothing can be improved.
+
+    Returns:
+        A row for each recurrence and rewrite: what was done, how it was proved, or why not.
+
+    Raises:
+        RnnbenchError: the file is no ONNX, damaged or cannot be run, or `out` cannot be written.
+    """
+    from rnnbench.formats.onnx.optimizing.optimize import optimize as improve
+
+    return improve(path, out)
 
 
 def _text(path: str | Path | None) -> str | None:

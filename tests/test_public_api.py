@@ -28,6 +28,7 @@ NAMES = [
     "inspect",
     "load",
     "model_of",
+    "optimize",
     "report",
     "run",
     "train",

@@ -48,6 +48,7 @@ CALLS = [
     ("check --against", "check BUNDLE/model.onnx --against BUNDLE/model.ts"),
     ("inspect", "inspect BUNDLE/model.onnx"),
     ("inspect", "inspect BUNDLE/model.onnx BUNDLE/model.ts --diff"),
+    ("optimize", "optimize BUNDLE/model.onnx -o better.onnx"),
     ("report", f"report {RESULTS}"),
     ("compare", f"compare {RESULTS} {RESULTS}"),
     ("conform", "conform BUNDLE --engine tract --profile plain"),

@@ -1,0 +1,158 @@
+"""Which values are one step of a cell, with its weights and the states before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
+from rnnbench.formats.onnx.optimizing.algebra.formulas import Formula, Gate, formula_of
+
+Rows = tuple[int | None, ...]
+"""A matrix or vector for each gate; None: zeros."""
+
+
+class Weights(NamedTuple):
+    """What a cell computes with: the same of two steps where their weights are.
+
+    Attributes:
+        kind: `rnn_tanh`, `rnn_relu`, `gru` or `lstm`.
+        inputs: for each thing that is fed its matrices, the gates in ONNX's order; the things in
+            the order of their matrices.
+        recurrent: the matrices for the state.
+        bias: the vectors.
+        reset_bias: of a GRU, what is added to the state's product and reset with it.
+        resets_after: of a GRU, whether the product with the state is reset, or the state before it.
+        size: of the state.
+    """
+
+    kind: str
+    inputs: tuple[Rows, ...]
+    recurrent: Rows
+    bias: Rows
+    reset_bias: int | None
+    resets_after: bool
+    size: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a cell.
+
+    Attributes:
+        weights: what it computes with.
+        fed: the sources that it is fed, in the order of `weights.inputs`.
+        before: the source of the hidden state; for an LSTM then of the cell state. A vector that is
+            constant is its number, negative and less one.
+        after: the values that are the states behind the step.
+    """
+
+    weights: Weights
+    fed: tuple[int, ...]
+    before: tuple[int, ...]
+    after: tuple[str, ...]
+
+
+def find_steps(forms: Forms, handed: Mapping[str, str] | None = None) -> list[Step]:
+    """Every step of a cell in a graph.
+
+    Args:
+        forms: of the graph.
+        handed: of a loop's body, what is handed on -> what it is called when it is handed over.
+    """
+    names = [o for node in forms.graph.nodes for o in node.output if o]
+    found = [f for f in (formula_of(forms, name) for name in names) if f is not None]
+    states = _hidden_states(forms, found, handed or {})
+    steps = (_step(forms, f, states[f.after[0]]) for f in found if f.after[0] in states)
+    return [step for step in steps if step is not None]
+
+
+def _hidden_states(
+    forms: Forms, formulas: Iterable[Formula], handed: Mapping[str, str]
+) -> dict[str, int]:
+    """The source of the state before each step, by the value that is the state after it.
+
+    Several things go through a matrix. The state is what a loop hands over, or what such a step of
+    the same weights made; before the first step it is what goes through the matrix that the states
+    of later steps go through.
+    """
+    known = {f.after[0]: f for f in formulas}
+    by_weights = {name: _matrices(f) for name, f in known.items()}
+    found: dict[str, int] = {}
+    for name, f in known.items():
+        for source in _sources(f):
+            root = forms.sources[source].root
+            is_state = handed.get(name) == root if handed else _follows(forms, f, known.get(root))
+            if source == f.hidden or (f.hidden is None and is_state):
+                found[name] = source
+    shared = {by_weights[name]: _through(known[name], source) for name, source in found.items()}
+    for name, f in known.items():
+        through = shared.get(by_weights[name])
+        if name not in found and through is not None and not handed:
+            likely = [s for s in _sources(f) if _through(f, s) == through]
+            if len(likely) == 1:
+                found[name] = likely[0]
+    return found
+
+
+def _follows(forms: Forms, f: Formula, earlier: Formula | None) -> bool:
+    """Whether one step is handed the states of another, as far as its cell state says."""
+    if earlier is None or earlier.kind != f.kind or _matrices(earlier) != _matrices(f):
+        return False
+    if f.cell is None:
+        return earlier.after != f.after
+    return f.cell >= 0 and forms.sources[f.cell].root == earlier.after[1]
+
+
+def _sources(f: Formula) -> list[int]:
+    gates = (*f.gates, *f.recurrent)
+    return list(dict.fromkeys(s for affine, _ in gates for s, _ in affine.terms))
+
+
+def _through(f: Formula, source: int) -> Rows:
+    """The matrices that a source goes through, for each gate."""
+    return tuple(dict(affine.terms).get(source) for affine, _ in f.recurrent)
+
+
+def _matrices(f: Formula) -> tuple[str | tuple[int, ...], ...]:
+    """Those of each gate, whatever goes through them, and the kind."""
+    return (f.kind, *(tuple(sorted(m for _, m in a.terms)) for a, _ in (*f.gates, *f.recurrent)))
+
+
+def _step(forms: Forms, f: Formula, h: int) -> Step | None:
+    """A step of a formula, the source of whose state is known."""
+    size = next((g.width for g, _ in f.gates if g.width), None)
+    gates = (*f.gates, *f.recurrent)
+    if size is None or any(g.width not in (None, size) for g, _ in gates):
+        return None
+    fed: dict[int, list[int | None]] = {}
+    for i, (affine, _) in enumerate(f.gates):
+        for source, matrix in affine.terms:
+            if source != h:
+                fed.setdefault(source, [None] * len(f.gates))[i] = matrix
+    recurrent = _through(f, h)
+    if not fed or f.cell in fed or all(m is None for m in recurrent):
+        return None  # a layer is fed something; gates that look at c are peepholes
+    order = sorted(fed, key=lambda s: ([-1 if m is None else m for m in fed[s]], s))
+    reset = _bias(forms, f.recurrent[-1], size) if f.kind == "gru" else None
+    weights = Weights(
+        f.kind,
+        tuple(tuple(fed[s]) for s in order),
+        recurrent,
+        tuple(_bias(forms, g, size) for g in f.gates),
+        reset,
+        f.resets_after,
+        size,
+    )
+    return Step(weights, tuple(order), (h,) if f.cell is None else (h, f.cell), f.after)
+
+
+def _bias(forms: Forms, gate: Gate, size: int) -> int | None:
+    affine, number = gate
+    if not number:
+        return affine.bias
+    bias = affine.bias if affine.bias is not None else forms.matrices.constant(np.zeros(size))
+    return forms.matrices.shifted(bias, number)

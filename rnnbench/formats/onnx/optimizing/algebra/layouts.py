@@ -1,0 +1,268 @@
+"""Which axes of which value a value has, through nodes that only move them.
+
+    x (time, batch, 8) -> Gather(axis 0, index 3) -> Unsqueeze(0)
+
+is `View("x", axes=(None, 1, 2), fixed=((0, 3),))`: no new axis but one of size 1, and of time the
+fourth step. A value that some other node makes is a view of itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rnnbench.formats.onnx.optimizing.graph import Graph, attribute, is_standard
+
+_SLICE_TAKES_INPUTS = 10  # since this opset
+_WHOLE = 2**31 - 1  # from which on the end of a Slice means the end of the axis
+Move = tuple[Any, ...]
+"""`keep`, `turn` with an order, `add` and `drop` with axes, `pick` with axis and index, `flip`."""
+
+_MOVES = ("Identity", "Transpose", "Unsqueeze", "Squeeze", "Gather", "Slice", "Split", "Reshape")
+
+
+@dataclass(frozen=True)
+class View:
+    """A value as the axes of another.
+
+    Attributes:
+        root: the value that some node makes, or that enters the graph.
+        axes: of each dimension, the axis of the root; None: it is of size 1.
+        fixed: (axis, index) of the axes of which one place was picked.
+        flipped: the axes that run backwards.
+    """
+
+    root: str
+    axes: tuple[int | None, ...]
+    fixed: tuple[tuple[int, int], ...] = ()
+    flipped: frozenset[int] = frozenset()
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is the root as it is."""
+        return self.axes == (*range(len(self.axes)),) and not self.fixed and not self.flipped
+
+
+class Layouts:
+    """The views of a graph's values, worked out on demand."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._known: dict[str, View | None] = {}
+
+    def view(self, name: str) -> View | None:
+        """A value as a view of what other nodes make; None where its rank is unknown."""
+        chain = []
+        at = name
+        while at not in self._known:
+            node = self.graph.makers.get(at)
+            if node is None or not is_standard(node, *_MOVES) or self.graph.is_constant(at):
+                rank = self.graph.rank(at)
+                self._known[at] = None if rank is None else View(at, (*range(rank),))
+                break
+            chain.append((at, node))
+            at = node.input[0]
+        for output, node in reversed(chain):
+            before = self._known[node.input[0]]
+            move = self.move(node, output)
+            after = apply(move, before) if move and before else None
+            if after is None:
+                rank = self.graph.rank(output)
+                after = None if rank is None else View(output, (*range(rank),))
+            self._known[output] = after
+        return self._known[name]
+
+    def move(self, node: Any, output: str) -> Move | None:
+        """What a node does to the axes of its first input; None: it does more than that."""
+        rank = self.graph.rank(node.input[0])
+        if node.op_type == "Identity":
+            return ("keep",)
+        if rank is None or not is_standard(node, *_MOVES):
+            return None
+        if node.op_type == "Transpose":
+            return ("turn", tuple(attribute(node, "perm") or reversed(range(rank))))
+        if node.op_type in ("Unsqueeze", "Squeeze"):
+            return self._resized(node, rank)
+        if node.op_type == "Reshape":
+            return self._reshaped(node, output)
+        return _PICKS[node.op_type](self, node, output, rank)
+
+    def _resized(self, node: Any, rank: int) -> Move | None:
+        axes = attribute(node, "axes")
+        if axes is None and len(node.input) > 1:
+            axes = self.graph.numbers(node.input[1])
+        if axes is None and node.op_type == "Squeeze":
+            shape = self.graph.shape(node.input[0]) or ()
+            axes = [i for i, n in enumerate(shape) if n == 1]
+        if axes is None:
+            return None
+        full = rank + (len(axes) if node.op_type == "Unsqueeze" else 0)
+        placed = tuple(sorted(a % full for a in axes))
+        return ("add" if node.op_type == "Unsqueeze" else "drop", placed)
+
+    def _reshaped(self, node: Any, output: str) -> Move | None:
+        """Where only sizes of 1 come and go."""
+        before, after = self.graph.shape(node.input[0]), self.graph.shape(output)
+        target = self.graph.numbers(node.input[1]) if len(node.input) > 1 else None
+        if before is None or (after is None and target is None):
+            return None
+        if target is not None and (after is None or any(n is None for n in after)):
+            after = tuple(
+                before[i] if n == 0 and i < len(before) else (None if n == -1 else n)
+                for i, n in enumerate(target)
+            )
+        assert after is not None
+        old = [i for i, n in enumerate(before) if n != 1]
+        new = [i for i, n in enumerate(after) if n != 1]
+        unknown = sum(after[i] is None for i in new)
+        same = len(old) == len(new) and all(
+            before[i] == after[j] or after[j] is None for i, j in zip(old, new, strict=True)
+        )
+        if not same or unknown > 1:
+            return None
+        return ("fit", tuple(old), tuple(new), len(after))
+
+    def _gathered(self, node: Any, output: str, rank: int) -> Move | None:
+        index = self.graph.array(node.input[1]) if self.graph.is_constant(node.input[1]) else None
+        if index is None or index.size != 1 or index.ndim > 1:
+            return None
+        axis = attribute(node, "axis", 0) % rank
+        place = self._counted(node.input[0], axis, int(index.ravel()[0]))
+        return ("pick", axis, place, index.ndim == 1)
+
+    def _sliced(self, node: Any, output: str, rank: int) -> Move | None:
+        bounds = slice_bounds(self.graph, node)
+        if bounds is None:
+            return None
+        axis, start, end = bounds.axis % rank, bounds.start, bounds.end
+        size = (self.graph.shape(node.input[0]) or ())[axis]
+        if bounds.step == -1 and start in (-1, _WHOLE) and end < -_WHOLE:
+            return ("flip", axis)
+        if bounds.step != 1:
+            return None
+        if isinstance(size, int):
+            start, end, _ = slice(start, end).indices(size)
+            if (start, end) == (0, size) and size != 1:
+                return ("keep",)
+        elif start == 0 and end >= _WHOLE:
+            return ("keep",)
+        single = end == start + 1 or (start == -1 and end >= _WHOLE)
+        return ("pick", axis, start, True) if single else None
+
+    def _split(self, node: Any, output: str, rank: int) -> Move | None:
+        axis = attribute(node, "axis", 0) % rank
+        shape = self.graph.shape(node.input[0]) or ()
+        sizes = split_sizes(self.graph, node, shape[axis])
+        place = list(node.output).index(output)
+        if not sizes or sizes[place] != 1:
+            return None
+        return ("pick", axis, sum(sizes[:place]), True)
+
+    def _counted(self, name: str, axis: int, index: int) -> int:
+        """An index from the start, where the size is known."""
+        size = (self.graph.shape(name) or ())[axis]
+        return index + size if index < 0 and isinstance(size, int) else index
+
+
+_PICKS = {"Gather": Layouts._gathered, "Slice": Layouts._sliced, "Split": Layouts._split}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """A Slice along one axis."""
+
+    axis: int
+    start: int
+    end: int
+    step: int
+
+
+def slice_bounds(graph: Graph, node: Any) -> Bounds | None:
+    """What a Slice takes; None: of several axes, or it is computed."""
+    found: list[list[int] | None] = []
+    for i, name in enumerate(("starts", "ends", "axes", "steps"), 1):
+        if graph.opset < _SLICE_TAKES_INPUTS:
+            found.append(attribute(node, name))
+        else:
+            given = len(node.input) > i and node.input[i]
+            found.append(graph.numbers(node.input[i]) if given else None)
+            if given and found[-1] is None:
+                return None
+    starts, ends, axes, steps = found
+    if not starts or not ends or len(starts) != 1:
+        return None
+    return Bounds(axes[0] if axes else 0, starts[0], ends[0], steps[0] if steps else 1)
+
+
+def split_sizes(graph: Graph, node: Any, size: int | str | None) -> list[int]:
+    """The sizes of a Split's parts; none where they are unknown."""
+    given: list[int] | None = attribute(node, "split")
+    if given is None and len(node.input) > 1 and node.input[1]:
+        given = graph.numbers(node.input[1])
+    elif given is None and isinstance(size, int):
+        each = -(-size // len(node.output))
+        given = [each] * (len(node.output) - 1)
+        given.append(size - sum(given))
+    return list(given or ())
+
+
+def apply(move: Move, view: View) -> View | None:
+    """What a move makes of a view; None where it cannot be said."""
+    kind, *what = move
+    return _MADE[kind](view, *what)
+
+
+def _turned(view: View, order: tuple[int, ...]) -> View:
+    return replace(view, axes=tuple(view.axes[i] for i in order))
+
+
+def _added(view: View, places: tuple[int, ...]) -> View:
+    found = list(view.axes)
+    for place in places:
+        found.insert(place, None)
+    return replace(view, axes=tuple(found))
+
+
+def _dropped(view: View, places: tuple[int, ...]) -> View:
+    """Axes of size 1 go: of the root's own axes the only place stays picked."""
+    gone = [view.axes[i] for i in places]
+    fixed = tuple(sorted((*view.fixed, *((a, 0) for a in gone if a is not None))))
+    left = tuple(a for i, a in enumerate(view.axes) if i not in places)
+    return replace(view, axes=left, fixed=fixed)
+
+
+def _fitted(view: View, old: tuple[int, ...], new: tuple[int, ...], rank: int) -> View:
+    """Sizes of 1 come and go; the others stay in their order."""
+    gone = tuple(i for i in range(len(view.axes)) if i not in old)
+    left = _dropped(view, gone)
+    placed = dict(zip(new, left.axes, strict=True))
+    return replace(left, axes=tuple(placed.get(i) for i in range(rank)))
+
+
+def _flipped(view: View, place: int) -> View:
+    axis = view.axes[place]
+    return view if axis is None else replace(view, flipped=view.flipped ^ {axis})
+
+
+def _picked(view: View, place: int, index: int, keeps: bool) -> View | None:
+    axis = view.axes[place]
+    left = (None,) if keeps else ()
+    axes = (*view.axes[:place], *left, *view.axes[place + 1 :])
+    if axis is None:
+        return replace(view, axes=axes) if index in (0, -1) else None
+    if axis in view.flipped:
+        index = -1 - index
+    fixed = tuple(sorted((*view.fixed, (axis, index))))
+    return replace(view, axes=axes, fixed=fixed, flipped=view.flipped - {axis})
+
+
+_MADE: dict[str, Callable[..., View | None]] = {
+    "keep": lambda view: view,
+    "turn": _turned,
+    "add": _added,
+    "drop": _dropped,
+    "fit": _fitted,
+    "flip": _flipped,
+    "pick": _picked,
+}

@@ -1,0 +1,134 @@
+"""The node that a cell is: RNN, GRU or LSTM, with its weights as ONNX lays them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnbench.formats.onnx.optimizing.algebra.cells import Rows, Weights
+from rnnbench.formats.onnx.optimizing.algebra.matrices import Matrices
+from rnnbench.formats.onnx.optimizing.building import Builder
+from rnnbench.formats.onnx.optimizing.graph import Array
+
+OPERATORS = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "gru": "GRU", "lstm": "LSTM"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The weights of one direction.
+
+    Attributes:
+        kind: `rnn_tanh`, `rnn_relu`, `gru` or `lstm`.
+        w: (gates * hidden, input), the gates i o f c or z r h.
+        r: (gates * hidden, hidden).
+        b: (2 * gates * hidden,); None: zeros.
+        resets_after: a GRU's `linear_before_reset`.
+    """
+
+    kind: str
+    w: Array
+    r: Array
+    b: Array | None
+    resets_after: bool
+
+    @property
+    def hidden_size(self) -> int:
+        """Of the state."""
+        return int(self.r.shape[1])
+
+
+def layer_of(weights: Weights, matrices: Matrices, widths: list[int]) -> Layer:
+    """The numbers of a cell's weights.
+
+    Args:
+        weights: as expressions.
+        matrices: what these stand for.
+        widths: the features of each thing that is fed.
+    """
+    size, dtype = weights.size, matrices.dtype
+    w = [_stacked(matrices, rows, size, n) for rows, n in zip(weights.inputs, widths, strict=True)]
+    r = _stacked(matrices, weights.recurrent, size, size)
+    given = np.concatenate([_vector(matrices, b, size) for b in weights.bias])
+    recurrent = np.zeros_like(given)
+    recurrent[-size:] = _vector(matrices, weights.reset_bias, size)
+    b = np.concatenate([given, recurrent])
+    return Layer(
+        weights.kind,
+        np.concatenate(w, 1).astype(dtype),
+        r.astype(dtype),
+        b.astype(dtype) if b.any() else None,
+        weights.resets_after,
+    )
+
+
+def _stacked(matrices: Matrices, rows: Rows, size: int, width: int) -> Array:
+    """The matrices of all gates, one below the other: (gates * hidden, features)."""
+    found = [np.zeros((size, width)) if m is None else matrices.value(m) for m in rows]
+    return np.concatenate(found)
+
+
+def _vector(matrices: Matrices, number: int | None, size: int) -> Array:
+    return np.zeros(size) if number is None else matrices.value(number)
+
+
+def add_layer(
+    build: Builder,
+    layers: list[Layer],
+    x: str,
+    states: list[str],
+    *,
+    direction: str,
+    wanted: tuple[bool, bool, bool],
+) -> list[str]:
+    """Adds the node; the names of Y, Y_h and Y_c, empty where they are not wanted.
+
+    Args:
+        build: adds it.
+        layers: one for each direction.
+        x: (time, batch, input).
+        states: what it starts from, each (directions, batch, hidden); empty where that is zeros.
+        direction: `forward`, `reverse` or `bidirectional`.
+        wanted: which results are read.
+    """
+    first = layers[0]
+    w = build.constant(np.stack([s.w for s in layers]), "W")
+    r = build.constant(np.stack([s.r for s in layers]), "R")
+    b = ""
+    if any(s.b is not None for s in layers):
+        rows = [np.zeros(2 * len(s.w), s.w.dtype) if s.b is None else s.b for s in layers]
+        b = build.constant(np.stack(rows), "B")
+    attributes: dict[str, Any] = {"hidden_size": first.hidden_size}
+    if direction != "forward":
+        attributes["direction"] = direction
+    if first.resets_after:
+        attributes["linear_before_reset"] = 1
+    if first.kind == "rnn_relu":
+        attributes["activations"] = ["Relu"] * len(layers)
+    operator = OPERATORS[first.kind]
+    return _outputs(build, operator, [x, w, r, b, "", *states], wanted, attributes)
+
+
+def _outputs(
+    build: Builder,
+    operator: str,
+    inputs: list[str],
+    wanted: tuple[bool, bool, bool],
+    attributes: dict[str, Any],
+) -> list[str]:
+    """A node whose results that nobody reads have no name."""
+    from onnx import helper
+
+    graph = build.graph
+    name = graph.new_name(f"{build.stem}/{operator}")
+    results = zip(("Y", "Y_h", "Y_c"), wanted, strict=True)
+    names = [graph.new_name(f"{name}_{what}") if w else "" for what, w in results]
+    listed = list(inputs)
+    while not listed[-1]:
+        listed.pop()
+    kept = list(names)
+    while kept and not kept[-1]:
+        kept.pop()
+    graph.add(helper.make_node(operator, listed, kept, name=name, **attributes), build.anchor)
+    return names

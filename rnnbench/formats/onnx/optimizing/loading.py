@@ -1,0 +1,173 @@
+"""Reads the file that is to be improved, and refuses what cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnbench.core.errors import RnnbenchError
+from rnnbench.formats.onnx.optimizing.graph import Graph, Shape
+from rnnbench.inspection.external import external_bytes
+from rnnbench.inspection.readers._onnx_files import load_graph
+
+_RUNS = ("com.microsoft",)  # ONNX Runtime's own operators
+_LARGE = 64  # numbers in a constant that the inference of shapes does not need
+
+
+@dataclass(frozen=True)
+class Given:
+    """A file as it was read.
+
+    Attributes:
+        path: the file.
+        proto: ONNX's own form of it, its external data apart.
+        data: names of the files that hold external data, in the same folder.
+    """
+
+    path: Path
+    proto: Any
+    data: tuple[str, ...]
+
+    @property
+    def opset(self) -> int:
+        """Of ONNX's own operators."""
+        return opset_of(self.proto)
+
+
+def load(path: Path) -> Given:
+    """Reads a file.
+
+    Raises:
+        RnnbenchError: it is not there, no ONNX, damaged, or its external data is missing.
+    """
+    if path.is_dir():
+        raise RnnbenchError(f"{path} is a folder: give an .onnx file in it")
+    if not path.is_file():
+        raise RnnbenchError(f"{path} is not there: give an .onnx file")
+    proto = load_graph(path)
+    external_bytes(proto, path)
+    if not opset_of(proto):
+        raise RnnbenchError(f"{path} uses none of ONNX's own operators: nothing can be improved")
+    _refuse_unknown(proto, path)
+    names = dict.fromkeys(
+        entry.value
+        for tensor in tensors(proto.graph)
+        for entry in tensor.external_data
+        if tensor.data_location == tensor.EXTERNAL and entry.key == "location"
+    )
+    return Given(path, proto, tuple(names))
+
+
+def _refuse_unknown(proto: Any, path: Path) -> None:
+    """Refuses what nobody here can run, so that nothing could be proved.
+
+    Raises:
+        RnnbenchError: an operator is not known.
+    """
+    import onnx
+
+    own = {(f.domain, f.name) for f in proto.functions}
+    for node in nodes(proto.graph):
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        if (domain, node.op_type) in own or domain.startswith(_RUNS):
+            continue
+        if not onnx.defs.has(node.op_type, domain):
+            name = f"{domain}.{node.op_type}" if domain else node.op_type
+            raise RnnbenchError(
+                f"{path} has the operator {name}, which nothing here runs, so that nothing could "
+                "be proved: give a file without it"
+            )
+
+
+def nodes(graph: Any) -> Iterator[Any]:
+    """Those of a graph and of its bodies."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for body in [attribute.g] if attribute.HasField("g") else [*attribute.graphs]:
+                yield from nodes(body)
+
+
+def opset_of(proto: Any) -> int:
+    """The version of ONNX's own operators; 0: it names none."""
+    found = [int(o.version) for o in proto.opset_import if o.domain in ("", "ai.onnx")]
+    return found[0] if found else 0
+
+
+def tensors(graph: Any) -> list[Any]:
+    """The initializers and constants of a graph, those of its bodies too."""
+    found = list(graph.initializer)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                found.append(attribute.t)
+            for body in [attribute.g] if attribute.HasField("g") else [*attribute.graphs]:
+                found += tensors(body)
+    return found
+
+
+def graph_of(proto: Any, folder: Path) -> Graph:
+    """The graph of a file, with the sizes that ONNX infers."""
+    graph = Graph(proto.graph, opset_of(proto), folder)
+    _note(graph, inferred(proto).graph)
+    return graph
+
+
+def inferred(proto: Any) -> Any:
+    """A copy without large weights, with the shapes that ONNX can infer."""
+    import onnx
+
+    light = type(proto)()
+    light.CopyFrom(_without_weights(proto))
+    with suppress(Exception):  # it gives up on what is inconsistent
+        return onnx.shape_inference.infer_shapes(light, data_prop=True)
+    return light
+
+
+def _without_weights(proto: Any) -> Any:
+    """A copy in which large initializers are inputs: only their shapes are of use."""
+    from onnx import helper
+
+    light = type(proto)()
+    light.ir_version = proto.ir_version
+    light.opset_import.extend(proto.opset_import)
+    light.functions.extend(proto.functions)
+    graph, of = light.graph, proto.graph
+    graph.name = of.name
+    graph.node.extend(of.node)
+    graph.input.extend(of.input)
+    graph.output.extend(of.output)
+    graph.value_info.extend(of.value_info)
+    known = {v.name for v in of.input}
+    for tensor in of.initializer:
+        size = 1
+        for n in tensor.dims:
+            size *= n
+        if size <= _LARGE and tensor.data_location != tensor.EXTERNAL:
+            graph.initializer.add().CopyFrom(tensor)
+        elif tensor.name not in known:
+            info = helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            graph.input.add().CopyFrom(info)
+    return light
+
+
+def _note(graph: Graph, of: Any) -> None:
+    for value in (*of.value_info, *of.input, *of.output):
+        kind = value.type.tensor_type
+        if kind.HasField("shape"):
+            graph.shapes[value.name] = sizes(kind)
+    for node in of.node:
+        for attribute in node.attribute:
+            for body in [attribute.g] if attribute.HasField("g") else [*attribute.graphs]:
+                _note(graph, body)
+
+
+def sizes(kind: Any) -> Shape:
+    """The sizes of a type: numbers, names, or unknown."""
+    return tuple(
+        int(d.dim_value) if d.HasField("dim_value") and d.dim_value >= 0 else d.dim_param or None
+        for d in kind.shape.dim
+    )

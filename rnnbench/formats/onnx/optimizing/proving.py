@@ -1,0 +1,167 @@
+"""The file before and after on the same inputs: a rewrite that changes an output is not made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from rnnbench.formats.onnx.optimizing.engines import CannotRunError, distance, runner
+from rnnbench.formats.onnx.optimizing.feeding import dims_of, feeds
+from rnnbench.formats.onnx.optimizing.graph import Array
+from rnnbench.formats.onnx.optimizing.loading import graph_of
+
+_SIZES = (2, 1, 3, 5)
+_MOST_RUNS, _MOST_TRIED = 8, 48
+_SCALES = (1.0, 0.3, 3.0)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How two files compare.
+
+    Attributes:
+        runs: how often both were run.
+        distance: the largest, see `engines.distance`.
+        tolerance: what it may be.
+        why: what went wrong; empty: nothing did.
+    """
+
+    runs: int
+    distance: float
+    tolerance: float
+    why: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether they compute the same."""
+        return not self.why and self.runs > 0 and self.distance <= self.tolerance
+
+    def __str__(self) -> str:
+        if self.why:
+            return self.why
+        return f"{self.runs} runs, {self.distance:.0e}" if self.runs else "no run was possible"
+
+
+class Reference:
+    """The given file's own answers, at sizes that it can take.
+
+    Args:
+        proto: the file.
+        folder: where its external data is.
+        exact: (value, axis) -> the size that a value must have there for a case to count.
+        likely: sizes that a dimension may have to have.
+    """
+
+    def __init__(
+        self,
+        proto: Any,
+        folder: Path,
+        exact: Mapping[tuple[str, int], int],
+        likely: Iterable[int],
+    ) -> None:
+        self._folder = folder
+        self.cases: list[tuple[dict[str, int], dict[str, Array], dict[str, Array]]] = []
+        self.why = ""
+        self.unknown = False
+        names = [o.name for o in proto.graph.output]
+        graph = graph_of(proto, folder)
+        exact = {k: n for k, n in exact.items() if k[0] in graph.makers or k[0] in graph.inputs}
+        try:
+            run = runner(_with_outputs(proto, [name for name, _ in exact]), folder)
+        except CannotRunError as error:
+            self.why, self.unknown = str(error), True
+            return
+        fixed = _lengths(proto, exact)
+        tried = 0
+        for dims in _sizes(proto, fixed, likely):
+            tried += 1
+            if len(self.cases) >= _MOST_RUNS or tried > _MOST_TRIED:
+                break
+            seed = len(self.cases)
+            given = feeds(graph, proto, dims, seed, _SCALES[seed % len(_SCALES)])
+            try:
+                found = given | run(given)
+            except Exception as error:  # sizes that the file cannot take
+                self.why = self.why or str(error).splitlines()[0]
+                continue
+            if all(found[name].shape[axis] == n for (name, axis), n in exact.items()):
+                self.cases.append((dims, given, {n: found[n] for n in names}))
+
+    def compare(self, proto: Any) -> Proof:
+        """Another file against it."""
+        if not self.cases:
+            return Proof(0, 0.0, 0.0, f"the given file cannot be run ({self.why})")
+        try:
+            run = runner(proto, self._folder)
+        except CannotRunError as error:
+            return Proof(0, 0.0, 0.0, f"the rewritten file cannot be run ({error})")
+        worst = 0.0
+        for dims, given, expected in self.cases:
+            try:
+                found = run(given)
+            except Exception as error:
+                return Proof(0, 0.0, 0.0, f"fails at {_said(dims)} ({str(error).splitlines()[0]})")
+            worst = max([worst, *(distance(found[n], expected[n]) for n in expected)])
+        why = "" if worst <= run.tolerance else f"its outputs would differ by {worst:.0e}"
+        return Proof(len(self.cases), worst, run.tolerance, why)
+
+
+def _with_outputs(proto: Any, names: Iterable[str]) -> Any:
+    """A file that returns some of its values, too."""
+    known = {v.name for v in (*proto.graph.output, *proto.graph.input)}
+    missing = [name for name in dict.fromkeys(names) if name not in known]
+    if not missing:
+        return proto
+    more = type(proto)()
+    more.CopyFrom(proto)
+    for name in missing:
+        more.graph.output.add().name = name
+    return more
+
+
+def _lengths(proto: Any, exact: Mapping[tuple[str, int], int]) -> dict[str, int]:
+    """The names of dimensions of inputs that can have one size only."""
+    dims = dims_of(proto)
+    found = {}
+    for (name, axis), n in exact.items():
+        size = dims[name][axis] if name in dims else None
+        if isinstance(size, str):
+            found[size] = n
+    return found
+
+
+def _sizes(
+    proto: Any, lengths: Mapping[str, int], likely: Iterable[int]
+) -> Iterator[dict[str, int]]:
+    """Sizes of all dimensions that have no number, the likeliest first."""
+    names = list(dict.fromkeys(n for d in dims_of(proto).values() for n in d if isinstance(n, str)))
+    if not names:
+        yield from ({} for _ in _SCALES)
+        return
+    extra = [*dict.fromkeys(likely)]
+    choices = [[lengths[n]] if n in lengths else [*dict.fromkeys((*_SIZES, *extra))] for n in names]
+    # The batch first: of two combinations the one comes first whose places in the lists are.
+    ranked = (
+        sorted(
+            product(*(range(len(c)) for c in choices)),
+            key=lambda places: (sum(p > 0 for p in places) > 1, sum(places)),
+        )
+        if _count(choices) <= 4096
+        else [(0,) * len(names)]
+    )
+    for places in ranked:
+        yield {n: c[i] for n, c, i in zip(names, choices, places, strict=True)}
+
+
+def _count(choices: list[list[int]]) -> int:
+    total = 1
+    for c in choices:
+        total *= len(c)
+    return total
+
+
+def _said(dims: Mapping[str, int]) -> str:
+    return ", ".join(f"{n}={size}" for n, size in dims.items()) or "its own sizes"

@@ -1,0 +1,150 @@
+"""What the steps of a chain are fed, as one sequence along time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
+from rnnbench.formats.onnx.optimizing.algebra.layouts import View
+from rnnbench.formats.onnx.optimizing.building import Builder, Label
+from rnnbench.formats.onnx.optimizing.chains import Chain
+
+_END = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """One thing that a chain is fed.
+
+    Attributes:
+        view: of the root, the first step's.
+        time: the axis of the root along which the steps go; None: all read the same, or it is the
+            states of another chain.
+        start: the first place that is read.
+        stop: the place behind the last; None: to the end.
+        reverse: whether the first step reads the last place.
+        of: the chain whose hidden states are read, by its name.
+    """
+
+    view: View
+    time: int | None = None
+    start: int = 0
+    stop: int | None = None
+    reverse: bool = False
+    of: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of the sequence, however long that is."""
+        return self.start == 0 and self.stop is None
+
+
+class NoSequenceError(Exception):
+    """What the steps read is no sequence; the message says what it is."""
+
+
+def runs(forms: Forms, chain: Chain, others: Mapping[str, tuple[Chain, bool]]) -> list[Run]:
+    """What a chain is fed.
+
+    Args:
+        forms: of the graph.
+        chain: the steps.
+        others: value -> the chain whose hidden state it is, and whether that runs backwards.
+
+    Raises:
+        NoSequenceError: it is not read step by step.
+    """
+    columns = [
+        [forms.sources[step.fed[i]] for step in chain.steps]
+        for i in range(len(chain.weights.inputs))
+    ]
+    found = [_run(forms, column, others) for column in columns]
+    moving = {r.reverse for r in found if r.time is not None or r.of}
+    if len(moving) > 1:
+        raise NoSequenceError("what it reads runs in both directions")
+    return found
+
+
+def _run(forms: Forms, column: Sequence[View], others: Mapping[str, tuple[Chain, bool]]) -> Run:
+    first = column[0]
+    if len(set(column)) == 1:
+        return Run(first)
+    if len({v.root for v in column}) == len(column) and first.root in others:
+        return _states(column, others)
+    if len({(v.root, v.axes, v.flipped) for v in column}) > 1:
+        raise NoSequenceError(f"its steps read different values ({first.root}, {column[1].root})")
+    moving = {axis for v in column for axis, _ in {*v.fixed} ^ {*first.fixed}}
+    if len(moving) != 1:
+        raise NoSequenceError(f"its steps read {first.root} along several axes")
+    (time,) = moving
+    places = [dict(v.fixed).get(time, 0) for v in column]
+    return _counted(forms, first, time, places)
+
+
+def _counted(forms: Forms, first: View, time: int, places: list[int]) -> Run:
+    count = len(places)
+    size = (forms.graph.shape(first.root) or ())[time]
+    if all(p < 0 for p in places):
+        places = [p + (size if isinstance(size, int) else count) for p in places]
+    steps = {b - a for a, b in pairwise(places)}
+    if steps not in ({1}, {-1}):
+        raise NoSequenceError(f"its steps do not read {first.root} one after another")
+    start = min(places)
+    end = start + count
+    stop = end if isinstance(size, int) and end != size else None
+    return Run(first, time, start, stop, steps == {-1})
+
+
+def _states(column: Sequence[View], others: Mapping[str, tuple[Chain, bool]]) -> Run:
+    first = column[0]
+    other, backwards = others[first.root]
+    names = [v.root for v in column]
+    plain = all(not v.fixed and not v.flipped for v in column)
+    hidden = list(other.hidden)
+    if not plain or names not in (hidden, hidden[::-1]):
+        raise NoSequenceError(f"its steps do not read those of {other.place} one after another")
+    return Run(first, reverse=backwards ^ (names != hidden), of=other.place)
+
+
+def labels(view: View, time: int | None) -> list[Label]:
+    """What the axes of a root are: the time, one batch at most, the features.
+
+    Raises:
+        NoSequenceError: there are more.
+    """
+    rank = 1 + max([-1, *(a for a in view.axes if a is not None), *(a for a, _ in view.fixed)])
+    found: list[Label] = [None] * max(rank, 0)
+    for axis in view.axes[:-1]:
+        if axis is not None:
+            found[axis] = "batch"
+    if view.axes[-1] is not None:
+        found[view.axes[-1]] = "feature"
+    if time is not None:
+        found[time] = "time"
+    if found.count("batch") > 1:
+        raise NoSequenceError(f"{view.root} has more axes than time, batch and features")
+    return found
+
+
+def sequence(build: Builder, run: Run, sequences: Mapping[str, str]) -> str:
+    """A run as (time, batch, feature), whichever of them it has.
+
+    Args:
+        build: adds the nodes.
+        run: what is read.
+        sequences: name of a chain -> its hidden states of all steps, (time, batch, feature).
+    """
+    if run.of:
+        return sequences[run.of]
+    value, found = run.view.root, labels(run.view, run.time)
+    for axis, place in reversed(run.view.fixed):
+        if axis != run.time:
+            value = build.gather(value, axis, place)
+            del found[axis]
+    if run.time is not None and not run.whole:
+        stop = _END if run.stop is None else run.stop
+        value = build.slice(value, found.index("time"), run.start, stop)
+    want: list[Label] = ["time", "batch", "feature"]
+    return build.arrange(value, found, want)
