@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import onnx
@@ -151,3 +152,48 @@ def test_the_command(tmp_path):
         assert refused.returncode == 2
         assert len(refused.stderr.splitlines()) == 1
         assert not (tmp_path / "other.onnx").exists()
+
+
+class Layer(nn.Module):
+    def __init__(self, kind, **options):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = getattr(nn, kind)(3, 4, **options)
+
+    def forward(self, x):
+        y, last = self.layer(x)
+        return (y, *last) if isinstance(last, tuple) else (y, last)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}], ids=str)
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_zeros_around_a_layer_go(kind, options, tmp_path):
+    module = Layer(kind, **options)
+    stock = old(module, tmp_path / "stock.onnx")
+    report = rnnbench.optimize(stock, tmp_path / "better.onnx")
+    assert all(f.done for f in report.findings)
+    nodes = onnx.load(str(tmp_path / "better.onnx")).graph.node
+    layers = [n for n in nodes if n.op_type == kind]
+    assert len(layers) == options.get("num_layers", 1)
+    assert all(len(n.input) == 4 for n in layers)
+    assert not {"Shape", "ConstantOfShape", "Slice"} & {n.op_type for n in nodes}
+    assert_right(tmp_path / "better.onnx", module)
+
+
+def test_a_batch_that_zeros_froze_is_open_again(tmp_path):
+    """The default exporter writes the zeros of one batch down."""
+    module = Layer("GRU")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            (torch.zeros(5, 2, 3),),
+            tmp_path / "stock.onnx",
+            dynamo=True,
+            verbose=False,
+            input_names=["x"],
+        )
+    rnnbench.optimize(tmp_path / "stock.onnx", tmp_path / "better.onnx")
+    (node,) = [n for n in onnx.load(str(tmp_path / "better.onnx")).graph.node if n.op_type == "GRU"]
+    assert len(node.input) == 4
+    assert_right(tmp_path / "better.onnx", module, [(5, 2)])
