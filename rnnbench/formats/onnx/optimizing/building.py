@@ -86,7 +86,7 @@ class Builder:
         """One place of an axis, which goes."""
         return self("Gather", [value, self.constant(np.array(index, np.int64))], output, axis=axis)
 
-    def graph_shape(self, value: str, axis: int) -> str:
+    def size_of(self, value: str, axis: int) -> str:
         """The size of an axis, as a vector of one number."""
         return self("Gather", [self("Shape", [value]), self.whole(axis)], axis=0)
 

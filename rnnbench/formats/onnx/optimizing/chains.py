@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rnnbench.formats.onnx.optimizing.algebra.cells import Step, Weights
 from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
 from rnnbench.formats.onnx.optimizing.algebra.layouts import View
+from rnnbench.formats.onnx.optimizing.algebra.steps import Step, Weights
 from rnnbench.formats.onnx.optimizing.graph import reads
 
 _FEWEST = 2

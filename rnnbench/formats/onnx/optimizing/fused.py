@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench.formats.onnx.optimizing.algebra.cells import Rows, Weights
 from rnnbench.formats.onnx.optimizing.algebra.matrices import Matrices
+from rnnbench.formats.onnx.optimizing.algebra.steps import Rows, Weights
 from rnnbench.formats.onnx.optimizing.building import Builder
 from rnnbench.formats.onnx.optimizing.graph import Array
 
@@ -61,6 +61,12 @@ def layer_of(weights: Weights, matrices: Matrices, widths: list[int]) -> Layer:
         b.astype(dtype) if b.any() else None,
         weights.resets_after,
     )
+
+
+def widths(matrices: Matrices, weights: Weights) -> list[int]:
+    """The features of each thing that a cell is fed."""
+    known = ([m for m in rows if m is not None] for rows in weights.inputs)
+    return [int(matrices.value(found[0]).shape[1]) for found in known]
 
 
 def _stacked(matrices: Matrices, rows: Rows, size: int, width: int) -> Array:

@@ -155,14 +155,21 @@ def _without_weights(proto: Any) -> Any:
 
 
 def _note(graph: Graph, of: Any) -> None:
-    for value in (*of.value_info, *of.input, *of.output):
-        kind = value.type.tensor_type
-        if kind.HasField("shape"):
-            graph.shapes[value.name] = sizes(kind)
+    graph.shapes |= _declared(of)
     for node in of.node:
+        inner: dict[str, Shape] = {}
         for attribute in node.attribute:
             for body in [attribute.g] if attribute.HasField("g") else [*attribute.graphs]:
-                _note(graph, body)
+                inner |= _declared(body)
+        if inner:
+            graph.body_shapes[node.output[0]] = inner
+
+
+def _declared(graph: Any) -> dict[str, Shape]:
+    """The sizes of values of a graph, its bodies apart."""
+    values = (*graph.value_info, *graph.input, *graph.output)
+    kinds = {v.name: v.type.tensor_type for v in values}
+    return {name: sizes(kind) for name, kind in kinds.items() if kind.HasField("shape")}
 
 
 def sizes(kind: Any) -> Shape:

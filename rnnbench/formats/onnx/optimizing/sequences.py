@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -148,3 +148,21 @@ def sequence(build: Builder, run: Run, sequences: Mapping[str, str]) -> str:
         value = build.slice(value, found.index("time"), run.start, stop)
     want: list[Label] = ["time", "batch", "feature"]
     return build.arrange(value, found, want)
+
+
+def step_labels(rank: int, runs: Iterable[Run]) -> tuple[Label, ...]:
+    """What the axes of a hidden state are, from those of what a step is fed.
+
+    Raises:
+        NoSequenceError: they are more than batch and features.
+    """
+    found: list[Label] = [None] * rank
+    for run in runs:
+        labels(run.view, run.time)  # no more axes than a layer has
+        for i, axis in enumerate(reversed(run.view.axes[:-1]), 2):
+            if axis is not None and i <= rank:
+                found[-i] = "batch"
+    found[-1] = "feature"
+    if found.count("batch") > 1:
+        raise NoSequenceError("its states have more axes than batch and features")
+    return tuple(found)

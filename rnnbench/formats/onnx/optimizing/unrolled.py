@@ -11,19 +11,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
 from rnnbench.formats.onnx.optimizing.building import Builder, Label
 from rnnbench.formats.onnx.optimizing.chains import Chain, Inside, inside
-from rnnbench.formats.onnx.optimizing.fused import OPERATORS, add_layer, layer_of
+from rnnbench.formats.onnx.optimizing.emitting import Result, Spec, Start, emit, start_of
+from rnnbench.formats.onnx.optimizing.fused import OPERATORS, layer_of, widths
 from rnnbench.formats.onnx.optimizing.graph import attribute, is_standard
 from rnnbench.formats.onnx.optimizing.sequences import (
     NoSequenceError,
     Run,
-    labels,
     runs,
-    sequence,
+    step_labels,
 )
 
 
@@ -142,7 +140,10 @@ def _plan(
     read_by_chain: bool,
 ) -> Plan:
     graph = forms.graph
-    step = _step_labels(forms, chain, fed)
+    rank = graph.rank(chain.hidden[0])
+    if rank is None:
+        raise NotFusedError("the sizes of its states are unknown")
+    step = step_labels(rank, fed)
     hidden = {name: t for t, name in enumerate(chain.hidden)}
     cells = {s.after[1] for s in chain.steps if len(s.after) > 1}
     last_cell = chain.steps[-1].after[1] if cells else ""
@@ -176,23 +177,6 @@ def _plan(
         read_by_chain,
         chain.steps[0].before,
     )
-
-
-def _step_labels(forms: Forms, chain: Chain, fed: list[Run]) -> tuple[Label, ...]:
-    """What the axes of a hidden state are, from those of what is fed."""
-    rank = forms.graph.rank(chain.hidden[0])
-    if rank is None:
-        raise NotFusedError("the sizes of its states are unknown")
-    found: list[Label] = [None] * rank
-    for run in fed:
-        labels(run.view, run.time)  # no more axes than a layer has
-        for i, axis in enumerate(reversed(run.view.axes[:-1]), 2):
-            if axis is not None and i <= rank:
-                found[-i] = "batch"
-    found[-1] = "feature"
-    if found.count("batch") > 1:
-        raise NotFusedError("its states have more axes than batch and features")
-    return tuple(found)
 
 
 def _joins(forms: Forms, chain: Chain, node: Any, name: str) -> dict[str, bool] | None:
@@ -237,136 +221,63 @@ def rewrite(forms: Forms, plans: Iterable[Plan]) -> None:
     """Puts the nodes in the places of the chains."""
     sequences: dict[str, str] = {}
     suspects: list[str] = []
+    graph = forms.graph
     for plan in plans:
-        suspects += _rewrite(forms, plan, sequences)
-    forms.graph.commit()
-    forms.graph.sweep(suspects)
+        spec = _spec(forms, plan)
+        anchor = next(n for n in graph.nodes if id(n) in plan.inside.nodes)
+        operator = OPERATORS[spec.layer.kind].lower()
+        emit(Builder(graph, anchor, f"{spec.name}_{operator}"), spec, sequences)
+        dropped = [r.output for r in spec.results]
+        suspects += [name for step in plan.chain.steps for name in step.after]
+        suspects += [i for name in dropped for i in graph.makers[name].input]
+        graph.drop(dropped)
+    graph.commit()
+    graph.sweep(suspects)
 
 
-def _rewrite(forms: Forms, plan: Plan, sequences: dict[str, str]) -> list[str]:
-    graph, chain = forms.graph, plan.chain
-    anchor = next(n for n in graph.nodes if id(n) in plan.inside.nodes)
-    build = Builder(graph, anchor, f"{chain.place}_{OPERATORS[chain.weights.kind].lower()}")
-    x = _fed(build, forms, plan, sequences)
-    layer = layer_of(chain.weights, forms.matrices, widths_of(forms, chain))
-    states = [_state(build, forms, plan, s, x) for s in plan.states]
-    if any(states):
-        states = [s or _zeros(build, plan, x, layer.hidden_size, layer.r.dtype) for s in states]
+def _spec(forms: Forms, plan: Plan) -> Spec:
+    chain = plan.chain
     count = len(chain.steps)
-    singles = [t for t in plan.picked if t != count - 1]
-    wanted = (
-        bool(plan.joined or singles or plan.read_by_chain),
-        count - 1 in plan.picked,
-        plan.last_cell,
+    results = [_all_steps(forms, plan, *joined) for joined in plan.joined.items()]
+    for t in plan.picked:
+        what = "last" if t == count - 1 else "step"
+        place = -1 - t if plan.reverse else t
+        results.append(Result(what, chain.hidden[t], plan.step, place=place))
+    if plan.last_cell:
+        results.append(Result("cell", chain.steps[-1].after[1], plan.step))
+    return Spec(
+        chain.place,
+        layer_of(chain.weights, forms.matrices, widths_of(forms, chain)),
+        plan.runs,
+        plan.reverse,
+        plan.step,
+        tuple(_start(forms, number) for number in plan.states),
+        tuple(results),
+        plan.read_by_chain,
+        count,
     )
-    direction = "reverse" if plan.reverse else "forward"
-    y, y_h, y_c = add_layer(build, [layer], x, states, direction=direction, wanted=wanted)
-    dropped = [*plan.joined, *(chain.hidden[t] for t in plan.picked)]
-    suspects = [name for step in chain.steps for name in step.after]
-    if y:
-        _all_steps(build, forms, plan, y, sequences)
-        for t in singles:
-            place = t - count if plan.reverse else t
-            place = -1 - t if plan.reverse else t
-            one = build.gather(y, 0, place)
-            build.arrange(one, ["direction", "batch", "feature"], plan.step, chain.hidden[t])
-    last: list[Label] = ["direction", "batch", "feature"]
-    if y_h:
-        build.arrange(y_h, last, plan.step, chain.hidden[-1])
-    if y_c:
-        cell = chain.steps[-1].after[1]
-        dropped.append(cell)
-        build.arrange(y_c, last, plan.step, cell)
-    for name in dropped:
-        suspects += graph.makers[name].input
-    graph.drop(dropped)
-    return suspects
 
 
-def _all_steps(build: Builder, forms: Forms, plan: Plan, y: str, sequences: dict[str, str]) -> None:
-    """The states of all steps, (time, direction, batch, feature), as they are read."""
-    have: list[Label] = ["time", "direction", "batch", "feature"]
-    if plan.read_by_chain:
-        sequences[plan.chain.place] = build.arrange(y, have, ["time", "batch", "feature"])
-    turned = ""
-    for output, as_computed in plan.joined.items():
-        node = forms.graph.makers[output]
-        view = forms.layouts.view(node.input[0])
-        assert view is not None
-        axis = attribute(node, "axis", 0) % len(view.axes)
-        want: list[Label] = [None if a is None else plan.step[a] for a in view.axes]
-        want[axis] = "time"
-        value = y
-        if as_computed == plan.reverse:  # Y is in the order of the sequence
-            turned = turned or build.slice(y, 0, -1, -(2**63) + 1, -1)
-            value = turned
-        build.arrange(value, have, want, output)
+def _start(forms: Forms, number: int) -> Start:
+    """A first state; a number below 0 is that of a constant vector, less 1."""
+    if number >= 0:
+        return start_of(forms.constants, forms.sources[number])
+    vector = forms.matrices.value(-1 - number)
+    return vector if vector.any() else None
 
 
-def _fed(build: Builder, forms: Forms, plan: Plan, sequences: Mapping[str, str]) -> str:
-    """What the layer is fed, (time, batch, input)."""
-    parts = [sequence(build, run, sequences) for run in plan.runs]
-    moving = [i for i, r in enumerate(plan.runs) if r.time is not None or r.of]
-    batched = [i for i, r in enumerate(plan.runs) if "batch" in _axes(plan, r)]
-    for i in range(len(plan.runs)):
-        still = i not in moving
-        if not still and (i in batched or not batched):
-            continue
-        if not moving:
-            sizes = build.whole(len(plan.chain.steps), 1, 1)
-        else:
-            time = build.graph_shape(parts[moving[0]], 0)
-            batch = build.graph_shape(parts[batched[0]], 1) if batched else build.whole(1)
-            sizes = build("Concat", [time, batch, build.whole(1)], axis=0)
-        parts[i] = build("Expand", [parts[i], sizes])
-    return parts[0] if len(parts) == 1 else build("Concat", parts, axis=2)
-
-
-def _axes(plan: Plan, run: Run) -> list[Label]:
-    return list(plan.step) if run.of else labels(run.view, run.time)
+def _all_steps(forms: Forms, plan: Plan, output: str, as_computed: bool) -> Result:
+    """A Concat of the states of all steps."""
+    node = forms.graph.makers[output]
+    view = forms.layouts.view(node.input[0])
+    assert view is not None
+    axis = attribute(node, "axis", 0) % len(view.axes)
+    want: list[Label] = [None if a is None else plan.step[a] for a in view.axes]
+    want[axis] = "time"
+    # The node gives its steps in the order of the sequence.
+    return Result("all", output, tuple(want), turned=as_computed == plan.reverse)
 
 
 def widths_of(forms: Forms, chain: Chain) -> list[int]:
     """The features of each thing that a chain is fed."""
-    known = ([m for m in rows if m is not None] for rows in chain.weights.inputs)
-    return [int(forms.matrices.value(found[0]).shape[1]) for found in known]
-
-
-def _state(build: Builder, forms: Forms, plan: Plan, number: int, x: str) -> str:
-    """An initial state, (direction, batch, hidden); empty where it is zeros."""
-    want: list[Label] = ["direction", "batch", "feature"]
-    if number < 0:
-        vector = forms.matrices.value(-1 - number)
-        if not vector.any():
-            return ""
-        row = build.constant(vector[None, None].astype(forms.matrices.dtype), "state")
-        return _repeated(build, row, x)
-    view = forms.sources[number]
-    if forms.constants.is_zero(view.root):
-        return ""
-    found = labels(view, None)
-    array = forms.constants.value(view.root)
-    if array is not None and array.ndim == len(found):
-        rows = array.reshape(-1, array.shape[-1])
-        if view.whole and (rows == rows[0]).all():  # one row for a batch of any size
-            row = build.constant(rows[:1][None], "state")
-            return _repeated(build, row, x)
-    value = view.root
-    for axis, place in reversed(view.fixed):
-        value = build.gather(value, axis, place)
-        del found[axis]
-    value = build.arrange(value, found, want)
-    if "batch" not in found:
-        return _repeated(build, value, x)
-    return value
-
-
-def _repeated(build: Builder, row: str, x: str) -> str:
-    """A row for each row of the batch."""
-    batch = build.graph_shape(x, 1)
-    return build("Expand", [row, build("Concat", [build.whole(1), batch, build.whole(1)], axis=0)])
-
-
-def _zeros(build: Builder, plan: Plan, x: str, size: int, dtype: Any) -> str:
-    """One of two states may be zeros alone: then it has to be there."""
-    return _repeated(build, build.constant(np.zeros((1, 1, size), dtype), "state"), x)
+    return widths(forms.matrices, chain.weights)

@@ -11,6 +11,7 @@ from rnnbench.formats.onnx.optimizing.graph import Array, Graph, attribute, is_s
 _FOLDED = (
     *("Transpose", "Identity", "Slice", "Concat", "Unsqueeze", "Squeeze", "Reshape", "Split"),
     *("Gather", "Cast", "Add", "Sub", "Mul", "Neg", "Expand", "ConstantOfShape", "Flatten"),
+    *("Div", "Equal", "Where", "Shape"),
 )
 _MOST = 2**26  # numbers in what is worked out
 _ZERO_STAYS = (
@@ -36,7 +37,7 @@ class Constants:
                 waiting.pop()
                 continue
             node = self.graph.makers.get(at)
-            if self.graph.is_constant(at):
+            if self.graph.is_constant(at) or self._size(node) is not None:
                 self._fixed[at] = True
             elif node is None or not is_standard(node, *_FOLDED):
                 outer = self.graph.outer
@@ -64,10 +65,34 @@ class Constants:
         node = self.graph.makers.get(name)
         if node is None:
             return Constants(self.graph.outer).value(name) if self.graph.outer else None
+        size = self._size(node)
+        if size is not None:
+            return size
         given = [self.value(i) if i else None for i in node.input]
         if any(g is None for g, i in zip(given, node.input, strict=True) if i):
             return None
         return evaluate(node, given, self.graph.opset)[list(node.output).index(name)]
+
+    def _size(self, node: Any) -> Array | None:
+        """Sizes of a value that the file says, or that were inferred: Shape, and Gather of it."""
+        if node is None or not is_standard(node, "Shape", "Gather"):
+            return None
+        shaped = self.graph.makers.get(node.input[0]) if node.op_type == "Gather" else node
+        if shaped is None or not is_standard(shaped, "Shape") or len(shaped.attribute):
+            return None
+        sizes = self.graph.shape(shaped.input[0])
+        if sizes is None:
+            return None
+        picked = np.arange(len(sizes))
+        if node.op_type == "Gather":
+            index = self.graph.array(node.input[1])
+            if index is None or (index.size and np.abs(index).max() > len(sizes)):
+                return None
+            picked = picked[index]
+        known = [sizes[i] for i in np.atleast_1d(picked)]
+        if any(not isinstance(n, int) for n in known):
+            return None
+        return np.array(known, np.int64).reshape(np.shape(picked))
 
     def is_zero(self, name: str) -> bool:
         """Whether a value is zeros, of whatever shape."""

@@ -13,7 +13,13 @@ from rnnbench.formats.onnx.optimizing.algebra.forms import (
     Forms,
     Monomial,
 )
-from rnnbench.formats.onnx.optimizing.algebra.layouts import slice_bounds, split_sizes
+from rnnbench.formats.onnx.optimizing.algebra.layouts import (
+    MOVES,
+    data_of,
+    element_of,
+    slice_bounds,
+    split_sizes,
+)
 from rnnbench.formats.onnx.optimizing.graph import Graph, attribute, is_standard
 
 
@@ -255,7 +261,7 @@ def _joined(forms: Forms, node: Any, output: str) -> Form | None:
 
 def _moved(forms: Forms, node: Any, output: str) -> Form | None:
     """What only moves axes, or takes some of the features."""
-    form = forms.form(node.input[0])
+    form = forms.form(data_of(forms.graph, node))
     if form is None:
         return None
     features = _features(forms, node, output)
@@ -269,9 +275,13 @@ def _moved(forms: Forms, node: Any, output: str) -> Form | None:
 
 def _features(forms: Forms, node: Any, output: str) -> tuple[int, int] | None:
     """The range of features that a Split or a Slice takes."""
-    shape = forms.graph.shape(node.input[0])
+    shape = forms.graph.shape(data_of(forms.graph, node))
     if not shape or not isinstance(shape[-1], int):
         return None
+    if is_standard(node, "SequenceAt"):
+        part = element_of(forms.graph, node)
+        last = part is not None and part.axis % len(shape) == len(shape) - 1
+        return (part.start, part.start + part.size) if part is not None and last else None
     if is_standard(node, "Split") and attribute(node, "axis", 0) % len(shape) == len(shape) - 1:
         sizes = split_sizes(forms.graph, node, shape[-1])
         start = sum(sizes[: list(node.output).index(output)])
@@ -326,8 +336,5 @@ _RULES: dict[str, Rule] = {
     "MatMul": _matmul,
     "Gemm": _gemm,
     "Concat": _joined,
-    **dict.fromkeys(
-        ("Identity", "Transpose", "Unsqueeze", "Squeeze", "Gather", "Slice", "Split", "Reshape"),
-        _moved,
-    ),
+    **dict.fromkeys(MOVES, _moved),
 }

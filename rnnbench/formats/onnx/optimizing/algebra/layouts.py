@@ -19,7 +19,10 @@ _WHOLE = 2**31 - 1  # from which on the end of a Slice means the end of the axis
 Move = tuple[Any, ...]
 """`keep`, `turn` with an order, `add` and `drop` with axes, `pick` with axis and index, `flip`."""
 
-_MOVES = ("Identity", "Transpose", "Unsqueeze", "Squeeze", "Gather", "Slice", "Split", "Reshape")
+MOVES = (
+    *("Identity", "Transpose", "Unsqueeze", "Squeeze", "Gather", "Slice", "Split", "Reshape"),
+    "SequenceAt",
+)
 
 
 @dataclass(frozen=True)
@@ -57,14 +60,13 @@ class Layouts:
         at = name
         while at not in self._known:
             node = self.graph.makers.get(at)
-            if node is None or not is_standard(node, *_MOVES) or self.graph.is_constant(at):
-                rank = self.graph.rank(at)
-                self._known[at] = None if rank is None else View(at, (*range(rank),))
+            if node is None or not is_standard(node, *MOVES) or self.graph.is_constant(at):
+                self._known[at] = self._own(node, at)
                 break
             chain.append((at, node))
-            at = node.input[0]
+            at = data_of(self.graph, node)
         for output, node in reversed(chain):
-            before = self._known[node.input[0]]
+            before = self._known[data_of(self.graph, node)]
             move = self.move(node, output)
             after = apply(move, before) if move and before else None
             if after is None:
@@ -73,12 +75,25 @@ class Layouts:
             self._known[output] = after
         return self._known[name]
 
+    def _own(self, node: Any, name: str) -> View | None:
+        """A value that some node makes, as it is.
+
+        All steps of a layer of one step, (1, 1, batch, hidden), are its last state.
+        """
+        rank = self.graph.rank(name)
+        layer = node is not None and is_standard(node, "RNN", "GRU", "LSTM")
+        if layer and name == node.output[0] and len(node.output) > 1 and node.output[1]:
+            x = self.view(node.input[0])
+            if x is not None and len(x.axes) == 3 and x.axes[0] is None:
+                return View(node.output[1], (None, 0, 1, 2))
+        return None if rank is None else View(name, (*range(rank),))
+
     def move(self, node: Any, output: str) -> Move | None:
         """What a node does to the axes of its first input; None: it does more than that."""
-        rank = self.graph.rank(node.input[0])
+        rank = self.graph.rank(data_of(self.graph, node))
         if node.op_type == "Identity":
             return ("keep",)
-        if rank is None or not is_standard(node, *_MOVES):
+        if rank is None or not is_standard(node, *MOVES):
             return None
         if node.op_type == "Transpose":
             return ("turn", tuple(attribute(node, "perm") or reversed(range(rank))))
@@ -159,13 +174,63 @@ class Layouts:
             return None
         return ("pick", axis, sum(sizes[:place]), True)
 
+    def _element(self, node: Any, output: str, rank: int) -> Move | None:
+        """One of the values that a SplitToSequence gives."""
+        part = element_of(self.graph, node)
+        if part is None or part.size not in (0, 1):
+            return None
+        return ("pick", part.axis % rank, part.start, part.size == 1)
+
     def _counted(self, name: str, axis: int, index: int) -> int:
         """An index from the start, where the size is known."""
         size = (self.graph.shape(name) or ())[axis]
         return index + size if index < 0 and isinstance(size, int) else index
 
 
-_PICKS = {"Gather": Layouts._gathered, "Slice": Layouts._sliced, "Split": Layouts._split}
+_PICKS = {
+    "Gather": Layouts._gathered,
+    "Slice": Layouts._sliced,
+    "Split": Layouts._split,
+    "SequenceAt": Layouts._element,
+}
+
+
+@dataclass(frozen=True)
+class Element:
+    """A value of a SplitToSequence: where it begins, and its size; 0: the axis goes."""
+
+    axis: int
+    start: int
+    size: int
+
+
+def data_of(graph: Graph, node: Any) -> str:
+    """The value that a node moves: of an element of a list, what was split into the list."""
+    if node.op_type == "SequenceAt":
+        split = graph.makers.get(node.input[0])
+        if split is not None and is_standard(split, "SplitToSequence"):
+            return str(split.input[0])
+    return str(node.input[0])
+
+
+def element_of(graph: Graph, node: Any) -> Element | None:
+    """What a SequenceAt takes of a SplitToSequence, where that is written down."""
+    from rnnbench.formats.onnx.optimizing.algebra.constants import Constants
+
+    split = graph.makers.get(node.input[0])
+    place = graph.numbers(node.input[1])
+    if split is None or not is_standard(split, "SplitToSequence") or place is None:
+        return None
+    axis, index = attribute(split, "axis", 0), place[0]
+    if len(split.input) < 2 or not split.input[1]:
+        return Element(axis, index, int(attribute(split, "keepdims", 1))) if index >= 0 else None
+    sizes = Constants(graph).value(split.input[1])
+    if sizes is None or (sizes.ndim == 0 and index < 0):
+        return None
+    if sizes.ndim == 0:
+        return Element(axis, index * int(sizes), int(sizes))
+    index %= len(sizes)
+    return Element(axis, int(sizes[:index].sum()), int(sizes[index]))
 
 
 @dataclass(frozen=True)
