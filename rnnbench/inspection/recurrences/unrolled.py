@@ -179,12 +179,17 @@ def _collected(
 ) -> int:
     """How many results are joined by a node that takes one of each step."""
     for j, i in made_at[0].values():
-        joins = [_joins(flow, step[j].outputs[i]) for step in steps]
+        joins = [_joins(flow, _output(step[j], i)) for step in steps]
         for name, node in joins[-1].items():
             # The first step may have another node for its initial state.
             if all(name in found for found in joins[1:]):
                 return len(refs_in(data_of(node)))
     return 0
+
+
+def _output(node: Node, place: int) -> str:
+    """A result; empty where a node leaves its last ones out, as a layer may in one of its steps."""
+    return node.outputs[place] if place < len(node.outputs) else ""
 
 
 def _joins(flow: Flow, value: str) -> dict[int, Node]:
@@ -208,7 +213,7 @@ def _describe(flow: Flow, block: _Block) -> FoundRecurrence:
     kind, layers = classify(flow, body, list(zip(handed, following, strict=True)))
     given, hidden = sizes(flow, body, handed, kind)
     firsts = _first_states(flow, steps, block)
-    lasts = [steps[-1][j].outputs[i] for j, i in block.carried]
+    lasts = [_output(steps[-1][j], i) for j, i in block.carried]
     shape = flow.program.shape(block.source) or ()
     reverse = len(block.indices) > 1 and block.indices[0] > block.indices[1]
     return FoundRecurrence(

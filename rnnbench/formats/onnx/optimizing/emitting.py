@@ -11,7 +11,7 @@ from rnnbench.formats.onnx.optimizing.algebra.constants import Constants
 from rnnbench.formats.onnx.optimizing.algebra.layouts import View
 from rnnbench.formats.onnx.optimizing.building import Builder, Label
 from rnnbench.formats.onnx.optimizing.fused import Layer, add_layer
-from rnnbench.formats.onnx.optimizing.graph import Array
+from rnnbench.formats.onnx.optimizing.graph import Array, Graph
 from rnnbench.formats.onnx.optimizing.sequences import Run, labels, sequence
 
 Start = View | Array | None
@@ -102,7 +102,7 @@ def _fed(build: Builder, spec: Spec, sequences: Mapping[str, str]) -> str:
     """What the layer is fed, (time, batch, input)."""
     parts = [sequence(build, run, sequences) for run in spec.runs]
     moving = [i for i, r in enumerate(spec.runs) if r.time is not None or r.of]
-    batched = [i for i, r in enumerate(spec.runs) if "batch" in _axes(spec, r)]
+    batched = [i for i, r in enumerate(spec.runs) if "batch" in _axes(build.graph, spec, r)]
     for i in range(len(parts)):
         if i in moving and (i in batched or not batched):
             continue
@@ -116,8 +116,8 @@ def _fed(build: Builder, spec: Spec, sequences: Mapping[str, str]) -> str:
     return parts[0] if len(parts) == 1 else build("Concat", parts, axis=2)
 
 
-def _axes(spec: Spec, run: Run) -> list[Label]:
-    return list(spec.step) if run.of else labels(run.view, run.time)
+def _axes(graph: Graph, spec: Spec, run: Run) -> list[Label]:
+    return list(spec.step) if run.of else labels(graph, run.view, run.time)
 
 
 def _start(build: Builder, start: Start, x: str, layer: Layer) -> str:
@@ -127,7 +127,7 @@ def _start(build: Builder, start: Start, x: str, layer: Layer) -> str:
     if not isinstance(start, View):
         row = build.constant(start[None, None].astype(layer.r.dtype), "state")
         return _repeated(build, row, x)
-    found = labels(start, None)
+    found = labels(build.graph, start, None)
     value = start.root
     for axis, place in reversed(start.fixed):
         value = build.gather(value, axis, place)

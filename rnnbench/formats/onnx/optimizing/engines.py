@@ -1,86 +1,85 @@
-"""Runs a file, to compare it with another: the judge of every rewrite."""
+"""Runs a file, to compare it with another: the judge of every rewrite is float64."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from rnnbench.core.errors import one_line
+from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.formats.onnx.optimizing.graph import Array
+from rnnbench.inspection.external import external_tensors
 
-_EXACT = "rnnbench.inspection.evaluation"
-
-
-class Runner(Protocol):
-    """A file that can be run.
-
-    Attributes:
-        tolerance: how far two results that are the same may be apart: `|a - b| <= t (1 + |b|)`.
-    """
-
-    tolerance: float
-
-    def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs by name."""
-
-
-class _Exact:
-    """rnnbench's own evaluation, in float64."""
-
-    tolerance = 1e-9
-
-    def __init__(self, proto: Any, folder: Path) -> None:
-        module = importlib.import_module(_EXACT)
-        self._evaluator = module.Evaluator(proto, dtype="float64")
-
-    def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        found: dict[str, Array] = self._evaluator(dict(feeds))
-        return found
-
-
-class _OnnxRuntime:
-    """ONNX Runtime on one thread, nothing of the graph rewritten."""
-
-    tolerance = 1e-4
-
-    def __init__(self, proto: Any, folder: Path) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 4
-        options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path", str(folder.resolve())
-        )
-        self._session = onnxruntime.InferenceSession(
-            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        self._names = [o.name for o in self._session.get_outputs()]
-
-    def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        found = self._session.run(self._names, dict(feeds))
-        return dict(zip(self._names, found, strict=True))
+TOLERANCE = 1e-9
+"""Of `distance`: what is computed in another order in float64 is not further apart."""
 
 
 class CannotRunError(Exception):
-    """A file that no evaluator here runs; the message says why."""
+    """A file that cannot be run; the message says why."""
 
 
-def runner(proto: Any, folder: Path) -> Runner:
-    """Makes a file ready to be run.
+class Runner:
+    """A file in float64, by rnnbench's own evaluation.
+
+    Args:
+        proto: ONNX's own form of it.
+        folder: where its external data is.
 
     Raises:
-        CannotRunError: it cannot be run.
+        CannotRunError: it has something that nobody here computes.
     """
+
+    def __init__(self, proto: Any, folder: Path) -> None:
+        from rnnbench.inspection.evaluation import Evaluator
+
+        try:
+            self._evaluator = Evaluator(_whole(proto, folder))
+        except RnnbenchError as error:
+            raise CannotRunError(one_line(error)) from None
+
+    def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs by name.
+
+        Raises:
+            CannotRunError: it does not run with these inputs.
+        """
+        try:
+            found: dict[str, Array] = self._evaluator(feeds)
+        except Exception as error:  # of whichever library a node is computed by
+            raise CannotRunError(one_line(error)) from None
+        return found
+
+
+def _whole(proto: Any, folder: Path) -> Any:
+    """A file with its external data in it."""
+    import onnx
+
+    if next(external_tensors(proto), None) is None:
+        return proto
+    whole = type(proto)()
+    whole.CopyFrom(proto)
+    onnx.load_external_data_for_model(whole, str(folder))
+    return whole
+
+
+def refusal(proto: Any, folder: Path) -> str:
+    """Why ONNX Runtime does not load a file; empty where it does."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", str(folder.resolve())
+    )
+    providers = ["CPUExecutionProvider"]
     try:
-        return _OnnxRuntime(proto, folder)
+        onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=providers)
     except Exception as error:  # it raises types of its own
-        raise CannotRunError(one_line(error)) from None
+        return one_line(error)
+    return ""
 
 
 def distance(a: Array, b: Array) -> float:

@@ -50,10 +50,10 @@ def layer_of(weights: Weights, matrices: Matrices, widths: list[int]) -> Layer:
     size, dtype = weights.size, matrices.dtype
     w = [_stacked(matrices, rows, size, n) for rows, n in zip(weights.inputs, widths, strict=True)]
     r = _stacked(matrices, weights.recurrent, size, size)
-    given = np.concatenate([_vector(matrices, b, size) for b in weights.bias])
-    recurrent = np.zeros_like(given)
-    recurrent[-size:] = _vector(matrices, weights.reset_bias, size)
-    b = np.concatenate([given, recurrent])
+    pairs = [_two(matrices, b, size) for b in weights.bias]
+    if weights.kind == "gru" and weights.resets_after:
+        pairs[-1] = pairs[-1][0] + pairs[-1][1], _vector(matrices, weights.reset_bias, size)
+    b = np.concatenate([*(first for first, _ in pairs), *(second for _, second in pairs)])
     return Layer(
         weights.kind,
         np.concatenate(w, 1).astype(dtype),
@@ -61,6 +61,16 @@ def layer_of(weights: Weights, matrices: Matrices, widths: list[int]) -> Layer:
         b.astype(dtype) if b.any() else None,
         weights.resets_after,
     )
+
+
+def _two(matrices: Matrices, number: int | None, size: int) -> tuple[Array, Array]:
+    """A bias as two, as the operators have it: PyTorch's own two, so that nothing is rounded."""
+    parts = [] if number is None else matrices.addends(number)
+    if len(parts) == 2:
+        return matrices.value(parts[0]), matrices.value(parts[1])
+    total = _vector(matrices, number, size)
+    near = total.astype(matrices.dtype).astype(np.float64)
+    return near, total - near
 
 
 def widths(matrices: Matrices, weights: Weights) -> list[int]:

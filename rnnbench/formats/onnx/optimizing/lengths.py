@@ -14,7 +14,7 @@ import numpy as np
 from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
 from rnnbench.formats.onnx.optimizing.algebra.layouts import View
 from rnnbench.formats.onnx.optimizing.chains import Chain, inside
-from rnnbench.formats.onnx.optimizing.engines import CannotRunError, distance, runner
+from rnnbench.formats.onnx.optimizing.engines import TOLERANCE, CannotRunError, Runner, distance
 from rnnbench.formats.onnx.optimizing.fused import OPERATORS, Layer
 from rnnbench.formats.onnx.optimizing.graph import Array, reads
 from rnnbench.formats.onnx.optimizing.proving import Proof
@@ -43,30 +43,30 @@ def prove_lengths(forms: Forms, chain: Chain, layer: Layer, widths: list[int]) -
     steps = Chain(chain.steps[first : first + _MOST_STEPS])
     region = replace(chain, steps=steps.steps)
     try:
-        run = runner(_region_model(forms, region), forms.graph.folder)
-        fused = runner(_layer_model(layer, forms.graph.opset), forms.graph.folder)
+        run = Runner(_region_model(forms, region), forms.graph.folder)
+        fused = Runner(_layer_model(layer, forms.graph.opset), forms.graph.folder)
     except CannotRunError as error:
-        return Proof(0, 0.0, 0.0, f"its steps cannot be run by themselves ({error})")
+        return Proof(0, 0.0, f"its steps cannot be run by themselves ({error})")
     count, total = len(steps.steps), len(chain.steps)
     worst, runs = 0.0, 0
     for i, length in enumerate(sorted({1, 2, 2 * count + 1, min(total, _LONGEST) + 3})):
         batch = _batch(forms, region, _BATCHES[i % len(_BATCHES)])
         generator = np.random.default_rng(i)
-        x = [_random(generator, layer, length, batch, n) for n in widths]
+        x = [generator.standard_normal((length, batch, n)) for n in widths]
         width = layer.hidden_size
-        states = [_random(generator, layer, batch, width) for _ in steps.steps[0].before]
+        states = [generator.standard_normal((batch, width)) for _ in steps.steps[0].before]
         try:
             expected = _stepwise(forms, _Region(run, steps), x, states)
             given = {"x": np.concatenate(x, 2)}
             given |= {n: s[None] for n, s in zip(("h", "c"), states, strict=False)}
             found = fused(given)
-        except Exception as error:  # of whichever evaluator it is
-            return Proof(0, 0.0, 0.0, f"its steps do not run ({str(error).splitlines()[0]})")
+        except CannotRunError as error:
+            return Proof(0, 0.0, f"its steps do not run ({error})")
         results = [found["y"][:, 0], *(found[n][0] for n in ("hn", "cn") if n in found)]
         worst = max([worst, *map(distance, results, expected)])
         runs += 1
-    why = "" if worst <= run.tolerance else f"as a layer it would be off by {worst:.0e}"
-    return Proof(runs, worst, run.tolerance, why)
+    why = "" if worst <= TOLERANCE else f"as a layer it would be off by {worst:.0e}"
+    return Proof(runs, worst, why)
 
 
 def _stepwise(forms: Forms, region: _Region, x: list[Array], states: list[Array]) -> list[Array]:
@@ -82,7 +82,7 @@ def _stepwise(forms: Forms, region: _Region, x: list[Array], states: list[Array]
     chain = region.steps
     length, batch = x[0].shape[:2]
     for begin in range(0, length, len(chain.steps)):
-        given = _Inputs(forms, batch, x[0].dtype)
+        given = _Inputs(forms, batch)
         for number, state in zip(chain.steps[0].before, states, strict=True):
             given.put(forms.sources[number], state)
         for s, step in enumerate(chain.steps):
@@ -100,26 +100,27 @@ def _stepwise(forms: Forms, region: _Region, x: list[Array], states: list[Array]
 class _Inputs:
     """The arrays that a region reads, of which each view is a part."""
 
-    def __init__(self, forms: Forms, batch: int, dtype: Any) -> None:
-        self._forms, self._batch, self._dtype = forms, batch, dtype
+    def __init__(self, forms: Forms, batch: int) -> None:
+        self._forms, self._batch = forms, batch
         self.arrays: dict[str, Array] = {}
 
     def put(self, view: View, value: Array) -> None:
         """Writes (batch, features) where a view is."""
         if view.root not in self.arrays:
-            self.arrays[view.root] = np.zeros(self._shape(view, value.shape[1]), self._dtype)
+            self.arrays[view.root] = np.zeros(self._shape(view, value.shape[1]))
         array = self.arrays[view.root]
         where: list[Any] = [slice(None)] * array.ndim
         for axis, place in view.fixed:
             where[axis] = place
-        named = [n for i, n in enumerate(labels(view, None)) if not isinstance(where[i], int)]
+        found = labels(self._forms.graph, view, None)
+        named = [n for i, n in enumerate(found) if not isinstance(where[i], int)]
         part = value if "batch" in named else value[0]
         if named.index("feature") < len(named) - 1:
             part = part.T
         array[tuple(where)] = part.reshape(array[tuple(where)].shape)
 
     def _shape(self, view: View, width: int) -> list[int]:
-        found = labels(view, None)
+        found = labels(self._forms.graph, view, None)
         known = self._forms.graph.shape(view.root) or (None,) * len(found)
         sizes = {"batch": self._batch, "feature": width}
         return [
@@ -140,14 +141,10 @@ def _batch(forms: Forms, chain: Chain, batch: int) -> int:
         for source in (*step.before, *step.fed):
             view = forms.sources[source]
             shape = forms.graph.shape(view.root) or ()
-            for axis, label in enumerate(labels(view, None)):
+            for axis, label in enumerate(labels(forms.graph, view, None)):
                 if label == "batch" and axis < len(shape) and isinstance(shape[axis], int):
                     return int(shape[axis])  # type: ignore[arg-type]
     return batch
-
-
-def _random(generator: np.random.Generator, layer: Layer, *shape: int) -> Array:
-    return generator.standard_normal(shape).astype(layer.w.dtype)
 
 
 def _region_model(forms: Forms, chain: Chain) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.core.errors import RnnbenchError
-from rnnbench.formats.onnx.optimizing.graph import Graph, Shape
+from rnnbench.formats.onnx.optimizing.graph import Graph, Shape, reads
 from rnnbench.inspection.external import external_bytes
 from rnnbench.inspection.readers._onnx_files import load_graph
 
@@ -51,6 +51,7 @@ def load(path: Path) -> Given:
     external_bytes(proto, path)
     if not opset_of(proto):
         raise RnnbenchError(f"{path} uses none of ONNX's own operators: nothing can be improved")
+    _refuse_damaged(proto.graph, path)
     _refuse_unknown(proto, path)
     names = dict.fromkeys(
         entry.value
@@ -59,6 +60,30 @@ def load(path: Path) -> Given:
         if tensor.data_location == tensor.EXTERNAL and entry.key == "location"
     )
     return Given(path, proto, tuple(names))
+
+
+def _refuse_damaged(graph: Any, path: Path) -> None:
+    """Refuses a graph in which values are made twice, or behind those that read them.
+
+    Raises:
+        RnnbenchError: it is one.
+    """
+    known = {v.name for v in graph.input} | {t.name for t in graph.initializer}
+    known |= {t.values.name for t in graph.sparse_initializer}
+    for node in graph.node:
+        name = next((n for n in reads(node) if n not in known), None)
+        if name is not None:
+            raise RnnbenchError(
+                f"{path} is damaged: {node.name or node.op_type!r} reads {name!r}, which nothing "
+                "before it makes: export it again"
+            )
+        for output in filter(None, node.output):
+            if output in known:
+                raise RnnbenchError(
+                    f"{path} is damaged: {output!r} is made twice: give its outputs names that no "
+                    "other value has, and export it again"
+                )
+            known.add(output)
 
 
 def _refuse_unknown(proto: Any, path: Path) -> None:

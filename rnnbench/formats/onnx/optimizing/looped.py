@@ -140,7 +140,7 @@ class LoopPlan:
         rank = self.loop.body.rank(step.after[0])
         if rank is None:
             raise NotFusedError("the sizes of its states are unknown")
-        labels = step_labels(rank, runs)
+        labels = step_labels(self.loop.body, rank, runs)
         layer = layer_of(
             step.weights, self.forms.matrices, widths(self.forms.matrices, step.weights)
         )

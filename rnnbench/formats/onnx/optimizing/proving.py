@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
-from rnnbench.formats.onnx.optimizing.engines import CannotRunError, distance, runner
+from rnnbench.formats.onnx.optimizing.engines import (
+    TOLERANCE,
+    CannotRunError,
+    Runner,
+    distance,
+    refusal,
+)
 from rnnbench.formats.onnx.optimizing.feeding import dims_of, feeds
-from rnnbench.formats.onnx.optimizing.graph import Array
+from rnnbench.formats.onnx.optimizing.graph import Array, Graph
 from rnnbench.formats.onnx.optimizing.loading import graph_of
 
 _SIZES = (2, 1, 3, 5)
-_MOST_RUNS, _MOST_TRIED = 8, 48
+_FEW = 16  # steps
+_MOST_RUNS, _MOST_TRIED, _MOST_RANKED = 8, 48, 4096
 _SCALES = (1.0, 0.3, 3.0)
 
 
@@ -25,19 +32,17 @@ class Proof:
     Attributes:
         runs: how often both were run.
         distance: the largest, see `engines.distance`.
-        tolerance: what it may be.
         why: what went wrong; empty: nothing did.
     """
 
     runs: int
     distance: float
-    tolerance: float
     why: str = ""
 
     @property
     def ok(self) -> bool:
         """Whether they compute the same."""
-        return not self.why and self.runs > 0 and self.distance <= self.tolerance
+        return not self.why and self.runs > 0 and self.distance <= TOLERANCE
 
     def __str__(self) -> str:
         if self.why:
@@ -62,7 +67,7 @@ class Reference:
         exact: Mapping[tuple[str, int], int],
         likely: Iterable[int],
     ) -> None:
-        self._folder = folder
+        self._proto, self._folder = proto, folder
         self.cases: list[tuple[dict[str, int], dict[str, Array], dict[str, Array]]] = []
         self.why = ""
         self.unknown = False
@@ -70,22 +75,32 @@ class Reference:
         graph = graph_of(proto, folder)
         exact = {k: n for k, n in exact.items() if k[0] in graph.makers or k[0] in graph.inputs}
         try:
-            run = runner(_with_outputs(proto, [name for name, _ in exact]), folder)
+            run = Runner(_with_outputs(proto, [name for name, _ in exact]), folder)
         except CannotRunError as error:
             self.why, self.unknown = str(error), True
             return
-        fixed = _lengths(proto, exact)
-        tried = 0
-        for dims in _sizes(proto, fixed, likely):
-            tried += 1
-            if len(self.cases) >= _MOST_RUNS or tried > _MOST_TRIED:
+        fixed, few = _lengths(proto, exact), [n for n in likely if n <= _FEW]
+        for sizes in ((*_SIZES, *few), (*likely, *_SIZES)):
+            if not self.cases:  # a large size of every dimension would be much to compute
+                self._try(run, graph, names, exact, _sizes(proto, fixed, sizes))
+
+    def _try(
+        self,
+        run: Runner,
+        graph: Graph,
+        names: list[str],
+        exact: Mapping[tuple[str, int], int],
+        sizes: Iterable[dict[str, int]],
+    ) -> None:
+        for tried, dims in enumerate(sizes):
+            if len(self.cases) >= _MOST_RUNS or tried >= _MOST_TRIED:
                 break
             seed = len(self.cases)
-            given = feeds(graph, proto, dims, seed, _SCALES[seed % len(_SCALES)])
+            given = feeds(graph, self._proto, dims, seed, _SCALES[seed % len(_SCALES)])
             try:
                 found = given | run(given)
-            except Exception as error:  # sizes that the file cannot take
-                self.why = self.why or str(error).splitlines()[0]
+            except CannotRunError as error:  # sizes that the file cannot take
+                self.why = self.why or str(error)
                 continue
             if all(found[name].shape[axis] == n for (name, axis), n in exact.items()):
                 self.cases.append((dims, given, {n: found[n] for n in names}))
@@ -93,20 +108,24 @@ class Reference:
     def compare(self, proto: Any) -> Proof:
         """Another file against it."""
         if not self.cases:
-            return Proof(0, 0.0, 0.0, f"the given file cannot be run ({self.why})")
+            return Proof(0, 0.0, f"the given file cannot be run ({self.why})")
         try:
-            run = runner(proto, self._folder)
+            run = Runner(proto, self._folder)
         except CannotRunError as error:
-            return Proof(0, 0.0, 0.0, f"the rewritten file cannot be run ({error})")
+            return Proof(0, 0.0, f"the rewritten file cannot be run ({error})")
         worst = 0.0
         for dims, given, expected in self.cases:
             try:
                 found = run(given)
-            except Exception as error:
-                return Proof(0, 0.0, 0.0, f"fails at {_said(dims)} ({str(error).splitlines()[0]})")
+            except CannotRunError as error:
+                return Proof(0, 0.0, f"fails at {_said(dims)} ({error})")
             worst = max([worst, *(distance(found[n], expected[n]) for n in expected)])
-        why = "" if worst <= run.tolerance else f"its outputs would differ by {worst:.0e}"
-        return Proof(len(self.cases), worst, run.tolerance, why)
+        if worst > TOLERANCE:
+            return Proof(0, worst, f"its outputs would differ by {worst:.0e}")
+        refused = refusal(proto, self._folder)
+        if refused and not refusal(self._proto, self._folder):
+            return Proof(0, worst, f"ONNX Runtime would not load it ({refused})")
+        return Proof(len(self.cases), worst)
 
 
 def _with_outputs(proto: Any, names: Iterable[str]) -> Any:
@@ -134,33 +153,20 @@ def _lengths(proto: Any, exact: Mapping[tuple[str, int], int]) -> dict[str, int]
 
 
 def _sizes(
-    proto: Any, lengths: Mapping[str, int], likely: Iterable[int]
+    proto: Any, lengths: Mapping[str, int], sizes: Iterable[int]
 ) -> Iterator[dict[str, int]]:
     """Sizes of all dimensions that have no number, the likeliest first."""
     names = list(dict.fromkeys(n for d in dims_of(proto).values() for n in d if isinstance(n, str)))
     if not names:
         yield from ({} for _ in _SCALES)
         return
-    extra = [*dict.fromkeys(likely)]
-    choices = [[lengths[n]] if n in lengths else [*dict.fromkeys((*_SIZES, *extra))] for n in names]
-    # The batch first: of two combinations the one comes first whose places in the lists are.
-    ranked = (
-        sorted(
-            product(*(range(len(c)) for c in choices)),
-            key=lambda places: (sum(p > 0 for p in places) > 1, sum(places)),
-        )
-        if _count(choices) <= 4096
-        else [(0,) * len(names)]
-    )
-    for places in ranked:
-        yield {n: c[i] for n, c, i in zip(names, choices, places, strict=True)}
-
-
-def _count(choices: list[list[int]]) -> int:
-    total = 1
-    for c in choices:
-        total *= len(c)
-    return total
+    known = [*dict.fromkeys(sizes)]
+    choices = [[lengths[n]] if n in lengths else known for n in names]
+    places = product(*(range(len(c)) for c in choices))
+    # One that differs from the first sizes in one dimension comes before one that does in two.
+    ranked = sorted(islice(places, _MOST_RANKED), key=lambda p: (sum(n > 0 for n in p) > 1, sum(p)))
+    for chosen in ranked:
+        yield {n: c[i] for n, c, i in zip(names, choices, chosen, strict=True)}
 
 
 def _said(dims: Mapping[str, int]) -> str:

@@ -10,6 +10,7 @@ from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
 from rnnbench.formats.onnx.optimizing.algebra.layouts import View
 from rnnbench.formats.onnx.optimizing.building import Builder, Label
 from rnnbench.formats.onnx.optimizing.chains import Chain
+from rnnbench.formats.onnx.optimizing.graph import Graph
 
 _END = 2**63 - 1
 
@@ -108,8 +109,10 @@ def _states(column: Sequence[View], others: Mapping[str, tuple[Chain, bool]]) ->
     return Run(first, reverse=backwards ^ (names != hidden), of=other.place)
 
 
-def labels(view: View, time: int | None) -> list[Label]:
+def labels(graph: Graph, view: View, time: int | None) -> list[Label]:
     """What the axes of a root are: the time, one batch at most, the features.
+
+    Where two may be the batch, those of size 1 are not.
 
     Raises:
         NoSequenceError: there are more.
@@ -123,6 +126,10 @@ def labels(view: View, time: int | None) -> list[Label]:
         found[view.axes[-1]] = "feature"
     if time is not None:
         found[time] = "time"
+    shape = graph.shape(view.root) or ()
+    for axis, size in enumerate(shape[:rank]):
+        if size == 1 and found[axis] == "batch" and found.count("batch") > 1:
+            found[axis] = None
     if found.count("batch") > 1:
         raise NoSequenceError(f"{view.root} has more axes than time, batch and features")
     return found
@@ -138,7 +145,7 @@ def sequence(build: Builder, run: Run, sequences: Mapping[str, str]) -> str:
     """
     if run.of:
         return sequences[run.of]
-    value, found = run.view.root, labels(run.view, run.time)
+    value, found = run.view.root, labels(build.graph, run.view, run.time)
     for axis, place in reversed(run.view.fixed):
         if axis != run.time:
             value = build.gather(value, axis, place)
@@ -150,7 +157,7 @@ def sequence(build: Builder, run: Run, sequences: Mapping[str, str]) -> str:
     return build.arrange(value, found, want)
 
 
-def step_labels(rank: int, runs: Iterable[Run]) -> tuple[Label, ...]:
+def step_labels(graph: Graph, rank: int, runs: Iterable[Run]) -> tuple[Label, ...]:
     """What the axes of a hidden state are, from those of what a step is fed.
 
     Raises:
@@ -158,9 +165,9 @@ def step_labels(rank: int, runs: Iterable[Run]) -> tuple[Label, ...]:
     """
     found: list[Label] = [None] * rank
     for run in runs:
-        labels(run.view, run.time)  # no more axes than a layer has
+        known = labels(graph, run.view, run.time)
         for i, axis in enumerate(reversed(run.view.axes[:-1]), 2):
-            if axis is not None and i <= rank:
+            if axis is not None and known[axis] == "batch" and i <= rank:
                 found[-i] = "batch"
     found[-1] = "feature"
     if found.count("batch") > 1:

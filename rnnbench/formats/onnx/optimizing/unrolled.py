@@ -143,7 +143,7 @@ def _plan(
     rank = graph.rank(chain.hidden[0])
     if rank is None:
         raise NotFusedError("the sizes of its states are unknown")
-    step = step_labels(rank, fed)
+    step = step_labels(graph, rank, fed)
     hidden = {name: t for t, name in enumerate(chain.hidden)}
     cells = {s.after[1] for s in chain.steps if len(s.after) > 1}
     last_cell = chain.steps[-1].after[1] if cells else ""

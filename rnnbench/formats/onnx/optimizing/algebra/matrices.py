@@ -89,7 +89,15 @@ class Matrices:
 
     def rows(self, number: int, start: int, stop: int) -> int:
         """Some of the rows."""
+        kind, *what = self._keys[number]
+        if kind == "sum":
+            return self.sum(*(self.rows(part, start, stop) for part in what))
         return self._number("rows", number, start, stop)
+
+    def addends(self, number: int) -> list[int]:
+        """What it is the sum of."""
+        kind, *what = self._keys[number]
+        return [n for part in what for n in self.addends(part)] if kind == "sum" else [number]
 
     def sum(self, a: int, b: int) -> int:
         """A + b."""
