@@ -24,6 +24,7 @@ class Graph:
         makers: value -> the node that makes it.
         readers: value -> the nodes that read it, those whose bodies do among them.
         shapes: the sizes that are declared or were inferred.
+        types: ONNX's number of the type of a value, where it is known.
         body_shapes: first output of a node -> those in its bodies.
         outputs: what the graph returns, in order.
         inputs: what it takes; constants are not among them.
@@ -36,6 +37,7 @@ class Graph:
         self._tensors = {t.name: t for t in proto.initializer}
         self.inputs = [v.name for v in proto.input if v.name not in self._tensors]
         self.shapes: dict[str, Shape] = {}
+        self.types: dict[str, int] = {}
         self.body_shapes: dict[str, dict[str, Shape]] = {}
         self._arrays: dict[str, Array] = {}
         self._names = {v.name for v in (*proto.input, *proto.value_info)} | {*self._tensors}

@@ -181,6 +181,8 @@ def _without_weights(proto: Any) -> Any:
 
 def _note(graph: Graph, of: Any) -> None:
     graph.shapes |= _declared(of)
+    for value in (*of.value_info, *of.input, *of.output):
+        graph.types[value.name] = value.type.tensor_type.elem_type
     for node in of.node:
         inner: dict[str, Shape] = {}
         for attribute in node.attribute:

@@ -19,7 +19,7 @@ from rnnbench.formats.onnx.optimizing.feeding import dims_of, feeds
 from rnnbench.formats.onnx.optimizing.graph import Array, Graph
 from rnnbench.formats.onnx.optimizing.loading import graph_of
 
-_SIZES = (2, 1, 3, 5)
+_SIZES = (2, 1, 3, 5, 8, 4, 6)
 _FEW = 16  # steps
 _MOST_RUNS, _MOST_TRIED, _MOST_RANKED = 8, 48, 4096
 _SCALES = (1.0, 0.3, 3.0)

@@ -25,6 +25,7 @@ class Run:
             states of another chain.
         start: the first place that is read.
         stop: the place behind the last; None: to the end.
+        step: how far it is from one to the next.
         reverse: whether the first step reads the last place.
         of: the chain whose hidden states are read, by its name.
     """
@@ -33,13 +34,14 @@ class Run:
     time: int | None = None
     start: int = 0
     stop: int | None = None
+    step: int = 1
     reverse: bool = False
     of: str = ""
 
     @property
     def whole(self) -> bool:
         """Whether it is all of the sequence, however long that is."""
-        return self.start == 0 and self.stop is None
+        return self.start == 0 and self.stop is None and self.step == 1
 
 
 class NoSequenceError(Exception):
@@ -90,12 +92,12 @@ def _counted(forms: Forms, first: View, time: int, places: list[int]) -> Run:
     if all(p < 0 for p in places):
         places = [p + (size if isinstance(size, int) else count) for p in places]
     steps = {b - a for a, b in pairwise(places)}
-    if steps not in ({1}, {-1}):
+    if len(steps) != 1 or 0 in steps:
         raise NoSequenceError(f"its steps do not read {first.root} one after another")
-    start = min(places)
-    end = start + count
-    stop = end if isinstance(size, int) and end != size else None
-    return Run(first, time, start, stop, steps == {-1})
+    (step,) = steps
+    start, last = min(places), max(places)
+    stop = last + 1 if isinstance(size, int) and last + abs(step) < size else None
+    return Run(first, time, start, stop, abs(step), reverse=step < 0)
 
 
 def _states(column: Sequence[View], others: Mapping[str, tuple[Chain, bool]]) -> Run:
@@ -152,7 +154,7 @@ def sequence(build: Builder, run: Run, sequences: Mapping[str, str]) -> str:
             del found[axis]
     if run.time is not None and not run.whole:
         stop = _END if run.stop is None else run.stop
-        value = build.slice(value, found.index("time"), run.start, stop)
+        value = build.slice(value, found.index("time"), run.start, stop, run.step)
     want: list[Label] = ["time", "batch", "feature"]
     return build.arrange(value, found, want)
 

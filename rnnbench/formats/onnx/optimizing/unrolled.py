@@ -16,7 +16,7 @@ from rnnbench.formats.onnx.optimizing.building import Builder, Label
 from rnnbench.formats.onnx.optimizing.chains import Chain, Inside, inside
 from rnnbench.formats.onnx.optimizing.emitting import Result, Spec, Start, emit, start_of
 from rnnbench.formats.onnx.optimizing.fused import OPERATORS, layer_of, widths
-from rnnbench.formats.onnx.optimizing.graph import attribute, is_standard
+from rnnbench.formats.onnx.optimizing.graph import Graph, attribute, is_standard
 from rnnbench.formats.onnx.optimizing.sequences import (
     NoSequenceError,
     Run,
@@ -101,10 +101,19 @@ def _plans(
             backwards[place] = any(r.reverse for r in found[place])
             of_chain |= dict.fromkeys(chain.hidden, (chain, backwards[place]))
     gone = {node for place in left for node in insides[place].nodes}
+    starts = {forms.sources[s].root for c in left.values() for s in c.steps[0].before if s >= 0}
     for place, chain in left.items():
         fed = any(r.of == place for other in found.values() for r in other)
         try:
-            yield _plan(forms, chain, insides[place], found[place], backwards[place], gone, fed)
+            yield _plan(
+                forms,
+                chain,
+                insides[place],
+                found[place],
+                backwards[place],
+                _Readers(forms.graph, gone, starts),
+                fed,
+            )
         except (NotFusedError, NoSequenceError) as error:
             raise _RefusedError(place, str(error)) from None
 
@@ -136,7 +145,7 @@ def _plan(
     within: Inside,
     fed: list[Run],
     reverse: bool,
-    gone: set[int],
+    readers: _Readers,
     read_by_chain: bool,
 ) -> Plan:
     graph = forms.graph
@@ -147,24 +156,21 @@ def _plan(
     hidden = {name: t for t, name in enumerate(chain.hidden)}
     cells = {s.after[1] for s in chain.steps if len(s.after) > 1}
     last_cell = chain.steps[-1].after[1] if cells else ""
-    outputs = {*graph.outputs}
     joined: dict[str, bool] = {}
     picked: dict[int, None] = {}
     for name in sorted(within.values):
-        readers = [n for n in graph.readers.get(name, []) if id(n) not in gone]
-        if not readers and name not in outputs:
+        if not readers.reads(name):
             continue
         if name in hidden:
-            found = [_joins(forms, chain, n, name) for n in readers]
+            found = [_joins(forms, chain, n, name) for n in readers.of(name)]
             for each in found:
                 joined |= each or {}
-            if name in outputs or not all(found):
+            if readers.reads_alone(name) or not all(found):
                 picked[hidden[name]] = None
         elif name != last_cell:
-            where = "an output" if name in outputs else f"{readers[0].op_type} {readers[0].name!r}"
             what = "a cell state" if name in cells else f"{name}, which is inside of a step,"
-            raise NotFusedError(f"{what} is read by {where}")
-    read = last_cell in outputs or any(id(n) not in gone for n in graph.readers.get(last_cell, []))
+            raise NotFusedError(f"{what} is read by {readers.said(name)}")
+    read = bool(last_cell) and readers.reads(last_cell)
     return Plan(
         chain,
         within,
@@ -173,10 +179,41 @@ def _plan(
         step,
         joined,
         tuple(sorted(picked)),
-        bool(last_cell) and read,
+        read,
         read_by_chain,
         chain.steps[0].before,
     )
+
+
+class _Readers:
+    """Who reads a value once the chains are gone.
+
+    Args:
+        graph: of the file.
+        gone: the ids of the nodes that go.
+        starts: the values that chains start from.
+    """
+
+    def __init__(self, graph: Graph, gone: set[int], starts: set[str]) -> None:
+        self._graph, self._gone = graph, gone
+        self._alone = starts | {*graph.outputs}
+
+    def of(self, name: str) -> list[Any]:
+        """The nodes that read it."""
+        return [n for n in self._graph.readers.get(name, []) if id(n) not in self._gone]
+
+    def reads_alone(self, name: str) -> bool:
+        """Whether it is an output, or what another recurrence starts from."""
+        return name in self._alone
+
+    def reads(self, name: str) -> bool:
+        """Whether anybody does."""
+        return name in self._alone or bool(self.of(name))
+
+    def said(self, name: str) -> str:
+        """The first of them, in words."""
+        found = self.of(name)
+        return f"{found[0].op_type} {found[0].name!r}" if found else "an output"
 
 
 def _joins(forms: Forms, chain: Chain, node: Any, name: str) -> dict[str, bool] | None:

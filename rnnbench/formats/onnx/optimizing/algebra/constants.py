@@ -59,6 +59,11 @@ class Constants:
             self._known[name] = self._work_out(name)
         return self._known[name]
 
+    def numbers(self, name: str) -> list[int] | None:
+        """The whole numbers that a value always is; None of others."""
+        found = self.value(name)
+        return None if found is None or found.dtype.kind not in "iu" else found.ravel().tolist()
+
     def _work_out(self, name: str) -> Array | None:
         if self.graph.is_constant(name):
             return self.graph.array(name)

@@ -279,15 +279,15 @@ def _features(forms: Forms, node: Any, output: str) -> tuple[int, int] | None:
     if not shape or not isinstance(shape[-1], int):
         return None
     if is_standard(node, "SequenceAt"):
-        part = element_of(forms.graph, node)
+        part = element_of(forms.constants, node)
         last = part is not None and part.axis % len(shape) == len(shape) - 1
         return (part.start, part.start + part.size) if part is not None and last else None
     if is_standard(node, "Split") and attribute(node, "axis", 0) % len(shape) == len(shape) - 1:
-        sizes = split_sizes(forms.graph, node, shape[-1])
+        sizes = split_sizes(forms.constants, node, shape[-1])
         start = sum(sizes[: list(node.output).index(output)])
         return start, start + sizes[list(node.output).index(output)]
     if is_standard(node, "Slice"):
-        bounds = slice_bounds(forms.graph, node)
+        bounds = slice_bounds(forms.constants, node)
         if bounds is None or bounds.axis % len(shape) != len(shape) - 1 or bounds.step != 1:
             return None
         start, stop, _ = slice(bounds.start, bounds.end).indices(shape[-1])

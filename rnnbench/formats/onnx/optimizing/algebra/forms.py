@@ -62,7 +62,8 @@ class Forms:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.layouts, self.constants, self.matrices = Layouts(graph), Constants(graph), Matrices()
+        self.constants, self.matrices = Constants(graph), Matrices()
+        self.layouts = Layouts(graph, self.constants)
         self.sources: list[View] = []
         self.atoms: list[tuple[str, Any]] = []
         self.names: dict[int, str] = {}

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rnnbench.formats.onnx.optimizing.algebra.constants import Constants
 from rnnbench.formats.onnx.optimizing.graph import Graph, attribute, is_standard
 
 _SLICE_TAKES_INPUTS = 10  # since this opset
@@ -21,7 +22,7 @@ Move = tuple[Any, ...]
 
 MOVES = (
     *("Identity", "Transpose", "Unsqueeze", "Squeeze", "Gather", "Slice", "Split", "Reshape"),
-    "SequenceAt",
+    *("SequenceAt", "Cast"),
 )
 
 
@@ -50,8 +51,8 @@ class View:
 class Layouts:
     """The views of a graph's values, worked out on demand."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, constants: Constants) -> None:
+        self.graph, self.constants = graph, constants
         self._known: dict[str, View | None] = {}
 
     def view(self, name: str) -> View | None:
@@ -90,23 +91,21 @@ class Layouts:
 
     def move(self, node: Any, output: str) -> Move | None:
         """What a node does to the axes of its first input; None: it does more than that."""
+        if node.op_type in ("Identity", "Cast"):  # a Cast to the type that it has
+            same = self.graph.types.get(node.input[0]) == attribute(node, "to")
+            return ("keep",) if same or node.op_type == "Identity" else None
         rank = self.graph.rank(data_of(self.graph, node))
-        if node.op_type == "Identity":
-            return ("keep",)
         if rank is None or not is_standard(node, *MOVES):
             return None
-        if node.op_type == "Transpose":
-            return ("turn", tuple(attribute(node, "perm") or reversed(range(rank))))
-        if node.op_type in ("Unsqueeze", "Squeeze"):
-            return self._resized(node, rank)
-        if node.op_type == "Reshape":
-            return self._reshaped(node, output)
         return _PICKS[node.op_type](self, node, output, rank)
 
-    def _resized(self, node: Any, rank: int) -> Move | None:
+    def _turned(self, node: Any, output: str, rank: int) -> Move:
+        return ("turn", tuple(attribute(node, "perm") or reversed(range(rank))))
+
+    def _resized(self, node: Any, output: str, rank: int) -> Move | None:
         axes = attribute(node, "axes")
         if axes is None and len(node.input) > 1:
-            axes = self.graph.numbers(node.input[1])
+            axes = self.constants.numbers(node.input[1])
         if axes is None and node.op_type == "Squeeze":
             shape = self.graph.shape(node.input[0]) or ()
             axes = [i for i, n in enumerate(shape) if n == 1]
@@ -116,10 +115,10 @@ class Layouts:
         placed = tuple(sorted(a % full for a in axes))
         return ("add" if node.op_type == "Unsqueeze" else "drop", placed)
 
-    def _reshaped(self, node: Any, output: str) -> Move | None:
+    def _reshaped(self, node: Any, output: str, rank: int) -> Move | None:
         """Where only sizes of 1 come and go."""
         before, after = self.graph.shape(node.input[0]), self.graph.shape(output)
-        target = self.graph.numbers(node.input[1]) if len(node.input) > 1 else None
+        target = self.constants.numbers(node.input[1]) if len(node.input) > 1 else None
         if before is None or (after is None and target is None):
             return None
         if target is not None and (after is None or any(n is None for n in after)):
@@ -139,15 +138,49 @@ class Layouts:
         return ("fit", tuple(old), tuple(new), len(after))
 
     def _gathered(self, node: Any, output: str, rank: int) -> Move | None:
-        index = self.graph.array(node.input[1]) if self.graph.is_constant(node.input[1]) else None
-        if index is None or index.size != 1 or index.ndim > 1:
-            return None
         axis = attribute(node, "axis", 0) % rank
+        index = self.constants.value(node.input[1])
+        if index is None or index.dtype.kind not in "iu":
+            place = self._from_the_end(node.input[1], node.input[0], axis)
+            keeps = self.graph.rank(node.input[1])
+            return None if place is None or keeps is None else ("pick", axis, place, keeps == 1)
+        if index.size != 1 or index.ndim > 1:
+            return None
         place = self._counted(node.input[0], axis, int(index.ravel()[0]))
         return ("pick", axis, place, index.ndim == 1)
 
+    def _from_the_end(self, index: str, data: str, axis: int) -> int | None:
+        """An index that is counted back from a size of what it picks from: below 0."""
+        found = self._size_and_more(index)
+        if found is None or found[1] >= 0:
+            return None
+        shape = self.graph.shape(data) or ()
+        same = len(shape) > axis and shape[axis] is not None and shape[axis] == found[0]
+        return found[1] if same else None
+
+    def _size_and_more(self, name: str) -> tuple[str, int] | None:
+        """A name of a size, and what is added to it."""
+        node = self.graph.makers.get(name)
+        if node is None:
+            return None
+        if is_standard(node, "Add", "Sub"):
+            second = self.constants.numbers(node.input[1])
+            first = self._size_and_more(node.input[0])
+            if first is None or second is None or len(second) != 1:
+                return None
+            return first[0], first[1] + (second[0] if node.op_type == "Add" else -second[0])
+        if is_standard(node, "Cast", "Squeeze", "Unsqueeze", "Reshape", "Identity"):
+            return self._size_and_more(node.input[0])
+        shaped = self.graph.makers.get(node.input[0]) if node.input else None
+        place = self.constants.numbers(node.input[1]) if len(node.input) > 1 else None
+        if not is_standard(node, "Gather") or shaped is None or place is None or len(place) != 1:
+            return None
+        shape = self.graph.shape(shaped.input[0]) if is_standard(shaped, "Shape") else None
+        size = shape[place[0]] if shape else None
+        return (size, 0) if isinstance(size, str) else None
+
     def _sliced(self, node: Any, output: str, rank: int) -> Move | None:
-        bounds = slice_bounds(self.graph, node)
+        bounds = slice_bounds(self.constants, node)
         if bounds is None:
             return None
         axis, start, end = bounds.axis % rank, bounds.start, bounds.end
@@ -168,7 +201,7 @@ class Layouts:
     def _split(self, node: Any, output: str, rank: int) -> Move | None:
         axis = attribute(node, "axis", 0) % rank
         shape = self.graph.shape(node.input[0]) or ()
-        sizes = split_sizes(self.graph, node, shape[axis])
+        sizes = split_sizes(self.constants, node, shape[axis])
         place = list(node.output).index(output)
         if not sizes or sizes[place] != 1:
             return None
@@ -176,7 +209,7 @@ class Layouts:
 
     def _element(self, node: Any, output: str, rank: int) -> Move | None:
         """One of the values that a SplitToSequence gives."""
-        part = element_of(self.graph, node)
+        part = element_of(self.constants, node)
         if part is None or part.size not in (0, 1):
             return None
         return ("pick", part.axis % rank, part.start, part.size == 1)
@@ -188,6 +221,10 @@ class Layouts:
 
 
 _PICKS = {
+    "Transpose": Layouts._turned,
+    "Unsqueeze": Layouts._resized,
+    "Squeeze": Layouts._resized,
+    "Reshape": Layouts._reshaped,
     "Gather": Layouts._gathered,
     "Slice": Layouts._sliced,
     "Split": Layouts._split,
@@ -213,18 +250,16 @@ def data_of(graph: Graph, node: Any) -> str:
     return str(node.input[0])
 
 
-def element_of(graph: Graph, node: Any) -> Element | None:
+def element_of(constants: Constants, node: Any) -> Element | None:
     """What a SequenceAt takes of a SplitToSequence, where that is written down."""
-    from rnnbench.formats.onnx.optimizing.algebra.constants import Constants
-
-    split = graph.makers.get(node.input[0])
-    place = graph.numbers(node.input[1])
+    split = constants.graph.makers.get(node.input[0])
+    place = constants.numbers(node.input[1])
     if split is None or not is_standard(split, "SplitToSequence") or place is None:
         return None
     axis, index = attribute(split, "axis", 0), place[0]
     if len(split.input) < 2 or not split.input[1]:
         return Element(axis, index, int(attribute(split, "keepdims", 1))) if index >= 0 else None
-    sizes = Constants(graph).value(split.input[1])
+    sizes = constants.value(split.input[1])
     if sizes is None or (sizes.ndim == 0 and index < 0):
         return None
     if sizes.ndim == 0:
@@ -243,15 +278,15 @@ class Bounds:
     step: int
 
 
-def slice_bounds(graph: Graph, node: Any) -> Bounds | None:
+def slice_bounds(constants: Constants, node: Any) -> Bounds | None:
     """What a Slice takes; None: of several axes, or it is computed."""
     found: list[list[int] | None] = []
     for i, name in enumerate(("starts", "ends", "axes", "steps"), 1):
-        if graph.opset < _SLICE_TAKES_INPUTS:
+        if constants.graph.opset < _SLICE_TAKES_INPUTS:
             found.append(attribute(node, name))
         else:
             given = len(node.input) > i and node.input[i]
-            found.append(graph.numbers(node.input[i]) if given else None)
+            found.append(constants.numbers(node.input[i]) if given else None)
             if given and found[-1] is None:
                 return None
     starts, ends, axes, steps = found
@@ -260,11 +295,11 @@ def slice_bounds(graph: Graph, node: Any) -> Bounds | None:
     return Bounds(axes[0] if axes else 0, starts[0], ends[0], steps[0] if steps else 1)
 
 
-def split_sizes(graph: Graph, node: Any, size: int | str | None) -> list[int]:
+def split_sizes(constants: Constants, node: Any, size: int | str | None) -> list[int]:
     """The sizes of a Split's parts; none where they are unknown."""
     given: list[int] | None = attribute(node, "split")
     if given is None and len(node.input) > 1 and node.input[1]:
-        given = graph.numbers(node.input[1])
+        given = constants.numbers(node.input[1])
     elif given is None and isinstance(size, int):
         each = -(-size // len(node.output))
         given = [each] * (len(node.output) - 1)

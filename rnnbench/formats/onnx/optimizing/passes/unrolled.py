@@ -58,7 +58,9 @@ def _said(chain: Chain) -> str:
 
 def _became(forms: Forms, plan: Plan) -> str:
     chain = plan.chain
-    free = all(r.whole for r in plan.runs) and any(r.time is not None or r.of for r in plan.runs)
+    free = all(r.stop is None for r in plan.runs) and any(
+        r.time is not None or r.of for r in plan.runs
+    )
     single = [t for t in plan.picked if t != len(chain.steps) - 1]
     length = "any length" if free and not single else f"{len(chain.steps)} steps"
     width, operator = sum(widths_of(forms, chain)), OPERATORS[chain.weights.kind]
@@ -68,8 +70,9 @@ def _became(forms: Forms, plan: Plan) -> str:
 
 def _exact(plan: Plan) -> dict[tuple[str, int], int]:
     """Where the given file reads as many steps as it has, and no more."""
+    last = len(plan.chain.steps) - 1
     return {
-        (run.view.root, run.time): len(plan.chain.steps)
+        (run.view.root, run.time): run.start + last * run.step + 1
         for run in plan.runs
-        if run.time is not None and run.whole
+        if run.time is not None and run.stop is None
     }
