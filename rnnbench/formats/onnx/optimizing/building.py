@@ -84,7 +84,11 @@ class Builder:
 
     def gather(self, value: str, axis: int, index: int, output: str = "") -> str:
         """One place of an axis, which goes."""
-        return self("Gather", [value, self.constant(np.array(index, np.int64))], output, axis=axis)
+        made = self("Gather", [value, self.constant(np.array(index, np.int64))], output, axis=axis)
+        known = self.graph.shape(value)
+        if known is not None:
+            self.graph.shapes.setdefault(made, (*known[:axis], *known[axis + 1 :]))
+        return made
 
     def size_of(self, value: str, axis: int) -> str:
         """The size of an axis, as a vector of one number."""
@@ -97,6 +101,13 @@ class Builder:
 
         (direction, batch, feature) -> (batch, feature) is a Squeeze.
         """
+        made = self._arranged(value, have, want, output)
+        self.graph.shapes.setdefault(made, (None,) * len(want))
+        return made
+
+    def _arranged(
+        self, value: str, have: Sequence[Label], want: Sequence[Label], output: str
+    ) -> str:
         drop = [i for i, label in enumerate(have) if label is None or label not in want]
         left = [label for label in have if label is not None and label in want]
         goal = [label for label in want if label is not None and label in left]

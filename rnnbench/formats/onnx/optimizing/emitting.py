@@ -84,11 +84,12 @@ def emit(build: Builder, spec: Spec, sequences: dict[str, str]) -> None:
     every: list[Label] = ["time", *_STATE]
     if spec.is_read:
         sequences[spec.name] = build.arrange(y, every, ["time", "batch", "feature"])
-    turned = ""
+    turned = steps = ""
     for result in spec.results:
         if result.what == "step":
-            one = build.gather(y, 0, result.place)
-            build.arrange(one, _STATE, result.axes, result.output)
+            steps = steps or build.arrange(y, every, ["time", "batch", "feature"])
+            one = build.gather(steps, 0, result.place)
+            build.arrange(one, ["batch", "feature"], result.axes, result.output)
         elif result.what == "all":
             if result.turned:
                 turned = turned or build.slice(y, 0, *_BACKWARDS)

@@ -147,4 +147,7 @@ def _outputs(
     while kept and not kept[-1]:
         kept.pop()
     graph.add(helper.make_node(operator, listed, kept, name=name, **attributes), build.anchor)
+    for what, axes in zip(names, (4, 3, 3), strict=True):
+        if what:
+            graph.shapes[what] = (None,) * axes
     return names

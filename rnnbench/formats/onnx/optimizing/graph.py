@@ -42,6 +42,8 @@ class Graph:
         self._arrays: dict[str, Array] = {}
         self._names = {v.name for v in (*proto.input, *proto.value_info)} | {*self._tensors}
         self._added: list[Any] = []
+        self._originals: dict[str, str] = {}
+        self._copies: dict[tuple[Any, ...], str] = {}
         self._beside: dict[int, list[Any]] = defaultdict(list)
         self.index()
         self._gone: set[int] = set()
@@ -110,6 +112,17 @@ class Graph:
         array = self.array(name)
         assert array is not None
         return numpy_helper.from_array(array, name)
+
+    def original(self, name: str) -> str:
+        """Of constants that are copies of one another, the first that was asked for."""
+        if not self.is_constant(name):
+            return name
+        if name not in self._originals:
+            array = self.array(name)
+            assert array is not None
+            key = (array.shape, str(array.dtype), hash(array.tobytes()))
+            self._originals[name] = self._copies.setdefault(key, name)
+        return self._originals[name]
 
     def numbers(self, name: str) -> list[int] | None:
         """The whole numbers of a constant; None of others."""
@@ -216,7 +229,9 @@ class Graph:
             for read in reads(node):
                 count[read] -= 1
                 waiting.append(read)
-        self.nodes = [n for n in self.nodes if id(n) not in gone]
+        if gone:
+            self.nodes = [n for n in self.nodes if id(n) not in gone]
+            self.index()
         return len(gone)
 
 

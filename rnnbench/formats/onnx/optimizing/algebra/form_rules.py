@@ -37,7 +37,7 @@ def forms_of(graph: Graph) -> Forms:
 
 def _operand(forms: Forms, name: str) -> Form | None:
     """A value among others: a number or a vector where it is constant."""
-    if name in forms.cut or not forms.constants.is_fixed(name):
+    if forms.graph.original(name) in forms.cut or not forms.constants.is_fixed(name):
         return forms.form(name)
     array = forms.constants.value(name)
     if array is None or array.dtype.kind != "f":

@@ -80,10 +80,17 @@ class Forms:
             len(form.products) > _MOST_PRODUCTS or any(len(m) > _HIGHEST for m, _ in form.products)
         ):
             form = None
-        if form is not None and form.products and name in self.cut:
+        if form is not None and name in self.cut and (form.products or self._is_part(form)):
             self.inner[name] = form
             form = None
         self._forms[name] = self.opaque(name) if form is None else form
+
+    def _is_part(self, form: Form) -> bool:
+        """Whether it is some features of a source alone."""
+        affine = form.affine
+        if affine is None or affine.bias is not None or len(affine.terms) != 1:
+            return False
+        return self.matrices.is_part(affine.terms[0][1])
 
     def _find_cut(self) -> set[str]:
         """What goes into a matrix product or an activation."""

@@ -16,6 +16,7 @@ from rnnbench.formats.onnx.optimizing.algebra.constants import Constants
 from rnnbench.formats.onnx.optimizing.graph import Graph, attribute, is_standard
 
 _SLICE_TAKES_INPUTS = 10  # since this opset
+_LENGTHS = 4  # the place of a layer's lengths among its inputs
 _WHOLE = 2**31 - 1  # from which on the end of a Slice means the end of the axis
 Move = tuple[Any, ...]
 """`keep`, `turn` with an order, `add` and `drop` with axes, `pick` with axis and index, `flip`."""
@@ -79,15 +80,24 @@ class Layouts:
     def _own(self, node: Any, name: str) -> View | None:
         """A value that some node makes, as it is.
 
-        All steps of a layer of one step, (1, 1, batch, hidden), are its last state.
+        All steps of a layer of one step, (1, 1, batch, hidden), are its last state; the last state
+        of any other layer of one direction is one of its steps, where it gives these.
         """
         rank = self.graph.rank(name)
-        layer = node is not None and is_standard(node, "RNN", "GRU", "LSTM")
-        if layer and name == node.output[0] and len(node.output) > 1 and node.output[1]:
-            x = self.view(node.input[0])
-            if x is not None and len(x.axes) == 3 and x.axes[0] is None:
-                return View(node.output[1], (None, 0, 1, 2))
-        return None if rank is None else View(name, (*range(rank),))
+        own = None if rank is None else View(self.graph.original(name), (*range(rank),))
+        if node is None or not is_standard(node, "RNN", "GRU", "LSTM"):
+            return own
+        y, y_h = (*node.output, "", "")[:2]
+        x = self.view(node.input[0])
+        single = x is not None and len(x.axes) == 3 and x.axes[0] is None
+        if single and name == y and y_h:
+            return View(y_h, (None, 0, 1, 2))
+        direction = attribute(node, "direction", "forward")
+        if single or name != y_h or not y or direction == "bidirectional":
+            return own
+        if attribute(node, "layout", 0) or (len(node.input) > _LENGTHS and node.input[_LENGTHS]):
+            return own
+        return View(y, (1, 2, 3), ((0, 0 if direction == "reverse" else -1),))
 
     def move(self, node: Any, output: str) -> Move | None:
         """What a node does to the axes of its first input; None: it does more than that."""

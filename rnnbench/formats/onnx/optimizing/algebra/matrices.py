@@ -87,6 +87,11 @@ class Matrices:
         """Whether each row has at most one 1, by its form."""
         return self._keys[number][0] in ("eye", "place")
 
+    def is_part(self, number: int) -> bool:
+        """Whether it is some rows of the unit matrix, by its form."""
+        kind, *what = self._keys[number]
+        return bool(kind == "rows" and self.is_eye(what[0]))
+
     def rows(self, number: int, start: int, stop: int) -> int:
         """Some of the rows."""
         kind, *what = self._keys[number]

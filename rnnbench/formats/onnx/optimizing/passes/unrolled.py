@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from rnnbench.formats.onnx.optimizing.algebra.cells import find_steps
 from rnnbench.formats.onnx.optimizing.algebra.form_rules import forms_of
 from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
@@ -9,22 +11,61 @@ from rnnbench.formats.onnx.optimizing.chains import Chain, link
 from rnnbench.formats.onnx.optimizing.findings import Finding, Outcome
 from rnnbench.formats.onnx.optimizing.fused import OPERATORS, layer_of
 from rnnbench.formats.onnx.optimizing.graph import Graph
+from rnnbench.formats.onnx.optimizing.hoisting import Hoister, fed_columns, join_columns, joins
 from rnnbench.formats.onnx.optimizing.lengths import prove_lengths
 from rnnbench.formats.onnx.optimizing.unrolled import Plan, plan_all, rewrite, widths_of
 
 ORDER = 20
+_ROUNDS = 16  # a stack of layers with something between them takes two for each
+
+
+@dataclass
+class _Round:
+    """One look at the graph.
+
+    Attributes:
+        plans: what can be fused.
+        refused: the other chains by their place, and why.
+        proofs: place -> what proved a plan by itself.
+    """
+
+    forms: Forms
+    plans: list[Plan]
+    refused: dict[str, tuple[Chain, str]]
+    proofs: dict[str, str] = field(default_factory=dict)
 
 
 def find(graph: Graph, skip: frozenset[str]) -> Outcome:
-    """Every chain of steps, each proved by itself first; see `unrolled.py`."""
+    """Every chain of steps, each proved by itself first.
+
+    What a step computes for itself, of its input or its state, is taken out of the steps between
+    two looks; see `unrolled.py` and `hoisting.py`.
+    """
+    found = Outcome()
+    left: list[Finding] = []
+    for _ in range(_ROUNDS):
+        made = _look(graph, skip)
+        left = [Finding(p, _said(c), False, why) for p, (c, why) in made.refused.items()]
+        for plan in made.plans:
+            _note(found, made, plan)
+        if made.plans:
+            rewrite(made.forms, made.plans)
+        behind = _join(graph, found, made.plans)
+        if not _hoist(graph, found, made) and not made.plans and not behind:
+            break
+    found.findings += left
+    if not found.places:
+        found.findings = left
+    return found
+
+
+def _look(graph: Graph, skip: frozenset[str]) -> _Round:
     forms = forms_of(graph)
     chains = [c for c in link(forms, find_steps(forms)) if c.place not in skip]
-    refused: dict[str, tuple[Chain, str]] = {}
+    failed: dict[str, tuple[Chain, str]] = {}
     proofs: dict[str, str] = {}
     while True:
-        left = [c for c in chains if c.place not in refused]
-        plans, others = plan_all(forms, left)
-        failed = {}
+        plans, others = plan_all(forms, [c for c in chains if c.place not in failed])
         for plan in plans:
             place, chain = plan.chain.place, plan.chain
             if place not in proofs:
@@ -34,22 +75,40 @@ def find(graph: Graph, skip: frozenset[str]) -> Outcome:
                 proofs[place] = f"its own steps at {proof}"
                 if not proof.ok:
                     failed[place] = (chain, str(proof))
-        refused |= failed
-        if not failed:
-            break
-    found = Outcome()
-    for plan in plans:
-        place = plan.chain.place
-        found.findings.append(
-            Finding(place, _said(plan.chain), True, _became(forms, plan), proofs[place])
-        )
-        found.exact |= _exact(plan)
-    found.likely = tuple(dict.fromkeys(len(p.chain.steps) for p in plans))
-    for place, (chain, why) in (refused | others).items():
-        found.findings.append(Finding(place, _said(chain), False, why))
-    if plans:
-        rewrite(forms, plans)
-    return found
+        if not any(plan.chain.place in failed for plan in plans):
+            return _Round(forms, plans, failed | others, proofs)
+
+
+def _hoist(graph: Graph, found: Outcome, made: _Round) -> bool:
+    """Takes what other chains are fed out of their steps; whether anything was."""
+    columns = [c for chain, _ in made.refused.values() for c in fed_columns(made.forms, chain)]
+    hoister = Hoister(graph)
+    for column in columns:
+        if hoister.can(column):
+            hoister.hoist(column)
+    found.exact |= hoister.exact
+    return hoister.finish()
+
+
+def _join(graph: Graph, found: Outcome, plans: list[Plan]) -> bool:
+    """What is made of each state and put together is made of all of them at once."""
+    if not plans:
+        return False
+    hoister = Hoister(graph)
+    counts = {len(plan.chain.steps) for plan in plans}
+    for column in joins(graph, counts):
+        if hoister.can(column):
+            hoister.hoist(column)
+    found.exact |= hoister.exact
+    return bool(hoister.finish()) | bool(join_columns(graph, counts))
+
+
+def _note(found: Outcome, made: _Round, plan: Plan) -> None:
+    place = plan.chain.place
+    became = _became(made.forms, plan)
+    found.findings.append(Finding(place, _said(plan.chain), True, became, made.proofs[place]))
+    found.exact |= _exact(plan)
+    found.likely = tuple(dict.fromkeys((*found.likely, len(plan.chain.steps))))
 
 
 def _said(chain: Chain) -> str:
@@ -58,14 +117,9 @@ def _said(chain: Chain) -> str:
 
 def _became(forms: Forms, plan: Plan) -> str:
     chain = plan.chain
-    free = all(r.stop is None for r in plan.runs) and any(
-        r.time is not None or r.of for r in plan.runs
-    )
-    single = [t for t in plan.picked if t != len(chain.steps) - 1]
-    length = "any length" if free and not single else f"{len(chain.steps)} steps"
     width, operator = sum(widths_of(forms, chain)), OPERATORS[chain.weights.kind]
     reverse = ", reverse" if plan.reverse else ""
-    return f"{operator} {width} -> {chain.weights.size}{reverse}, {length}"
+    return f"{operator} {width} -> {chain.weights.size}{reverse}"
 
 
 def _exact(plan: Plan) -> dict[tuple[str, int], int]:
