@@ -118,9 +118,11 @@ class Builder:
             return self("Identity", [value], output) if output else value
         if steps[0]:
             value = self.resized("Squeeze", value, drop, output if last == 0 else "")
+            self.graph.shapes.setdefault(value, (None,) * len(left))
         if steps[1]:
             perm = [left.index(label) for label in goal]
             value = self("Transpose", [value], output if last == 1 else "", perm=perm)
+            self.graph.shapes.setdefault(value, (None,) * len(left))
         if steps[2]:
             value = self.resized("Unsqueeze", value, add, output)
         return value

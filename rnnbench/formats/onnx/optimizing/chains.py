@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from rnnbench.formats.onnx.optimizing.algebra.first_steps import step_before
 from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
 from rnnbench.formats.onnx.optimizing.algebra.layouts import View
 from rnnbench.formats.onnx.optimizing.algebra.steps import Step, Weights
-from rnnbench.formats.onnx.optimizing.graph import reads
+from rnnbench.formats.onnx.optimizing.graph import Graph, reads
 
 _FEWEST = 2
 
@@ -46,13 +47,15 @@ def link(forms: Forms, steps: Iterable[Step]) -> list[Chain]:
             earlier[name], later[before] = before, name
     chains = []
     for name in known:
-        if name in earlier or name not in later:
+        if name in earlier:
             continue
         found = [name]
         while found[-1] in later:
             found.append(later[found[-1]])
-        if len(found) >= _FEWEST:
-            chains.append(Chain(tuple(known[n] for n in found)))
+        first = step_before(forms, known[name])
+        linked = [*([first] if first else []), *(known[n] for n in found)]
+        if len(linked) >= _FEWEST:
+            chains.append(Chain(tuple(linked)))
     return chains
 
 
@@ -81,32 +84,64 @@ class Inside:
     Attributes:
         nodes: the ids of the nodes that compute its states from what it is fed.
         values: what they make that depends on the states before.
+        edges: what they read of what is fed, and of the states before the first step.
     """
 
     nodes: frozenset[int]
     values: frozenset[str]
+    edges: Mapping[str, View]
 
 
 def inside(forms: Forms, chain: Chain) -> Inside:
     """The nodes between what a chain is fed and its states."""
     graph = forms.graph
-    stops = {forms.sources[s].root for step in chain.steps for s in step.fed}
-    first = chain.steps[0]
-    starts = {forms.sources[s].root for s in first.before if s >= 0}
-    nodes: dict[int, None] = {}
-    waiting = [name for step in chain.steps for name in step.after]
+    stops = {
+        forms.sources[s].root for step in chain.steps for s in (*step.fed, *step.before) if s >= 0
+    }
+    after = [name for step in chain.steps for name in step.after]
+    nodes: set[int] = set()
+    waiting = [r for name in after if name in graph.makers for r in _expand(graph, name, nodes)]
     seen: set[str] = set()
+    edges: dict[str, View] = {}
     while waiting:
         name = waiting.pop()
-        node = graph.makers.get(name)
-        if name in seen or name in stops or name in starts or node is None:
+        if name in seen or (name not in graph.makers and name not in stops):
             continue
         seen.add(name)
-        nodes[id(node)] = None
-        waiting += reads(node)
-    depends = set(starts) | {n for step in chain.steps for n in step.after}
-    values: set[str] = set()
+        view = forms.layouts.view(name)
+        if view is None or view.root not in stops:
+            waiting += _expand(graph, name, nodes)
+        elif view.root not in after:
+            edges[name] = view
+    states = {forms.sources[s].root for step in chain.steps for s in step.before if s >= 0}
+    states |= {*after}
+    values = {*after}
     for node in graph.nodes:  # in order
-        if id(node) in nodes and any(i in depends or i in values for i in node.input):
+        if id(node) in nodes and any(
+            i in values or _root(forms, i) in states for i in node.input if i
+        ):
             values |= {o for o in node.output if o}
-    return Inside(frozenset(nodes), frozenset(values))
+    return Inside(frozenset(nodes), frozenset(values), edges)
+
+
+def _root(forms: Forms, name: str) -> str:
+    view = forms.layouts.view(name)
+    return name if view is None else view.root
+
+
+def _expand(graph: Graph, name: str, nodes: set[int]) -> list[str]:
+    node = graph.makers[name]
+    nodes.add(id(node))
+    return reads(node)
+
+
+def gone_with(graph: Graph, nodes: set[int]) -> set[int]:
+    """Nodes that go, and those that nothing else reads."""
+    gone, outputs = set(nodes), {*graph.outputs}
+    for node in reversed(graph.nodes):
+        made = [o for o in node.output if o]
+        readers = [r for o in made for r in graph.readers.get(o, [])]
+        kept = any(o in outputs for o in made) or any(id(r) not in gone for r in readers)
+        if readers and not kept:
+            gone.add(id(node))
+    return gone

@@ -88,8 +88,11 @@ def emit(build: Builder, spec: Spec, sequences: dict[str, str]) -> None:
     for result in spec.results:
         if result.what == "step":
             steps = steps or build.arrange(y, every, ["time", "batch", "feature"])
-            one = build.gather(steps, 0, result.place)
-            build.arrange(one, ["batch", "feature"], result.axes, result.output)
+            row: tuple[Label, ...] = ("batch", "feature")
+            direct = result.axes == row
+            one = build.gather(steps, 0, result.place, result.output if direct else "")
+            if not direct:
+                build.arrange(one, row, result.axes, result.output)
         elif result.what == "all":
             if result.turned:
                 turned = turned or build.slice(y, 0, *_BACKWARDS)

@@ -102,17 +102,6 @@ class Graph:
         """The names of the initializers that were added."""
         return {t.name for t in self._added}
 
-    def named_tensor(self, name: str) -> Any:
-        """A constant as an initializer of its name."""
-        tensor = self.tensor(name)
-        if tensor is not None and tensor.name == name:
-            return tensor
-        from onnx import numpy_helper
-
-        array = self.array(name)
-        assert array is not None
-        return numpy_helper.from_array(array, name)
-
     def original(self, name: str) -> str:
         """Of constants that are copies of one another, the first that was asked for."""
         if not self.is_constant(name):

@@ -302,7 +302,9 @@ def _joined_view(layouts: Layouts, node: Any) -> tuple[View, int, bool] | None:
         return None
     axis = attribute(node, "axis", 0) % len(found[0].axes)
     moving = {a for v in found for a, _ in {*v.fixed} ^ {*found[0].fixed}}
-    if found[0].axes[axis] is not None or found[0].flipped or len(moving) != 1:
+    along, shape = found[0].axes[axis], layouts.graph.shape(found[0].root) or ()
+    single = along is None or shape[along] == 1
+    if not single or found[0].flipped or len(moving) != 1:
         return None
     (time,) = moving
     direction = direction_of([dict(v.fixed)[time] for v in found])

@@ -1,67 +1,55 @@
 """Whether a layer is the steps of an unrolled loop at lengths that the given file cannot take.
 
-There is nothing to compare with at another length, but the steps themselves: some of them are
-taken out of the given file, and run again and again, on states that they handed on.
+There is nothing to compare with at another length, but the steps themselves: one of them is taken
+out of the given file, and run again and again, on the states that it handed on.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
 from rnnbench.formats.onnx.optimizing.algebra.layouts import View
-from rnnbench.formats.onnx.optimizing.chains import Chain, inside
+from rnnbench.formats.onnx.optimizing.algebra.steps import Step
+from rnnbench.formats.onnx.optimizing.chains import Chain, Inside, inside
 from rnnbench.formats.onnx.optimizing.engines import TOLERANCE, CannotRunError, Runner, distance
 from rnnbench.formats.onnx.optimizing.fused import OPERATORS, Layer
 from rnnbench.formats.onnx.optimizing.graph import Array, reads
 from rnnbench.formats.onnx.optimizing.proving import Proof
 from rnnbench.formats.onnx.optimizing.sequences import labels
 
-_MOST_STEPS, _LONGEST = 4, 48
+_LONGEST = 48
 _BATCHES = (3, 1)
 
 
-@dataclass(frozen=True)
-class _Region:
-    """Steps of a file by themselves.
-
-    Attributes:
-        run: the steps; what they are fed and start from are inputs.
-        steps: which they are.
-    """
-
-    run: Any
-    steps: Chain
-
-
 def prove_lengths(forms: Forms, chain: Chain, layer: Layer, widths: list[int]) -> Proof:
-    """A layer against steps of the chain, at several lengths."""
-    first = 1 if len(chain.steps) > 1 else 0
-    steps = Chain(chain.steps[first : first + _MOST_STEPS])
-    region = replace(chain, steps=steps.steps)
+    """A layer against a step of the chain that is run again and again, at several lengths."""
+    step = chain.steps[min(1, len(chain.steps) - 1)]
+    alone = Chain((step,))
     try:
-        run = Runner(_region_model(forms, region), forms.graph.folder)
-        fused = Runner(_layer_model(layer, forms.graph.opset), forms.graph.folder)
+        within = inside(forms, alone)
+        run = _Step(forms, step, within, Runner(_step_model(forms, step, within), _here(forms)))
+        fused = Runner(_layer_model(layer, forms.graph.opset), _here(forms))
     except CannotRunError as error:
-        return Proof(0, 0.0, f"its steps cannot be run by themselves ({error})")
-    count, total = len(steps.steps), len(chain.steps)
+        return Proof(0, 0.0, f"its step cannot be run by itself ({error})")
     worst, runs = 0.0, 0
-    for i, length in enumerate(sorted({1, 2, 2 * count + 1, min(total, _LONGEST) + 3})):
-        batch = _batch(forms, region, _BATCHES[i % len(_BATCHES)])
+    for i, length in enumerate(sorted({1, 2, 9, min(len(chain.steps), _LONGEST) + 3})):
+        batch = _batch(forms, step, _BATCHES[i % len(_BATCHES)])
         generator = np.random.default_rng(i)
         x = [generator.standard_normal((length, batch, n)) for n in widths]
-        width = layer.hidden_size
-        states = [generator.standard_normal((batch, width)) for _ in steps.steps[0].before]
+        states = [generator.standard_normal((batch, layer.hidden_size)) for _ in step.before]
         try:
-            expected = _stepwise(forms, _Region(run, steps), x, states)
+            expected = _stepwise(run, x, states)
             given = {"x": np.concatenate(x, 2)}
             given |= {n: s[None] for n, s in zip(("h", "c"), states, strict=False)}
             found = fused(given)
         except CannotRunError as error:
-            return Proof(0, 0.0, f"its steps do not run ({error})")
+            return Proof(0, 0.0, f"its step does not run ({error})")
         results = [found["y"][:, 0], *(found[n][0] for n in ("hn", "cn") if n in found)]
         worst = max([worst, *map(distance, results, expected)])
         runs += 1
@@ -69,31 +57,41 @@ def prove_lengths(forms: Forms, chain: Chain, layer: Layer, widths: list[int]) -
     return Proof(runs, worst, why)
 
 
-def _stepwise(forms: Forms, region: _Region, x: list[Array], states: list[Array]) -> list[Array]:
-    """Steps run again and again: the hidden states of all, the last ones.
+def _here(forms: Forms) -> Path:
+    return forms.graph.folder
 
-    Args:
-        forms: of the graph.
-        region: some steps.
-        x: each (time, batch, features).
-        states: each (batch, hidden).
+
+@dataclass(frozen=True)
+class _Step:
+    """A step by itself.
+
+    Attributes:
+        forms: of its graph.
+        step: which it is.
+        within: its nodes, and what these read.
+        run: the nodes; what the step is fed and starts from are inputs.
     """
-    hidden: list[Array] = []
-    chain = region.steps
-    length, batch = x[0].shape[:2]
-    for begin in range(0, length, len(chain.steps)):
-        given = _Inputs(forms, batch)
-        for number, state in zip(chain.steps[0].before, states, strict=True):
-            given.put(forms.sources[number], state)
-        for s, step in enumerate(chain.steps):
-            for part, source in zip(x, step.fed, strict=True):
-                place = min(begin + s, length - 1)
-                given.put(forms.sources[source], part[place])
-        found = region.run(given.arrays)
-        valid = chain.steps[: length - begin]
-        flat = [[found[n].reshape(states[0].shape) for n in step.after] for step in valid]
-        hidden += [after[0] for after in flat]
-        states = flat[-1]
+
+    forms: Forms
+    step: Step
+    within: Inside
+    run: Runner
+
+    def __call__(self, x: list[Array], states: list[Array]) -> list[Array]:
+        """The states behind a step; each (batch, features), as what it is fed and the states."""
+        given = _Inputs(self.forms, len(states[0]))
+        for number, value in zip((*self.step.before, *self.step.fed), (*states, *x), strict=True):
+            given.put(self.forms.sources[number], value)
+        found = self.run(given.seen_as(self.within.edges))
+        return [found[name].reshape(states[0].shape) for name in self.step.after]
+
+
+def _stepwise(run: _Step, x: list[Array], states: list[Array]) -> list[Array]:
+    """A step again and again: the hidden states of all, and the last ones; x (time, batch, ...)."""
+    hidden = []
+    for t in range(len(x[0])):
+        states = run([part[t] for part in x], states)
+        hidden.append(states[0])
     return [np.stack(hidden), *states]
 
 
@@ -119,6 +117,10 @@ class _Inputs:
             part = part.T
         array[tuple(where)] = part.reshape(array[tuple(where)].shape)
 
+    def seen_as(self, edges: Mapping[str, View]) -> dict[str, Array]:
+        """The arrays as the steps read them."""
+        return {name: _seen(self.arrays[v.root], v) for name, v in edges.items()}
+
     def _shape(self, view: View, width: int) -> list[int]:
         found = labels(self._forms.graph, view, None)
         known = self._forms.graph.shape(view.root) or (None,) * len(found)
@@ -135,37 +137,62 @@ class _Inputs:
         return max((p + 1 if p >= 0 else -p for p in places), default=1)
 
 
-def _batch(forms: Forms, chain: Chain, batch: int) -> int:
-    """The rows that the steps can take: a file may have written down how many."""
-    for step in chain.steps[:1]:
-        for source in (*step.before, *step.fed):
-            view = forms.sources[source]
-            shape = forms.graph.shape(view.root) or ()
-            for axis, label in enumerate(labels(forms.graph, view, None)):
-                if label == "batch" and axis < len(shape) and isinstance(shape[axis], int):
-                    return int(shape[axis])  # type: ignore[arg-type]
+def _seen(array: Array, view: View) -> Array:
+    """A view of an array."""
+    for axis in view.flipped:
+        array = np.flip(array, axis)
+    where: list[Any] = [slice(None)] * array.ndim
+    for axis, place in view.fixed:
+        where[axis] = place
+    left = [a for a in range(array.ndim) if isinstance(where[a], slice)]
+    order = [left.index(a) for a in view.axes if a is not None]
+    found = array[tuple(where)].transpose(order)
+    return np.expand_dims(found, tuple(i for i, a in enumerate(view.axes) if a is None))
+
+
+def _batch(forms: Forms, step: Step, batch: int) -> int:
+    """The rows that a step can take: a file may have written down how many."""
+    for source in (*step.before, *step.fed):
+        view = forms.sources[source]
+        shape = forms.graph.shape(view.root) or ()
+        for axis, label in enumerate(labels(forms.graph, view, None)):
+            if label == "batch" and axis < len(shape) and isinstance(shape[axis], int):
+                return int(shape[axis])  # type: ignore[arg-type]
     return batch
 
 
-def _region_model(forms: Forms, chain: Chain) -> Any:
-    """The nodes of some steps as a file of their own."""
+def _step_model(forms: Forms, step: Step, within: Inside) -> Any:
+    """The nodes of a step as a file of their own."""
     from onnx import helper
 
     graph = forms.graph
-    within = inside(forms, chain).nodes
-    nodes = [n for n in graph.nodes if id(n) in within]
-    inputs = dict.fromkeys(
-        forms.sources[s].root for step in chain.steps for s in (*step.fed, *chain.steps[0].before)
-    )
+    nodes = [n for n in graph.nodes if id(n) in within.nodes]
     made = {o for n in nodes for o in n.output}
-    needed = dict.fromkeys(r for n in nodes for r in reads(n) if r not in made and r not in inputs)
+    inputs = [name for name in within.edges if name not in made]
+    reading = dict.fromkeys(r for n in nodes for r in reads(n))
+    needed = [r for r in reading if r not in made and r not in within.edges]
+    lost = [r for r in needed if not forms.constants.is_fixed(r)]
+    if lost:
+        raise CannotRunError(f"they read {lost[0]}")
     kind = helper.np_dtype_to_tensor_dtype(forms.matrices.dtype)
     infos = [helper.make_tensor_value_info(n, kind, None) for n in inputs]
-    outputs = [
-        helper.make_tensor_value_info(n, kind, None) for step in chain.steps for n in step.after
-    ]
-    weights = [graph.named_tensor(n) for n in needed]
+    outputs = [helper.make_tensor_value_info(n, kind, None) for n in step.after]
+    weights = [named_tensor(forms, n) for n in needed]
     return _model(helper.make_graph(nodes, "steps", infos, outputs, weights), graph.opset)
+
+
+def named_tensor(forms: Forms, name: str) -> Any:
+    """What is constant as an initializer of its name.
+
+    Raises:
+        CannotRunError: it cannot be worked out.
+    """
+    from onnx import numpy_helper
+
+    array = forms.constants.value(name)
+    if array is None:
+        raise CannotRunError(f"{name} cannot be worked out")
+    return numpy_helper.from_array(array, name)
 
 
 def _layer_model(layer: Layer, opset: int) -> Any:

@@ -75,7 +75,7 @@ def _run(forms: Forms, column: Sequence[View], others: Mapping[str, tuple[Chain,
     if len(set(column)) == 1:
         return Run(first)
     if len({v.root for v in column}) == len(column) and first.root in others:
-        return _states(column, others)
+        return _states(forms, column, others)
     if len({(v.root, v.axes, v.flipped) for v in column}) > 1:
         raise NoSequenceError(f"its steps read different values ({first.root}, {column[1].root})")
     moving = {axis for v in column for axis, _ in {*v.fixed} ^ {*first.fixed}}
@@ -100,11 +100,13 @@ def _counted(forms: Forms, first: View, time: int, places: list[int]) -> Run:
     return Run(first, time, start, stop, abs(step), reverse=step < 0)
 
 
-def _states(column: Sequence[View], others: Mapping[str, tuple[Chain, bool]]) -> Run:
+def _states(forms: Forms, column: Sequence[View], others: Mapping[str, tuple[Chain, bool]]) -> Run:
     first = column[0]
     other, backwards = others[first.root]
     names = [v.root for v in column]
-    plain = all(not v.fixed and not v.flipped for v in column)
+    shape = forms.graph.shape(first.root) or ()
+    plain = all(v.axes == first.axes and v.fixed == first.fixed for v in column)
+    plain = plain and not first.flipped and all(shape[a] == 1 for a, _ in first.fixed)
     hidden = list(other.hidden)
     if not plain or names not in (hidden, hidden[::-1]):
         raise NoSequenceError(f"its steps do not read those of {other.place} one after another")

@@ -13,7 +13,7 @@ from typing import Any
 
 from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
 from rnnbench.formats.onnx.optimizing.building import Builder, Label
-from rnnbench.formats.onnx.optimizing.chains import Chain, Inside, inside
+from rnnbench.formats.onnx.optimizing.chains import Chain, Inside, gone_with, inside
 from rnnbench.formats.onnx.optimizing.emitting import Result, Spec, Start, emit, start_of
 from rnnbench.formats.onnx.optimizing.fused import OPERATORS, layer_of, widths
 from rnnbench.formats.onnx.optimizing.graph import Graph, attribute, is_standard
@@ -37,8 +37,8 @@ class Plan:
         step: what the axes of a step's state are.
         joined: a Concat's output of the states of all steps -> whether they are in the order in
             which they were computed.
-        picked: the places of single steps whose hidden state is read.
-        last_cell: whether the last cell state is read.
+        picked: a value -> the step whose hidden state it is, and what its axes are.
+        cells: a value -> what its axes are that is the last cell state.
         states: what it starts from; empty where that is zeros.
     """
 
@@ -48,8 +48,8 @@ class Plan:
     reverse: bool
     step: tuple[Label, ...]
     joined: Mapping[str, bool]
-    picked: tuple[int, ...]
-    last_cell: bool
+    picked: Mapping[str, tuple[int, tuple[Label, ...]]]
+    cells: Mapping[str, tuple[Label, ...]]
     read_by_chain: bool
     states: tuple[int, ...] = field(default=())
 
@@ -100,7 +100,8 @@ def _plans(
                 raise _RefusedError(place, str(error)) from None
             backwards[place] = any(r.reverse for r in found[place])
             of_chain |= dict.fromkeys(chain.hidden, (chain, backwards[place]))
-    gone = {node for place in left for node in insides[place].nodes}
+    inner = {node for place in left for node in insides[place].nodes}
+    gone = gone_with(forms.graph, inner)
     starts = {forms.sources[s].root for c in left.values() for s in c.steps[0].before if s >= 0}
     for place, chain in left.items():
         fed = any(r.of == place for other in found.values() for r in other)
@@ -153,36 +154,57 @@ def _plan(
     if rank is None:
         raise NotFusedError("the sizes of its states are unknown")
     step = step_labels(graph, rank, fed)
-    hidden = {name: t for t, name in enumerate(chain.hidden)}
-    cells = {s.after[1] for s in chain.steps if len(s.after) > 1}
-    last_cell = chain.steps[-1].after[1] if cells else ""
-    joined: dict[str, bool] = {}
-    picked: dict[int, None] = {}
+    read = _Read({}, {}, {})
     for name in sorted(within.values):
-        if not readers.reads(name):
-            continue
-        if name in hidden:
-            found = [_joins(forms, chain, n, name) for n in readers.of(name)]
-            for each in found:
-                joined |= each or {}
-            if readers.reads_alone(name) or not all(found):
-                picked[hidden[name]] = None
-        elif name != last_cell:
-            what = "a cell state" if name in cells else f"{name}, which is inside of a step,"
-            raise NotFusedError(f"{what} is read by {readers.said(name)}")
-    read = bool(last_cell) and readers.reads(last_cell)
+        if readers.reads(name):
+            _note_read(forms, chain, step, readers, name, read)
     return Plan(
         chain,
         within,
         tuple(fed),
         reverse,
         step,
-        joined,
-        tuple(sorted(picked)),
-        read,
+        read.joined,
+        read.picked,
+        read.cells,
         read_by_chain,
         chain.steps[0].before,
     )
+
+
+@dataclass
+class _Read:
+    """What of a chain is read; see `Plan`."""
+
+    joined: dict[str, bool]
+    picked: dict[str, tuple[int, tuple[Label, ...]]]
+    cells: dict[str, tuple[Label, ...]]
+
+
+def _note_read(
+    forms: Forms,
+    chain: Chain,
+    step: tuple[Label, ...],
+    readers: _Readers,
+    name: str,
+    read: _Read,
+) -> None:
+    view = forms.layouts.view(name)
+    plain = view is not None and not view.flipped and all(not step[a] for a, _ in view.fixed)
+    axes = () if view is None else tuple(None if a is None else step[a] for a in view.axes)
+    root = view.root if view is not None and plain else ""
+    if root in chain.hidden:
+        found = [_joins(forms, chain, step, n, root) for n in readers.of(name)]
+        for each in found:
+            read.joined |= each or {}
+        if readers.reads_alone(name) or not all(found):
+            read.picked[name] = chain.hidden.index(root), axes
+    elif root and root == chain.steps[-1].after[-1]:
+        read.cells[name] = axes
+    else:
+        cells = {s.after[1] for s in chain.steps if len(s.after) > 1}
+        what = "a cell state" if root in cells else f"{name}, which is inside of a step,"
+        raise NotFusedError(f"{what} is read by {readers.said(name)}")
 
 
 class _Readers:
@@ -216,20 +238,22 @@ class _Readers:
         return f"{found[0].op_type} {found[0].name!r}" if found else "an output"
 
 
-def _joins(forms: Forms, chain: Chain, node: Any, name: str) -> dict[str, bool] | None:
+def _joins(
+    forms: Forms, chain: Chain, step: tuple[Label, ...], node: Any, root: str
+) -> dict[str, bool] | None:
     """Outputs of Concats of the states of all steps behind one reader; None: it is another."""
     found: dict[str, bool] = {}
     waiting = [node]
     while waiting:
         at = waiting.pop()
         if is_standard(at, "Concat"):
-            order = _order(forms, chain, at)
+            order = _order(forms, chain, step, at)
             if order is None:
                 return None
             found[at.output[0]] = order
         elif is_standard(at, "Unsqueeze", "Reshape", "Identity", "Squeeze", "Transpose"):
             view = forms.layouts.view(at.output[0])
-            if view is None or view.root != name or at.output[0] in forms.graph.outputs:
+            if view is None or view.root != root or at.output[0] in forms.graph.outputs:
                 return None
             waiting += forms.graph.readers.get(at.output[0], [])
         else:
@@ -237,7 +261,7 @@ def _joins(forms: Forms, chain: Chain, node: Any, name: str) -> dict[str, bool] 
     return found or None
 
 
-def _order(forms: Forms, chain: Chain, node: Any) -> bool | None:
+def _order(forms: Forms, chain: Chain, step: tuple[Label, ...], node: Any) -> bool | None:
     """Whether a Concat has the states of all steps as they were computed, or the last first."""
     views = [forms.layouts.view(i) for i in node.input]
     found = [v for v in views if v is not None]
@@ -245,7 +269,8 @@ def _order(forms: Forms, chain: Chain, node: Any) -> bool | None:
         return None
     rank = len(found[0].axes)
     axis = attribute(node, "axis", 0) % rank
-    if any(v.fixed or v.flipped for v in found) or found[0].axes[axis] is not None:
+    along = found[0].axes[axis]
+    if any(v.fixed or v.flipped for v in found) or (along is not None and step[along]):
         return None
     names = [v.root for v in found]
     hidden = list(chain.hidden)
@@ -276,12 +301,11 @@ def _spec(forms: Forms, plan: Plan) -> Spec:
     chain = plan.chain
     count = len(chain.steps)
     results = [_all_steps(forms, plan, *joined) for joined in plan.joined.items()]
-    for t in plan.picked:
+    for name, (t, axes) in plan.picked.items():
         what = "last" if t == count - 1 else "step"
         place = -1 - t if plan.reverse else t
-        results.append(Result(what, chain.hidden[t], plan.step, place=place))
-    if plan.last_cell:
-        results.append(Result("cell", chain.steps[-1].after[1], plan.step))
+        results.append(Result(what, name, axes, place=place))
+    results += [Result("cell", name, axes) for name, axes in plan.cells.items()]
     return Spec(
         chain.place,
         layer_of(chain.weights, forms.matrices, widths_of(forms, chain)),

@@ -47,6 +47,9 @@ def _operand(forms: Forms, name: str) -> Form | None:
     if array.ndim and array.size == array.shape[-1]:
         vector = forms.matrices.constant(array.ravel(), name)
         return Form(Affine((), vector, array.size), 0.0, (), array.ndim)
+    if array.ndim and array.size and (array == array.reshape(-1, array.shape[-1])[0]).all():
+        vector = forms.matrices.constant(array.reshape(-1, array.shape[-1])[0], f"{name} row")
+        return Form(Affine((), vector, array.shape[-1]), 0.0, (), array.ndim)
     return forms.opaque(name)
 
 

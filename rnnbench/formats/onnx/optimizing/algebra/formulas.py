@@ -40,23 +40,33 @@ class Formula:
     resets_after: bool = False
 
 
-def formula_of(forms: Forms, name: str) -> Formula | None:
-    """The formula that a value is computed by."""
+def formula_of(forms: Forms, name: str, fed_only: bool = False) -> Formula | None:
+    """The formula that a value is computed by.
+
+    Args:
+        forms: of the graph.
+        name: the value.
+        fed_only: whether a step counts that looks at no state.
+    """
     node = forms.graph.makers.get(name)
     form = forms.written(name) if node is not None and node.op_type in _COMPUTE else None
     if form is None or not form.products:
         return None
-    return _lstm(forms, name, form) or _gru(forms, name, form) or _elman(forms, name, form)
+    return (
+        _lstm(forms, name, form)
+        or _gru(forms, name, form)
+        or _elman(forms, name, form, 1 if fed_only else 2)
+    )
 
 
-def _elman(forms: Forms, name: str, form: Form) -> Formula | None:
+def _elman(forms: Forms, name: str, form: Form, least: int) -> Formula | None:
     """Elman: h' = tanh(W x + R h + b), or relu, https://doi.org/10.1207/s15516709cog1402_1."""
     atoms = _single(form)
     kind = forms.atoms[atoms[0]][0] if len(atoms) == 1 else ""
     if kind not in ("tanh", "relu"):
         return None
     gate = _gate(forms, atoms[0], kind)
-    if gate is None or len(gate[0].terms) < 2:
+    if gate is None or len(gate[0].terms) < least:
         return None  # a layer is fed something besides its state
     return Formula(f"rnn_{kind}", (name,), (gate,), (gate,))
 

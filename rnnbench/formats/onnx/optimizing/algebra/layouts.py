@@ -16,6 +16,7 @@ from rnnbench.formats.onnx.optimizing.algebra.constants import Constants
 from rnnbench.formats.onnx.optimizing.graph import Graph, attribute, is_standard
 
 _SLICE_TAKES_INPUTS = 10  # since this opset
+_DEEPEST = 8  # Concats in one another
 _LENGTHS = 4  # the place of a layer's lengths among its inputs
 _WHOLE = 2**31 - 1  # from which on the end of a Slice means the end of the axis
 Move = tuple[Any, ...]
@@ -71,11 +72,44 @@ class Layouts:
             before = self._known[data_of(self.graph, node)]
             move = self.move(node, output)
             after = apply(move, before) if move and before else None
+            after = self._of_part(after) if after is not None else None
             if after is None:
                 rank = self.graph.rank(output)
                 after = None if rank is None else View(output, (*range(rank),))
             self._known[output] = after
         return self._known[name]
+
+    def _of_part(self, view: View) -> View:
+        """A place of values that were put together is a place of one of them."""
+        for _ in range(_DEEPEST):
+            node = self.graph.makers.get(view.root)
+            if node is None or not is_standard(node, "Concat"):
+                break
+            rank = self.graph.rank(view.root) or 1
+            axis = attribute(node, "axis", 0) % rank
+            place = dict(view.fixed).get(axis)
+            part = None if place is None else self._part(node, axis, place)
+            if part is None:
+                break
+            rest = tuple(sorted({*view.fixed} - {(axis, place)} | {(axis, part[1])}))
+            inner = self.view(part[0])
+            composed = None if inner is None else compose(replace(view, fixed=rest), inner)
+            if composed is None:
+                break
+            view = composed
+        return view
+
+    def _part(self, node: Any, axis: int, place: int) -> tuple[str, int] | None:
+        """The input of a Concat that a place is of, and the place in that."""
+        begin = 0
+        for name in node.input:
+            size = (self.graph.shape(name) or (None,) * (axis + 1))[axis]
+            if not isinstance(size, int) or place < 0:
+                return None
+            if place < begin + size:
+                return name, place - begin
+            begin += size
+        return None
 
     def _own(self, node: Any, name: str) -> View | None:
         """A value that some node makes, as it is.
@@ -315,6 +349,21 @@ def split_sizes(constants: Constants, node: Any, size: int | str | None) -> list
         given = [each] * (len(node.output) - 1)
         given.append(size - sum(given))
     return list(given or ())
+
+
+def compose(view: View, inner: View) -> View | None:
+    """A view of a value that is a view itself; None: it picks what is no axis of that."""
+    if view.flipped or inner.flipped:
+        return None
+    fixed = dict(inner.fixed)
+    for axis, place in view.fixed:
+        own = inner.axes[axis]
+        if own is None and place not in (0, -1):
+            return None
+        if own is not None:
+            fixed[own] = place
+    axes = tuple(None if a is None else inner.axes[a] for a in view.axes)
+    return View(inner.root, axes, tuple(sorted(fixed.items())))
 
 
 def apply(move: Move, view: View) -> View | None:

@@ -13,6 +13,7 @@ from rnnbench.formats.onnx.optimizing.fused import OPERATORS, layer_of
 from rnnbench.formats.onnx.optimizing.graph import Graph
 from rnnbench.formats.onnx.optimizing.hoisting import Hoister, fed_columns, join_columns, joins
 from rnnbench.formats.onnx.optimizing.lengths import prove_lengths
+from rnnbench.formats.onnx.optimizing.sequences import labels
 from rnnbench.formats.onnx.optimizing.unrolled import Plan, plan_all, rewrite, widths_of
 
 ORDER = 20
@@ -72,7 +73,7 @@ def _look(graph: Graph, skip: frozenset[str]) -> _Round:
                 widths = widths_of(forms, chain)
                 layer = layer_of(chain.weights, forms.matrices, widths)
                 proof = prove_lengths(forms, chain, layer, widths)
-                proofs[place] = f"its own steps at {proof}"
+                proofs[place] = f"step by step: {proof}"
                 if not proof.ok:
                     failed[place] = (chain, str(proof))
         if not any(plan.chain.place in failed for plan in plans):
@@ -107,7 +108,7 @@ def _note(found: Outcome, made: _Round, plan: Plan) -> None:
     place = plan.chain.place
     became = _became(made.forms, plan)
     found.findings.append(Finding(place, _said(plan.chain), True, became, made.proofs[place]))
-    found.exact |= _exact(plan)
+    found.exact |= _exact(made.forms, plan)
     found.likely = tuple(dict.fromkeys((*found.likely, len(plan.chain.steps))))
 
 
@@ -122,11 +123,27 @@ def _became(forms: Forms, plan: Plan) -> str:
     return f"{operator} {width} -> {chain.weights.size}{reverse}"
 
 
-def _exact(plan: Plan) -> dict[tuple[str, int], int]:
-    """Where the given file reads as many steps as it has, and no more."""
+def _exact(forms: Forms, plan: Plan) -> dict[tuple[str, int], int]:
+    """Where the given file reads as many steps as it has, and as many rows, and no more."""
     last = len(plan.chain.steps) - 1
-    return {
-        (run.view.root, run.time): run.start + last * run.step + 1
-        for run in plan.runs
-        if run.time is not None and run.stop is None
-    }
+    found = {}
+    rows = [_rows(forms, number) for number in plan.states if number >= 0]
+    for run in plan.runs:
+        if run.time is None:
+            continue
+        if run.stop is None:
+            found[run.view.root, run.time] = run.start + last * run.step + 1
+        axes = labels(forms.graph, run.view, run.time)
+        for count in filter(None, rows):
+            if "batch" in axes:
+                found[run.view.root, axes.index("batch")] = count
+    return found
+
+
+def _rows(forms: Forms, number: int) -> int | None:
+    """The rows that are written down of a first state; one row is for any number of them."""
+    view = forms.sources[number]
+    array = forms.constants.value(view.root)
+    if array is None or array.ndim < 2 or array.shape[-2] == 1:
+        return None
+    return int(array.shape[-2])
