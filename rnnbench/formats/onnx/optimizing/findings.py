@@ -47,12 +47,26 @@ class Outcome:
         findings: in the order of the file.
         exact: (value, axis) -> the size that it must have for both files to compute the same: the
             given one reads no more steps, and no fewer.
+        origins: value that is new -> the one that it is of, and which axis of that each of its is.
         likely: sizes that some dimension may have to have for that.
+        frozen: places whose steps are read one by one: they have to be as many as they were.
     """
 
     findings: list[Finding] = field(default_factory=list)
     exact: dict[tuple[str, int], int] = field(default_factory=dict)
+    origins: dict[str, tuple[str, tuple[int | None, ...]]] = field(default_factory=dict)
     likely: tuple[int, ...] = ()
+    frozen: frozenset[str] = frozenset()
+
+    def require(self, value: str, axis: int, size: int) -> None:
+        """Notes that a value must have a size, or what it is of."""
+        while value in self.origins:
+            value, axes = self.origins[value]
+            own = axes[axis] if axis < len(axes) else None
+            if own is None:
+                return
+            axis = own
+        self.exact[value, axis] = size
 
     @property
     def places(self) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ class Hoister:
 
     Attributes:
         exact: (value, axis) -> the places that are read.
+        origins: value that is new -> what it is of, and which axis of that each of its axes is.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -51,6 +52,7 @@ class Hoister:
         self.suspects: list[str] = []
         self.changed = False
         self.exact: dict[tuple[str, int], int] = {}
+        self.origins: dict[str, tuple[str, tuple[int | None, ...]]] = {}
 
     def can(self, column: Column, depth: int = 0) -> bool:
         """Whether a column is computed in each step by the same nodes out of sequences."""
@@ -165,6 +167,10 @@ class Hoister:
         whole = self._node(build, first, inputs, list(first.output).index(column[0]))
         self._made[column] = whole
         self._graph.shapes[whole] = (None, *(self._graph.shape(column[0]) or ()))
+        known = [self.origins[i] for i in inputs if i in self.origins]
+        if known:  # the features aside, the axes are those of what it is computed of
+            root, axes = max(known, key=lambda origin: len(origin[1]))
+            self.origins[whole] = root, (*axes[:-1], None)
         backwards = self._is_backwards(nodes)
         for t, name in enumerate(column):
             build.gather(whole, 0, -1 - t if backwards else t, name)
@@ -231,6 +237,8 @@ class Hoister:
             have: list[Label] = [str(a) for a in order]
             want: list[Label] = [str(axis), *(None if a is None else str(a) for a in view.axes)]
             self._moved[key] = build.arrange(value, have, want)
+            if self._moved[key] != view.root:
+                self.origins[self._moved[key]] = view.root, (axis, *view.axes)
         return self._moved[key]
 
 

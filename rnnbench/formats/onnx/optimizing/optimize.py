@@ -58,13 +58,19 @@ class _Work:
     _likely: tuple[int, ...] = ()
     _reference: Reference | None = None
     _made: set[str] = field(default_factory=set)
+    _keep: frozenset[str] = frozenset()
+    _key: tuple[Any, ...] = ()
 
     def do(self, module: Any) -> None:
         """One pass: what changes an output is left out, and the rest is tried again."""
         skipped: dict[str, str] = {}
         kept: list[Finding] = []
+        self._keep = frozenset()
         while True:
             proto, graph, outcome = self._tried(module, frozenset(skipped))
+            if outcome.frozen - self._keep:
+                self._keep |= outcome.frozen
+                continue
             if not outcome.places:
                 self.findings += [*outcome.findings, *kept]
                 return
@@ -76,6 +82,8 @@ class _Work:
             skipped |= failed
         self.findings += [f.proved(str(proof)) for f in outcome.findings] + kept
         self.proto = proto
+        self._exact |= outcome.exact
+        self._likely = tuple(dict.fromkeys((*self._likely, *outcome.likely)))
         self._made |= graph.added
 
     def made(self) -> set[str]:
@@ -86,7 +94,7 @@ class _Work:
         proto = type(self.proto)()
         proto.CopyFrom(self.proto)
         graph = graph_of(proto, self.given.path.parent)
-        outcome: Outcome = module.find(graph, skip)
+        outcome: Outcome = module.find(graph, skip, self._keep)
         if outcome.places:
             graph.write_back()
             forget_shapes(self.proto, proto)
@@ -94,13 +102,13 @@ class _Work:
 
     def _compare(self, proto: Any, outcome: Outcome) -> Proof:
         """The rewritten file against the given one, at sizes that this can take."""
-        known = {k: n for k, n in outcome.exact.items() if k not in self._exact}
-        if self._reference is None or known or not {*outcome.likely} <= {*self._likely}:
-            self._exact |= known
-            self._likely = (*self._likely, *outcome.likely)
-            self._reference = Reference(
-                self.given.proto, self.given.path.parent, self._exact, self._likely
-            )
+        exact = self._exact | outcome.exact
+        likely = tuple(dict.fromkeys((*self._likely, *outcome.likely)))
+        key = (frozenset(exact.items()), likely)
+        if self._reference is None or key != self._key:
+            folder = self.given.path.parent
+            self._reference = Reference(self.given.proto, folder, exact, likely)
+            self._key = key
         if self._reference.unknown:
             raise RnnbenchError(
                 f"{self.given.path} cannot be run ({self._reference.why}), so that nothing can be "

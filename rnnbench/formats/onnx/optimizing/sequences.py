@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
@@ -27,6 +27,7 @@ class Run:
         stop: the place behind the last; None: to the end.
         step: how far it is from one to the next.
         reverse: whether the first step reads the last place.
+        back: whether the places are counted from the end.
         of: the chain whose hidden states are read, by its name.
     """
 
@@ -36,6 +37,7 @@ class Run:
     stop: int | None = None
     step: int = 1
     reverse: bool = False
+    back: bool = False
     of: str = ""
 
     @property
@@ -89,15 +91,26 @@ def _run(forms: Forms, column: Sequence[View], others: Mapping[str, tuple[Chain,
 def _counted(forms: Forms, first: View, time: int, places: list[int]) -> Run:
     count = len(places)
     size = (forms.graph.shape(first.root) or ())[time]
-    if all(p < 0 for p in places):
-        places = [p + (size if isinstance(size, int) else count) for p in places]
+    back = all(p < 0 for p in places) and not isinstance(size, int)
+    if back:
+        places = [p + count for p in places]
     steps = {b - a for a, b in pairwise(places)}
     if len(steps) != 1 or 0 in steps:
         raise NoSequenceError(f"its steps do not read {first.root} one after another")
     (step,) = steps
     start, last = min(places), max(places)
     stop = last + 1 if isinstance(size, int) and last + abs(step) < size else None
-    return Run(first, time, start, stop, abs(step), reverse=step < 0)
+    return Run(first, time, start, stop, abs(step), reverse=step < 0, back=back)
+
+
+def kept(run: Run, count: int) -> Run:
+    """The same run of as many steps as the given file has, however long the sequence is."""
+    if run.time is None or run.stop is not None:
+        return run
+    last = run.start + (count - 1) * run.step
+    if run.back:
+        return replace(run, start=run.start - last - 1)
+    return replace(run, stop=last + 1)
 
 
 def _states(forms: Forms, column: Sequence[View], others: Mapping[str, tuple[Chain, bool]]) -> Run:
@@ -177,3 +190,9 @@ def step_labels(graph: Graph, rank: int, runs: Iterable[Run]) -> tuple[Label, ..
     if found.count("batch") > 1:
         raise NoSequenceError("its states have more axes than batch and features")
     return tuple(found)
+
+
+def aligned(step: tuple[Label, ...], rank: int | None) -> tuple[Label, ...]:
+    """The axes of a state of another rank: the last ones are the same."""
+    more = (rank or 0) - len(step)
+    return (None,) * more + step if more >= 0 else step[-more:]

@@ -7,7 +7,7 @@ Concat(h1, h2, ...) -> y
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,8 @@ from rnnbench.formats.onnx.optimizing.graph import Graph, attribute, is_standard
 from rnnbench.formats.onnx.optimizing.sequences import (
     NoSequenceError,
     Run,
+    aligned,
+    kept,
     runs,
     step_labels,
 )
@@ -59,15 +61,21 @@ class NotFusedError(Exception):
 
 
 def plan_all(
-    forms: Forms, chains: Iterable[Chain]
+    forms: Forms, chains: Iterable[Chain], keep: Container[str] = ()
 ) -> tuple[list[Plan], dict[str, tuple[Chain, str]]]:
-    """The plans, those that others read first; and the chains without one, with the reason."""
+    """The plans, those that others read first; and the chains without one, with the reason.
+
+    Args:
+        forms: of the graph.
+        chains: in it.
+        keep: those that have as many steps as they had, however long their input is.
+    """
     left = {chain.place: chain for chain in chains}
     refused: dict[str, tuple[Chain, str]] = {}
     insides = {place: inside(forms, chain) for place, chain in left.items()}
     while True:
         try:
-            return _ordered([*_plans(forms, left, insides)]), refused
+            return _ordered([*_plans(forms, left, insides, keep)]), refused
         except _RefusedError as error:
             place, why = error.args
             refused[place] = (left.pop(place), why)
@@ -78,7 +86,10 @@ class _RefusedError(Exception):
 
 
 def _plans(
-    forms: Forms, left: Mapping[str, Chain], insides: Mapping[str, Inside]
+    forms: Forms,
+    left: Mapping[str, Chain],
+    insides: Mapping[str, Inside],
+    keep: Container[str],
 ) -> Iterable[Plan]:
     of_chain: dict[str, tuple[Chain, bool]] = {}
     backwards: dict[str, bool] = {}
@@ -98,6 +109,8 @@ def _plans(
                 found[place] = runs(forms, chain, of_chain)
             except NoSequenceError as error:
                 raise _RefusedError(place, str(error)) from None
+            if place in keep or any(r.step > 1 for r in found[place]):
+                found[place] = [kept(run, len(chain.steps)) for run in found[place]]
             backwards[place] = any(r.reverse for r in found[place])
             of_chain |= dict.fromkeys(chain.hidden, (chain, backwards[place]))
     inner = {node for place in left for node in insides[place].nodes}
@@ -190,16 +203,21 @@ def _note_read(
     read: _Read,
 ) -> None:
     view = forms.layouts.view(name)
-    plain = view is not None and not view.flipped and all(not step[a] for a, _ in view.fixed)
-    axes = () if view is None else tuple(None if a is None else step[a] for a in view.axes)
-    root = view.root if view is not None and plain else ""
-    if root in chain.hidden:
+    own = {n for s in chain.steps for n in s.after}
+    root = view.root if view is not None and view.root in own else ""
+    axes: tuple[Label, ...] = ()
+    plain = False
+    if view is not None and root:
+        labels = aligned(step, forms.graph.rank(root))
+        axes = tuple(None if a is None else labels[a] for a in view.axes)
+        plain = not view.flipped and all(not labels[a] for a, _ in view.fixed)
+    if root in chain.hidden and plain:
         found = [_joins(forms, chain, step, n, root) for n in readers.of(name)]
         for each in found:
             read.joined |= each or {}
         if readers.reads_alone(name) or not all(found):
             read.picked[name] = chain.hidden.index(root), axes
-    elif root and root == chain.steps[-1].after[-1]:
+    elif root and plain and root == chain.steps[-1].after[-1]:
         read.cells[name] = axes
     else:
         cells = {s.after[1] for s in chain.steps if len(s.after) > 1}
@@ -270,7 +288,10 @@ def _order(forms: Forms, chain: Chain, step: tuple[Label, ...], node: Any) -> bo
     rank = len(found[0].axes)
     axis = attribute(node, "axis", 0) % rank
     along = found[0].axes[axis]
-    if any(v.fixed or v.flipped for v in found) or (along is not None and step[along]):
+    labels = aligned(step, forms.graph.rank(found[0].root))
+    if any(v.flipped or any(labels[a] for a, _ in v.fixed) for v in found):
+        return None
+    if along is not None and labels[along]:
         return None
     names = [v.root for v in found]
     hidden = list(chain.hidden)
@@ -333,7 +354,8 @@ def _all_steps(forms: Forms, plan: Plan, output: str, as_computed: bool) -> Resu
     view = forms.layouts.view(node.input[0])
     assert view is not None
     axis = attribute(node, "axis", 0) % len(view.axes)
-    want: list[Label] = [None if a is None else plan.step[a] for a in view.axes]
+    labels = aligned(plan.step, forms.graph.rank(view.root))
+    want: list[Label] = [None if a is None else labels[a] for a in view.axes]
     want[axis] = "time"
     # The node gives its steps in the order of the sequence.
     return Result("all", output, tuple(want), turned=as_computed == plan.reverse)

@@ -24,7 +24,7 @@ Move = tuple[Any, ...]
 
 MOVES = (
     *("Identity", "Transpose", "Unsqueeze", "Squeeze", "Gather", "Slice", "Split", "Reshape"),
-    *("SequenceAt", "Cast"),
+    *("SequenceAt", "GatherND", "Cast"),
 )
 
 
@@ -193,6 +193,14 @@ class Layouts:
         place = self._counted(node.input[0], axis, int(index.ravel()[0]))
         return ("pick", axis, place, index.ndim == 1)
 
+    def _gathered_by_rows(self, node: Any, output: str, rank: int) -> Move | None:
+        """One place of the first axis, as PyTorch's exporter writes `x[[3]]`."""
+        index = self.constants.value(node.input[1])
+        if index is None or attribute(node, "batch_dims", 0) or index.shape not in ((1,), (1, 1)):
+            return None
+        place = self._counted(node.input[0], 0, int(index.ravel()[0]))
+        return ("pick", 0, place, index.ndim > 1)
+
     def _from_the_end(self, index: str, data: str, axis: int) -> int | None:
         """An index that is counted back from a size of what it picks from: below 0."""
         found = self._size_and_more(index)
@@ -270,6 +278,7 @@ _PICKS = {
     "Squeeze": Layouts._resized,
     "Reshape": Layouts._reshaped,
     "Gather": Layouts._gathered,
+    "GatherND": Layouts._gathered_by_rows,
     "Slice": Layouts._sliced,
     "Split": Layouts._split,
     "SequenceAt": Layouts._element,

@@ -1,8 +1,8 @@
 """The rewrites, in the order in which they are tried: one file each, with the same two names.
 
 * `ORDER`: when it is tried;
-* `find(graph, skip) -> Outcome`: changes the graph where it can, and says what it found. Places in
-  `skip` were tried before, and are left.
+* `find(graph, skip, keep) -> Outcome`: changes the graph where it can, and says what it found.
+  Places in `skip` were tried before, and are left; those in `keep` keep their number of steps.
 """
 
 from __future__ import annotations

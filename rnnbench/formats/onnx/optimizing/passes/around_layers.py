@@ -28,7 +28,7 @@ class _Change:
     suspects: list[str] = field(default_factory=list)
 
 
-def find(graph: Graph, skip: frozenset[str]) -> Outcome:
+def find(graph: Graph, skip: frozenset[str], keep: frozenset[str]) -> Outcome:
     """Every fused node of the graph itself."""
     constants, found, suspects = Constants(graph), Outcome(), []
     for node in [n for n in graph.nodes if is_standard(n, *_LAYERS)]:

@@ -14,7 +14,7 @@ ORDER = 10
 _LENGTHS = (4, 7)  # besides those that every file is tried at
 
 
-def find(graph: Graph, skip: frozenset[str]) -> Outcome:
+def find(graph: Graph, skip: frozenset[str], keep: frozenset[str]) -> Outcome:
     """Every loop of the graph itself; see `looped.py`."""
     found, plans = Outcome(), []
     for node in graph.nodes:

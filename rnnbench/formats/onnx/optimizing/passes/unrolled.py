@@ -36,7 +36,7 @@ class _Round:
     proofs: dict[str, str] = field(default_factory=dict)
 
 
-def find(graph: Graph, skip: frozenset[str]) -> Outcome:
+def find(graph: Graph, skip: frozenset[str], keep: frozenset[str]) -> Outcome:
     """Every chain of steps, each proved by itself first.
 
     What a step computes for itself, of its input or its state, is taken out of the steps between
@@ -44,29 +44,45 @@ def find(graph: Graph, skip: frozenset[str]) -> Outcome:
     """
     found = Outcome()
     left: list[Finding] = []
+    single: dict[str, list[str]] = {}
+    unread = [name for name in graph.inputs if not graph.readers.get(name)]
     for _ in range(_ROUNDS):
-        made = _look(graph, skip)
+        made = _look(graph, skip, keep, bool(unread))
         left = [Finding(p, _said(c), False, why) for p, (c, why) in made.refused.items()]
         for plan in made.plans:
             _note(found, made, plan)
+            single[plan.chain.place] = [
+                name for name, (t, _) in plan.picked.items() if t != len(plan.chain.steps) - 1
+            ]
         if made.plans:
             rewrite(made.forms, made.plans)
         behind = _join(graph, found, made.plans)
         if not _hoist(graph, found, made) and not made.plans and not behind:
             break
+    found.frozen = frozenset(
+        place
+        for place, names in single.items()
+        if any(n in graph.makers and (graph.readers.get(n) or n in graph.outputs) for n in names)
+    )
     found.findings += left
     if not found.places:
         found.findings = left
     return found
 
 
-def _look(graph: Graph, skip: frozenset[str]) -> _Round:
+def _look(graph: Graph, skip: frozenset[str], keep: frozenset[str], keep_all: bool) -> _Round:
+    """Looks at the graph as it is.
+
+    An input that nothing reads was written down when the file was made, and so may be the length.
+    """
     forms = forms_of(graph)
     chains = [c for c in link(forms, find_steps(forms)) if c.place not in skip]
+    if keep_all:
+        keep = frozenset(c.place for c in chains)
     failed: dict[str, tuple[Chain, str]] = {}
     proofs: dict[str, str] = {}
     while True:
-        plans, others = plan_all(forms, [c for c in chains if c.place not in failed])
+        plans, others = plan_all(forms, [c for c in chains if c.place not in failed], keep)
         for plan in plans:
             place, chain = plan.chain.place, plan.chain
             if place not in proofs:
@@ -87,7 +103,7 @@ def _hoist(graph: Graph, found: Outcome, made: _Round) -> bool:
     for column in columns:
         if hoister.can(column):
             hoister.hoist(column)
-    found.exact |= hoister.exact
+    _note_hoisted(found, hoister)
     return hoister.finish()
 
 
@@ -100,15 +116,22 @@ def _join(graph: Graph, found: Outcome, plans: list[Plan]) -> bool:
     for column in joins(graph, counts):
         if hoister.can(column):
             hoister.hoist(column)
-    found.exact |= hoister.exact
+    _note_hoisted(found, hoister)
     return bool(hoister.finish()) | bool(join_columns(graph, counts))
+
+
+def _note_hoisted(found: Outcome, hoister: Hoister) -> None:
+    found.origins |= hoister.origins
+    for (value, axis), size in hoister.exact.items():
+        found.require(value, axis, size)
 
 
 def _note(found: Outcome, made: _Round, plan: Plan) -> None:
     place = plan.chain.place
     became = _became(made.forms, plan)
     found.findings.append(Finding(place, _said(plan.chain), True, became, made.proofs[place]))
-    found.exact |= _exact(made.forms, plan)
+    for (value, axis), size in _exact(made.forms, plan).items():
+        found.require(value, axis, size)
     found.likely = tuple(dict.fromkeys((*found.likely, len(plan.chain.steps))))
 
 
@@ -120,7 +143,10 @@ def _became(forms: Forms, plan: Plan) -> str:
     chain = plan.chain
     width, operator = sum(widths_of(forms, chain)), OPERATORS[chain.weights.kind]
     reverse = ", reverse" if plan.reverse else ""
-    return f"{operator} {width} -> {chain.weights.size}{reverse}"
+    moves = [r for r in plan.runs if r.time is not None]
+    fixed = any(r.stop is not None or r.start < 0 for r in moves)
+    steps = f", {len(chain.steps)} steps as before" if fixed else ""
+    return f"{operator} {width} -> {chain.weights.size}{reverse}{steps}"
 
 
 def _exact(forms: Forms, plan: Plan) -> dict[tuple[str, int], int]:
@@ -131,7 +157,7 @@ def _exact(forms: Forms, plan: Plan) -> dict[tuple[str, int], int]:
     for run in plan.runs:
         if run.time is None:
             continue
-        if run.stop is None:
+        if run.stop is None and run.start >= 0:
             found[run.view.root, run.time] = run.start + last * run.step + 1
         axes = labels(forms.graph, run.view, run.time)
         for count in filter(None, rows):
