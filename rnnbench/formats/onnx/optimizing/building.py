@@ -12,6 +12,7 @@ from rnnbench.formats.onnx.optimizing.graph import Array, Graph
 Label = str | None
 """What an axis is: `time`, `batch`, `feature`, `direction`; None: it is of size 1."""
 
+_SLICE_TAKES_INPUTS = 10
 AXES_ARE_INPUTS = 13  # of Squeeze and Unsqueeze, since this opset
 
 
@@ -79,6 +80,9 @@ class Builder:
 
     def slice(self, value: str, axis: int, start: int, end: int, step: int = 1) -> str:
         """A range of an axis."""
+        if self.graph.opset < _SLICE_TAKES_INPUTS:
+            last = min(end, 2**31 - 1)
+            return self("Slice", [value], starts=[start], ends=[last], axes=[axis])
         bounds = [self.whole(n) for n in (start, end, axis, step)]
         return self("Slice", [value, *bounds])
 

@@ -133,7 +133,11 @@ def _start(build: Builder, start: Start, x: str, layer: Layer) -> str:
         return _repeated(build, row, x)
     found = labels(build.graph, start, None)
     value = start.root
+    shape = build.graph.shape(start.root) or ()
     for axis, place in reversed(start.fixed):
+        if shape[axis] == 1 and "direction" not in found:  # the only one, as a layer has it
+            found[axis] = "direction"
+            continue
         value = build.gather(value, axis, place)
         del found[axis]
     value = build.arrange(value, found, _STATE)

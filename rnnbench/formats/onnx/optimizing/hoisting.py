@@ -15,7 +15,7 @@ import numpy as np
 
 from rnnbench.formats.onnx.optimizing.algebra.constants import Constants
 from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
-from rnnbench.formats.onnx.optimizing.algebra.layouts import Layouts, View
+from rnnbench.formats.onnx.optimizing.algebra.layouts import Layouts, View, slice_bounds
 from rnnbench.formats.onnx.optimizing.building import Builder, Label
 from rnnbench.formats.onnx.optimizing.chains import Chain
 from rnnbench.formats.onnx.optimizing.graph import Graph, attribute, is_standard
@@ -118,17 +118,21 @@ class Hoister:
         if is_standard(node, *_ALONG_FEATURES):
             default = 0 if is_standard(node, "Split") else -1
             return bool(attribute(node, "axis", default) % rank == rank - 1)
+        if is_standard(node, "Slice"):
+            bounds = slice_bounds(self._constants, node)
+            return bounds is not None and bounds.axis % rank == rank - 1
         if is_standard(node, "Gather"):  # rows of a table
             return self._constants.is_fixed(node.input[0]) and attribute(node, "axis", 0) == 0
-        if not is_standard(node, "MatMul", "Gemm") or not self._constants.is_fixed(node.input[1]):
-            return False
-        if self._graph.rank(node.input[1]) != 2:
-            return False
+        return is_standard(node, "MatMul", "Gemm") and self._is_product(node)
+
+    def _is_product(self, node: Any) -> bool:
+        """Whether it is a product with a constant matrix, and a constant bias."""
+        matrix = self._constants.is_fixed(node.input[1]) and self._graph.rank(node.input[1]) == 2
+        if is_standard(node, "MatMul") or not matrix:
+            return matrix
         plain = attribute(node, "alpha", 1.0) == attribute(node, "beta", 1.0) == 1.0
         biased = len(node.input) < 3 or self._constants.is_fixed(node.input[2])
-        return is_standard(node, "MatMul") or (
-            plain and biased and not attribute(node, "transA", 0)
-        )
+        return plain and biased and not attribute(node, "transA", 0)
 
     def _inputs(self, nodes: Sequence[Any]) -> list[Column]:
         """What the nodes of a column read, column by column; what is left out is none."""
@@ -209,6 +213,10 @@ class Hoister:
             given["axis"] = -1
         if is_standard(node, "Gemm"):
             return self._product(build, node, inputs)
+        if is_standard(node, "Slice"):
+            bounds = slice_bounds(self._constants, node)
+            assert bounds is not None
+            return build.slice(inputs[0], -1, bounds.start, bounds.end, bounds.step)
         return build.node(node.op_type, inputs, [""] * len(node.output), **given)[output]
 
     def _product(self, build: Builder, node: Any, inputs: list[str]) -> str:

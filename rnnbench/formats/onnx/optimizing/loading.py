@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.core.errors import RnnbenchError
-from rnnbench.formats.onnx.optimizing.graph import Graph, Shape, reads
+from rnnbench.formats.onnx.optimizing.graph import Graph, Shape, captured, reads
 from rnnbench.inspection.external import external_bytes
 from rnnbench.inspection.readers._onnx_files import load_graph
 
@@ -168,15 +168,59 @@ def _without_weights(proto: Any) -> Any:
     graph.value_info.extend(of.value_info)
     known = {v.name for v in of.input}
     for tensor in of.initializer:
-        size = 1
-        for n in tensor.dims:
-            size *= n
-        if size <= _LARGE and tensor.data_location != tensor.EXTERNAL:
+        if _count(tensor) <= _LARGE and tensor.data_location != tensor.EXTERNAL:
             graph.initializer.add().CopyFrom(tensor)
         elif tensor.name not in known:
             info = helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
             graph.input.add().CopyFrom(info)
     return light
+
+
+def infer_body(body: Graph) -> None:
+    """Adds the sizes in the body of a loop that follow from those of what it is handed.
+
+    ONNX's own inference stops at a loop's states that are declared without sizes.
+    """
+    import onnx
+
+    outer, proto = body.outer, body.proto
+    if outer is None or all(o in body.shapes for n in body.nodes for o in n.output if o):
+        return
+    light = onnx.ModelProto(ir_version=8)
+    light.opset_import.add(domain="", version=body.opset)
+    graph = light.graph
+    graph.node.extend(body.nodes)
+    graph.output.extend(type(v)(name=v.name) for v in proto.output)
+    graph.initializer.extend(t for t in proto.initializer if not t.HasField("data_location"))
+    own = {t.name for t in graph.initializer}
+    for name in (*body.inputs, *captured(proto)):
+        tensor = None if name in body.inputs else outer.tensor(name)
+        if tensor is not None and _count(tensor) <= _LARGE and tensor.name == name:
+            graph.initializer.add().CopyFrom(tensor)
+        elif name not in own:
+            graph.input.add().CopyFrom(_typed(body, name))
+    with suppress(Exception):  # it gives up on what is inconsistent
+        for name, shape in _declared(onnx.shape_inference.infer_shapes(light).graph).items():
+            body.shapes.setdefault(name, shape)
+
+
+def _typed(body: Graph, name: str) -> Any:
+    """A value with its type and sizes, as far as they are known."""
+    from onnx import TensorProto, helper
+
+    outer = body.outer
+    known = {v.name: v.type.tensor_type.elem_type for v in body.proto.input}
+    tensor = outer.tensor(name) if outer is not None else None
+    kind = known.get(name) or (tensor.data_type if tensor is not None else 0)
+    kind = kind or (outer.types.get(name) if outer is not None else 0) or TensorProto.FLOAT
+    return helper.make_tensor_value_info(name, kind, body.shape(name))
+
+
+def _count(tensor: Any) -> int:
+    size = 1
+    for n in tensor.dims:
+        size *= n
+    return size
 
 
 def _note(graph: Graph, of: Any) -> None:

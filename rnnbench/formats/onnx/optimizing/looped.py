@@ -13,7 +13,7 @@ from typing import Any
 from rnnbench.formats.onnx.optimizing.algebra.cells import find_steps
 from rnnbench.formats.onnx.optimizing.algebra.constants import Constants
 from rnnbench.formats.onnx.optimizing.algebra.form_rules import forms_of
-from rnnbench.formats.onnx.optimizing.algebra.layouts import View
+from rnnbench.formats.onnx.optimizing.algebra.layouts import Layouts, View, compose
 from rnnbench.formats.onnx.optimizing.algebra.steps import Step
 from rnnbench.formats.onnx.optimizing.building import Builder, Label
 from rnnbench.formats.onnx.optimizing.emitting import Result, Spec, Start, emit, start_of
@@ -154,7 +154,10 @@ class LoopPlan:
         view = self.forms.sources[number] if number >= 0 else None
         if handed is None or view is None or view.root != handed.inside:
             raise NotFusedError(f"a state of its cell, {after}, is not handed on as it is")
-        return start_of(self.constants, View(handed.first, view.axes, view.fixed, view.flipped))
+        own = View(handed.first, view.axes, view.fixed, view.flipped)
+        outside = Layouts(self.graph, self.constants).view(handed.first)
+        composed = None if outside is None else compose(own, outside)
+        return start_of(self.constants, composed or own)
 
     def _results(self, specs: dict[str, Spec]) -> dict[str, list[Result]]:
         found: dict[str, list[Result]] = {name: [] for name in specs}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnbench.formats.onnx.optimizing.graph import Graph, Shape, attribute
+from rnnbench.formats.onnx.optimizing.loading import infer_body
 
 _SCAN_HAS_LENGTHS = 8  # the opset whose Scan has a batch of its own
 
@@ -182,4 +183,5 @@ def _body(
         known = graph.shape(part.sequence)
         if known is not None and body.rank(inside) is None:
             body.shapes[inside] = (*known[: part.axis], *known[part.axis + 1 :])
+    infer_body(body)
     return body
