@@ -97,7 +97,8 @@ CODE = {name: {name.split("-")[0]} for name in TARGETS} | {
 def hostile(tmp_path_factory):
     """Bundles that no `rnnbench export` writes: every name in it is hostile that may be."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rnnbench.core.model._IDENTIFIER", re.compile("(?s).+"))
+        for rule in ("_IDENTIFIER", "_PRINTED"):
+            patch.setattr(f"rnnbench.core.model.{rule}", re.compile("(?s).+"))
         found = {}
         for format in FORMATS:
             taken = HOSTILE if format == "onnx" else ""  # TorchScript's inputs are identifiers
