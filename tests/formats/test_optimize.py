@@ -180,8 +180,8 @@ def test_zeros_around_a_layer_go(kind, options, tmp_path):
     assert_right(tmp_path / "better.onnx", module)
 
 
-def test_a_batch_that_zeros_froze_is_open_again(tmp_path):
-    """The default exporter writes the zeros of one batch down."""
+def test_sizes_that_were_written_down_are_open_again(tmp_path):
+    """The default exporter writes the zeros of one batch down, and the sizes of its inputs."""
     module = Layer("GRU")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -196,4 +196,4 @@ def test_a_batch_that_zeros_froze_is_open_again(tmp_path):
     rnnbench.optimize(tmp_path / "stock.onnx", tmp_path / "better.onnx")
     (node,) = [n for n in onnx.load(str(tmp_path / "better.onnx")).graph.node if n.op_type == "GRU"]
     assert len(node.input) == 4
-    assert_right(tmp_path / "better.onnx", module, [(5, 2)])
+    assert_right(tmp_path / "better.onnx", module)

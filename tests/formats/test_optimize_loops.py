@@ -190,12 +190,32 @@ def test_every_layer_is_one_node_of_any_length(module, tmp_path):
 
 @pytest.mark.parametrize("module", [Backwards, Both, Stack, ByHand], ids=lambda m: m.__name__)
 def test_what_the_default_exporter_has_worked_out(module, tmp_path):
-    """The first step from zeros has no product with the state left."""
+    """The first step from zeros has no product with the state left, and sizes are numbers."""
     made = module()
     rnnbench.optimize(by_dynamo(made, tmp_path / "stock.onnx"), tmp_path / "better.onnx")
     assert [n.op_type for n in layers(tmp_path / "better.onnx")] == FORMS[module]
     assert not {"Sigmoid", "Split"} & {*operators(tmp_path / "better.onnx")}
-    assert_right(tmp_path / "better.onnx", made, [(5, 2)])
+    runs_forwards = module in (Stack, ByHand)  # else no length can be compared
+    sizes = [(1, 1), (7, 2), (40, 3)] if runs_forwards else [(5, 2), (5, 1), (5, 4)]
+    assert_right(tmp_path / "better.onnx", made, sizes)
+
+
+def test_a_length_that_something_else_needs_stays(tmp_path):
+    """A table of the positions that were traced: the batch is open again, the length is not."""
+
+    class Positions(CellLoop):
+        def __init__(self):
+            super().__init__("GRUCell")
+            self.table = nn.Parameter(torch.randn(5, 1, 4))
+
+        def forward(self, x):
+            return super().forward(x)[0] + self.table
+
+    made = Positions()
+    report = rnnbench.optimize(by_dynamo(made, tmp_path / "stock.onnx"), tmp_path / "better.onnx")
+    done = {f.place: f.done for f in report.findings}
+    assert (done["batch"], done["time"]) == (True, False)
+    assert_right(tmp_path / "better.onnx", made, [(5, 1), (5, 2), (5, 4)])
 
 
 class EveryOtherState(CellLoop):

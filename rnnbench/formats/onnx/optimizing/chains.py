@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from rnnbench.formats.onnx.optimizing.algebra.first_steps import step_before
 from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
-from rnnbench.formats.onnx.optimizing.algebra.layouts import View
 from rnnbench.formats.onnx.optimizing.algebra.steps import Step, Weights
+from rnnbench.formats.onnx.optimizing.algebra.views import View
 from rnnbench.formats.onnx.optimizing.graph import Graph, reads
 
 _FEWEST = 2

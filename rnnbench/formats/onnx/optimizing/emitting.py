@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnbench.formats.onnx.optimizing.algebra.constants import Constants
-from rnnbench.formats.onnx.optimizing.algebra.layouts import View
+from rnnbench.formats.onnx.optimizing.algebra.views import View
 from rnnbench.formats.onnx.optimizing.building import Builder, Label
 from rnnbench.formats.onnx.optimizing.fused import Layer, add_layer
 from rnnbench.formats.onnx.optimizing.graph import Array, Graph

@@ -26,12 +26,14 @@ class Graph:
         shapes: the sizes that are declared or were inferred.
         types: ONNX's number of the type of a value, where it is known.
         body_shapes: first output of a node -> those in its bodies.
+        model: ONNX's own form of the file; None of a body.
         outputs: what the graph returns, in order.
         inputs: what it takes; constants are not among them.
     """
 
     def __init__(self, proto: Any, opset: int, folder: Path, outer: Graph | None = None) -> None:
         self.proto, self.opset, self.folder, self.outer = proto, opset, folder, outer
+        self.model: Any = None
         self.nodes: list[Any] = list(proto.node)
         self.outputs = [v.name for v in proto.output]
         self._tensors = {t.name: t for t in proto.initializer}

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
-from rnnbench.formats.onnx.optimizing.algebra.layouts import View
 from rnnbench.formats.onnx.optimizing.algebra.steps import Step
+from rnnbench.formats.onnx.optimizing.algebra.views import View
 from rnnbench.formats.onnx.optimizing.chains import Chain, Inside, inside
 from rnnbench.formats.onnx.optimizing.engines import TOLERANCE, CannotRunError, Runner, distance
 from rnnbench.formats.onnx.optimizing.fused import OPERATORS, Layer

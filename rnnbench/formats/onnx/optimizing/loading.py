@@ -137,6 +137,7 @@ def tensors(graph: Any) -> list[Any]:
 def graph_of(proto: Any, folder: Path) -> Graph:
     """The graph of a file, with the sizes that ONNX infers."""
     graph = Graph(proto.graph, opset_of(proto), folder)
+    graph.model = proto
     _note(graph, inferred(proto).graph)
     return graph
 

@@ -13,8 +13,9 @@ from typing import Any
 from rnnbench.formats.onnx.optimizing.algebra.cells import find_steps
 from rnnbench.formats.onnx.optimizing.algebra.constants import Constants
 from rnnbench.formats.onnx.optimizing.algebra.form_rules import forms_of
-from rnnbench.formats.onnx.optimizing.algebra.layouts import Layouts, View, compose
+from rnnbench.formats.onnx.optimizing.algebra.layouts import Layouts
 from rnnbench.formats.onnx.optimizing.algebra.steps import Step
+from rnnbench.formats.onnx.optimizing.algebra.views import View, compose
 from rnnbench.formats.onnx.optimizing.building import Builder, Label
 from rnnbench.formats.onnx.optimizing.emitting import Result, Spec, Start, emit, start_of
 from rnnbench.formats.onnx.optimizing.fused import OPERATORS, layer_of, widths

@@ -27,7 +27,7 @@ def forget_shapes(before: Any, after: Any) -> None:
         del after.graph.value_info[:]
         for text in texts:
             after.graph.value_info.add().ParseFromString(text)
-    outputs = [v for v in after.graph.output if v.name in changed]
+    outputs = [v for v in after.graph.output if v.name in changed or _is_open(v)]
     if outputs:
         _infer(after, outputs)
 
@@ -58,3 +58,16 @@ def _infer(after: Any, outputs: list[Any]) -> None:
                 dim.dim_param = old.dim_param
             elif dim.dim_param.startswith("unk__"):
                 dim.Clear()
+
+
+def _is_open(value: Any) -> bool:
+    """Whether nothing is said of a size."""
+    return any(not dim.WhichOneof("value") for dim in value.type.tensor_type.shape.dim)
+
+
+def forget_sizes(graph: Any) -> None:
+    """Takes away all that a graph declares of the sizes of what it computes, but how many."""
+    del graph.value_info[:]
+    for value in graph.output:
+        for dim in value.type.tensor_type.shape.dim:
+            dim.Clear()

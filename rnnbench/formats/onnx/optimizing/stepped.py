@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
-from rnnbench.formats.onnx.optimizing.algebra.layouts import View
+from rnnbench.formats.onnx.optimizing.algebra.views import View
 from rnnbench.formats.onnx.optimizing.graph import attribute, is_standard
 from rnnbench.formats.onnx.optimizing.loops import Loop, Slice
 from rnnbench.formats.onnx.optimizing.sequences import NoSequenceError, Run

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
 from rnnbench.formats.onnx.optimizing.building import Builder, Label
 from rnnbench.formats.onnx.optimizing.chains import Chain, Inside, gone_with, inside
 from rnnbench.formats.onnx.optimizing.emitting import Result, Spec, Start, emit, start_of
 from rnnbench.formats.onnx.optimizing.fused import OPERATORS, layer_of, widths
-from rnnbench.formats.onnx.optimizing.graph import Graph, attribute, is_standard
+from rnnbench.formats.onnx.optimizing.graph import attribute
+from rnnbench.formats.onnx.optimizing.reading import NotFusedError, Read, Readers, note_read
 from rnnbench.formats.onnx.optimizing.sequences import (
     NoSequenceError,
     Run,
@@ -54,10 +54,6 @@ class Plan:
     cells: Mapping[str, tuple[Label, ...]]
     read_by_chain: bool
     states: tuple[int, ...] = field(default=())
-
-
-class NotFusedError(Exception):
-    """A chain that stays as it is; the message says why."""
 
 
 def plan_all(
@@ -125,7 +121,7 @@ def _plans(
                 insides[place],
                 found[place],
                 backwards[place],
-                _Readers(forms.graph, gone, starts),
+                Readers(forms.graph, gone, starts),
                 fed,
             )
         except (NotFusedError, NoSequenceError) as error:
@@ -159,7 +155,7 @@ def _plan(
     within: Inside,
     fed: list[Run],
     reverse: bool,
-    readers: _Readers,
+    readers: Readers,
     read_by_chain: bool,
 ) -> Plan:
     graph = forms.graph
@@ -167,10 +163,10 @@ def _plan(
     if rank is None:
         raise NotFusedError("the sizes of its states are unknown")
     step = step_labels(graph, rank, fed)
-    read = _Read({}, {}, {})
+    read = Read({}, {}, {})
     for name in sorted(within.values):
         if readers.reads(name):
-            _note_read(forms, chain, step, readers, name, read)
+            note_read(forms, chain, step, readers, name, read)
     return Plan(
         chain,
         within,
@@ -183,121 +179,6 @@ def _plan(
         read_by_chain,
         chain.steps[0].before,
     )
-
-
-@dataclass
-class _Read:
-    """What of a chain is read; see `Plan`."""
-
-    joined: dict[str, bool]
-    picked: dict[str, tuple[int, tuple[Label, ...]]]
-    cells: dict[str, tuple[Label, ...]]
-
-
-def _note_read(
-    forms: Forms,
-    chain: Chain,
-    step: tuple[Label, ...],
-    readers: _Readers,
-    name: str,
-    read: _Read,
-) -> None:
-    view = forms.layouts.view(name)
-    own = {n for s in chain.steps for n in s.after}
-    root = view.root if view is not None and view.root in own else ""
-    axes: tuple[Label, ...] = ()
-    plain = False
-    if view is not None and root:
-        labels = aligned(step, forms.graph.rank(root))
-        axes = tuple(None if a is None else labels[a] for a in view.axes)
-        plain = not view.flipped and all(not labels[a] for a, _ in view.fixed)
-    if root in chain.hidden and plain:
-        found = [_joins(forms, chain, step, n, root) for n in readers.of(name)]
-        for each in found:
-            read.joined |= each or {}
-        if readers.reads_alone(name) or not all(found):
-            read.picked[name] = chain.hidden.index(root), axes
-    elif root and plain and root == chain.steps[-1].after[-1]:
-        read.cells[name] = axes
-    else:
-        cells = {s.after[1] for s in chain.steps if len(s.after) > 1}
-        what = "a cell state" if root in cells else f"{name}, which is inside of a step,"
-        raise NotFusedError(f"{what} is read by {readers.said(name)}")
-
-
-class _Readers:
-    """Who reads a value once the chains are gone.
-
-    Args:
-        graph: of the file.
-        gone: the ids of the nodes that go.
-        starts: the values that chains start from.
-    """
-
-    def __init__(self, graph: Graph, gone: set[int], starts: set[str]) -> None:
-        self._graph, self._gone = graph, gone
-        self._alone = starts | {*graph.outputs}
-
-    def of(self, name: str) -> list[Any]:
-        """The nodes that read it."""
-        return [n for n in self._graph.readers.get(name, []) if id(n) not in self._gone]
-
-    def reads_alone(self, name: str) -> bool:
-        """Whether it is an output, or what another recurrence starts from."""
-        return name in self._alone
-
-    def reads(self, name: str) -> bool:
-        """Whether anybody does."""
-        return name in self._alone or bool(self.of(name))
-
-    def said(self, name: str) -> str:
-        """The first of them, in words."""
-        found = self.of(name)
-        return f"{found[0].op_type} {found[0].name!r}" if found else "an output"
-
-
-def _joins(
-    forms: Forms, chain: Chain, step: tuple[Label, ...], node: Any, root: str
-) -> dict[str, bool] | None:
-    """Outputs of Concats of the states of all steps behind one reader; None: it is another."""
-    found: dict[str, bool] = {}
-    waiting = [node]
-    while waiting:
-        at = waiting.pop()
-        if is_standard(at, "Concat"):
-            order = _order(forms, chain, step, at)
-            if order is None:
-                return None
-            found[at.output[0]] = order
-        elif is_standard(at, "Unsqueeze", "Reshape", "Identity", "Squeeze", "Transpose"):
-            view = forms.layouts.view(at.output[0])
-            if view is None or view.root != root or at.output[0] in forms.graph.outputs:
-                return None
-            waiting += forms.graph.readers.get(at.output[0], [])
-        else:
-            return None
-    return found or None
-
-
-def _order(forms: Forms, chain: Chain, step: tuple[Label, ...], node: Any) -> bool | None:
-    """Whether a Concat has the states of all steps as they were computed, or the last first."""
-    views = [forms.layouts.view(i) for i in node.input]
-    found = [v for v in views if v is not None]
-    if len(found) != len(chain.steps) or len({v.axes for v in found}) != 1:
-        return None
-    rank = len(found[0].axes)
-    axis = attribute(node, "axis", 0) % rank
-    along = found[0].axes[axis]
-    labels = aligned(step, forms.graph.rank(found[0].root))
-    if any(v.flipped or any(labels[a] for a, _ in v.fixed) for v in found):
-        return None
-    if along is not None and labels[along]:
-        return None
-    names = [v.root for v in found]
-    hidden = list(chain.hidden)
-    if names == hidden:
-        return True
-    return False if names == hidden[::-1] else None
 
 
 def rewrite(forms: Forms, plans: Iterable[Plan]) -> None:

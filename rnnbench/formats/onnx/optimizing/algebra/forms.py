@@ -18,8 +18,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from rnnbench.formats.onnx.optimizing.algebra.constants import Constants
-from rnnbench.formats.onnx.optimizing.algebra.layouts import Layouts, Move, View, apply
+from rnnbench.formats.onnx.optimizing.algebra.layouts import Layouts
 from rnnbench.formats.onnx.optimizing.algebra.matrices import Matrices
+from rnnbench.formats.onnx.optimizing.algebra.views import Move, View, apply
 from rnnbench.formats.onnx.optimizing.graph import Graph, is_standard
 
 Monomial = tuple[int, ...]

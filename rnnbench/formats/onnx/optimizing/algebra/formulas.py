@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rnnbench.formats.onnx.optimizing.algebra.form_rules import scale
+from rnnbench.formats.onnx.optimizing.algebra.arithmetic import scale
 from rnnbench.formats.onnx.optimizing.algebra.forms import Affine, Form, Forms, Monomial
 
 _COMPUTE = ("Add", "Sub", "Sum", "Mul", "Tanh", "Relu")  # others hand on what these made

@@ -1,53 +1,28 @@
-"""Which axes of which value a value has, through nodes that only move them.
-
-    x (time, batch, 8) -> Gather(axis 0, index 3) -> Unsqueeze(0)
-
-is `View("x", axes=(None, 1, 2), fixed=((0, 3),))`: no new axis but one of size 1, and of time the
-fourth step. A value that some other node makes is a view of itself.
-"""
+"""Which axes of which value a value has, through nodes that only move them; see `views.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from rnnbench.formats.onnx.optimizing.algebra.constants import Constants
+from rnnbench.formats.onnx.optimizing.algebra.slicing import (
+    data_of,
+    element_of,
+    slice_bounds,
+    split_sizes,
+)
+from rnnbench.formats.onnx.optimizing.algebra.views import Move, View, apply, compose
 from rnnbench.formats.onnx.optimizing.graph import Graph, attribute, is_standard
 
-_SLICE_TAKES_INPUTS = 10  # since this opset
 _DEEPEST = 8  # Concats in one another
 _LENGTHS = 4  # the place of a layer's lengths among its inputs
 _WHOLE = 2**31 - 1  # from which on the end of a Slice means the end of the axis
-Move = tuple[Any, ...]
-"""`keep`, `turn` with an order, `add` and `drop` with axes, `pick` with axis and index, `flip`."""
 
 MOVES = (
     *("Identity", "Transpose", "Unsqueeze", "Squeeze", "Gather", "Slice", "Split", "Reshape"),
     *("SequenceAt", "GatherND", "Cast"),
 )
-
-
-@dataclass(frozen=True)
-class View:
-    """A value as the axes of another.
-
-    Attributes:
-        root: the value that some node makes, or that enters the graph.
-        axes: of each dimension, the axis of the root; None: it is of size 1.
-        fixed: (axis, index) of the axes of which one place was picked.
-        flipped: the axes that run backwards.
-    """
-
-    root: str
-    axes: tuple[int | None, ...]
-    fixed: tuple[tuple[int, int], ...] = ()
-    flipped: frozenset[int] = frozenset()
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is the root as it is."""
-        return self.axes == (*range(len(self.axes)),) and not self.fixed and not self.flipped
 
 
 class Layouts:
@@ -282,155 +257,4 @@ _PICKS = {
     "Slice": Layouts._sliced,
     "Split": Layouts._split,
     "SequenceAt": Layouts._element,
-}
-
-
-@dataclass(frozen=True)
-class Element:
-    """A value of a SplitToSequence: where it begins, and its size; 0: the axis goes."""
-
-    axis: int
-    start: int
-    size: int
-
-
-def data_of(graph: Graph, node: Any) -> str:
-    """The value that a node moves: of an element of a list, what was split into the list."""
-    if node.op_type == "SequenceAt":
-        split = graph.makers.get(node.input[0])
-        if split is not None and is_standard(split, "SplitToSequence"):
-            return str(split.input[0])
-    return str(node.input[0])
-
-
-def element_of(constants: Constants, node: Any) -> Element | None:
-    """What a SequenceAt takes of a SplitToSequence, where that is written down."""
-    split = constants.graph.makers.get(node.input[0])
-    place = constants.numbers(node.input[1])
-    if split is None or not is_standard(split, "SplitToSequence") or place is None:
-        return None
-    axis, index = attribute(split, "axis", 0), place[0]
-    if len(split.input) < 2 or not split.input[1]:
-        return Element(axis, index, int(attribute(split, "keepdims", 1))) if index >= 0 else None
-    sizes = constants.value(split.input[1])
-    if sizes is None or (sizes.ndim == 0 and index < 0):
-        return None
-    if sizes.ndim == 0:
-        return Element(axis, index * int(sizes), int(sizes))
-    index %= len(sizes)
-    return Element(axis, int(sizes[:index].sum()), int(sizes[index]))
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """A Slice along one axis."""
-
-    axis: int
-    start: int
-    end: int
-    step: int
-
-
-def slice_bounds(constants: Constants, node: Any) -> Bounds | None:
-    """What a Slice takes; None: of several axes, or it is computed."""
-    found: list[list[int] | None] = []
-    for i, name in enumerate(("starts", "ends", "axes", "steps"), 1):
-        if constants.graph.opset < _SLICE_TAKES_INPUTS:
-            found.append(attribute(node, name))
-        else:
-            given = len(node.input) > i and node.input[i]
-            found.append(constants.numbers(node.input[i]) if given else None)
-            if given and found[-1] is None:
-                return None
-    starts, ends, axes, steps = found
-    if not starts or not ends or len(starts) != 1:
-        return None
-    return Bounds(axes[0] if axes else 0, starts[0], ends[0], steps[0] if steps else 1)
-
-
-def split_sizes(constants: Constants, node: Any, size: int | str | None) -> list[int]:
-    """The sizes of a Split's parts; none where they are unknown."""
-    given: list[int] | None = attribute(node, "split")
-    if given is None and len(node.input) > 1 and node.input[1]:
-        given = constants.numbers(node.input[1])
-    elif given is None and isinstance(size, int):
-        each = -(-size // len(node.output))
-        given = [each] * (len(node.output) - 1)
-        given.append(size - sum(given))
-    return list(given or ())
-
-
-def compose(view: View, inner: View) -> View | None:
-    """A view of a value that is a view itself; None: it picks what is no axis of that."""
-    if view.flipped or inner.flipped:
-        return None
-    fixed = dict(inner.fixed)
-    for axis, place in view.fixed:
-        own = inner.axes[axis]
-        if own is None and place not in (0, -1):
-            return None
-        if own is not None:
-            fixed[own] = place
-    axes = tuple(None if a is None else inner.axes[a] for a in view.axes)
-    return View(inner.root, axes, tuple(sorted(fixed.items())))
-
-
-def apply(move: Move, view: View) -> View | None:
-    """What a move makes of a view; None where it cannot be said."""
-    kind, *what = move
-    return _MADE[kind](view, *what)
-
-
-def _turned(view: View, order: tuple[int, ...]) -> View:
-    return replace(view, axes=tuple(view.axes[i] for i in order))
-
-
-def _added(view: View, places: tuple[int, ...]) -> View:
-    found = list(view.axes)
-    for place in places:
-        found.insert(place, None)
-    return replace(view, axes=tuple(found))
-
-
-def _dropped(view: View, places: tuple[int, ...]) -> View:
-    """Axes of size 1 go: of the root's own axes the only place stays picked."""
-    gone = [view.axes[i] for i in places]
-    fixed = tuple(sorted((*view.fixed, *((a, 0) for a in gone if a is not None))))
-    left = tuple(a for i, a in enumerate(view.axes) if i not in places)
-    return replace(view, axes=left, fixed=fixed)
-
-
-def _fitted(view: View, old: tuple[int, ...], new: tuple[int, ...], rank: int) -> View:
-    """Sizes of 1 come and go; the others stay in their order."""
-    gone = tuple(i for i in range(len(view.axes)) if i not in old)
-    left = _dropped(view, gone)
-    placed = dict(zip(new, left.axes, strict=True))
-    return replace(left, axes=tuple(placed.get(i) for i in range(rank)))
-
-
-def _flipped(view: View, place: int) -> View:
-    axis = view.axes[place]
-    return view if axis is None else replace(view, flipped=view.flipped ^ {axis})
-
-
-def _picked(view: View, place: int, index: int, keeps: bool) -> View | None:
-    axis = view.axes[place]
-    left = (None,) if keeps else ()
-    axes = (*view.axes[:place], *left, *view.axes[place + 1 :])
-    if axis is None:
-        return replace(view, axes=axes) if index in (0, -1) else None
-    if axis in view.flipped:
-        index = -1 - index
-    fixed = tuple(sorted((*view.fixed, (axis, index))))
-    return replace(view, axes=axes, fixed=fixed, flipped=view.flipped - {axis})
-
-
-_MADE: dict[str, Callable[..., View | None]] = {
-    "keep": lambda view: view,
-    "turn": _turned,
-    "add": _added,
-    "drop": _dropped,
-    "fit": _fitted,
-    "flip": _flipped,
-    "pick": _picked,
 }

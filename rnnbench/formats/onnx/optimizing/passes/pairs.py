@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from rnnbench.formats.onnx.optimizing.algebra.constants import Constants
-from rnnbench.formats.onnx.optimizing.algebra.layouts import Layouts, View
+from rnnbench.formats.onnx.optimizing.algebra.layouts import Layouts
+from rnnbench.formats.onnx.optimizing.algebra.views import View
 from rnnbench.formats.onnx.optimizing.building import Builder, Label
 from rnnbench.formats.onnx.optimizing.chains import gone_with
 from rnnbench.formats.onnx.optimizing.findings import Finding, Outcome

@@ -11,7 +11,8 @@ from rnnbench.formats.onnx.optimizing.chains import Chain, link
 from rnnbench.formats.onnx.optimizing.findings import Finding, Outcome
 from rnnbench.formats.onnx.optimizing.fused import OPERATORS, layer_of
 from rnnbench.formats.onnx.optimizing.graph import Graph
-from rnnbench.formats.onnx.optimizing.hoisting import Hoister, fed_columns, join_columns, joins
+from rnnbench.formats.onnx.optimizing.hoisting import Hoister, fed_columns
+from rnnbench.formats.onnx.optimizing.joining import join_columns, joins
 from rnnbench.formats.onnx.optimizing.lengths import prove_lengths
 from rnnbench.formats.onnx.optimizing.sequences import labels
 from rnnbench.formats.onnx.optimizing.unrolled import Plan, plan_all, rewrite, widths_of
@@ -145,7 +146,8 @@ def _became(forms: Forms, plan: Plan) -> str:
     reverse = ", reverse" if plan.reverse else ""
     moves = [r for r in plan.runs if r.time is not None]
     fixed = any(r.stop is not None or r.start < 0 for r in moves)
-    steps = f", {len(chain.steps)} steps as before" if fixed else ""
+    free = bool(moves) or any(r.of for r in plan.runs)
+    steps = f", {len(chain.steps)} steps as before" if fixed else ", any length" if free else ""
     return f"{operator} {width} -> {chain.weights.size}{reverse}{steps}"
 
 
