@@ -134,7 +134,7 @@ def test_the_plot_is_a_picture(sound, tmp_path):
     ("words", "why"),
     [
         (["--plot", "x.png"], "give both"),
-        (["--set", "sr=1"], "--set goes with --against"),
+        (["--set", "sr=1"], "say what a file takes"),
         (["--tolerance", "0.1"], "--tolerance goes with --against"),
         (["--drift", "5", "--bisect"], "--bisect does nothing with --drift: leave one of them out"),
         (["--drift", "5", "--only", "traced"], "--only does nothing with --drift"),

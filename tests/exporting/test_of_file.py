@@ -295,3 +295,14 @@ def test_a_program_that_keeps_a_state_inside_is_refused(tmp_path):
     foreign.scripted(tmp_path / "keeps.ts", KeepsIts())
     with pytest.raises(RnnbenchError, match=r"something else the second time: it keeps a state"):
         rnnbench.model_of(tmp_path / "keeps.ts", shapes={"x": ("batch", 4)})
+
+
+def test_a_file_of_an_old_opset_gets_a_form_for_other_engines(tmp_path):
+    """The rewrites use operators as they are from opset 17 on."""
+    foreign.stock(tmp_path / "old.onnx", opset_version=11)
+    bundle = rnnbench.export(tmp_path / "old.onnx", out=tmp_path, profile="tract")
+    opsets = onnx.load(str(bundle.artifacts["portable"].path)).opset_import
+    assert [entry.version for entry in opsets if not entry.domain] == [17]
+    report = rnnbench.check(bundle)
+    assert report.ok, report
+    assert ran(report)["onnx", "onnxruntime"] is Verdict.SAME

@@ -29,6 +29,7 @@ PROFILE = "profile"
 """The metadata of a file that says for whom it was written."""
 
 _FOLD_BYTES = 2**28
+_OLDEST = 17  # opset that the rewrites write
 
 
 def _portable(gaps: Iterable[Gap]) -> Profile:
@@ -90,6 +91,7 @@ def rewrite(
             raise choices("dimension", key, _dims(model))
         if size < 1:
             raise RnnbenchError(f"dimension {key}={size}: give 1 or more")
+    model = _of_our_opset(model, source)
     model.metadata_props[PROFILE] = profile
     pin(model, sizes or {})
     fit_release(model, profile)
@@ -147,6 +149,25 @@ def _load(path: Path) -> ir.Model:
     except Exception as error:  # protobuf's, and onnx_ir's
         raise RnnbenchError(f"{path} is not ONNX ({one_line(error)}): export it again") from None
     return model
+
+
+def _of_our_opset(model: ir.Model, path: Path) -> ir.Model:
+    """The model with operators that are as new as the rewrites' own, as `Shape` from one axis on.
+
+    Raises:
+        RnnbenchError: an operator of the file has no newer form.
+    """
+    if model.opset_imports.get("", _OLDEST) >= _OLDEST:
+        return model
+    from onnx import version_converter
+
+    try:
+        return ir.from_proto(version_converter.convert_version(ir.to_proto(model), _OLDEST))
+    except Exception as error:  # of the converter's own types
+        raise RnnbenchError(
+            f"{path} is of opset {model.opset_imports['']}, and its form for other engines needs "
+            f"{_OLDEST}, to which it cannot be converted ({one_line(error)}): export it anew"
+        ) from None
 
 
 def pin(model: ir.Model, sizes: Mapping[str, int]) -> None:
