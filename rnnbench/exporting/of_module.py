@@ -52,9 +52,6 @@ def write(
 ) -> Bundle:
     """Captures the model and writes the bundle.
 
-    Raises:
-        RnnbenchError: the module cannot be captured, or no format could be written.
-
     Args:
         model: as the user declared it.
         writers: the formats, by name.
@@ -62,6 +59,9 @@ def write(
         out: the folder that the bundle's folder goes to.
         loops: the options of `capture`.
         described: what the manifest says besides.
+
+    Raises:
+        RnnbenchError: the module cannot be captured, or no format could be written.
     """
     from rnnbench.capture.pipeline import capture
     from rnnbench.capture.tracing.sizes import traced_sizes
