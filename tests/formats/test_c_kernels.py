@@ -25,9 +25,9 @@ EACH(tanhf)
 EACH(sigmoidf)
 #ifdef MODEL_V8
 #define EACH8(name) \\
-    MODEL_AVX2 void each_##name##8(float *y, const float *x, int64_t n) \\
+    MODEL_VECTOR void each_##name##8(float *y, const float *x, int64_t n) \\
     { for (int64_t i = 0; i < n; i += 8) \\
-      { _mm256_storeu_ps(y + i, model_##name##8(_mm256_loadu_ps(x + i))); } }
+      { model_put8(y + i, model_##name##8(model_get8(x + i))); } }
 EACH8(tanh)
 EACH8(sigmoid)
 #endif

@@ -37,53 +37,121 @@ MODEL_INLINE void model_sums_dynamic(float *y, const int16_t *q, const int8_t *w
         y[j] = MODEL_FMA((float)sums[j], step * s[j], b[j]);
     }
 }
-#if defined(MODEL_AVX2)
+/* 8 pairs of weights; 8 sums of products with a pair of numbers; these as floats. */
+#if defined(MODEL_VECTOR) && defined(__x86_64__)
+typedef __m256i model_pairs;
+typedef __m256i model_sums;
+MODEL_V8 model_pairs model_pairs8(const int8_t *at)
+{
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)at));
+}
+MODEL_V8 model_sums model_none8(void) { return _mm256_setzero_si256(); }
+MODEL_V8 model_sums model_add_pairs8(model_sums sums, int32_t two, model_pairs by)
+{
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_set1_epi32(two), by));
+}
+MODEL_V8 model_v8 model_floats8(model_sums sums) { return _mm256_cvtepi32_ps(sums); }
+#elif defined(MODEL_VECTOR) && defined(__aarch64__)
+typedef struct { int16x8_t low, high; } model_pairs;
+typedef struct { int32x4_t low, high; } model_sums;
+MODEL_V8 model_pairs model_pairs8(const int8_t *at)
+{
+    const model_pairs made = {vmovl_s8(vld1_s8(at)), vmovl_s8(vld1_s8(at + 8))};
+    return made;
+}
+MODEL_V8 model_sums model_none8(void)
+{
+    const model_sums made = {vdupq_n_s32(0), vdupq_n_s32(0)};
+    return made;
+}
+MODEL_V8 int32x4_t model_add_pairs4(int32x4_t sums, int16x8_t two, int16x8_t by)
+{
+    const int32x4_t low = vmull_s16(vget_low_s16(two), vget_low_s16(by));
+    return vaddq_s32(sums, vpaddq_s32(low, vmull_high_s16(two, by)));
+}
+MODEL_V8 model_sums model_add_pairs8(model_sums sums, int32_t two, model_pairs by)
+{
+    const int16x8_t all = vreinterpretq_s16_s32(vdupq_n_s32(two));
+    const model_sums made = {model_add_pairs4(sums.low, all, by.low), model_add_pairs4(sums.high, all, by.high)};
+    return made;
+}
+MODEL_V8 model_v8 model_floats8(model_sums sums)
+{
+    return model_both(vcvtq_f32_s32(sums.low), vcvtq_f32_s32(sums.high));
+}
+#elif defined(MODEL_VECTOR)
+typedef struct { v128_t low, high; } model_pairs;
+typedef struct { v128_t low, high; } model_sums;
+MODEL_V8 model_pairs model_pairs8(const int8_t *at)
+{
+    const model_pairs made = {wasm_i16x8_load8x8(at), wasm_i16x8_load8x8(at + 8)};
+    return made;
+}
+MODEL_V8 model_sums model_none8(void)
+{
+    const model_sums made = {wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
+    return made;
+}
+MODEL_V8 model_sums model_add_pairs8(model_sums sums, int32_t two, model_pairs by)
+{
+    const v128_t all = wasm_i32x4_splat(two);
+    const model_sums made = {wasm_i32x4_add(sums.low, wasm_i32x4_dot_i16x8(all, by.low)),
+                             wasm_i32x4_add(sums.high, wasm_i32x4_dot_i16x8(all, by.high))};
+    return made;
+}
+MODEL_V8 model_v8 model_floats8(model_sums sums)
+{
+    return model_both(wasm_f32x4_convert_i32x4(sums.low), wasm_f32x4_convert_i32x4(sums.high));
+}
+#endif
+#if defined(MODEL_VECTOR)
 MODEL_V8 void model_block8_dynamic(float *y, const int16_t *q, const int8_t *w, const float *s, const float *b,
                                    const float *step, const int rows, int64_t pairs, int64_t n, int64_t left)
 {
-    __m256i sums[4][3];
+    model_sums sums[MODEL_AT_ONCE][3];
     MODEL_UNROLL for (int r = 0; r < rows; ++r) {
         MODEL_UNROLL for (int v = 0; v < 3; ++v) {
-            sums[r][v] = _mm256_setzero_si256();
+            sums[r][v] = model_none8();
         }
     }
     for (int64_t i = 0; i < pairs; ++i) {
-        __m256i by[3];
+        model_pairs by[3];
         MODEL_UNROLL for (int v = 0; v < 3; ++v) {
-            const void *const at = w + (i * 3 + v) * 16;
-            by[v] = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)at));
+            by[v] = model_pairs8(w + (i * 3 + v) * 16);
         }
         MODEL_UNROLL for (int r = 0; r < rows; ++r) {
             int32_t two;
             memcpy(&two, q + (r * pairs + i) * 2, sizeof two);
-            const __m256i a = _mm256_set1_epi32(two);
             MODEL_UNROLL for (int v = 0; v < 3; ++v) {
-                sums[r][v] = _mm256_add_epi32(sums[r][v], _mm256_madd_epi16(a, by[v]));
+                sums[r][v] = model_add_pairs8(sums[r][v], two, by[v]);
             }
         }
     }
     MODEL_UNROLL for (int r = 0; r < rows; ++r) {
         MODEL_UNROLL for (int v = 0; v < 3; ++v) {
-            const __m256 scale = _mm256_mul_ps(_mm256_set1_ps(step[r]), _mm256_loadu_ps(s + v * 8));
+            const model_v8 scale = model_mul8(model_all8(step[r]), model_get8(s + v * 8));
             float last[8];
-            _mm256_storeu_ps(last, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r][v]), scale,
-                                                   _mm256_loadu_ps(b + v * 8)));
+            model_put8(last, model_fma8(model_floats8(sums[r][v]), scale, model_get8(b + v * 8)));
             for (int64_t j = 0; j < model_min(left - v * 8, 8); ++j) {
                 y[r * n + v * 8 + j] = last[j];
             }
         }
     }
 }
-MODEL_AVX2 MODEL_STATIC void model_rows_dynamic(float *y, const int16_t *q, const int8_t *w, const float *s,
-                                                const float *b, const float *step, int64_t rows, int64_t pairs,
-                                                int64_t n)
+MODEL_VECTOR MODEL_STATIC void model_rows_dynamic(float *y, const int16_t *q, const int8_t *w, const float *s,
+                                                  const float *b, const float *step, int64_t rows, int64_t pairs,
+                                                  int64_t n)
 {
     for (int64_t p = 0; p * 24 < n; ++p, w += pairs * 48, s += 24, b += 24) {
         switch (rows) {
             case 1: model_block8_dynamic(y + p * 24, q, w, s, b, step, 1, pairs, n, n - p * 24); break;
+#if MODEL_AT_ONCE > 2
             case 2: model_block8_dynamic(y + p * 24, q, w, s, b, step, 2, pairs, n, n - p * 24); break;
             case 3: model_block8_dynamic(y + p * 24, q, w, s, b, step, 3, pairs, n, n - p * 24); break;
-            default: model_block8_dynamic(y + p * 24, q, w, s, b, step, 4, pairs, n, n - p * 24); break;
+#endif
+            default:
+                model_block8_dynamic(y + p * 24, q, w, s, b, step, MODEL_AT_ONCE, pairs, n, n - p * 24);
+                break;
         }
     }
 }
@@ -95,13 +163,13 @@ MODEL_STATIC void model_product_dynamic(int level, float *y, const float *x, int
 {
     const int64_t pairs = (k + 1) / 2;
     (void)level;
-    for (int64_t done = 0; done < rows; done += 4, x += 4 * k, y += 4 * n) {
-        const int64_t some = model_min(rows - done, 4);
-        float step[4];
+    for (int64_t done = 0; done < rows; done += MODEL_AT_ONCE, x += MODEL_AT_ONCE * k, y += MODEL_AT_ONCE * n) {
+        const int64_t some = model_min(rows - done, MODEL_AT_ONCE);
+        float step[MODEL_AT_ONCE];
         for (int64_t r = 0; r < some; ++r) {
             step[r] = model_steps_of(q + r * pairs * 2, x + r * k, k, most);
         }
-#if defined(MODEL_AVX2)
+#if defined(MODEL_VECTOR)
         if (level == 1) {
             model_rows_dynamic(y, q, w, s, b, step, some, pairs, n);
             continue;

@@ -46,15 +46,15 @@ def products_of(kind: Kind) -> str:
     """
     suffix = f"_{kind.name}" if kind.name else ""
     own, own8 = f"model_load{suffix}", f"model_load8{suffix}"
-    scaled = "_mm256_fmadd_ps(sums[r][v], _mm256_loadu_ps(s + v * 8), _mm256_loadu_ps(b + v * 8))"
+    scaled = "model_fma8(sums[r][v], model_get8(s + v * 8), model_get8(b + v * 8))"
     words = {
         "KIND": suffix,
         "TYPE": kind.c_type,
         "LOAD": own if kind.name else "",
-        "LOAD8": own8 if kind.name else "_mm256_loadu_ps",
+        "LOAD8": own8 if kind.name else "model_get8",
         "SCALES": "const float *s, " if kind.is_scaled else "",
         "BEGIN": "0.0f" if kind.is_scaled else "b[j]",
-        "BEGIN8": "_mm256_setzero_ps()" if kind.is_scaled else "_mm256_loadu_ps(b + v * 8)",
+        "BEGIN8": "model_all8(0.0f)" if kind.is_scaled else "model_get8(b + v * 8)",
         "END": "MODEL_FMA(sums[r][j], s[j], b[j])" if kind.is_scaled else "sums[r][j]",
         "END8": f"            sums[r][v] = {scaled};" if kind.is_scaled else "",
     }
@@ -64,7 +64,13 @@ def products_of(kind: Kind) -> str:
 
 
 HEADER = "\n".join(
-    [_text("functions.h"), _text("vectors.h"), products_of(FLOAT), _text("layers.h")]
+    [
+        _text("functions.h"),
+        _text("machines.h"),
+        _text("vectors.h"),
+        products_of(FLOAT),
+        _text("layers.h"),
+    ]
 )
 """The text that stands before the model's own functions."""
 
