@@ -85,15 +85,18 @@ def call(folder, words, **environment):
 
 def with_arrays_apart(code):
     """`model.c`, with a `malloc` for each array that was a place in the workspace."""
-    placed = r"room->(\w+) = at;\n    at = model_after\(at, (.*?)\);$"
-    sizes = dict(re.findall(placed, code, re.DOTALL | re.MULTILINE))
+    before = r"(?:    /\* \[(.*)\] \*/\n)?"
+    taken = (
+        r"    (\w+) \*const (\w+) = (.*)\(void \*\)\(base \+ room\.at\d+\);(?: /\* \[(.*)\] \*/)?\n"
+    )
 
     def own(found):
-        size, number = re.split(r",\s", sizes[found[1]], maxsplit=1)
-        return f"malloc({size} * (size_t)model_max({number}, 0));"
+        above, kind, name, cast, behind = found.groups()
+        number = f"(size_t)model_max({above or behind}, 0)"
+        return f"    {kind} *const {name} = {cast}malloc(sizeof({kind}) * {number});\n"
 
-    apart, count = re.subn(r"\(void \*\)\(base \+ room\.(\w+)\);", own, code)
-    assert count == len(sizes)
+    apart, count = re.subn(before + taken, own, code)
+    assert count == code.count("base + room.") > 0
     return apart.replace('#include "model.h"', '#include "model.h"\n#include <stdlib.h>', 1)
 
 

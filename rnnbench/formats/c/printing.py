@@ -10,6 +10,7 @@ from rnnbench.formats.c.arrays import elements
 from rnnbench.formats.c.fields import field_of as field_of
 from rnnbench.formats.c.kernels import HEADER
 from rnnbench.formats.c.literals import folded
+from rnnbench.formats.c.places import Place, Room, places_of
 from rnnbench.formats.c.values import C_TYPES
 from rnnbench.formats.c.writer import Writer
 
@@ -37,6 +38,22 @@ def _folded(statement: str) -> list[str]:
     return [f"    {part}" for part in folded(statement, 112)]
 
 
+def _laid_out(number: int, place: Place) -> list[str]:
+    """Where a place begins, and where the largest of its arrays ends."""
+    first, *others = place.sizes()
+    lines = [f"    room->at{number} = at;", *_folded(f"end = model_after(at, {first});")]
+    for size in others:
+        lines += _folded(f"end = model_later(end, model_after(at, {size}));")
+    return [*lines, "    at = end;"]
+
+
+def _taken(name: str, room: Room, place: int) -> str:
+    """The pointer to an array in the workspace, and how many elements it has room for."""
+    line = f"    {room.c_type} *const {name} = ({room.c_type} *)(void *)(base + room.at{place});"
+    said = f"/* [{room.count}] */"
+    return f"{line} {said}" if len(line) + len(said) < 112 else f"    {said}\n{line}"
+
+
 def code_text(
     writer: Writer, facts: str, arguments: str, dims: list[str], outputs: Sequence[Port]
 ) -> str:
@@ -46,15 +63,10 @@ def code_text(
         for name, t in writer.constants.items()
     ]
     names = [f"#define {name} model_{name}" for name in writer.constants]
-    fields = [f"    size_t {name};" for name in writer.rooms]
-    lay_out = []
-    for name, (c_type, count) in writer.rooms.items():
-        lay_out.append(f"    room->{name} = at;")
-        lay_out += _folded(f"at = model_after(at, sizeof({c_type}), {count});")
-    takes = [
-        f"    {c_type} *const {name} = ({c_type} *)(void *)(base + room.{name});"
-        for name, (c_type, _) in writer.rooms.items()
-    ]
+    places = places_of(writer.rooms, writer.lines)
+    fields = [f"    size_t at{n};" for n in range(len(places))]
+    lay_out = [line for n, place in enumerate(places) for line in _laid_out(n, place)]
+    takes = [_taken(name, room, n) for n, p in enumerate(places) for name, room in p.rooms.items()]
     unused = [f"    (void){dim};" for dim in dims]
     given = ", ".join(dims)
     behind = f", {arguments}" if dims else ""
@@ -73,7 +85,7 @@ def code_text(
             *externs,
             *names,
             "",
-            "/* Where the arrays lie in the workspace, in bytes. */",
+            "/* Where arrays lie in the workspace, in bytes; those not needed at once share. */",
             "struct model_room {",
             *(fields or ["    size_t none;"]),
             "};",
@@ -81,7 +93,7 @@ def code_text(
             "{",
             f"    size_t at = {_ALIGN};",
             *unused,
-            *(lay_out or ["    room->none = 0;"]),
+            *(["    size_t end;", *lay_out] if lay_out else ["    room->none = 0;"]),
             "    return at;",
             "}",
             "",
@@ -148,6 +160,7 @@ MODEL_STATIC size_t model_after(size_t at, size_t size, int64_t count)
     const size_t end = at + size * (size_t)(count > 0 ? count : 0);
     return (end + 63) / 64 * 64;
 }
+MODEL_STATIC size_t model_later(size_t a, size_t b) { return a > b ? a : b; }
 """
 """What stands before the kernels."""
 

@@ -10,7 +10,8 @@ import torch
 
 from rnnbench.formats.c.literals import folded, literal
 from rnnbench.formats.c.names import Names
-from rnnbench.formats.c.sizes import NoForm, Sizes
+from rnnbench.formats.c.places import Room
+from rnnbench.formats.c.sizes import NoForm, Sizes, numel
 from rnnbench.formats.c.values import C_TYPES, At, Block, Index, Value, added, scaled
 
 _WIDTH = 112
@@ -25,7 +26,7 @@ class Statements:
     Attributes:
         fresh: gives a name that nothing else has.
         lines: the statements.
-        rooms: the arrays in the workspace: name -> its type and how many elements it has.
+        rooms: the arrays in the workspace, by name.
         constants: the constant arrays: name -> tensor.
         extras: the functions that it needs beside those of every file.
     """
@@ -34,7 +35,7 @@ class Statements:
         self.sizes = sizes
         self.fresh = Names().fresh
         self.lines: list[str] = []
-        self.rooms: dict[str, tuple[str, str]] = {}
+        self.rooms: dict[str, Room] = {}
         self.constants: dict[str, torch.Tensor] = {}
         self.extras: list[str] = []
         self.indent = 1
@@ -80,7 +81,8 @@ class Statements:
         """An array of the workspace; `held` is what it has room for, where that can be more."""
         name = self.fresh(stem)
         most = list(map(self.sizes.most, held or sizes))
-        self.rooms[name] = C_TYPES[dtype], self.sizes.product(most)
+        count = self.sizes.product(most)
+        self.rooms[name] = Room(C_TYPES[dtype], dtype.itemsize, count, numel(most))
         return self.array(name, dtype, sizes)
 
     def array(self, name: str, dtype: torch.dtype, sizes: Sequence[Any]) -> Value:
