@@ -1,11 +1,17 @@
-"""The C of `--format c` against ONNX Runtime's C API, and its whole numbers against its floats.
+"""The C of `--format c` against ONNX Runtime's C API, and other C; its whole numbers too.
 
 Layers with their states as inputs and outputs, one thread, both in one process with their buffers
 bound, in turns. The limits are what issue "A file that needs no runtime" asks for on AVX2.
+
+RTNeural is compared where RTNEURAL_ROOT names a checkout of github.com/jatinchowdhury18/RTNeural
+with its submodules, of which it takes `modules/xsimd/include` and `modules/json`.
 """
 
 from __future__ import annotations
 
+import ctypes
+import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +25,7 @@ from rnnbench import Model, TensorSpec
 from rnnbench.benchmarking.measuring.paired import Compared, compared
 from rnnbench.embedding.target import TARGETS, find_target
 from rnnbench.formats.c import WEIGHTS
+from rnnbench.runtimes import get
 from rnnbench.runtimes.adapters._compiling import compile_library
 from rnnbench.runtimes.adapters.c import FLAGS
 
@@ -93,7 +100,7 @@ def layer(work: Work) -> Model:
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The one that takes turns, built as the project for ONNX Runtime is."""
     folder = tmp_path_factory.mktemp("turns")
-    for file in (HERE / "turns.c", HERE / "CMakeLists.txt"):
+    for file in (HERE / "turns.c", HERE / "steps.c", HERE / "CMakeLists.txt"):
         (folder / file.name).write_bytes(file.read_bytes())
     for name in ("ort.h", "onnxruntime.cmake"):
         (folder / name).write_bytes((TARGETS / "common" / name).read_bytes())
@@ -144,4 +151,135 @@ def test_c_whole_numbers(keep_ratio: Keep, program: Path, tmp_path: Path, work: 
     ratio = turns(program, floats, whole, work)
     this = work.row() | {"mode": "int8-dynamic"}
     keep_ratio(ratio, "int8/float32", f"C, int8-dynamic against float32: {work}", this, "float32")
+    assert ratio.ratio <= work.limit
+
+
+EMX = [
+    Work("LSTM", 16, 32, 1, 1, 0.2),
+    Work("LSTM", 64, 128, 1, 1, 0.45),
+    Work("GRU", 64, 128, 1, 1, 0.45),
+    Work("LSTM", 64, 128, 1, 32, 0.5),
+    Work("GRU", 64, 128, 1, 32, 0.5),
+    Work("LSTM", 64, 128, 4, 1, 0.3),
+    Work("LSTM", 64, 128, 4, 32, 0.3),
+]
+
+
+@pytest.mark.parametrize("work", EMX, ids=str)
+def test_against_emx(
+    keep_ratio: Keep, request: pytest.FixtureRequest, program: Path, tmp_path: Path, work: Work
+) -> None:
+    from rnnbench.runtimes.adapters import emx
+
+    missing = get("emx").missing()
+    if missing:
+        skip(request, f"C against emx-onnx-cgen, {work}", missing)
+    from rnnbench.formats.onnx.profiles import pinned
+
+    model = layer(work)
+    bundle = rnnbench.export(model, ("onnx",), tmp_path / "onnx", profile="emx")
+    stock = bundle.artifacts["portable"].path
+    sizes = {"batch": work.batch, "time": work.steps}
+    shapes = {s.name: tuple(int(sizes.get(str(d), d)) for d in s.shape) for s in model.inputs}
+    source = tmp_path / "model.c"
+    source.write_text(emx._generate(stock, pinned(stock, shapes)), encoding="utf-8")
+    other = tmp_path / "emx.so"
+    flags = ["-std=c11", "-Ofast", "-march=native", "-fPIC", "-shared", "-w"]
+    states = 2 if work.kind == "LSTM" else 1
+    compile_library([source, HERE / "emx.c"], other, [*flags, f"-DSTATES={states}"])
+    ratio = turns(program, other, library(model, tmp_path / "c"), work)
+    group = f"C against emx-onnx-cgen: {work}"
+    keep_ratio(ratio, "c/emx", group, work.row(), "emx")
+    assert ratio.ratio <= work.limit
+
+
+RTNEURAL = [
+    Work("LSTM", 16, 32, 1, 1, 1.0),
+    Work("LSTM", 64, 128, 1, 1, 0.95),
+    Work("GRU", 64, 128, 1, 1, 0.95),
+    Work("LSTM", 256, 512, 1, 1, 1.0),
+    Work("LSTM", 64, 128, 1, 32, 0.75),
+    Work("GRU", 64, 128, 1, 32, 0.9),
+    Work("LSTM", 64, 128, 1, 256, 0.7),
+    Work("GRU", 64, 128, 1, 256, 0.85),
+]
+
+
+@pytest.mark.parametrize("work", RTNEURAL, ids=str)
+def test_against_rtneural(
+    keep_ratio: Keep, request: pytest.FixtureRequest, program: Path, tmp_path: Path, work: Work
+) -> None:
+    root = os.environ.get("RTNEURAL_ROOT")
+    if not root:
+        why = "no RTNeural: name its checkout in RTNEURAL_ROOT"
+        skip(request, f"C against RTNeural, {work}", why)
+    model = layer(work)
+    other = _rtneural(Path(str(root)), model, tmp_path, work)
+    ratio = turns(program, other, library(model, tmp_path / "c"), work)
+    group = f"C against RTNeural: {work}"
+    keep_ratio(ratio, "c/rtneural", group, work.row(), "rtneural")
+    assert ratio.ratio <= work.limit
+
+
+def _rtneural(root: Path, model: Model, folder: Path, work: Work) -> Path:
+    """RTNeural's layer with the same weights, by its xsimd backend; it gives what PyTorch gives."""
+    weights, made = folder / "weights.json", folder / "rtneural.so"
+    state = model.module.state_dict(prefix="")
+    state = {name.removeprefix("rnn."): value for name, value in state.items()}
+    weights.write_text(json.dumps({name: value.tolist() for name, value in state.items()}))
+    says = {"LAYER": f"{work.kind}LayerT", "LOAD": f"load{work.kind}", "SIZE": work.size}
+    says |= {"HIDDEN": work.hidden, "WEIGHTS": f'"{weights}"', "NDEBUG": 1}
+    says |= {
+        "RTNEURAL_USE_XSIMD": 1,
+        "RTNEURAL_DEFAULT_ALIGNMENT": 32,
+        "RTNEURAL_NAMESPACE": "RTNeural",
+    }
+    includes = [root, root / "modules" / "xsimd" / "include", root / "modules" / "json"]
+    command = ["c++", "-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-w"]
+    command += [f"-D{name}={value}" for name, value in says.items()]
+    command += [f"-I{path}" for path in includes]
+    done = subprocess.run(
+        [*command, str(HERE / "rtneural.cpp"), "-o", str(made)], capture_output=True, text=True
+    )
+    assert not done.returncode, done.stderr
+    _gives_the_same(made, model, work)
+    return made
+
+
+def _gives_the_same(made: Path, model: Model, work: Work) -> None:
+    loaded = ctypes.CDLL(str(made))
+    loaded.model_workspace_size(ctypes.c_int64(1), ctypes.c_int64(1))
+    x = torch.randn(1, 8, work.size)
+    room = torch.zeros(2, 8 * max(work.size, work.hidden) + 16)
+    given, y = (r[-r.data_ptr() // 4 % 16 :] for r in room)  # on a cache line
+    given[: x.numel()] = x.flatten()
+    inputs = (ctypes.c_void_p * 1)(given.data_ptr())
+    outputs = (ctypes.c_void_p * 4)(y.data_ptr())
+    loaded.model_run(inputs, outputs, None, ctypes.c_int64(1), ctypes.c_int64(8))
+    zeros = [torch.zeros(1, 1, work.hidden) for _ in model.states]
+    expected = model.module(x, *zeros)[0].detach()
+    torch.testing.assert_close(y[: 8 * work.hidden].view(1, 8, -1), expected, rtol=1e-3, atol=1e-5)
+
+
+STEPS = 100_000
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_steps_of_a_stream(keep_ratio: Keep, program: Path, tmp_path: Path, kind: str) -> None:
+    """A silent stream is no slower than a loud one; the largest step stands beside the median."""
+    work = Work(kind, 64, 128, 1, 1, 1.1)
+    made = library(layer(work), tmp_path)
+    states = 2 if kind == "LSTM" else 1
+    sizes = map(str, (work.size, work.hidden, states, STEPS))
+    command = [str(program.parent / "build" / "steps"), str(made), *sizes]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    rows = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
+    loud, worst, silent, _ = zip(*rows, strict=True)
+    ratio = compared(list(silent), list(loud))
+    group = f"C, a silent stream against a loud one: {kind}, one step"
+    this = work.row() | {"steps": STEPS, "largest_s": max(worst)}
+    keep_ratio(ratio, "silent/loud", group, this, "loud")
+    median = sorted(loud)[len(loud) // 2]
+    print(f"{STEPS} loud steps: median {median * 1e6:.2f} us, largest {max(worst) * 1e6:.1f} us")
     assert ratio.ratio <= work.limit
