@@ -29,6 +29,9 @@ from rnnbench.runtimes.worker import Worker
 AtHand = Callable[[], AbstractContextManager[Model]]
 """Gives what was exported, ready to run in this process."""
 
+NONE = "there are none"
+"""Why the weights of a model without any are not judged."""
+
 _NAMED = 3
 _MOST = 40  # weights whose effect on the outputs is tried
 
@@ -66,7 +69,7 @@ def not_judged_notes(rows: Sequence[OutputRow]) -> list[str]:
         f"{row.model}: the weights of the {row.format} file are not judged ({row.reason}): they "
         "are proved by the outputs alone; a larger --timeout or --memory may do"
         for row in rows
-        if row.is_about_weights and row.verdict is Verdict.NOT_JUDGED
+        if row.is_about_weights and row.verdict is Verdict.NOT_JUDGED and row.reason != NONE
     ]
 
 
@@ -182,6 +185,8 @@ def _said(bundle: Bundle, job: Job, said: Account, module: _Module) -> tuple[Out
     altered = {n: why for n, why in said.altered.items() if n not in (*without, *unsure)}
     unproved = [name for name in (*said.missing, *unsure) if name not in without]
     total = len(said.found) + len(said.altered) + len(said.missing)
+    if not total:
+        return _row(bundle, job, Verdict.NOT_JUDGED, NONE)
     ways = _ways(said, without)
     if altered:
         name, why = next(iter(altered.items()))

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+_VALUES = frozenset(
+    {"value", "sparse_value", "value_float", "value_floats", "value_int", "value_ints"}
+)
 _NAMED = 3  # of the tensors that differ, in the table
 
 Tensors = dict[str, np.ndarray[Any, Any]]
@@ -40,39 +43,72 @@ def weight_differences(a: Path, b: Path) -> list[tuple[str, str, str]]:
 
 
 def read_weights(path: Path) -> Tensors:
-    """The initializers and constants of a graph and its bodies, by name."""
+    """The initializers and constants of a graph and its bodies, by name.
+
+    What has the name of another one, in the other branch of an If, gets a number behind it.
+
+    Raises:
+        RnnbenchError: a tensor has no value.
+    """
     import onnx
 
     from rnnbench.core.errors import RnnbenchError, one_line
+    from rnnbench.inspection.evaluation.weights import unused
 
     proto = onnx.load(str(path), load_external_data=False)
     found: Tensors = {}
     functions = (pair for function in proto.functions for pair in _constants(function.node))
     for name, tensor in (*_tensors(proto.graph), *functions):
-        if tensor.data_type == onnx.TensorProto.STRING:
-            continue
         try:
-            found[name] = onnx.numpy_helper.to_array(tensor, str(path.parent))
+            array = _array(tensor, str(path.parent))
         except Exception as error:
             raise RnnbenchError(
                 f"{path} is damaged: {name!r} has no value ({one_line(error)})"
             ) from error
+        if array is not None:
+            found[unused(name, found)] = array
     return found
+
+
+def _array(tensor: Any, folder: str) -> np.ndarray[Any, Any] | None:
+    """The numbers of a tensor, a sparse one, or an attribute; None of a text."""
+    import onnx
+
+    from rnnbench.inspection.evaluation.weights import dense
+
+    if isinstance(tensor, onnx.AttributeProto):
+        found = np.asarray(onnx.helper.get_attribute_value(tensor))
+        return found.astype(np.float32) if found.dtype.kind == "f" else found
+    if isinstance(tensor, onnx.SparseTensorProto):
+        return dense(tensor, onnx.numpy_helper.to_array(tensor.values, folder))
+    if tensor.data_type == onnx.TensorProto.STRING:
+        return None
+    array: np.ndarray[Any, Any] = onnx.numpy_helper.to_array(tensor, folder)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
 def _tensors(graph: Any) -> Iterator[tuple[str, Any]]:
     for tensor in graph.initializer:
         yield tensor.name, tensor
+    for sparse in graph.sparse_initializer:
+        yield sparse.values.name, sparse
     yield from _constants(graph.node)
 
 
 def _constants(nodes: Any) -> Iterator[tuple[str, Any]]:
     for node in nodes:
         for attribute in node.attribute:
-            if attribute.HasField("t") and node.op_type == "Constant":
-                yield node.output[0], attribute.t
+            if node.op_type == "Constant" and attribute.name in _VALUES:
+                yield node.output[0], _value(attribute)
             for inner in ([attribute.g] if attribute.HasField("g") else []) + [*attribute.graphs]:
                 yield from _tensors(inner)
+
+
+def _value(attribute: Any) -> Any:
+    """What a Constant is: a tensor, a sparse one, or the attribute with its numbers."""
+    if attribute.HasField("t"):
+        return attribute.t
+    return attribute.sparse_tensor if attribute.HasField("sparse_tensor") else attribute
 
 
 def _distance(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:

@@ -102,6 +102,79 @@ def test_a_damaged_artifact_differs(files, tmp_path):
     assert {row.verdict for row in report.rows if row.output == "y"} == {Verdict.DIFFERS}
 
 
+def branched(path):
+    """A layer in each branch, its weights Constants there, of the same names."""
+    floats, rng = TensorProto.FLOAT, np.random.default_rng(0)
+    branches = {}
+    for branch in ("then_branch", "else_branch"):
+        arrays = {
+            name: rng.standard_normal((1, 5, n)).astype("f") for name, n in (("w", 4), ("r", 5))
+        }
+        nodes = [
+            helper.make_node("Constant", [], [name], value=numpy_helper.from_array(array))
+            for name, array in arrays.items()
+        ]
+        nodes.append(helper.make_node("RNN", ["x", "w", "r"], ["", "h"], hidden_size=5))
+        ports = [helper.make_tensor_value_info("h", floats, None)]
+        branches[branch] = helper.make_graph(nodes, branch, [], ports)
+    nodes = [
+        helper.make_node("Equal", ["rate", "sixteen"], ["fast"]),
+        helper.make_node("If", ["fast"], ["y"], **branches),
+    ]
+    ports = {"x": (floats, ["time", "batch", 4]), "rate": (TensorProto.INT64, [])}
+    outputs = {"y": (floats, [1, "batch", 5])}
+    foreign.graph(path, nodes, ports, outputs, {"sixteen": np.array(16)})
+
+
+def altered_in(bundle, branch):
+    """The row of the weights after a number in a branch was altered."""
+    path = bundle.artifacts["onnx"].path
+    model = onnx.load(str(path))
+    (graph,) = [a.g for a in model.graph.node[1].attribute if a.name == branch]
+    tensor = graph.node[0].attribute[0].t
+    array = numpy_helper.to_array(tensor).copy()
+    array[0, 2, 3] += 1
+    tensor.CopyFrom(numpy_helper.from_array(array))
+    onnx.save(model, str(path))
+    (row,) = [r for r in rnnbench.check(bundle.path).rows if r.is_about_weights]
+    return row
+
+
+def test_weights_in_branches_are_weights(tmp_path):
+    """They are looked for in the file, and moved to know the noise."""
+    path = tmp_path / "branched.onnx"
+    branched(path)
+    bundle = rnnbench.export(rnnbench.model_of(path, values={"rate": 16}), out=tmp_path)
+    (row,) = [r for r in rnnbench.check(bundle).rows if r.is_about_weights]
+    assert (row.verdict, row.cases, row.worst_case) == (Verdict.SAME, 4, "4 exactly")
+
+    from rnnbench.cases.noise import _moved
+
+    module = rnnbench.model_of(path, values={"rate": 16}).module
+    given = torch.randn(3, 2, 4), torch.tensor(16)
+    (before,) = module(*given)
+    with _moved(module, np.random.default_rng(0)):
+        (moved,) = module(*given)
+    assert 0 < (moved - before).abs().max() < 1e-5
+    assert torch.equal(module(*given)[0], before)
+
+    said = [altered_in(bundle, branch) for branch in ("else_branch", "then_branch")]
+    assert [row.verdict for row in said] == [Verdict.SAME, Verdict.DIFFERS]
+    assert said[0].worst_case == "3 exactly, 1 without effect"  # at this rate it is never taken
+    assert said[1].reason.startswith("1 of 4 weights")
+
+
+def test_a_file_without_weights_proves_nothing_of_them(tmp_path):
+    floats, path = TensorProto.FLOAT, tmp_path / "plain.onnx"
+    node = helper.make_node("Tanh", ["x"], ["y"])
+    foreign.graph(path, [node], {"x": (floats, ["batch", 4])}, {"y": (floats, ["batch", 4])})
+    report = rnnbench.check(rnnbench.export(path, out=tmp_path))
+    (row,) = [r for r in report.rows if r.is_about_weights]
+    assert (row.verdict, row.cases, row.reason) == (Verdict.NOT_JUDGED, 0, "there are none")
+    assert report.ok
+    assert not report.notes
+
+
 def test_there_is_no_module_to_run(files, tmp_path):
     bundle = rnnbench.export(files / "stock.onnx", out=tmp_path)
     report = rnnbench.check(bundle, ["eager", "onnxruntime"])

@@ -17,6 +17,7 @@ from rnnbench.core.errors import RnnbenchError, choices
 from rnnbench.inspection.evaluation.graphs import Graph
 from rnnbench.inspection.evaluation.loading import load_model
 from rnnbench.inspection.evaluation.precision import Precision
+from rnnbench.inspection.evaluation.weights import FLOATING, unused, weights_in
 
 __all__ = ["Evaluator"]
 
@@ -27,7 +28,8 @@ class Evaluator:
     Attributes:
         inputs: the inputs of the graph that are no initializers, in order.
         outputs: its outputs, in order.
-        weights: its floating initializers by name, as the file has them.
+        weights: its floating initializers and Constants by name, as the file has them, and those of
+            its bodies; what has the name of another one gets a number behind it.
     """
 
     def __init__(self, model: onnx.ModelProto | str | Path, dtype: str = "float64") -> None:
@@ -56,11 +58,12 @@ class Evaluator:
         self._types = {value.name: value.type for value in proto.graph.input}
         self.inputs = tuple(n for n in self._graph.inputs if n not in self._graph.constants)
         self.outputs = self._graph.outputs
-        self.weights: dict[str, np.ndarray] = {
-            tensor.name: onnx.numpy_helper.to_array(tensor)
-            for tensor in proto.graph.initializer
-            if tensor.data_type in _FLOATING
-        }
+        self._places: dict[str, tuple[Graph, str]] = {}  # name of a weight -> where it is
+        self.weights: dict[str, np.ndarray] = {}
+        for graph in self._graph.every():
+            for name, array in weights_in(graph.proto).items():
+                known = unused(name, self._places)
+                self._places[known], self.weights[known] = (graph, name), array
 
     def __call__(
         self,
@@ -71,21 +74,19 @@ class Evaluator:
 
         Args:
             inputs: an array for each input; floating ones are cast to the dtype.
-            weights: initializers that are others for this call, by name; cast likewise.
+            weights: those that are others for this call, by name; cast likewise.
 
         Raises:
             RnnbenchError: an input lacks or is not known, or a node fails, which is named.
         """
-        values = dict(self._graph.constants)
-        for name, array in (weights or {}).items():
-            values[name] = self._weight(name, array)
+        others = {name: self._weight(name, array) for name, array in (weights or {}).items()}
         self._refuse("input", set(inputs) - {*self._graph.inputs}, self._graph.inputs)
         missing = [name for name in self.inputs if name not in inputs]
         if missing:
             raise RnnbenchError(f"no value for {', '.join(missing)}: give {', '.join(self.inputs)}")
-        values.update({name: self._input(name, value) for name, value in inputs.items()})
-        with np.errstate(all="ignore"):
-            results = self._graph.compute(values)
+        given = {name: self._input(name, value) for name, value in inputs.items()}
+        with np.errstate(all="ignore"), self._with(others):
+            results = self._graph.compute(self._graph.constants | given)
         return dict(zip(self.outputs, results, strict=True))
 
     @contextmanager
@@ -101,9 +102,23 @@ class Evaluator:
         finally:
             self._precision.off = None
 
+    @contextmanager
+    def _with(self, weights: Mapping[str, np.ndarray]) -> Iterator[None]:
+        """Weights are others meanwhile."""
+        places = {self._places[name]: array for name, array in weights.items()}
+        own = {(graph, name): graph.constants[name] for graph, name in places}
+        try:
+            for (graph, name), array in places.items():
+                graph.constants[name] = array
+            yield
+        finally:
+            for (graph, name), array in own.items():
+                graph.constants[name] = array
+
     def _weight(self, name: str, array: Any) -> np.ndarray:
         self._refuse("weight", {name} - {*self.weights}, self.weights)
-        given, own = np.asarray(array), self._graph.constants[name]
+        graph, there = self._places[name]
+        given, own = np.asarray(array), graph.constants[there]
         if given.shape != own.shape:
             raise RnnbenchError(
                 f"weight {name!r} is {own.shape} in the file, and {given.shape} here"
@@ -124,7 +139,7 @@ class Evaluator:
     def _typed(self, name: str, array: np.ndarray, elem_type: int) -> np.ndarray:
         code = self._precision.type_code(elem_type)
         dtype = onnx.helper.tensor_dtype_to_np_dtype(code)
-        if code in _FLOATING and array.dtype.kind not in _NO_NUMBERS:
+        if code in FLOATING and array.dtype.kind not in _NO_NUMBERS:
             return array.astype(dtype)
         if array.dtype != dtype and dtype != np.dtype(object):
             raise RnnbenchError(f"input {name!r} is {dtype} in the file, and {array.dtype} here")
@@ -136,10 +151,6 @@ class Evaluator:
             raise choices(what, name, known)
 
 
-_FLOATING = frozenset(
-    {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
-    | {onnx.TensorProto.DOUBLE}
-)
 _NO_NUMBERS = frozenset("bcOSUmM")  # of numpy's kinds; V are those of ml_dtypes
 
 

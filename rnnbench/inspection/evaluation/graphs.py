@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,11 @@ from rnnbench.inspection.evaluation.nodes import (
     Node,
     Operation,
     Values,
-    dense,
     read_attributes,
 )
 from rnnbench.inspection.evaluation.operators import find_control, find_operation
 from rnnbench.inspection.evaluation.precision import Precision
+from rnnbench.inspection.evaluation.weights import constants_in, dense
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Graph:
     Attributes:
         inputs: the names of its inputs, in order.
         outputs: likewise.
-        constants: its initializers by name.
+        constants: its initializers, and the floating ones of its Constants, by name.
         captured: names of the graphs around it that it reads.
     """
 
@@ -76,14 +76,24 @@ class Graph:
         self.outputs = tuple(value.name for value in proto.output)
         self.constants: dict[str, Any] = {t.name: precision.array(t) for t in proto.initializer}
         for sparse in proto.sparse_initializer:
-            self.constants[sparse.values.name] = dense(sparse, precision)
+            self.constants[sparse.values.name] = dense(sparse, precision.array(sparse.values))
         bodies = [_bodies(node, opsets, precision) for node in proto.node]
         self.captured = self._captured(bodies)
         last = self._last_reads(bodies)
+        constants = {n: precision.cast(a) for n, a in constants_in(proto).items()}
+        self.constants |= constants
         self._steps = [
             _step(node, inner, tuple(last.get(i, ())), opsets, precision)
             for i, (node, inner) in enumerate(zip(proto.node, bodies, strict=True))
+            if not (node.op_type == "Constant" and {*node.output} & constants.keys())
         ]
+
+    def every(self) -> Iterator[Graph]:
+        """It, and the bodies in it."""
+        yield self
+        for step in self._steps:
+            for body in step.bodies.values():
+                yield from body.every()
 
     def run(self, inputs: Values, outer: Mapping[str, Any]) -> list[Any]:
         """Its outputs, in order.

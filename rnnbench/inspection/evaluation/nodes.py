@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import onnx
-from onnx import numpy_helper
 
 from rnnbench.inspection.evaluation.precision import Precision
+from rnnbench.inspection.evaluation.weights import dense
 
 if TYPE_CHECKING:
     from rnnbench.inspection.evaluation.graphs import Graph
@@ -79,7 +79,8 @@ def _value(attribute: Any, precision: Precision) -> Any:
     if kind == onnx.AttributeProto.TENSOR:
         return precision.array(attribute.t)
     if kind == onnx.AttributeProto.SPARSE_TENSOR:
-        return dense(attribute.sparse_tensor, precision)
+        sparse = attribute.sparse_tensor
+        return dense(sparse, precision.array(sparse.values))
     value = onnx.helper.get_attribute_value(attribute)
     if kind == onnx.AttributeProto.STRING:
         return value.decode("utf-8", "replace")
@@ -88,17 +89,3 @@ def _value(attribute: Any, precision: Precision) -> Any:
     if kind in (onnx.AttributeProto.FLOATS, onnx.AttributeProto.INTS):
         return list(value)
     return value
-
-
-def dense(sparse: Any, precision: Precision) -> Any:
-    """A SparseTensorProto as an array: its indices are flat, or one per axis."""
-    import numpy as np
-
-    values = precision.array(sparse.values)
-    indices = numpy_helper.to_array(sparse.indices)
-    array = np.zeros(tuple(sparse.dims), values.dtype)
-    if indices.ndim == 1:
-        array.reshape(-1)[indices] = values
-    else:
-        array[tuple(indices.T)] = values
-    return array

@@ -1,5 +1,7 @@
 """An ONNX file in the place of a module: its weights are parameters, its graph is evaluated.
 
+Weights are the floating initializers and Constants of the graph, and those in branches and bodies.
+
 So that everything that is done with a module, to know what is right and how far roundings move it,
 is done with a file: a reference in float64, runs with moved weights, weights that are looked for.
 """
@@ -36,9 +38,7 @@ class OnnxModule(torch.nn.Module):
         self._names = own.inputs, own.outputs
         self._weights: dict[str, str] = {}  # of the file -> of the parameter
         for name, array in own.weights.items():
-            tensor = _tensor(name, array)
-            if tensor is not None:
-                self._weights[name] = self._add(name, torch.nn.Parameter(tensor, False))
+            self._weights[name] = self._add(name, torch.nn.Parameter(_tensor(array), False))
         self.register_buffer("_kind", torch.zeros((), dtype=torch.float32), persistent=False)
 
     def _add(self, name: str, parameter: torch.nn.Parameter) -> str:
@@ -54,7 +54,7 @@ class OnnxModule(torch.nn.Module):
         kind: torch.dtype = self.get_buffer("_kind").dtype
         inputs, outputs = self._names
         arrays = {n: t.detach().numpy() for n, t in zip(inputs, tensors, strict=True)}
-        weights = {n: getattr(self, own).detach().numpy() for n, own in self._weights.items()}
+        weights = {n: _array(getattr(self, own)) for n, own in self._weights.items()}
         found = self._evaluator(kind)(arrays, weights)
         return tuple(_result(name, found[name]) for name in outputs)
 
@@ -74,12 +74,16 @@ class OnnxModule(torch.nn.Module):
         return self._evaluators[kind]
 
 
-def _tensor(name: str, array: np.ndarray[Any, Any]) -> torch.Tensor | None:
-    """A weight as a tensor of its own; None where PyTorch has no such type."""
-    try:
-        return torch.from_numpy(np.array(array))
-    except TypeError:  # bfloat16 and float8 of ml_dtypes: the evaluator has its own copy
-        return None
+def _tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
+    """A weight as a tensor of its own."""
+    if array.dtype.name == "bfloat16":  # which numpy has not, and PyTorch has
+        return torch.from_numpy(array.astype(np.float32)).to(torch.bfloat16)
+    return torch.from_numpy(np.array(array))
+
+
+def _array(weight: torch.Tensor) -> np.ndarray[Any, Any]:
+    wide = weight.float() if weight.dtype is torch.bfloat16 else weight
+    return np.asarray(wide.detach().numpy())
 
 
 def _result(name: str, value: Any) -> torch.Tensor:

@@ -44,7 +44,7 @@ def test_names_and_weights_are_those_of_the_file():
     evaluate = Evaluator(scaled())
     assert evaluate.inputs == ("x",)
     assert evaluate.outputs == ("y", "rows")
-    assert list(evaluate.weights) == ["w"]
+    assert list(evaluate.weights) == ["w", "third"]
     assert evaluate.weights["w"].dtype == np.float32
     assert Evaluator(layer("LSTM", "forward", lengths=True, states=True)).inputs == (
         *("x", "lengths", "h0"),
@@ -99,6 +99,60 @@ def test_weights_are_others_for_one_call():
     third = np.float64(np.float32(1 / 3))
     np.testing.assert_array_equal(replaced, X * np.array([1e-9 + 1, 0]) + third)
     np.testing.assert_array_equal(evaluate({"x": X})["y"], before)
+
+
+def constant(name, **value):
+    return helper.make_node("Constant", [], [name], **value)
+
+
+def branching():
+    """y = x * w, an initializer or Constants of one name, by the branch; then a Loop's own."""
+    tensor = numpy_helper.from_array(np.float32([2.5]), "w")
+    mul = helper.make_node("Mul", ["x", "w"], ["m"])
+    then = helper.make_graph([mul], "then", [], [info("m", None)], [tensor])
+    sparse = helper.make_sparse_tensor(
+        numpy_helper.from_array(np.float32([0.5]), ""), numpy_helper.from_array(np.int64([1])), [2]
+    )
+    nodes = [
+        constant("w", value_floats=[0.25, 0.75]),
+        constant("s", sparse_value=sparse),
+        helper.make_node("Add", ["w", "s"], ["sum"]),
+        helper.make_node("Mul", ["x", "sum"], ["m"]),
+    ]
+    other = helper.make_graph(nodes, "else", [], [info("m", None)])
+    nodes = [
+        helper.make_node("Identity", ["c"], ["go"]),
+        constant("w", value_float=1.5),
+        helper.make_node("Mul", ["h", "w"], ["n"]),
+    ]
+    kinds = [info("i", [], TensorProto.INT64), info("c", [], TensorProto.BOOL), info("h", None)]
+    body = helper.make_graph(
+        nodes, "body", kinds, [info("go", [], TensorProto.BOOL), info("n", None)]
+    )
+    outer = [
+        helper.make_node("If", ["which"], ["picked"], then_branch=then, else_branch=other),
+        helper.make_node("Loop", ["two", "", "picked"], ["y"], body=body),
+    ]
+    two = numpy_helper.from_array(np.int64(2), "two")
+    ports = [info("x", [2]), info("which", [], TensorProto.BOOL)]
+    return graph(outer, ports, [info("y", None)], [two])
+
+
+def test_weights_of_branches_and_bodies():
+    """Three are called `w`: each is another one."""
+    evaluate = Evaluator(branching())
+    assert {n: a.tolist() for n, a in evaluate.weights.items()} == {
+        **{"w": [0.25, 0.75], "s": [0, 0.5], "w_2": [2.5], "w_3": 1.5},
+    }
+    x = np.float32([1, 2])
+    for which, own in ((True, [2.5, 5]), (False, [0.25, 2.5])):
+        given = {"x": x, "which": np.array(which)}
+        assert (evaluate(given)["y"] == 2.25 * np.array(own)).all()
+        changed = evaluate(given, {"w_2": np.zeros(1), "w_3": np.array(2)})["y"]
+        assert (changed == 4 * np.array(own) * (not which)).all()
+        changed = evaluate(given, {"w": np.zeros(2), "s": np.zeros(2)})["y"]
+        assert (changed == 2.25 * np.array(own) * which).all()
+        assert (evaluate(given)["y"] == 2.25 * np.array(own)).all()
 
 
 def test_an_initializer_that_is_an_input_as_well_may_be_given():
