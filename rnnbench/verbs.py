@@ -349,12 +349,19 @@ def conform(
     return ConformanceReport(tuple(rows))
 
 
-def optimize(path: str | Path, out: str | Path) -> OptimizeReport:
+def optimize(
+    path: str | Path,
+    out: str | Path,
+    *,
+    values: Mapping[str, float] | None = None,
+) -> OptimizeReport:
     """Writes an ONNX file that computes the same as another, its loops as fused operators.
 
     Args:
         path: an .onnx file, whoever wrote it; it stays as it is.
         out: the new file; a copy where nothing can be improved.
+        values: inputs that are one number, with it: it is written down, and they are inputs no
+            longer.
 
     Returns:
         A row for each recurrence and rewrite: what was done, how it was proved, or why not.
@@ -364,7 +371,7 @@ def optimize(path: str | Path, out: str | Path) -> OptimizeReport:
     """
     from rnnbench.formats.onnx.optimizing.optimize import optimize as improve
 
-    return improve(path, out)
+    return improve(path, out, values)
 
 
 def _text(path: str | Path | None) -> str | None:

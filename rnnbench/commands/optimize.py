@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from rnnbench.commands._console import print_json, say
+from rnnbench.commands._files import number, pairs
 from rnnbench.commands._options import FINE, as_json, option, verb
 from rnnbench.core.documents import document
 
@@ -12,12 +13,21 @@ from rnnbench.core.documents import document
 @verb(
     "Make the recurrences of an ONNX file fused operators.",
     "rnnbench optimize model.onnx -o better.onnx",
+    "rnnbench optimize vad.onnx -o better.onnx --set sr=16000  # a number",
     "rnnbench optimize model.onnx -o better.onnx --json  # the table as JSON",
 )
 @click.argument("file", metavar="FILE")
+@option(
+    "--set",
+    "values",
+    multiple=True,
+    metavar="NAME=N",
+    help="An input that is a number, as sr=16000: it is written down, and an input no longer.",
+    group="Of a file",
+)
 @option("-o", "--out", metavar="FILE", required=True, help="The new file.", group="Output")
 @as_json
-def command(file: str, out: str, as_json: bool) -> int:
+def command(file: str, out: str, values: tuple[str, ...], as_json: bool) -> int:
     """Write an ONNX FILE that computes the same, its loops as RNN, GRU or LSTM nodes.
 
     The given FILE stays as it is. What is rewritten is proved by running both; what cannot be is
@@ -25,7 +35,8 @@ def command(file: str, out: str, as_json: bool) -> int:
     """
     from rnnbench.verbs import optimize
 
-    report = optimize(file, out)
+    given = {name: number(value, "set") for name, value in pairs(values, "set")}
+    report = optimize(file, out, values=given)
     if as_json:
         print_json(document("optimize", report.to_json(), ok=True))
     else:

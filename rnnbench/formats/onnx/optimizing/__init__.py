@@ -1,7 +1,9 @@
 """ONNX -> ONNX, of anybody's file: recurrences become the fused operator, the rest stays.
 
     loading    reads the file, and refuses what is none
+    setting    inputs that are a number, written down
     graph      the nodes of it by the values that they make and read
+    branches   those of an If: as graphs, and taken into the graph around them
     algebra/   what the values are, and which are steps of a cell with which weights
     chains     steps that hand their states on: an unrolled loop; loops, stepped: Scan and Loop
     sequences  what steps are fed, as one sequence; reading: what of them is read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class Graph:
         model: ONNX's own form of the file; None of a body.
         outputs: what the graph returns, in order.
         inputs: what it takes; constants are not among them.
+        captured: what it took from around it at first.
+        has_unread: whether nothing reads an input of the file, as it was given.
     """
 
     def __init__(self, proto: Any, opset: int, folder: Path, outer: Graph | None = None) -> None:
@@ -42,13 +44,19 @@ class Graph:
         self.types: dict[str, int] = {}
         self.body_shapes: dict[str, dict[str, Shape]] = {}
         self._arrays: dict[str, Array] = {}
-        self._names = {v.name for v in (*proto.input, *proto.value_info)} | {*self._tensors}
+        self._names: set[str] = outer._names if outer is not None else {*names_in(proto)}
         self._added: list[Any] = []
         self._originals: dict[str, str] = {}
         self._copies: dict[tuple[Any, ...], str] = {}
         self._beside: dict[int, list[Any]] = defaultdict(list)
         self.index()
         self._gone: set[int] = set()
+        self.has_unread: bool = (
+            any(not self.readers.get(name) for name in self.inputs)
+            if outer is None
+            else outer.has_unread
+        )
+        self.captured = {*captured(proto)} if outer is not None else set()
         self._read_before = {*self.readers} | {*self.outputs}
 
     def index(self) -> None:
@@ -98,6 +106,16 @@ class Graph:
 
             self._arrays[name] = numpy_helper.to_array(self._tensors[name], str(self.folder))
         return self._arrays[name]
+
+    @property
+    def root(self) -> Graph:
+        """The graph of the file."""
+        return self if self.outer is None else self.outer.root
+
+    def adopt(self, tensor: Any) -> None:
+        """Adds an initializer that has a name already."""
+        self._tensors[tensor.name] = tensor
+        self._added.append(tensor)
 
     @property
     def added(self) -> set[str]:
@@ -224,6 +242,18 @@ class Graph:
             self.nodes = [n for n in self.nodes if id(n) not in gone]
             self.index()
         return len(gone)
+
+
+def names_in(graph: Any) -> Iterator[str]:
+    """The names of a graph's values and of those in its bodies, each as often as it is given."""
+    yield from (v.name for v in graph.input)
+    yield from (t.name for t in graph.initializer)
+    yield from (t.values.name for t in graph.sparse_initializer)
+    for node in graph.node:
+        yield from filter(None, node.output)
+        for attribute in node.attribute:
+            for body in [attribute.g] if attribute.HasField("g") else [*attribute.graphs]:
+                yield from names_in(body)
 
 
 def reads(node: Any) -> list[str]:

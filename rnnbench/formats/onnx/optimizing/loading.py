@@ -138,7 +138,7 @@ def graph_of(proto: Any, folder: Path) -> Graph:
     """The graph of a file, with the sizes that ONNX infers."""
     graph = Graph(proto.graph, opset_of(proto), folder)
     graph.model = proto
-    _note(graph, inferred(proto).graph)
+    note(graph, inferred(proto).graph)
     return graph
 
 
@@ -224,7 +224,8 @@ def _count(tensor: Any) -> int:
     return size
 
 
-def _note(graph: Graph, of: Any) -> None:
+def note(graph: Graph, of: Any) -> None:
+    """Notes the sizes and types that ONNX's own form of a graph declares."""
     graph.shapes |= _declared(of)
     for value in (*of.value_info, *of.input, *of.output):
         graph.types[value.name] = value.type.tensor_type.elem_type

@@ -20,7 +20,9 @@ from rnnbench.formats.onnx.optimizing.graph import Array, Graph
 from rnnbench.formats.onnx.optimizing.loading import graph_of
 
 _SIZES = (2, 1, 3, 5, 8, 4, 6)
+_LARGE = (16, 64, 256, 512, 576, 1024, 2048)  # samples of sound, or pixels, that a file needs
 _FEW = 16  # steps
+_FEWEST = 3  # runs
 _MOST_RUNS, _MOST_TRIED, _MOST_RANKED = 8, 48, 4096
 _SCALES = (1.0, 0.3, 3.0)
 
@@ -80,9 +82,12 @@ class Reference:
             self.why, self.unknown = str(error), True
             return
         fixed, few = _lengths(proto, exact), [n for n in likely if n <= _FEW]
-        for sizes in ((*_SIZES, *few), (*likely, *_SIZES)):
+        for sizes in ((*_SIZES, *few), (*likely, *_SIZES), (*_SIZES[:3], *_LARGE)):
             if not self.cases:  # a large size of every dimension would be much to compute
                 self._try(run, graph, names, exact, _sizes(proto, fixed, sizes))
+        known = [dims for dims, _, _ in self.cases]
+        if known:  # few sizes that it takes: other numbers
+            self._try(run, graph, names, exact, known * (_FEWEST - len(known)))
 
     def _try(
         self,
@@ -105,8 +110,13 @@ class Reference:
             if all(found[name].shape[axis] == n for (name, axis), n in exact.items()):
                 self.cases.append((dims, given, {n: found[n] for n in names}))
 
-    def compare(self, proto: Any) -> Proof:
-        """Another file against it."""
+    def compare(self, proto: Any, loaded: tuple[Any, Any] | None = None) -> Proof:
+        """Another file against it.
+
+        Args:
+            proto: the other file.
+            loaded: what ONNX Runtime has to load, where that is not these: before, and after.
+        """
         if not self.cases:
             return Proof(0, 0.0, f"the given file cannot be run ({self.why})")
         try:
@@ -122,8 +132,9 @@ class Reference:
             worst = max([worst, *(distance(found[n], expected[n]) for n in expected)])
         if worst > TOLERANCE:
             return Proof(0, worst, f"its outputs would differ by {worst:.0e}")
-        refused = refusal(proto, self._folder)
-        if refused and not refusal(self._proto, self._folder):
+        before, after = loaded or (self._proto, proto)
+        refused = refusal(after, self._folder)
+        if refused and not refusal(before, self._folder):
             return Proof(0, worst, f"ONNX Runtime would not load it ({refused})")
         return Proof(len(self.cases), worst)
 

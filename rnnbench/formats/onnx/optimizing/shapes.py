@@ -15,10 +15,10 @@ def forget_shapes(before: Any, after: Any) -> None:
         before: a file.
         after: the same, rewritten: it is changed.
     """
-    old = {n.name or n.output[0]: list(n.input) for n in before.graph.node}
+    old = {n.name or n.output[0]: _of(n) for n in before.graph.node}
     changed: set[str] = set()
     for node in after.graph.node:
-        is_new = old.get(node.name or node.output[0]) != list(node.input)
+        is_new = old.get(node.name or node.output[0]) != _of(node)
         if is_new or any(name in changed for name in reads(node)):
             changed |= {o for o in node.output if o}
     kept = [v for v in after.graph.value_info if v.name not in changed]
@@ -30,6 +30,12 @@ def forget_shapes(before: Any, after: Any) -> None:
     outputs = [v for v in after.graph.output if v.name in changed or _is_open(v)]
     if outputs:
         _infer(after, outputs)
+
+
+def _of(node: Any) -> tuple[Any, ...]:
+    """What a node reads, and its bodies."""
+    bodies = [a.SerializeToString(deterministic=True) for a in node.attribute if a.HasField("g")]
+    return (*node.input, *bodies)
 
 
 def _infer(after: Any, outputs: list[Any]) -> None:

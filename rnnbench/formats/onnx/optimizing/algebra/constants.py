@@ -11,7 +11,8 @@ from rnnbench.formats.onnx.optimizing.graph import Array, Graph, attribute, is_s
 _FOLDED = (
     *("Transpose", "Identity", "Slice", "Concat", "Unsqueeze", "Squeeze", "Reshape", "Split"),
     *("Gather", "Cast", "Add", "Sub", "Mul", "Neg", "Expand", "ConstantOfShape", "Flatten"),
-    *("Div", "Equal", "Where", "Shape"),
+    *("Div", "Equal", "Where", "Shape", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"),
+    *("And", "Or", "Not", "Xor"),
 )
 _MOST = 2**26  # numbers in what is worked out
 _ZERO_STAYS = (

@@ -46,9 +46,8 @@ def find(graph: Graph, skip: frozenset[str], keep: frozenset[str]) -> Outcome:
     found = Outcome()
     left: list[Finding] = []
     single: dict[str, list[str]] = {}
-    unread = [name for name in graph.inputs if not graph.readers.get(name)]
     for _ in range(_ROUNDS):
-        made = _look(graph, skip, keep, bool(unread))
+        made = _look(graph, skip, keep, graph.has_unread)
         left = [Finding(p, _said(c), False, why) for p, (c, why) in made.refused.items()]
         for plan in made.plans:
             _note(found, made, plan)
