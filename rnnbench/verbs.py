@@ -354,6 +354,7 @@ def optimize(
     out: str | Path,
     *,
     values: Mapping[str, float] | None = None,
+    profile: str | None = None,
 ) -> OptimizeReport:
     """Writes an ONNX file that computes the same as another, its loops as fused operators.
 
@@ -362,6 +363,7 @@ def optimize(
         out: the new file; a copy where nothing can be improved.
         values: inputs that are one number, with it: it is written down, and they are inputs no
             longer.
+        profile: the form that an engine runs, as `export` writes it: `portable`, `tract` ...
 
     Returns:
         A row for each recurrence and rewrite: what was done, how it was proved, or why not.
@@ -371,7 +373,7 @@ def optimize(
     """
     from rnnbench.formats.onnx.optimizing.optimize import optimize as improve
 
-    return improve(path, out, values)
+    return improve(path, out, values, profile)
 
 
 def _text(path: str | Path | None) -> str | None:

@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import rnnbench
 from rnnbench import RnnbenchError
-from tests.formats.test_optimize import CellLoop, assert_right, session
+from tests.formats.test_optimize import CellLoop, assert_right, operators, session
 from tests.helpers.stock_files import old, own_operator
 
 
@@ -118,3 +118,33 @@ def test_a_value_inside_of_a_step_that_somebody_reads(tmp_path):
     assert not finding.done
     assert "c2" in finding.result
     assert (tmp_path / "better.onnx").read_bytes() == (tmp_path / "stock.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("profile", ["tract", "portable", "onnxruntime==1.17"])
+def test_for_another_engine(profile, tmp_path):
+    """What `export --for` makes of the optimised file, in one go."""
+    stock = old(CellLoop("LSTMCell"), tmp_path / "stock.onnx")
+    before = stock.read_bytes()
+    module = CellLoop("LSTMCell").eval()
+    report = rnnbench.optimize(stock, tmp_path / "better.onnx", profile=profile)
+    assert stock.read_bytes() == before
+    assert [f.done for f in report.findings] == [True, True]
+    assert report.findings[-1].found == f"for {profile}"
+    assert "runs" in report.findings[-1].proof
+    assert operators(tmp_path / "better.onnx").count("LSTM") == 1
+    assert report.nodes[1] == len(operators(tmp_path / "better.onnx"))
+    from rnnbench.formats.onnx.profiles import written_for
+
+    assert written_for(tmp_path / "better.onnx") == profile
+    assert_right(tmp_path / "better.onnx", module)
+    if profile == "tract":
+        said = rnnbench.check(tmp_path / "better.onnx", ["tract"])
+        assert said.ok, said
+
+
+def test_for_an_engine_that_there_is_not(tmp_path):
+    stock = old(CellLoop("GRUCell"), tmp_path / "stock.onnx")
+    (tmp_path / "better.onnx").write_bytes(b"before")
+    with pytest.raises(RnnbenchError, match="unknown runtime for --for 'tracs'"):
+        rnnbench.optimize(stock, tmp_path / "better.onnx", profile="tracs")
+    assert (tmp_path / "better.onnx").read_bytes() == b"before"

@@ -12,6 +12,7 @@
     lengths    a step again and again, against the node
     proving    the file before and after on the same inputs; engines runs them, feeding feeds them
     shapes     the sizes that a file declares, behind what was rewritten
+    for_engine the new file in the form that an engine runs
     saving     the file and its external data, whole or not at all
 
 Rewrites, in `passes`: each finds its places, changes the graph, and says what it did or why not.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.temporary import temporary_folder
 from rnnbench.formats.onnx.optimizing import passes
 from rnnbench.formats.onnx.optimizing.branches import (
     Way,
@@ -19,6 +20,7 @@ from rnnbench.formats.onnx.optimizing.branches import (
     write_back,
 )
 from rnnbench.formats.onnx.optimizing.findings import Finding, OptimizeReport, Outcome
+from rnnbench.formats.onnx.optimizing.for_engine import check, for_engine
 from rnnbench.formats.onnx.optimizing.graph import Graph, is_standard
 from rnnbench.formats.onnx.optimizing.loading import Given, load, nodes
 from rnnbench.formats.onnx.optimizing.proving import Proof, Reference
@@ -33,6 +35,7 @@ def optimize(
     path: str | Path,
     out: str | Path,
     values: Mapping[str, float] | None = None,
+    profile: str | None = None,
 ) -> OptimizeReport:
     """Writes a file that computes the same as another, its recurrences as fused operators.
 
@@ -40,12 +43,15 @@ def optimize(
         path: an .onnx file, whoever wrote it; it is not written to.
         out: the new file.
         values: inputs that are one number, which is written down.
+        profile: for whom the new file is written, see `rnnbench.formats.onnx.profiles`.
 
     Raises:
         RnnbenchError: the file cannot be read or run, or `out` cannot be written.
     """
     source, target = Path(path), Path(out)
     given = load(source)
+    if profile is not None:
+        check(profile)
     refuse_same(source, target)
     proto, findings = written_down(given, values or {})
     work = _Work(given, proto, proto, findings)
@@ -54,8 +60,15 @@ def optimize(
         while (way := _next(work.proto, done)) is not None:
             work.do(module, way)
             done.add(way)
-    work.save(target)
-    before, after = (sum(1 for _ in nodes(p.graph)) for p in (given.proto, work.proto))
+    if profile is None:
+        work.save(target)
+        last = work.proto
+    else:
+        with temporary_folder() as folder:
+            work.save(Path(folder) / "optimized.onnx")
+            last, said = for_engine(given, Path(folder) / "optimized.onnx", target, profile)
+        work.findings.append(said)
+    before, after = (sum(1 for _ in nodes(p.graph)) for p in (given.proto, last))
     sizes = source.stat().st_size, target.stat().st_size
     return OptimizeReport(source, target, tuple(work.findings), (before, after), sizes)
 

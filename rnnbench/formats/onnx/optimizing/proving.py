@@ -35,16 +35,18 @@ class Proof:
         runs: how often both were run.
         distance: the largest, see `engines.distance`.
         why: what went wrong; empty: nothing did.
+        tolerance: of the distance.
     """
 
     runs: int
     distance: float
     why: str = ""
+    tolerance: float = TOLERANCE
 
     @property
     def ok(self) -> bool:
         """Whether they compute the same."""
-        return not self.why and self.runs > 0 and self.distance <= TOLERANCE
+        return not self.why and self.runs > 0 and self.distance <= self.tolerance
 
     def __str__(self) -> str:
         if self.why:
@@ -110,12 +112,18 @@ class Reference:
             if all(found[name].shape[axis] == n for (name, axis), n in exact.items()):
                 self.cases.append((dims, given, {n: found[n] for n in names}))
 
-    def compare(self, proto: Any, loaded: tuple[Any, Any] | None = None) -> Proof:
+    def compare(
+        self,
+        proto: Any,
+        loaded: tuple[Any, Any] | None = None,
+        tolerance: float = TOLERANCE,
+    ) -> Proof:
         """Another file against it.
 
         Args:
             proto: the other file.
             loaded: what ONNX Runtime has to load, where that is not these: before, and after.
+            tolerance: of the largest distance.
         """
         if not self.cases:
             return Proof(0, 0.0, f"the given file cannot be run ({self.why})")
@@ -130,13 +138,13 @@ class Reference:
             except CannotRunError as error:
                 return Proof(0, 0.0, f"fails at {_said(dims)} ({error})")
             worst = max([worst, *(distance(found[n], expected[n]) for n in expected)])
-        if worst > TOLERANCE:
+        if worst > tolerance:
             return Proof(0, worst, f"its outputs would differ by {worst:.0e}")
         before, after = loaded or (self._proto, proto)
         refused = refusal(after, self._folder)
         if refused and not refusal(before, self._folder):
             return Proof(0, worst, f"ONNX Runtime would not load it ({refused})")
-        return Proof(len(self.cases), worst)
+        return Proof(len(self.cases), worst, tolerance=tolerance)
 
 
 def _with_outputs(proto: Any, names: Iterable[str]) -> Any:

@@ -31,6 +31,11 @@ def save_copy(given: Given, out: Path) -> None:
     write_file(out, given.path.read_bytes(), _REMEDY)
 
 
+def write_whole(path: Path, out: Path) -> None:
+    """A file that is there under another name, whole or not at all."""
+    write_file(out, path.read_bytes(), _REMEDY)
+
+
 def save(given: Given, proto: Any, out: Path, made: set[str]) -> None:
     """A rewritten file.
 
