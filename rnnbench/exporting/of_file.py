@@ -85,7 +85,8 @@ def write(
         frozen = captured.frozen if captured else ()
         traced = captured.dims if captured else traced_sizes(model)
         cases = write_cases(model, folder, possible(plans, traced, frozen))
-        notes = [*_ones(given, declared), *found_out(declared, model)]
+        corrected = [line for said in written.values() for line in said.pop("corrected", ())]
+        notes = [*_ones(given, declared), *found_out(declared, model), *corrected]
         recurrences = captured.recurrences if captured else model.recurrences
         write_manifest(
             folder,

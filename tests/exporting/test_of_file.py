@@ -379,3 +379,58 @@ def test_a_file_of_an_old_opset_gets_a_form_for_other_engines(tmp_path):
     report = rnnbench.check(bundle)
     assert report.ok, report
     assert ran(report)["onnx", "onnxruntime"] is Verdict.SAME
+
+
+def wrongly_declared(path, opset):
+    """y is declared of two dimensions, and has three; the inner z of one, and has three."""
+    floats, rng = TensorProto.FLOAT, np.random.default_rng(0)
+    weights = {
+        "w": rng.standard_normal((1, 20, 4)).astype("f"),
+        "r": rng.standard_normal((1, 20, 5)).astype("f"),
+        "sizes": np.array([0, -1, 5]),
+        "zeros": np.zeros((1, 1, 5), "f"),
+    }
+    nodes = [
+        helper.make_node(
+            "LSTM", ["x", "w", "r", "", "", "zeros", "zeros"], ["Y"], "layer", hidden_size=5
+        ),
+        helper.make_node("Reshape", ["Y", "sizes"], ["z"]),
+        helper.make_node("Tanh", ["z"], ["y"]),
+    ]
+    ports = {"x": (floats, ["time", 1, 4])}
+    foreign.graph(path, nodes, ports, {"y": (floats, [1, "time"])}, weights, opset=opset)
+    model = onnx.load(str(path))
+    model.graph.value_info.add().CopyFrom(helper.make_tensor_value_info("z", floats, [7]))
+    onnx.save(model, str(path))
+    with pytest.raises(onnx.shape_inference.InferenceError):
+        onnx.checker.check_model(model, full_check=True)
+
+
+@pytest.mark.parametrize("opset", [12, 17, 21])
+def test_a_shape_that_is_declared_wrong_is_put_right_in_a_new_file(opset, tmp_path):
+    path = tmp_path / "wrong.onnx"
+    wrongly_declared(path, opset)
+    before = digest(path)
+    bundle = rnnbench.export(path, out=tmp_path, profile="tract")
+    assert digest(path) == before == digest(bundle.artifacts["onnx"].path)
+    new = onnx.load(str(bundle.artifacts["portable"].path))
+    onnx.checker.check_model(new, full_check=True)
+    assert len(new.graph.output[0].type.tensor_type.shape.dim) == 3
+    (note,) = [n for n in bundle.manifest["notes"] if "declared" in n]
+    assert note.startswith("'y' is declared [1, time], and is computed as [")
+    report = rnnbench.check(bundle, ["onnxruntime"])
+    assert report.ok, report
+
+    said = rnnbench.optimize(path, tmp_path / "better.onnx")
+    assert digest(path) == before
+    found = {f.place: (f.found, f.result) for f in said.findings if "declared as" in f.found}
+    assert found["y"] == ("declared as [1, time]", "[time, ?, 5]")
+    assert found["z"][0] == "declared as [7]"
+    better = onnx.load(str(tmp_path / "better.onnx"))
+    onnx.checker.check_model(better, full_check=True)
+    assert len(better.graph.output[0].type.tensor_type.shape.dim) == 3
+
+
+def test_a_file_that_declares_right_is_not_corrected(files, tmp_path):
+    bundle = rnnbench.export(files / "stock.onnx", out=tmp_path, profile="tract")
+    assert not [note for note in bundle.manifest["notes"] if "declared" in note]

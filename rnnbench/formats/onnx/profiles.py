@@ -21,6 +21,7 @@ from rnnbench.formats.onnx.profile import Profile, filling
 from rnnbench.formats.onnx.releases import check_release, fit_release, release_of, releases
 from rnnbench.formats.onnx.rewrites import every
 from rnnbench.formats.onnx.rewrites.values import forget_shapes
+from rnnbench.formats.onnx.wrong_shapes import wrong_shapes
 
 if TYPE_CHECKING:
     import onnx
@@ -79,7 +80,8 @@ def rewrite(
         sizes: dimensions that become fixed, by name.
 
     Returns:
-        What the manifest says of it: `profile`, `pinned`, `nodes`, `ir_version`.
+        What the manifest says of it: `profile`, `pinned`, `nodes`, `ir_version`; `corrected`, a
+        sentence for each output whose declared shape is not what it has.
 
     Raises:
         RnnbenchError: there is no such profile or dimension, or the file has no such form.
@@ -95,10 +97,22 @@ def rewrite(
     model.metadata_props[PROFILE] = profile
     pin(model, sizes or {})
     fit_release(model, profile)
+    corrected = _correct_outputs(model)
     _check_and_save(model, target)
     nodes = sum(1 for _ in all_nodes(model))
     said = {"profile": profile, "pinned": dict(sizes or {}), "nodes": nodes}
+    said |= {"corrected": corrected} if corrected else {}
     return said | {"ir_version": model.ir_version}
+
+
+def _correct_outputs(model: ir.Model) -> list[str]:
+    """Declares outputs as they are computed, where the file contradicts itself; what was wrong."""
+    wrong = wrong_shapes(ir.to_proto(model))
+    computed = {each.name: each.computed for each in wrong}
+    for value in model.graph.outputs:
+        if value.name in computed:
+            value.shape = ir.Shape(computed[value.name])
+    return [str(each) for each in wrong]
 
 
 def written_for(path: Path) -> str:

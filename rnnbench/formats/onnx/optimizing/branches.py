@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rnnbench.formats.onnx.inference import inferred
 from rnnbench.formats.onnx.optimizing.graph import (
     Graph,
     attribute,
@@ -15,7 +16,7 @@ from rnnbench.formats.onnx.optimizing.graph import (
     names_in,
     reads,
 )
-from rnnbench.formats.onnx.optimizing.loading import infer_body, inferred, note, opset_of
+from rnnbench.formats.onnx.optimizing.loading import infer_body, note, opset_of
 from rnnbench.formats.onnx.optimizing.shapes import forget_sizes
 
 Way = tuple[tuple[str, str], ...]

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from rnnbench.formats.onnx.inference import sizes
 from rnnbench.formats.onnx.optimizing.graph import Array, Graph, attribute, is_standard
-from rnnbench.formats.onnx.optimizing.loading import sizes
 
 _HANDS_ON = ("Cast", "Reshape", "Unsqueeze", "Squeeze", "Transpose", "Identity")
 _UNKNOWN = "?"  # before the input's name and axis: a size without a name

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from rnnbench.formats.onnx.inference import Shape
+
 Array = np.ndarray[Any, Any]
-Shape = tuple[int | str | None, ...]
 
 
 class Graph:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.core.errors import RnnbenchError
-from rnnbench.formats.onnx.optimizing.graph import Graph, Shape, captured, reads
+from rnnbench.formats.onnx.inference import Shape, inferred, is_small, sizes
+from rnnbench.formats.onnx.optimizing.graph import Graph, captured, reads
 from rnnbench.inspection.external import external_bytes
 from rnnbench.inspection.readers._onnx_files import load_graph
 
 _RUNS = ("com.microsoft",)  # ONNX Runtime's own operators
-_LARGE = 64  # numbers in a constant that the inference of shapes does not need
 
 
 @dataclass(frozen=True)
@@ -142,41 +142,6 @@ def graph_of(proto: Any, folder: Path) -> Graph:
     return graph
 
 
-def inferred(proto: Any) -> Any:
-    """A copy without large weights, with the shapes that ONNX can infer."""
-    import onnx
-
-    light = type(proto)()
-    light.CopyFrom(_without_weights(proto))
-    with suppress(Exception):  # it gives up on what is inconsistent
-        return onnx.shape_inference.infer_shapes(light, data_prop=True)
-    return light
-
-
-def _without_weights(proto: Any) -> Any:
-    """A copy in which large initializers are inputs: only their shapes are of use."""
-    from onnx import helper
-
-    light = type(proto)()
-    light.ir_version = proto.ir_version
-    light.opset_import.extend(proto.opset_import)
-    light.functions.extend(proto.functions)
-    graph, of = light.graph, proto.graph
-    graph.name = of.name
-    graph.node.extend(of.node)
-    graph.input.extend(of.input)
-    graph.output.extend(of.output)
-    graph.value_info.extend(of.value_info)
-    known = {v.name for v in of.input}
-    for tensor in of.initializer:
-        if _count(tensor) <= _LARGE and tensor.data_location != tensor.EXTERNAL:
-            graph.initializer.add().CopyFrom(tensor)
-        elif tensor.name not in known:
-            info = helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
-            graph.input.add().CopyFrom(info)
-    return light
-
-
 def infer_body(body: Graph) -> None:
     """Adds the sizes in the body of a loop that follow from those of what it is handed.
 
@@ -196,7 +161,7 @@ def infer_body(body: Graph) -> None:
     own = {t.name for t in graph.initializer}
     for name in (*body.inputs, *captured(proto)):
         tensor = None if name in body.inputs else outer.tensor(name)
-        if tensor is not None and _count(tensor) <= _LARGE and tensor.name == name:
+        if tensor is not None and is_small(tensor) and tensor.name == name:
             graph.initializer.add().CopyFrom(tensor)
         elif name not in own:
             graph.input.add().CopyFrom(_typed(body, name))
@@ -215,13 +180,6 @@ def _typed(body: Graph, name: str) -> Any:
     kind = known.get(name) or (tensor.data_type if tensor is not None else 0)
     kind = kind or (outer.types.get(name) if outer is not None else 0) or TensorProto.FLOAT
     return helper.make_tensor_value_info(name, kind, body.shape(name))
-
-
-def _count(tensor: Any) -> int:
-    size = 1
-    for n in tensor.dims:
-        size *= n
-    return size
 
 
 def note(graph: Graph, of: Any) -> None:
@@ -243,11 +201,3 @@ def _declared(graph: Any) -> dict[str, Shape]:
     values = (*graph.value_info, *graph.input, *graph.output)
     kinds = {v.name: v.type.tensor_type for v in values}
     return {name: sizes(kind) for name, kind in kinds.items() if kind.HasField("shape")}
-
-
-def sizes(kind: Any) -> Shape:
-    """The sizes of a type: numbers, names, or unknown."""
-    return tuple(
-        int(d.dim_value) if d.HasField("dim_value") and d.dim_value >= 0 else d.dim_param or None
-        for d in kind.shape.dim
-    )

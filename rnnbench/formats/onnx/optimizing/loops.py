@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench.formats.onnx.optimizing.graph import Graph, Shape, attribute
+from rnnbench.formats.onnx.inference import Shape
+from rnnbench.formats.onnx.optimizing.graph import Graph, attribute
 from rnnbench.formats.onnx.optimizing.loading import infer_body
 
 _SCAN_HAS_LENGTHS = 8  # the opset whose Scan has a batch of its own

@@ -10,6 +10,7 @@ from typing import Any
 
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.temporary import temporary_folder
+from rnnbench.formats.onnx.inference import sizes
 from rnnbench.formats.onnx.optimizing import passes
 from rnnbench.formats.onnx.optimizing.branches import (
     Way,
@@ -27,6 +28,7 @@ from rnnbench.formats.onnx.optimizing.proving import Proof, Reference
 from rnnbench.formats.onnx.optimizing.saving import refuse_same, save, save_copy
 from rnnbench.formats.onnx.optimizing.setting import written_down
 from rnnbench.formats.onnx.optimizing.shapes import forget_shapes
+from rnnbench.formats.onnx.wrong_shapes import correct, shown, wrong_shapes
 
 _ABOUT = ("RNN", "GRU", "LSTM", "Scan", "Loop", "If", "MatMul", "Gemm")
 
@@ -60,6 +62,7 @@ def optimize(
         while (way := _next(work.proto, done)) is not None:
             work.do(module, way)
             done.add(way)
+    work.declare()
     if profile is None:
         work.save(target)
         last = work.proto
@@ -69,8 +72,8 @@ def optimize(
             last, said = for_engine(given, Path(folder) / "optimized.onnx", target, profile)
         work.findings.append(said)
     before, after = (sum(1 for _ in nodes(p.graph)) for p in (given.proto, last))
-    sizes = source.stat().st_size, target.stat().st_size
-    return OptimizeReport(source, target, tuple(work.findings), (before, after), sizes)
+    large = source.stat().st_size, target.stat().st_size
+    return OptimizeReport(source, target, tuple(work.findings), (before, after), large)
 
 
 def _next(proto: Any, done: set[Way]) -> Way | None:
@@ -145,6 +148,21 @@ class _Work:
             said = f", in the {way[-1][1]} of {way[-1][0]}"
             findings = [replace(f, found=f.found + said) for f in findings]
         self.findings += findings
+
+    def declare(self) -> None:
+        """Of a new file, values are declared as they are; what was not is said."""
+        if not any(f.done for f in self.findings):
+            return
+        cases = self._reference.cases if self._reference is not None else []
+        seen = {o.name: [out[o.name].shape for *_, out in cases] for o in self.proto.graph.output}
+        correct(self.proto, wrong_shapes(self.proto, seen))
+        graph = self.proto.graph
+        known = {v.name: v.type.tensor_type for v in (*graph.value_info, *graph.output)}
+        proof = f"{len(cases)} runs" if cases else "as ONNX infers it"
+        for wrong in wrong_shapes(self.given.proto, seen):
+            now = shown(sizes(known[wrong.name])) if wrong.name in known else "no longer declared"
+            found = f"declared as {shown(wrong.declared)}"
+            self.findings.append(Finding(wrong.name, found, True, now, proof))
 
     def save(self, out: Path) -> None:
         """Writes the file as it is by now; a copy where nothing was done."""

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, choices
+from rnnbench.formats.onnx.inference import sizes
 from rnnbench.formats.onnx.optimizing.engines import CannotRunError, Runner, distance
 from rnnbench.formats.onnx.optimizing.findings import Finding
 from rnnbench.formats.onnx.optimizing.graph import Array
-from rnnbench.formats.onnx.optimizing.loading import Given, sizes
+from rnnbench.formats.onnx.optimizing.loading import Given
 from rnnbench.formats.onnx.optimizing.proving import Proof, Reference
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rnnbench.formats.onnx.inference import inferred
 from rnnbench.formats.onnx.optimizing.graph import reads
-from rnnbench.formats.onnx.optimizing.loading import inferred
 
 
 def forget_shapes(before: Any, after: Any) -> None:
