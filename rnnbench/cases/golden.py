@@ -248,7 +248,7 @@ def describe_model(bundle: Bundle, format: str) -> dict[str, Any]:
     return {
         "name": bundle.name,
         "artifact": artifact.path.name,
-        "external_data": artifact.beside,
+        "external_data": next(iter(artifact.beside), ""),  # `embed` takes one
         "format": format,
         "inputs": inputs,
         "outputs": outputs,

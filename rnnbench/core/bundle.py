@@ -40,9 +40,9 @@ class Artifact:
     details: dict[str, Any]
 
     @property
-    def beside(self) -> str:
-        """The file in the folder that holds its weights; empty where it has them itself."""
-        return str(self.details.get("external_data") or "")
+    def beside(self) -> tuple[str, ...]:
+        """The files in the folder that hold its weights; none where it has them itself."""
+        return _names(self.details.get("external_data"))
 
     @property
     def replaced(self) -> bool:
@@ -260,10 +260,15 @@ def _files_of(folder: Path, name: str, details: Any) -> Path:
     file = details.get("file") if isinstance(details, dict) else None
     if not isinstance(file, str) or not file:
         raise _damaged(folder, f"artifact {name!r} names no file")
-    for named in (file, details.get("external_data")):
-        if named:
-            _look_inside(folder, str(named), f"artifact {name!r}")
+    for named in (file, *_names(details.get("external_data"))):
+        _look_inside(folder, named, f"artifact {name!r}")
     return folder / file
+
+
+def _names(given: Any) -> tuple[str, ...]:
+    """One name, several, or none."""
+    names = given if isinstance(given, list) else [given]
+    return tuple(str(name) for name in names if name)
 
 
 def _look_inside(folder: Path, file: str, who: str) -> None:

@@ -95,6 +95,10 @@ def _or_null(check: Check) -> Check:
     return lambda value: "" if value is None else check(value)
 
 
+def _texts(value: Any) -> str:
+    return _list(_name)(value) if isinstance(value, list) else _text(value)
+
+
 def _size(value: Any) -> str:
     return _name(value) if isinstance(value, str) else _whole(0)(value)
 
@@ -167,7 +171,7 @@ _CASE = {
 _ARTIFACT = {
     "file": _name,
     "sha256": _or_null(_text),
-    "external_data": _or_null(_text),
+    "external_data": _or_null(_texts),
     "profile": _or_null(_text),
     "pinned": _or_null(_table(_whole(0))),
     "precision": _or_null(_name),

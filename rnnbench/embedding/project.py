@@ -121,16 +121,17 @@ def _artifact(bundle: Bundle, format: str) -> list[Path]:
     name = artifact.path.name
     if format == "c":
         return _c_files(artifact.path)
-    beside = [bundle.path / artifact.beside] if artifact.beside else []
+    beside = [bundle.path / other for other in artifact.beside]
     if not name.endswith(suffix) or name.startswith("."):
         raise RnnbenchError(
             f"{bundle.path} names {name!r} as its {format} file, which has to end with {suffix}: "
             "export the model again"
         )
-    if beside and beside[0] != artifact.path.with_name(f"{name}.data"):
+    if beside and beside != [artifact.path.with_name(f"{name}.data")]:
         raise RnnbenchError(
-            f"{bundle.path} names {artifact.beside!r} as the weights of {name}, which have to be "
-            f"in {name}.data beside it: export the model again"
+            f"{bundle.path} names {', '.join(map(repr, artifact.beside))} as the weights of "
+            f"{name}, which have to be in {name}.data beside it: export the model again, or a file "
+            "that onnx.save has written without external data"
         )
     return [artifact.path, *beside]
 

@@ -170,7 +170,7 @@ def _copied(model: FileModel, folder: Path) -> dict[str, Any]:
     """Puts the file into the bundle, with its external data; what the manifest says of it.
 
     Raises:
-        RnnbenchError: its weights lie in several files, or are not there.
+        RnnbenchError: its weights are not there, or have the names of a bundle's own files.
     """
     from rnnbench.core import plugins
 
@@ -183,13 +183,10 @@ def _copied(model: FileModel, folder: Path) -> dict[str, Any]:
     from rnnbench.inspection.external import external_files
 
     beside = external_files(model.path)
-    if len(beside) > 1:
-        raise RnnbenchError(
-            f"{model.path} has its weights in {len(beside)} files, and a bundle has one beside it: "
-            "onnx.save(onnx.load(FILE), OTHER, save_as_external_data=True) writes it so"
-        )
+    formats = (plugins.load("formats", name).FORMAT for name in plugins.names("formats"))
+    own = {f"model{format.suffix}" for format in formats} | {CASES, MANIFEST, WEIGHTS}
     for name in beside:
-        if name in (path.name, CASES, MANIFEST, WEIGHTS):
+        if name in own:
             raise RnnbenchError(
                 f"{model.path} has its weights in {name!r}, which is a bundle's own: give that "
                 "file another name (onnx.save, save_as_external_data=True)"
@@ -197,7 +194,8 @@ def _copied(model: FileModel, folder: Path) -> dict[str, Any]:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(model.path.parent / name, target)
-        details["external_data"] = name
+    if beside:
+        details["external_data"] = beside if len(beside) > 1 else beside[0]
     return details
 
 

@@ -11,6 +11,8 @@ from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.inside import leads_outside, links_outside
 from rnnbench.inspection.nans import nans_in_file
 
+_NAMED = 8  # files that a message names
+
 
 def external_bytes(proto: Any, path: Path) -> int:
     """Bytes of the files that hold weights, each of which must be there and long enough.
@@ -18,13 +20,20 @@ def external_bytes(proto: Any, path: Path) -> int:
     Raises:
         RnnbenchError: one is not, or lies outside of the folder of the ONNX file.
     """
-    total = 0
-    for name, end in _locations(proto, path).items():
+    total, needed = 0, _locations(proto, path)
+    missing = [name for name in needed if not (path.parent / name).is_file()]
+    if len(missing) == 1:
+        raise RnnbenchError(
+            f"{path} keeps weights in {missing[0]}, which is missing: put it beside it"
+        )
+    if missing:
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        raise RnnbenchError(
+            f"{path} keeps weights in {', '.join(missing[:_NAMED])}{more}, which are missing: put "
+            "them beside it"
+        )
+    for name, end in needed.items():
         file = path.parent / name
-        if not file.is_file():
-            raise RnnbenchError(
-                f"{path} keeps weights in {name}, which is missing: put it beside it"
-            )
         size = file.stat().st_size
         if size < end:
             raise RnnbenchError(f"{file} is truncated ({size} bytes of {end}): copy it again")

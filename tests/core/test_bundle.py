@@ -91,6 +91,11 @@ def test_a_bundle_says_what_was_written(bundle):
         ({"artifacts": {"onnx": ONNX | {"external_data": 7}}}, "external_data: a number where"),
         ({"artifacts": {"onnx": ONNX | {"external_data": "w\0"}}}, "external_data: it has a NUL"),
         ({"artifacts": {"onnx": ONNX | {"external_data": "w.data"}}}, "w.data is missing"),
+        ({"artifacts": {"onnx": ONNX | {"external_data": ["w.data"]}}}, "w.data is missing"),
+        (
+            {"artifacts": {"onnx": ONNX | {"external_data": ["w", 7]}}},
+            "external_data: [1]: a number",
+        ),
         ({"artifacts": {"onnx": ONNX | {"profile": [1]}}}, "profile: a list where text belongs"),
         ({"artifacts": {"onnx": ONNX | {"pinned": 3}}}, "pinned: a number where an object belongs"),
         ({"artifacts": {"onnx": ONNX | {"pinned": {"time": -1}}}}, "'time': -1 is not between"),
@@ -198,6 +203,9 @@ def test_an_artifact_outside_of_the_bundle_is_refused(bundle, file):
 def test_weights_outside_of_the_bundle_are_refused(bundle, file):
     (bundle.path.parent / "secret").write_text("x")
     edit_manifest(bundle, artifacts={"onnx": ONNX | {"external_data": file}})
+    with pytest.raises(RnnbenchError, match="outside of the bundle"):
+        Bundle.open(bundle.path)
+    edit_manifest(bundle, artifacts={"onnx": ONNX | {"external_data": ["model.onnx", file]}})
     with pytest.raises(RnnbenchError, match="outside of the bundle"):
         Bundle.open(bundle.path)
 

@@ -248,6 +248,54 @@ def test_external_data_comes_along(tmp_path):
     assert rnnbench.check(bundle.path).ok  # the bundle from before is whole
 
 
+def test_external_data_in_several_files(tmp_path, capsys):
+    """Every verb takes it; those that are missing are named in one line."""
+    given = tmp_path / "given"
+    given.mkdir()
+    foreign.stock(given / "big.onnx", foreign.Wide())
+    model = onnx.load(str(given / "big.onnx"))
+    path = given / "big.onnx"
+    for number, tensor in enumerate(model.graph.initializer):
+        if tensor.data_type == TensorProto.FLOAT:
+            name = f"part{number}.bin" if number % 2 else f"more/part{number}.bin"
+            onnx.external_data_helper.set_external_data(tensor, name)
+    (given / "more").mkdir()
+    onnx.save(model, str(path))
+    parts = sorted(str(p.relative_to(given)) for p in given.rglob("*.bin"))
+    assert len(parts) > 2
+    before = {p: digest(given / p) for p in (*parts, "big.onnx")}
+
+    bundle = rnnbench.export(path, out=tmp_path / "out", profile="portable")
+    assert sorted(bundle.artifacts["onnx"].beside) == parts
+    assert bundle.artifacts["portable"].beside == ()
+    assert {p: digest(bundle.path / p) for p in parts} == {p: before[p] for p in parts}
+    report = rnnbench.check(bundle)
+    assert report.ok, report
+    (weights,) = [r for r in report.rows if r.is_about_weights and r.format == "onnx"]
+    assert weights.cases >= len(parts)
+    assert rnnbench.inspect(path).recurrences
+    assert rnnbench.check(path).ok
+    said = rnnbench.optimize(path, tmp_path / "new" / "better.onnx")
+    assert said.changed
+    assert rnnbench.check(tmp_path / "new" / "better.onnx").ok
+    assert {p: digest(given / p) for p in before} == before
+
+    for name in parts[:2]:
+        (given / name).unlink()
+    one_line = rf"keeps weights in {parts[0]}, {parts[1]}, which are missing: put them beside it$"
+    for verb in (
+        rnnbench.export,
+        rnnbench.check,
+        rnnbench.inspect,
+        lambda p: rnnbench.optimize(p, tmp_path / "other.onnx"),
+    ):
+        with pytest.raises(RnnbenchError, match=one_line):
+            verb(path)
+    (bundle.path / parts[0]).unlink()
+    with pytest.raises(RnnbenchError, match="is missing"):
+        rnnbench.check(bundle.path)
+
+
 def identity(path, ports, outputs):
     pairs = zip(ports, outputs, strict=False)
     nodes = [helper.make_node("Identity", [a], [b]) for a, b in pairs]

@@ -82,7 +82,7 @@ class OptimizeReport(Shown):
         path: the given file.
         out: the new one.
         findings: a row for each recurrence and rewrite.
-        nodes: of the graph before and after, bodies apart.
+        nodes: before and after, with those in branches and bodies.
         bytes: of the file before and after, external data apart.
     """
 

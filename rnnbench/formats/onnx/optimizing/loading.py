@@ -11,7 +11,7 @@ from typing import Any
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.formats.onnx.inference import Shape, inferred, is_small, sizes
 from rnnbench.formats.onnx.optimizing.graph import Graph, captured, reads
-from rnnbench.inspection.external import external_bytes
+from rnnbench.inspection.external import external_bytes, external_tensors
 from rnnbench.inspection.readers._onnx_files import load_graph
 
 _RUNS = ("com.microsoft",)  # ONNX Runtime's own operators
@@ -55,9 +55,9 @@ def load(path: Path) -> Given:
     _refuse_unknown(proto, path)
     names = dict.fromkeys(
         entry.value
-        for tensor in tensors(proto.graph)
+        for tensor in external_tensors(proto)
         for entry in tensor.external_data
-        if tensor.data_location == tensor.EXTERNAL and entry.key == "location"
+        if entry.key == "location"
     )
     return Given(path, proto, tuple(names))
 
@@ -120,18 +120,6 @@ def opset_of(proto: Any) -> int:
     """The version of ONNX's own operators; 0: it names none."""
     found = [int(o.version) for o in proto.opset_import if o.domain in ("", "ai.onnx")]
     return found[0] if found else 0
-
-
-def tensors(graph: Any) -> list[Any]:
-    """The initializers and constants of a graph, those of its bodies too."""
-    found = list(graph.initializer)
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                found.append(attribute.t)
-            for body in [attribute.g] if attribute.HasField("g") else [*attribute.graphs]:
-                found += tensors(body)
-    return found
 
 
 def graph_of(proto: Any, folder: Path) -> Graph:
