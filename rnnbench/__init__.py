@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from rnnbench.core.model import Model, TensorSpec
     from rnnbench.exporting import export
     from rnnbench.inspection.inspect import inspect
+    from rnnbench.models.files.declare import model_of
     from rnnbench.runtimes.session import load
     from rnnbench.verbs import (
         bench,
         compare,
         conform,
         embed,
-        model_of,
         optimize,
         report,
         run,
@@ -67,7 +67,8 @@ _HOMES = {
     "export": "exporting",
     "inspect": "inspection.inspect",
     "load": "runtimes.session",
-    **dict.fromkeys(("bench", "compare", "conform", "embed", "model_of"), "verbs"),
+    "model_of": "models.files.declare",
+    **dict.fromkeys(("bench", "compare", "conform", "embed"), "verbs"),
     **dict.fromkeys(("optimize", "report", "run", "train"), "verbs"),
 }
 

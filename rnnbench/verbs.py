@@ -4,7 +4,7 @@
     rnnbench.run("exports/Net", csv="days.csv")
     rnnbench.bench(["gru"], quick=True)
 
-`export`, `check`, `inspect` and `load` are where they work: see rnnbench/__init__.py.
+`export`, `check`, `inspect`, `load` and `model_of` are where they work: see rnnbench/__init__.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from rnnbench.benchmarking.report.changes import CompareReport
     from rnnbench.benchmarking.tables import BenchReport
     from rnnbench.checking.conformance.rows import ConformanceReport
-    from rnnbench.core.model import Model
     from rnnbench.formats.onnx.optimizing.findings import OptimizeReport
     from rnnbench.models.training.train import Trained
     from rnnbench.runtimes.predicting.answers import Answer
@@ -72,40 +71,6 @@ def train(
         progress=False,
         report=on_progress,
     )
-
-
-def model_of(
-    path: str | Path,
-    *,
-    values: Mapping[str, float] | None = None,
-    shapes: Mapping[str, Sequence[int | str]] | None = None,
-    high: Mapping[str, int] | None = None,
-    states: Mapping[str, str] | None = None,
-    name: str = "",
-) -> Model:
-    """A file that somebody wrote as a Model, which `export` and what follows take as any other.
-
-    What is right is then an evaluation of the file in float64.
-
-    Args:
-        path: ONNX or TorchScript.
-        values: inputs that are one number, with it: `{"sr": 16000}`.
-        shapes: input -> its sizes, where the file leaves them open or does not say: `{"x":
-            ("batch", 512)}`; a number is fixed, a name is open.
-        high: input of whole numbers -> their exclusive bound, where no table in the file says it.
-        states: state input -> the output to feed back as it, where that cannot be told; an empty
-            output says that the input is none.
-        name: of the bundle; the file's own unless given.
-
-    Raises:
-        RnnbenchError: the file is neither, or damaged, or what to feed cannot be told.
-    """
-    from rnnbench.models.files.declare import FileInputs
-    from rnnbench.models.files.declare import model_of as declared
-
-    sizes = {key: tuple(shape) for key, shape in (shapes or {}).items()}
-    given = FileInputs(dict(values or {}), sizes, dict(high or {}), dict(states or {}), name)
-    return declared(path, given)
 
 
 def run(  # noqa: PLR0913  (keywords of a public function)

@@ -279,9 +279,9 @@ def _make(
 ) -> tuple[Model, dict[str, Any] | None, dict[str, Any]]:
     """The model, what is known of it, and where its code is."""
     if is_lone_file(target):
-        from rnnbench.models.files.declare import model_of
+        from rnnbench.models.files.declare import declared
 
-        return model_of(target, exporting.inputs), None, {}
+        return declared(target, exporting.inputs), None, {}
     if is_checkpoint(target):
         trained = _of_checkpoint(Path(target), training, progress)
         return trained.model, trained.metadata, trained.source

@@ -154,6 +154,20 @@ class Bundle:
         return float(rate) if isinstance(rate, int | float) else None
 
     @property
+    def declaration(self) -> dict[str, Any]:
+        """What a `Model` of it is declared with, besides its module."""
+        return {
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "states": self.states,
+            "name": self.name,
+            "batch_dim": self.batch_dim,
+            "time_dim": self.time_dim,
+            "dims": self.dims,
+            "frames_per_second": self.frames_per_second,
+        }
+
+    @property
     def metadata(self) -> dict[str, Any]:
         """What the model's maker says of it: task, variant, alphabet, metrics ..."""
         return dict(self.manifest.get("metadata") or {})

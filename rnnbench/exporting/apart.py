@@ -42,13 +42,13 @@ def export_apart(path: Path, given: FileInputs, out: Path) -> Path:
 
 def _main(path: str, said: str, out: str) -> dict[str, str]:
     from rnnbench.exporting import export
-    from rnnbench.models.files.declare import model_of
+    from rnnbench.models.files.declare import declared
 
     given = json.loads(said)
     given["shapes"] = {name: tuple(sizes) for name, sizes in given["shapes"].items()}
     limit_memory(MEMORY)
     try:
-        return {"path": str(export(model_of(path, FileInputs(**given)), out=out).path)}
+        return {"path": str(export(declared(path, FileInputs(**given)), out=out).path)}
     except RnnbenchError as error:
         return {"error": str(error)}
 

@@ -12,7 +12,7 @@ from rnnbench.core.files import recognise
 from rnnbench.core.temporary import temporary_folder
 from rnnbench.exporting import export
 from rnnbench.exporting.apart import export_apart
-from rnnbench.models.files.declare import KINDS, FileInputs, model_of
+from rnnbench.models.files.declare import KINDS, FileInputs, declared
 
 
 def is_lone_file(target: Bundle | str | Path) -> bool:
@@ -77,4 +77,4 @@ def _bundle_of(path: Path, given: FileInputs | None) -> Iterator[Path]:
         if found is not None and found.kind == "torchscript":
             yield export_apart(path, given or FileInputs(), folder)
         else:
-            yield export(model_of(path, given), out=folder).path
+            yield export(declared(path, given), out=folder).path

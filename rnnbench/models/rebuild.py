@@ -151,14 +151,4 @@ def _refuse_code_in_the_bundle(bundle: Bundle, spec: str) -> None:
 
 def declared(bundle: Bundle) -> Model:
     """The declaration, for making inputs where the module's code is not here."""
-    nothing = cast(Any, None)
-    return Model(
-        nothing,
-        bundle.inputs,
-        bundle.outputs,
-        states=bundle.states,
-        name=bundle.name,
-        batch_dim=bundle.batch_dim,
-        time_dim=bundle.time_dim,
-        dims=bundle.dims,
-    )
+    return Model(cast(Any, None), **bundle.declaration)

@@ -128,16 +128,7 @@ def _declared(bundle: Bundle) -> Model:
     """The declaration alone; the module stands for one whose code is elsewhere."""
     import torch
 
-    return Model(
-        module=torch.nn.Identity(),
-        inputs=bundle.inputs,
-        outputs=bundle.outputs,
-        states=bundle.states,
-        name=bundle.name,
-        batch_dim=bundle.batch_dim,
-        time_dim=bundle.time_dim,
-        frames_per_second=bundle.frames_per_second,
-    )
+    return Model(torch.nn.Identity(), **bundle.declaration)
 
 
 def _path(network: Network) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +68,38 @@ class FileInputs:
     name: str = ""
 
 
-def model_of(path: str | Path, given: FileInputs | None = None) -> FileModel:
+def model_of(
+    path: str | Path,
+    *,
+    values: Mapping[str, float] | None = None,
+    shapes: Mapping[str, Sequence[int | str]] | None = None,
+    high: Mapping[str, int] | None = None,
+    states: Mapping[str, str] | None = None,
+    name: str = "",
+) -> Model:
+    """A file that somebody wrote as a Model, which `export` and what follows take as any other.
+
+    What is right is then an evaluation of the file in float64.
+
+    Args:
+        path: ONNX or TorchScript.
+        values: inputs that are one number, with it: `{"sr": 16000}`.
+        shapes: input -> its sizes, where the file leaves them open or does not say: `{"x":
+            ("batch", 512)}`; a number is fixed, a name is open.
+        high: input of whole numbers -> their exclusive bound, where no table in the file says it.
+        states: state input -> the output to feed back as it, where that cannot be told; an empty
+            output says that the input is none.
+        name: of the bundle; the file's own unless given.
+
+    Raises:
+        RnnbenchError: the file is neither, or damaged, or what to feed cannot be told.
+    """
+    sizes = {key: tuple(shape) for key, shape in (shapes or {}).items()}
+    given = FileInputs(dict(values or {}), sizes, dict(high or {}), dict(states or {}), name)
+    return declared(path, given)
+
+
+def declared(path: str | Path, given: FileInputs | None = None) -> FileModel:
     """Declares a file: what it takes and gives, its states, and what may be fed.
 
     Args:
@@ -136,14 +167,7 @@ def of_bundle(bundle: Bundle) -> FileModel:
     path = bundle.artifacts[format].path
     return FileModel(
         module_of(path, format),
-        bundle.inputs,
-        bundle.outputs,
-        states=bundle.states,
-        name=bundle.name,
-        batch_dim=bundle.batch_dim,
-        time_dim=bundle.time_dim,
-        dims=bundle.dims,
-        frames_per_second=bundle.frames_per_second,
+        **bundle.declaration,
         path=path,
         format=format,
         quantised=bundle.quantised,
