@@ -79,7 +79,7 @@ def row(path: Path, known: Published, made: Path) -> list[str]:
     found = rnnbench.inspect(path)
     counts = Counter(f"{r.kind}, {r.representation}" for r in found.recurrences)
     hazards = [h.name for h in found.hazards if h.severity != "note"]
-    done = [f"{f.found}: {f.result}" for f in report.findings if f.done]
+    done = [f"{f.found.partition(', in the ')[0]}: {f.result}" for f in report.findings if f.done]
     same = not report.changed
     before = right(path, known)
     return [
