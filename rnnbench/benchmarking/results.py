@@ -194,7 +194,7 @@ class Cost(Entry):
         first_call_s: seconds of the first call there.
         peak_memory_bytes: the most memory of that process.
         baseline_memory_bytes: the memory of that process before it loaded anything of the model.
-        artifact_bytes: of the file, with its external data.
+        artifact_bytes: of the file, with its external data; of C, its constants.
     """
 
     export_s: float | None

@@ -18,6 +18,7 @@ from rnnbench.embedding.project import embed
 from rnnbench.embedding.results import read_result
 from rnnbench.embedding.target import find_target
 from tests.helpers.projects import skip
+from tests.zoo import MODELS
 
 CORES = ("m4f", "m3")
 
@@ -59,6 +60,24 @@ def test_conform_builds_it_and_runs_it_in_the_emulator(c_bundle):
     assert row.verdict == "same", row
     assert [*row.versions] == ["gcc"]
     assert row.step_s > 0
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", MODELS)
+def test_the_zoo_is_right_on_a_cortex_m4f(name, tmp_path):
+    """A step of none of them takes more than 256 KiB."""
+    model = MODELS[name].build()
+    bundle = rnnbench.export(model, ("c",), tmp_path)
+    (row,) = conform(bundle, ["cortex-m"])
+    if row.verdict == "not run":
+        skip("cortex-m", row.reason)
+    assert row.verdict == "same", row
+    if not all(dim.allows(1) for dim in model.dims.values()):
+        return  # it has no step
+    built = embed(bundle, find_target("cortex-m"), tmp_path / "p")
+    call(built, ["make", "MCU=m4f"])
+    sizes = [int(n) for n in re.findall(r"(?<= )\d+", run(built, "--sizes"))]
+    assert sum(sizes) <= 256 * 1024
 
 
 @pytest.mark.parametrize("core", CORES)

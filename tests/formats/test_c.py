@@ -145,6 +145,15 @@ def test_c_of_somebody_else_is_not_compiled(tmp_path, monkeypatch):
     assert "is not what model.c was written with: export it again" in row.reason
 
 
+def test_its_size_is_that_of_its_constants(tmp_path):
+    gru = nn.GRU(8, 16, batch_first=True)
+    x = TensorSpec("x", ("batch", "time", 8))
+    bundle = rnnbench.export(Model(gru, (x,), ("y", "hn")), ("c", "onnx"), tmp_path)
+    numbers = sum(p.numel() for p in gru.parameters()) * 4
+    for name in ("c", "onnx"):  # panels are padded, and ONNX says more than its weights
+        assert numbers <= bundle.artifacts[name].bytes < 2 * numbers
+
+
 def test_a_header_can_be_read_from_cpp(tmp_path):
     if shutil.which("c++") is None:
         pytest.skip("no C++ compiler")

@@ -11,6 +11,7 @@ import subprocess
 
 import pytest
 
+import rnnbench
 from rnnbench.embedding.project import embed
 from rnnbench.embedding.target import find_target
 from tests.helpers import tiers
@@ -100,12 +101,8 @@ def with_arrays_apart(code):
     return apart.replace('#include "model.h"', '#include "model.h"\n#include <stdlib.h>', 1)
 
 
-@pytest.mark.parametrize("compiler", COMPILERS)
-@pytest.mark.parametrize("name", NAMES)
-def test_sanitizers_and_warnings_find_nothing(project_of, tmp_path, name, compiler):
-    needs(compiler)
-    project = tmp_path / "p"
-    shutil.copytree(project_of(name), project)
+def assert_sound(project, compiler):
+    """No warning; and with sanitizers right, as it is and with its arrays apart."""
     for source in ("model", "model_weights"):
         call(project, [compiler, *STRICT, "-O3", "-c", f"{source}.c"])
     built = [compiler, *STRICT, *SANITIZED, "main.c", "model.c", "model_weights.c", "-lm"]
@@ -118,6 +115,26 @@ def test_sanitizers_and_warnings_find_nothing(project_of, tmp_path, name, compil
     main.write_text(main.read_text().replace("bytes + 1", "bytes"))
     call(project, [*built, "-o", "apart"])
     assert " right, worst error " in call(project, ["./apart", "--verify"], **APART)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_sanitizers_and_warnings_find_nothing(project_of, tmp_path, name, compiler):
+    needs(compiler)
+    project = tmp_path / "p"
+    shutil.copytree(project_of(name), project)
+    assert_sound(project, compiler)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("precision", ["float16", "bfloat16", "int8-weights", "int8-dynamic"])
+def test_nor_in_smaller_weights(tmp_path, precision, compiler):
+    needs(compiler)
+    made = rnnbench.export(
+        MODELS["AfterStridedConvolution"].build(), ("c",), tmp_path, precision=precision
+    )
+    embed(made, find_target("c"), tmp_path / "p")
+    assert_sound(tmp_path / "p", compiler)
 
 
 @pytest.mark.parametrize("name", NAMES)

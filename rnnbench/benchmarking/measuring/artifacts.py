@@ -28,6 +28,7 @@ from rnnbench.benchmarking.measuring.networks import (
 )
 from rnnbench.benchmarking.plan import STOCK, Conditions, Implementation, timing_of
 from rnnbench.cases.cases import Case
+from rnnbench.core.bundle import Artifact
 from rnnbench.core.errors import Unavailable
 from rnnbench.core.model import Arrays
 from rnnbench.core.temporary import temporary_folder
@@ -42,13 +43,18 @@ _TRIALS = 4  # at hand: the forms of one model under the same conditions
 class Exported:
     """A file, and what it took to make; `seconds` is None where it was there already."""
 
-    path: Path
+    artifact: Artifact
     seconds: float | None
 
     @property
+    def path(self) -> Path:
+        """The file."""
+        return self.artifact.path
+
+    @property
     def bytes(self) -> int:
-        """With its external data."""
-        return sum(file.stat().st_size for file in self.path.parent.glob(f"{self.path.name}*"))
+        """With its external data; of C, its constants."""
+        return self.artifact.bytes
 
 
 class Artifacts:
@@ -109,7 +115,7 @@ class Artifacts:
             fits = pinned.items() <= sizes_for(network.model, conditions).items()
             open_here = fits if network.runnable else not pinned
             if open_here and held.details.get("profile") == way.runtime:
-                return Exported(held.path, None)
+                return Exported(held, None)
         form, format = way.form, timing.format
         return self.exported(target, form, format, conditions.hidden, conditions.layers)
 
@@ -246,13 +252,13 @@ class Artifacts:
             artifacts = network.bundle.artifacts
             if format not in artifacts:
                 raise Unavailable(f"{network.bundle.path} has no {format}: export it again")
-            return Exported(artifacts[format].path, None)
+            return Exported(artifacts[format], None)
         out = Path(tempfile.mkdtemp(dir=self.folder))
         start = perf_counter()
         bundle = rnnbench.export(
             network.model, formats=(format,), out=out, keep_loops=form == "loop"
         )
-        return Exported(bundle.artifacts[format].path, perf_counter() - start)
+        return Exported(bundle.artifacts[format], perf_counter() - start)
 
     def _export_stock(self, target: str, form: str, conditions: Conditions) -> Path:
         network = self.network(target, form, conditions.hidden, conditions.layers)
