@@ -72,6 +72,30 @@ def here(source):
     return {level: bytes_of(plain, level) for level in (0, 1)}
 
 
+@pytest.mark.parametrize("n", [64, 100])
+@pytest.mark.parametrize("command", ["gcc", "clang"])
+def test_no_size_of_a_product_makes_a_compiler_warn(source, command, n):
+    """The only size of a file is a number in it, from which a compiler concludes."""
+    needs(command)
+    kernels = source.read_text().partition("/* Every kernel of the C files")[0]
+    calls = f"""
+void all(int level, float *y, const float *x, const float *w, const float *b, int64_t rows);
+void all(int level, float *y, const float *x, const float *w, const float *b, int64_t rows)
+{{
+    model_product(level, y, x, w, b, rows, 40, {n}, 0);
+}}
+void whole(float *y, const float *x, int16_t *q, const int8_t *w, const float *s, int64_t rows);
+void whole(float *y, const float *x, int16_t *q, const int8_t *w, const float *s, int64_t rows)
+{{
+    model_product_dynamic(model_level(), y, x, q, w, s, s, 32767.0f, rows, 40, {n});
+}}
+"""
+    file = source.with_name(f"{n}-{command}.c")
+    file.write_text(kernels + calls)
+    words = [command, "-O2", *STRICT, "-c", str(file), "-o", str(file.with_suffix(".o"))]
+    subprocess.run(words, check=True)
+
+
 @pytest.mark.parametrize("optimized", ["-O0", "-O2", "-O3"])
 def test_neon_gives_the_bytes_of_avx2(source, here, optimized):
     needs(ARM, EMULATOR)

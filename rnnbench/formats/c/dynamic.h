@@ -132,7 +132,7 @@ MODEL_V8 void model_block8_dynamic(float *y, const int16_t *q, const int8_t *w, 
             const model_v8 scale = model_mul8(model_all8(step[r]), model_get8(s + v * 8));
             float last[8];
             model_put8(last, model_fma8(model_floats8(sums[r][v]), scale, model_get8(b + v * 8)));
-            for (int64_t j = 0; j < model_min(left - v * 8, 8); ++j) {
+            for (int64_t j = 0; j < model_max(model_min(left - v * 8, 8), 0); ++j) {
                 y[r * n + v * 8 + j] = last[j];
             }
         }
