@@ -5,7 +5,8 @@
     graph      the nodes of it by the values that they make and read
     branches   those of an If: as graphs, and taken into the graph around them
     algebra/   what the values are, and which are steps of a cell with which weights
-    chains     steps that hand their states on: an unrolled loop; loops, stepped: Scan and Loop
+    chains     steps that hand their states on: an unrolled loop; loops, stepped: Scan and Loop;
+               settled: Loops as converters of TensorFlow write them, in plainer words
     sequences  what steps are fed, as one sequence; reading: what of them is read
     hoisting   what each step computes for itself leaves the steps; joining: steps put together
     emitting   the node, and what is around it; fused: its weights; building: adds nodes

@@ -218,6 +218,8 @@ def is_length(graph: Graph, name: str) -> bool:
             return False
         if is_standard(node, "Gather", "Slice"):
             maker = graph.makers.get(node.input[0])
+            while maker is not None and is_standard(maker, "Cast", "Identity"):
+                maker = graph.makers.get(maker.input[0])
             if maker is not None and is_standard(maker, "Shape"):
                 return True
         if is_standard(node, "Shape"):

@@ -8,6 +8,7 @@ from typing import Any
 from rnnbench.formats.onnx.inference import Shape
 from rnnbench.formats.onnx.optimizing.graph import Graph, attribute
 from rnnbench.formats.onnx.optimizing.loading import infer_body
+from rnnbench.formats.onnx.optimizing.settled import Counted, settled
 
 _SCAN_HAS_LENGTHS = 8  # the opset whose Scan has a batch of its own
 
@@ -125,7 +126,7 @@ def _scan(graph: Graph, node: Any) -> Loop:
 
 def _loop(graph: Graph, node: Any) -> Loop | str:
     """A Loop that counts: its condition is true at every step."""
-    proto = attribute(node, "body")
+    proto = settled(graph, node, attribute(node, "body"))
     names, results = [v.name for v in proto.input], [v.name for v in proto.output]
     states = len(node.input) - 2
     outputs = [*node.output, *[""] * (len(results) - 1 - len(node.output))]
@@ -133,7 +134,7 @@ def _loop(graph: Graph, node: Any) -> Loop | str:
     body = _body(graph, node, proto, handed, {})
     if not node.input[0]:
         return "it goes on until a condition is false"
-    if not _is_true(body, results[0], names[1]) or not _is_true(graph, node.input[1], ""):
+    if not Counted(graph, body, node).goes_on():
         return "it may end before its last step"
     collected = tuple(
         Collected(inside, output, 0, False)
@@ -148,21 +149,6 @@ def _handed(
 ) -> tuple[Handed, ...]:
     found = zip(firsts, names, results, outputs, strict=False)
     return tuple(Handed(*each) for each in found)
-
-
-def _is_true(graph: Graph, name: str, handed: str) -> bool:
-    """Whether a condition is always true: a constant, or what was handed over."""
-    for _ in range(8):
-        if not name or name == handed:
-            return True
-        if graph.is_constant(name):
-            value = graph.array(name)
-            return value is not None and bool(value.all())
-        node = graph.makers.get(name)
-        if node is None or node.op_type not in ("Identity", "Cast"):
-            return False
-        name = node.input[0]
-    return False
 
 
 def _body(

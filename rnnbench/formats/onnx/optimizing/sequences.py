@@ -92,7 +92,9 @@ def _counted(forms: Forms, first: View, time: int, places: list[int]) -> Run:
     count = len(places)
     size = (forms.graph.shape(first.root) or ())[time]
     back = all(p < 0 for p in places) and not isinstance(size, int)
-    if back:
+    if isinstance(size, int):  # what was turned around is counted from the end
+        places = [p + size if p < 0 else p for p in places]
+    elif back:
         places = [p + count for p in places]
     steps = {b - a for a, b in pairwise(places)}
     if len(steps) != 1 or 0 in steps:

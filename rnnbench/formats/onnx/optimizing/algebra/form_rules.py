@@ -54,11 +54,12 @@ def _operand(forms: Forms, name: str) -> Form | None:
 
 
 def _activation(forms: Forms, node: Any, output: str) -> Form | None:
-    inside = forms.written(node.input[0])
+    name = forms.root(node.input[0])
+    inside = forms.written(name)
     if inside is None:
         return None
     atom = forms.atom(ACTIVATIONS[node.op_type], inside)
-    forms.names.setdefault(atom, node.input[0])
+    forms.names.setdefault(atom, name)
     return Form(None, 0.0, (((atom,), 1.0),), inside.rank)
 
 
@@ -155,7 +156,7 @@ def _joined(forms: Forms, node: Any, output: str) -> Form | None:
 
 def _moved(forms: Forms, node: Any, output: str) -> Form | None:
     """What only moves axes, or takes some of the features."""
-    form = forms.form(data_of(forms.graph, node))
+    form = forms.form(data_of(forms.constants, node))
     if form is None:
         return None
     features = _features(forms, node, output)
@@ -169,7 +170,7 @@ def _moved(forms: Forms, node: Any, output: str) -> Form | None:
 
 def _features(forms: Forms, node: Any, output: str) -> tuple[int, int] | None:
     """The range of features that a Split or a Slice takes."""
-    shape = forms.graph.shape(data_of(forms.graph, node))
+    shape = forms.graph.shape(data_of(forms.constants, node))
     if not shape or not isinstance(shape[-1], int):
         return None
     if is_standard(node, "SequenceAt"):

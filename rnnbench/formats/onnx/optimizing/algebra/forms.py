@@ -105,8 +105,13 @@ class Forms:
                     views = [self.layouts.view(i) for i in maker.input]
                     cut |= {v.root for v in views if v}
             elif is_standard(node, *ACTIVATIONS):
-                cut.add(node.input[0])
+                cut.add(self.root(node.input[0]))
         return cut
+
+    def root(self, name: str) -> str:
+        """What a value is called where it was made: behind Casts to the type that it has."""
+        view = self.layouts.view(name)
+        return view.root if view is not None and view.whole else name
 
     def form(self, name: str) -> Form | None:
         """What a value is, where it stands among others; None where not even its rank is known."""

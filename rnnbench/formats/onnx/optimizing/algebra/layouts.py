@@ -7,21 +7,22 @@ from typing import Any
 
 from rnnbench.formats.onnx.optimizing.algebra.constants import Constants
 from rnnbench.formats.onnx.optimizing.algebra.slicing import (
+    WHOLE,
+    always,
     data_of,
     element_of,
     slice_bounds,
     split_sizes,
 )
 from rnnbench.formats.onnx.optimizing.algebra.views import Move, View, apply, compose
-from rnnbench.formats.onnx.optimizing.graph import Graph, attribute, is_standard
+from rnnbench.formats.onnx.optimizing.graph import Graph, Shape, attribute, is_standard
 
 _DEEPEST = 8  # Concats in one another
 _LENGTHS = 4  # the place of a layer's lengths among its inputs
-_WHOLE = 2**31 - 1  # from which on the end of a Slice means the end of the axis
 
 MOVES = (
     *("Identity", "Transpose", "Unsqueeze", "Squeeze", "Gather", "Slice", "Split", "Reshape"),
-    *("SequenceAt", "GatherND", "Cast"),
+    *("SequenceAt", "GatherND", "Cast", "ReverseSequence", "Where"),
 )
 
 
@@ -42,9 +43,9 @@ class Layouts:
                 self._known[at] = self._own(node, at)
                 break
             chain.append((at, node))
-            at = data_of(self.graph, node)
+            at = data_of(self.constants, node)
         for output, node in reversed(chain):
-            before = self._known[data_of(self.graph, node)]
+            before = self._known[data_of(self.constants, node)]
             move = self.move(node, output)
             after = apply(move, before) if move and before else None
             after = self._of_part(after) if after is not None else None
@@ -113,7 +114,7 @@ class Layouts:
         if node.op_type in ("Identity", "Cast"):  # a Cast to the type that it has
             same = self.graph.types.get(node.input[0]) == attribute(node, "to")
             return ("keep",) if same or node.op_type == "Identity" else None
-        rank = self.graph.rank(data_of(self.graph, node))
+        rank = self.graph.rank(data_of(self.constants, node))
         if rank is None or not is_standard(node, *MOVES):
             return None
         return _PICKS[node.op_type](self, node, output, rank)
@@ -212,7 +213,7 @@ class Layouts:
             return None
         axis, start, end = bounds.axis % rank, bounds.start, bounds.end
         size = (self.graph.shape(node.input[0]) or ())[axis]
-        if bounds.step == -1 and start in (-1, _WHOLE) and end < -_WHOLE:
+        if bounds.step == -1 and start in (-1, WHOLE) and end < -WHOLE:
             return ("flip", axis)
         if bounds.step != 1:
             return None
@@ -220,10 +221,43 @@ class Layouts:
             start, end, _ = slice(start, end).indices(size)
             if (start, end) == (0, size) and size != 1:
                 return ("keep",)
-        elif start == 0 and end >= _WHOLE:
+        elif start == 0 and end >= WHOLE:
             return ("keep",)
-        single = end == start + 1 or (start == -1 and end >= _WHOLE)
+        single = end == start + 1 or (start == -1 and end >= WHOLE)
         return ("pick", axis, start, True) if single else None
+
+    def _reversed(self, node: Any, output: str, rank: int) -> Move | None:
+        """Where all rows are turned around whole, as TensorFlow's converter writes it."""
+        time, batch = attribute(node, "time_axis", 0), attribute(node, "batch_axis", 1)
+        shape = self.graph.shape(node.input[0]) or ()
+        size = shape[time] if len(shape) > time else None
+        lengths = self.constants.numbers(node.input[1])
+        if lengths is not None and isinstance(size, int):
+            return ("flip", time) if {*lengths} == {size} else None
+        filled = self.graph.makers.get(node.input[1])
+        if filled is None or not is_standard(filled, "Expand", "Tile"):
+            return None
+        return ("flip", time) if self._is_size(filled.input[0], shape, time, batch) else None
+
+    def _is_size(self, name: str, shape: Shape, axis: int, other: int) -> bool:
+        """Whether a number is the size of an axis, and not of another that may have the same."""
+        known = self.constants.numbers(name)
+        if known is not None:
+            return len(known) == 1 and known[0] == shape[axis] != shape[other]
+        found = self._size_and_more(name)
+        return found == (shape[axis], 0) and shape[axis] != shape[other]
+
+    def _chosen(self, node: Any, output: str, rank: int) -> Move | None:
+        """Where the choice is always the same, and what is chosen is not repeated."""
+        if always(self.constants, node) is None:
+            return None
+        own = self.graph.shape(data_of(self.constants, node)) or ()
+        others = [self.graph.shape(name) for name in node.input]
+        for other in others:
+            pairs = zip(reversed(own), reversed(other or ()), strict=False)
+            if other is None or len(other) > rank or any(a == 1 != b for a, b in pairs):
+                return None
+        return ("keep",)
 
     def _split(self, node: Any, output: str, rank: int) -> Move | None:
         axis = attribute(node, "axis", 0) % rank
@@ -257,4 +291,6 @@ _PICKS = {
     "Slice": Layouts._sliced,
     "Split": Layouts._split,
     "SequenceAt": Layouts._element,
+    "ReverseSequence": Layouts._reversed,
+    "Where": Layouts._chosen,
 }

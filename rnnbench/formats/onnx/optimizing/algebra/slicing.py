@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnbench.formats.onnx.optimizing.algebra.constants import Constants
-from rnnbench.formats.onnx.optimizing.graph import Graph, attribute, is_standard
+from rnnbench.formats.onnx.optimizing.graph import attribute, is_standard
 
+WHOLE = 2**31 - 1  # from which on the end of a Slice means the end of the axis
 _SLICE_TAKES_INPUTS = 10  # since this opset
 
 
@@ -20,13 +21,27 @@ class Element:
     size: int
 
 
-def data_of(graph: Graph, node: Any) -> str:
-    """The value that a node moves: of an element of a list, what was split into the list."""
+def data_of(constants: Constants, node: Any) -> str:
+    """The value that a node moves: of an element of a list, what was split into the list.
+
+    Of a choice that is always the same, what is chosen.
+    """
     if node.op_type == "SequenceAt":
-        split = graph.makers.get(node.input[0])
+        split = constants.graph.makers.get(node.input[0])
         if split is not None and is_standard(split, "SplitToSequence"):
             return str(split.input[0])
+    if node.op_type == "Where":
+        chosen = always(constants, node)
+        return str(node.input[2 if chosen is False else 1])
     return str(node.input[0])
+
+
+def always(constants: Constants, node: Any) -> bool | None:
+    """What the condition of a Where is at every place; None: it is computed, or differs."""
+    value = constants.value(node.input[0])
+    if value is None or not value.size or value.any() != value.all():
+        return None
+    return bool(value.all())
 
 
 def element_of(constants: Constants, node: Any) -> Element | None:
@@ -56,9 +71,17 @@ class Bounds:
     end: int
     step: int
 
+    @property
+    def whole(self) -> bool:
+        """Whether it takes all of the axis, however long that is."""
+        return self.start == 0 and self.end >= WHOLE and self.step == 1
+
 
 def slice_bounds(constants: Constants, node: Any) -> Bounds | None:
-    """What a Slice takes; None: of several axes, or it is computed."""
+    """What a Slice takes; None: of several axes, or it is computed.
+
+    Axes that stay whole do not count, as TensorFlow's slices name every axis.
+    """
     found: list[list[int] | None] = []
     for i, name in enumerate(("starts", "ends", "axes", "steps"), 1):
         if constants.graph.opset < _SLICE_TAKES_INPUTS:
@@ -69,9 +92,14 @@ def slice_bounds(constants: Constants, node: Any) -> Bounds | None:
             if given and found[-1] is None:
                 return None
     starts, ends, axes, steps = found
-    if not starts or not ends or len(starts) != 1:
+    if not starts or not ends:
         return None
-    return Bounds(axes[0] if axes else 0, starts[0], ends[0], steps[0] if steps else 1)
+    listed = zip(axes or range(len(starts)), starts, ends, steps or [1] * len(starts), strict=False)
+    bounds = [Bounds(*each) for each in listed]
+    taken = [each for each in bounds if not each.whole]
+    if len(bounds) > 1 and len(taken) > 1:
+        return None
+    return (taken or bounds)[0]
 
 
 def split_sizes(constants: Constants, node: Any, size: int | str | None) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rnnbench.formats.onnx.optimizing.algebra.cells import find_steps
+from rnnbench.formats.onnx.optimizing.algebra.choices import make_choices
 from rnnbench.formats.onnx.optimizing.algebra.form_rules import forms_of
 from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
 from rnnbench.formats.onnx.optimizing.chains import Chain, link
@@ -77,6 +78,9 @@ def _look(graph: Graph, skip: frozenset[str], keep: frozenset[str], keep_all: bo
     """
     forms = forms_of(graph)
     chains = [c for c in link(forms, find_steps(forms)) if c.place not in skip]
+    if chains and make_choices(forms, {name for c in chains for name in c.hidden}):
+        forms = forms_of(graph)
+        chains = [c for c in link(forms, find_steps(forms)) if c.place not in skip]
     if keep_all:
         keep = frozenset(c.place for c in chains)
     failed: dict[str, tuple[Chain, str]] = {}

@@ -149,8 +149,21 @@ def _copy_sizes(graph: Graph, node: Any, size: int) -> None:
 def _of_last_states(graph: Graph, layers: list[Any]) -> list[str]:
     """Outputs that the sequence reaches through last states alone, which have no time."""
     timed: set[str] = {*graph.inputs}
+    layouts = Layouts(graph, Constants(graph))
+    steps = {n.output[0] for n in layers if n.output[0]}
     for node in graph.nodes:
         if any(name in timed for name in reads(node)):
             is_layer = is_standard(node, *_LAYERS)
-            timed |= {o for o in (node.output[:1] if is_layer else node.output) if o}
+            made = [o for o in (node.output[:1] if is_layer else node.output) if o]
+            timed |= {o for o in made if not _is_last(graph, layouts, steps, o)}
     return [name for name in graph.outputs if name not in timed]
+
+
+def _is_last(graph: Graph, layouts: Layouts, steps: set[str], name: str) -> bool:
+    """Whether a value is the last of a layer's steps, counted from the end or by its place."""
+    view = layouts.view(name)
+    if view is None or view.root not in steps:
+        return False
+    size = (graph.shape(view.root) or (None,))[_TIME]
+    place = dict(view.fixed).get(_TIME)
+    return place == -1 or (isinstance(size, int) and place == size - 1)
