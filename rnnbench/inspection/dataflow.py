@@ -189,9 +189,12 @@ class Flow:
         return seen & self._inputs
 
     def outer(self, value: Ref) -> Ref:
-        """What a value of a body is called outside, where it is handed in as it is."""
+        """What a value of a body is called outside, where it is handed in as it is.
+
+        A loop may hand a weight on from step to step, as it is.
+        """
         for _ in range(_DEEPEST):
-            handed = set(refs_in(self.same.get(value, [])))
+            handed = set(refs_in(self.same.get(value, []))) - {value}
             if value in self.program.constants or len(handed) != 1:
                 break
             value = handed.pop()
@@ -213,7 +216,9 @@ class Flow:
     def _varying(self) -> set[str]:
         """The values that depend on something that no node makes, or that a body makes."""
         constants = self.program.constants
-        waiting = [v for v in self.readers if v not in self.makers and v not in constants]
+        waiting = [
+            v for v in self.readers if v not in self.makers and self.outer(Ref(v)) not in constants
+        ]
         for nodes in self.makers.values():
             waiting += [o for n in nodes if not n.refs or n.bodies for o in n.outputs]
         varying: set[str] = set()

@@ -236,6 +236,31 @@ class Buffered(nn.Module):
         return self.cell(x, self.h)
 
 
+def starting_from(rows):
+    """A change to a first state that is a number for each row of a batch of two."""
+
+    def change(proto):
+        from_input = [v for v in proto.graph.input if v.name == "h0"]
+        for value in from_input:
+            proto.graph.input.remove(value)
+        initializer(proto, "h0", np.tile(np.array(rows, np.float32), (1, 1, 4)))
+
+    return change
+
+
+def unread(is_so):
+    """A change that adds the lengths of the rows, read by the layer or by nothing."""
+
+    def change(proto):
+        lengths = helper.make_tensor_value_info("n", TensorProto.INT32, ["batch"])
+        proto.graph.input.append(lengths)
+        (layer,) = [n for n in proto.graph.node if n.op_type == "GRU"]
+        if not is_so:
+            layer.input[4] = "n"
+
+    return change
+
+
 HAS = {
     "frozen_length": lambda p: declared_dynamic(new(Layer(), p, ({1: "batch"},))),
     "unrolled_loop": lambda p: old(Loop(), p),
@@ -260,6 +285,8 @@ HAS = {
     "quantised_per_call": quantised,
     "one_engine_only": lambda p: edited(p, own_operator("com.microsoft", "Gelu")),
     "frozen_batch": lambda p: edited(p, batch_of(2)),
+    "baked_state": lambda p: edited(p, starting_from([[1.0], [2.0]])),
+    "unread_input": lambda p: edited(p, unread(True)),
 }
 """Hazard -> a file that has it, written to a path."""
 
@@ -287,5 +314,7 @@ ALMOST = {
     "quantised_per_call": quantised_weights,
     "one_engine_only": lambda p: edited(p, own_operator("ai.onnx", "Gelu")),
     "frozen_batch": lambda p: edited(p, all_fixed),
+    "baked_state": lambda p: edited(p, starting_from([[0.0], [0.0]])),
+    "unread_input": lambda p: edited(p, unread(False)),
 }
 """Hazard -> a file that has all but that."""

@@ -10,7 +10,10 @@ FEW = 16
 TRIED = sorted(MODELS)[:: max(1, len(MODELS) // samples(FEW, len(MODELS)))]
 FORMATS = ("onnx",) if len(TRIED) < len(MODELS) else ("onnx", "torchscript", "pt2")
 
-NOTES = {"no_state_output", "no_initial_state", "backward_direction", "engine_gaps", "lost_state"}
+NOTES = {
+    *("no_state_output", "no_initial_state", "backward_direction", "engine_gaps", "lost_state"),
+    "baked_state",  # a learned one
+}
 """What concerns streaming and other engines: it is true of sound files, too."""
 
 TRUE = {

@@ -24,7 +24,7 @@ def find(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> Iterator[Found
     """Yields where, what, and a severity other than the usual one."""
     axes = [axis for axis in open_axes(flow, recurrences) if axis.role == "batch"]
     for r in recurrences:
-        size = _state_batch(flow, r)
+        size = batch_of_state(flow, r)
         if size is not None and _is_open(flow, r, axes):
             yield r.place, f"its initial state has batch {size}, its input any", ""
     for axis in axes:
@@ -37,7 +37,7 @@ def find(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> Iterator[Found
                     yield use.node.name, f"puts the rows of {axis.name} behind one another", ""
 
 
-def _state_batch(flow: Flow, r: FoundRecurrence) -> int | None:
+def batch_of_state(flow: Flow, r: FoundRecurrence) -> int | None:
     """The batch of an initial state that is a number; a loop's may be 1 for all rows."""
     if r.representation == "fused":
         place = 0 if r.axes == (1, 0) and flow.program.format == "onnx" else 1

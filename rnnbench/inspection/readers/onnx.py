@@ -315,7 +315,10 @@ def _wire_scan(node: Node, opset: int) -> None:
 
 
 def _wire_loop(node: Node) -> None:
-    """https://onnx.ai/onnx/operators/onnx__Loop.html: a count and a condition come before."""
+    """https://onnx.ai/onnx/operators/onnx__Loop.html: a count and a condition come before.
+
+    What a step picks by its number, or by what is handed on and grows, is a step of a sequence.
+    """
     body = node.bodies[0]
     states = len(node.args) - 2
     node.carried = tuple(
@@ -327,6 +330,18 @@ def _wire_loop(node: Node) -> None:
             _padded(node.outputs, states),
             strict=False,
         )
+    )
+    grown = {n.outputs[0]: n for n in body.nodes if n.op == "Add" and n.outputs}
+    counters = {body.inputs[0]} if body.inputs else set()
+    counters |= {
+        c.inside for c in node.carried if c.next in grown and c.inside in grown[c.next].args
+    }
+    own = {name for n in body.nodes for name in n.outputs} | {*body.inputs}
+    picked = [n for n in body.nodes if n.op == "Gather" and not n.attributes.get("axis")]
+    node.slices = tuple(
+        (n.args[0], n.outputs[0])
+        for n in picked
+        if n.args[0] not in own and len(n.args) > 1 and n.args[1] in counters
     )
 
 

@@ -10,6 +10,7 @@ from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.operators import CELLS, FUSED, PACKED, PADDED, QUANTISED
 from rnnbench.inspection.program import Dim, Node, Program, Ref, walk
 from rnnbench.inspection.recurrences.record import FoundRecurrence, state_in, state_out
+from rnnbench.inspection.recurrences.turned import direction, is_turned
 
 _QUANTISED_LSTM = "com.microsoft.DynamicQuantizeLSTM"
 
@@ -49,7 +50,7 @@ def _onnx(flow: Flow, node: Node) -> FoundRecurrence:
         note="quantised" if quantised else "",
         hidden_size=attributes.get("hidden_size") or _number(r, 2),
         num_layers=1,
-        direction=str(attributes.get("direction") or "forward"),
+        direction=_way(flow, str(attributes.get("direction") or "forward"), x),
         state_in=state_in(flow, list(states)),
         state_out=state_out(flow, last),
         lengths=node.arg(4) is not None,
@@ -85,7 +86,6 @@ def _layer(flow: Flow, node: Node) -> FoundRecurrence:
     params: list[Any] = listed if isinstance(listed, list) else []
     w, r = (program.shape(p) for p in (*params, None, None)[:2])
     time, batch = (None, None) if packed else sizes(program, x, bool(given.get("batch_first")))
-    flipped = any(n.op == "aten.flip" for n in flow.makers.get(str(x), ()))
     rows = _number(r, 0)
     return FoundRecurrence(
         place=node.name,
@@ -95,11 +95,7 @@ def _layer(flow: Flow, node: Node) -> FoundRecurrence:
         input_size=_number(w, 1),
         hidden_size=rows // GATES[kind] if rows else None,
         num_layers=int(given.get("num_layers") or 1),
-        direction="bidirectional"
-        if given.get("bidirectional")
-        else "reverse"
-        if flipped
-        else "forward",
+        direction=_way(flow, "bidirectional" if given.get("bidirectional") else "forward", x),
         state_in=state_in(flow, hx),
         state_out=state_out(flow, node.outputs[1:]),
         lengths=packed,
@@ -114,10 +110,9 @@ def _layer(flow: Flow, node: Node) -> FoundRecurrence:
     )
 
 
-def _direction(both: bool, flipped: bool) -> str:
-    if both:
-        return "bidirectional"
-    return "reverse" if flipped else "forward"
+def _way(flow: Flow, own: str, x: Any) -> str:
+    """The way along the sequence, which may have been turned around."""
+    return own if own == "bidirectional" else direction(own == "reverse", is_turned(flow, x))
 
 
 def _cell(flow: Flow, node: Node) -> FoundRecurrence:

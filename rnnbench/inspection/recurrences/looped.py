@@ -10,6 +10,7 @@ from rnnbench.inspection.operators import CELLS, LOOPS, MATRIX, MULTIPLY, RELU, 
 from rnnbench.inspection.program import Body, Dim, Node, Ref, walk
 from rnnbench.inspection.recurrences.cells import classify, dtype, sizes
 from rnnbench.inspection.recurrences.record import FoundRecurrence, state_in, state_out
+from rnnbench.inspection.recurrences.turned import direction, is_turned
 
 _COMPUTES = (*MATRIX, *SIGMOID, *TANH, *RELU, *MULTIPLY, *CELLS)
 
@@ -31,7 +32,9 @@ def find_looped(flow: Flow) -> tuple[list[FoundRecurrence], set[int]]:
         inside = {c.inside for c in states}
         given, hidden = sizes(flow, inner, inside, kind)
         if kind == "unknown":  # whose matrices may be of any size
-            given = _width(flow, [name for _, name in node.slices])
+            given = _width(
+                flow, [n for _, n in node.slices if flow.program.dtype(Ref(n)) != "bool"]
+            )
             hidden = _width(flow, [c.inside for c in states] + [c.first for c in states])
         time, batch, axes = _extent(flow, node)
         found.append(
@@ -42,7 +45,7 @@ def find_looped(flow: Flow) -> tuple[list[FoundRecurrence], set[int]]:
                 input_size=given,
                 hidden_size=hidden,
                 num_layers=layers,
-                direction=_direction(node),
+                direction=_direction(flow, node),
                 state_in=state_in(flow, [c.first for c in states]),
                 state_out=state_out(flow, [c.last for c in states]),
                 lengths=node.attributes.get("lengths") is not None,
@@ -105,7 +108,8 @@ def _extent(flow: Flow, node: Node) -> tuple[Dim, Dim, tuple[int, int]]:
     return steps, (shape[batch] if len(shape) > 2 else None), (time, batch)
 
 
-def _direction(node: Node) -> str:
+def _direction(flow: Flow, node: Node) -> str:
     given = node.attributes.get("scan_input_directions") or node.attributes.get("directions")
     backwards = given if isinstance(given, list) else [0]
-    return "reverse" if any(backwards) else "forward"
+    turned = bool(node.slices) and is_turned(flow, node.slices[0][0])
+    return direction(any(backwards), turned)

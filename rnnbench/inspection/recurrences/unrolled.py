@@ -12,8 +12,10 @@ from rnnbench.inspection.operators import CELLS, COLLECT, FUSED, MATRIX, MULTIPL
 from rnnbench.inspection.program import EXTERNAL, Node, Ref, refs_in
 from rnnbench.inspection.recurrences.cells import classify, dtype, sizes
 from rnnbench.inspection.recurrences.record import FoundRecurrence, state_in, state_out
+from rnnbench.inspection.recurrences.turned import direction, is_turned
 
 _LONGEST = 3000  # nodes in a step
+_COPIES = 8  # nodes that hand a weight on, one after another
 _COMPUTES = (*MATRIX, *MULTIPLY, *CELLS, *FUSED)
 
 
@@ -58,8 +60,10 @@ def find_unrolled(flow: Flow) -> tuple[list[FoundRecurrence], set[int]]:
 
 def _token(flow: Flow, node: Node) -> Hashable:
     """What two nodes have in common that may be the same line of two steps."""
-    if node.bodies:
+    if node.bodies and node.op != "If":
         return id(node)
+    if node.bodies:  # PyTorch's exporter writes some for shapes, which the ranks decide
+        return node.op, tuple(tuple(_token(flow, n) for n in body.nodes) for body in node.bodies)
     return node.op, _mask(flow, node.args), repr(sorted(node.attributes.items(), key=str))
 
 
@@ -95,13 +99,22 @@ def _analyse(flow: Flow, region: list[Node], period: int) -> _Block | None:
     carried = {made_at[1][r] for n in steps[2] for r in n.refs if r in made_at[1]}
     for earlier, step in zip(made_at, steps[1:], strict=False):
         carried &= {earlier[r] for n in step for r in n.refs if r in earlier}
-    if not carried or not _shares_weights(flow, steps):
+    if not _hands_on(steps, carried) or not _shares_weights(flow, steps):
         return None
     source, indices = _source(flow, steps, made_at)
     collected = _collected(flow, steps, made_at)
     if source is None and not collected:
         return None
     return _Block(steps, tuple(sorted(carried)), source, indices, collected)
+
+
+def _hands_on(steps: list[list[Node]], carried: set[tuple[int, int]]) -> bool:
+    """Whether what a step hands on depends on what it was handed: else it is no recurrence."""
+    handed = {_output(steps[1][j], i) for j, i in carried}
+    for node in steps[2]:
+        if handed & {*node.refs}:
+            handed |= {*node.outputs}
+    return any(_output(steps[2][j], i) in handed for j, i in carried)
 
 
 def _shares_weights(flow: Flow, steps: Sequence[Sequence[Node]]) -> bool:
@@ -121,6 +134,11 @@ def _shares_weights(flow: Flow, steps: Sequence[Sequence[Node]]) -> bool:
 
 def _key(flow: Flow, value: Ref) -> Hashable:
     """The same for copies of one weight, which exporters make when they fold constants."""
+    for _ in range(_COPIES):
+        makers = flow.makers.get(value, [])
+        if len(makers) != 1 or makers[0].op != "Identity" or not makers[0].refs:
+            break
+        value = makers[0].refs[0]
     tensor = flow.program.constants.get(value)
     return (tensor.shape, tensor.digest) if tensor is not None and tensor.digest > 0 else value
 
@@ -223,7 +241,7 @@ def _describe(flow: Flow, block: _Block) -> FoundRecurrence:
         input_size=given or _behind(flow, block.source),
         hidden_size=hidden,
         num_layers=layers,
-        direction="reverse" if reverse else "forward",
+        direction=direction(reverse, is_turned(flow, block.source)),
         state_in=state_in(flow, firsts),
         state_out=_last_out(flow, lasts, steps),
         dtype=dtype(flow, body),

@@ -13,6 +13,8 @@ from rnnbench.inspection.recurrences import FoundRecurrence
 from rnnbench.models.files.shapes import Sizes
 
 _LENGTH = re.compile(r"len", re.I)
+_ANY = 8
+_ARITHMETIC = ("Add", "Sub", "Mul", "Where", "Min", "Max", "Mod")
 _TABLES = {"Gather": (0, 1), "aten.embedding": (0, 1)}  # the places of the table and of the ids
 
 
@@ -46,8 +48,10 @@ def highest(flow: Flow, name: str) -> int | None:
         name: of the input.
 
     Returns:
-        None where it picks of no table of a known size.
+        None where it picks of no table of a known size. Where nothing reads it, any will do.
     """
+    if not flow.readers.get(name):
+        return _ANY
     found = []
     for value, node in _readers(flow, name):
         places = _TABLES.get(node.op)
@@ -61,7 +65,10 @@ def highest(flow: Flow, name: str) -> int | None:
 
 
 def _readers(flow: Flow, name: str) -> Iterator[tuple[str, Node]]:
-    """Every node that reads an input, or what only hands it on, with the value that it reads."""
+    """Every node that reads an input, or what is made of it alone, with the value that it reads.
+
+    TensorFlow counts ids below 0 from the end before it picks: `id + rows * (id < 0)`.
+    """
     waiting, seen = [name], set[str]()
     while waiting:
         value = waiting.pop()
@@ -70,5 +77,5 @@ def _readers(flow: Flow, name: str) -> Iterator[tuple[str, Node]]:
         seen.add(value)
         for node in flow.readers.get(value, ()):
             yield value, node
-            if node.op in PASS and value in refs_in(data_of(node)):
+            if node.op in _ARITHMETIC or (node.op in PASS and value in refs_in(data_of(node))):
                 waiting += filter(None, node.outputs)

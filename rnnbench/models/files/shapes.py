@@ -12,6 +12,7 @@ from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.signature import Shape
 from rnnbench.inspection.axes.follow import open_axes
 from rnnbench.inspection.dataflow import Flow
+from rnnbench.inspection.hazards.frozen_batch import batch_of_state
 from rnnbench.inspection.recurrences import FoundRecurrence
 
 BATCH, TIME = "batch", "time"
@@ -43,7 +44,8 @@ def sizes_of(
 
     An open dimension keeps the name that the file has for it; one without a name is called after
     what it is, where a recurrence or its place says that, and else after its input. A state has
-    nothing open but the batch.
+    nothing open but the batch, whatever the file calls it there. A recurrence that starts from
+    numbers for two rows or more takes that batch.
 
     Args:
         path: the file, for messages.
@@ -58,6 +60,7 @@ def sizes_of(
     roles = {
         (str(axis.start.value), axis.start.axis): axis.role for axis in open_axes(flow, recurrences)
     }
+    rows = _written_rows(flow, recurrences)
     shapes: dict[str, tuple[int | str, ...]] = {}
     called: dict[str, str] = {}  # role -> the first name of such a dimension
     # The data first: a state's batch without a name is called as theirs.
@@ -71,6 +74,8 @@ def sizes_of(
         own = []
         for axis, size in enumerate(shape):
             role = BATCH if port.name in states else roles.get((port.name, axis), "")
+            if role == BATCH and not isinstance(size, int) and port.name not in given:
+                size = rows or (_as_data(size, shapes, called) if port.name in states else size)
             name = _size(size, f"{port.name}_{axis}", called.get(role, role))
             own.append(name)
             if isinstance(name, str) and role and len(names_of(name)) == 1:
@@ -79,6 +84,25 @@ def sizes_of(
     names = {name for shape in shapes.values() for size in shape for name in names_of(size)}
     batch, time = (r if r in names else called.get(r, r) for r in (BATCH, TIME))
     return Sizes(shapes, batch, time)
+
+
+def _written_rows(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> int | None:
+    """The rows of a first state that is written down; None: there is none, or it stands for all."""
+    found = {batch_of_state(flow, r) for r in recurrences if not _starts_from_input(flow, r)}
+    found -= {None, 1}
+    return found.pop() if len(found) == 1 else None
+
+
+def _starts_from_input(flow: Flow, r: FoundRecurrence) -> bool:
+    return any(kind == "input" for state in r.states for kind, _ in flow.origins(state))
+
+
+def _as_data(
+    size: str | None, shapes: Mapping[str, tuple[int | str, ...]], called: Mapping[str, str]
+) -> str | None:
+    """The batch of a state under the name that the data has for it, unless it has that one too."""
+    known = {name for shape in shapes.values() for n in shape for name in names_of(n)}
+    return size if size in known else called.get(BATCH, size)
 
 
 def _size(size: int | str | None, place: str, role: str) -> int | str:
