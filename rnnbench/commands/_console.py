@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from rnnbench.core.standing import as_given
 from rnnbench.core.tables import folded, format_table, terminal_width, without_empty
 from rnnbench.core.text import harmless, harmless_lines
 
@@ -27,6 +28,7 @@ def say(text: str, *, err: bool = False, nl: bool = True, whole: bool = False) -
         nl: with a line end.
         whole: what is to be copied (a command, CSV, Markdown) is not folded either.
     """
+    text = as_given(text)
     if not err and not whole:
         fits = terminal_width() or sys.maxsize
         text = "\n".join(
@@ -42,7 +44,7 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def print_json(value: Any) -> None:
     """JSON on stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(as_given(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def print_verdicts(rows: Iterable[OutputRow]) -> None:
@@ -115,7 +117,7 @@ class Progress:
             self._last = line
         if self.one_line:
             text = f"{self._title}  {self._last if line == self._last else line}"
-            click.echo(f"\r\x1b[K{harmless(text)[: _width()]}", err=True, nl=False)
+            click.echo(f"\r\x1b[K{harmless(as_given(text))[: _width()]}", err=True, nl=False)
         else:
             self._end_line()
             note(f"{self._title}  {line}")

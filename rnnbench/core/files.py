@@ -21,6 +21,7 @@ Kind = Literal[
     "json",
     "module",
     "onnx",
+    "openvino",
     "other",
     "pt2",
     "python",
@@ -45,7 +46,6 @@ _ELSEWHERE = {
     ".npz": "a file of arrays",
     ".pb": "a TensorFlow graph",
     ".tflite": "a LiteRT model",
-    ".xml": "an OpenVINO model",
 }
 
 
@@ -102,10 +102,21 @@ def _by_name(path: Path, head: bytes) -> GivenFile | None:
         return GivenFile(path, "safetensors", "weights without code (safetensors)", _draft(path))
     if path.suffix == ".onnx" or head[:1] == _FIRST_OF_ONNX:
         return _as_onnx(path)
+    if path.suffix == ".xml" or _is_openvino(head):
+        step = (
+            f"`rnnbench check OTHER --against {path}` compares it with another file, the ONNX or "
+            "TorchScript that it was converted from, say; give that to the other verbs"
+        )
+        return GivenFile(path, "openvino", "an OpenVINO model (IR)", step)
     if path.suffix in _ELSEWHERE:
         step = "give a module's code to `export`, or .onnx, TorchScript or .pt2 to `inspect`"
         return GivenFile(path, "other", _ELSEWHERE[path.suffix], step)
     return None
+
+
+def _is_openvino(head: bytes) -> bool:
+    """Whether XML begins as OpenVINO's does: `<net name=... version="11">`."""
+    return head.lstrip().startswith((b"<net ", b'<?xml version="1.0"?>')) and b"<net " in head
 
 
 def _as_onnx(path: Path) -> GivenFile | None:

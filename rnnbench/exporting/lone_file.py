@@ -9,6 +9,7 @@ from pathlib import Path
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.files import recognise
+from rnnbench.core.standing import stands_for
 from rnnbench.core.temporary import temporary_folder
 from rnnbench.exporting import export
 from rnnbench.exporting.apart import export_apart
@@ -75,6 +76,8 @@ def _bundle_of(path: Path, given: FileInputs | None) -> Iterator[Path]:
     found = recognise(path)
     with temporary_folder() as folder:
         if found is not None and found.kind == "torchscript":
-            yield export_apart(path, given or FileInputs(), folder)
+            made = export_apart(path, given or FileInputs(), folder)
         else:
-            yield export(declared(path, given), out=folder).path
+            made = export(declared(path, given), out=folder).path
+        with stands_for(made, path):
+            yield made

@@ -10,6 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import rnnbench
 from rnnbench.checking.pairs import check_pair, format_pair
 from rnnbench.checking.pairs.inputs import Given
 from rnnbench.checking.pairs.match_ports import job_of
@@ -18,7 +19,7 @@ from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.known_warnings import torchscript_deprecation
 from rnnbench.core.ports import find_states
 from rnnbench.core.signature import Port, Signature
-from tests.helpers import handmade
+from tests.helpers import foreign, handmade
 from tests.helpers.stock_files import package
 
 
@@ -177,3 +178,24 @@ def test_outputs_of_other_shapes_say_so(tmp_path):
     assert report.rows[0].reason == "6 of 6 values are NaN or infinite in one of the files alone"
     assert "--context" not in format_pair(report)
     assert report.to_json()["rows"][0]["error"] == "inf"
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
+def test_a_file_of_openvino(tmp_path):
+    """A converter gives its ports names, or none."""
+    import openvino
+
+    foreign.stock(tmp_path / "a.onnx")
+    for name, named in (("named", True), ("unnamed", False)):
+        model = openvino.convert_model(str(tmp_path / "a.onnx"))
+        for port in () if named else (*model.inputs, *model.outputs):
+            port.set_names(set())
+        openvino.save_model(model, str(tmp_path / f"{name}.xml"), compress_to_fp16=False)
+        report = check_pair(tmp_path / "a.onnx", tmp_path / f"{name}.xml")
+        assert report.ok, format_pair(report)
+        assert len(report.rows) == 2
+    (tmp_path / "named.bin").unlink()
+    with pytest.raises(RnnbenchError, match=r"named\.bin, which is not beside it: put it there"):
+        check_pair(tmp_path / "a.onnx", tmp_path / "named.xml")
+    with pytest.raises(RnnbenchError, match=r"OpenVINO model \(IR\).*check OTHER --against"):
+        rnnbench.inspect(tmp_path / "named.xml")

@@ -60,6 +60,7 @@ def place(tmp_path_factory):
     onnx.save(handmade.onnx_gru(handmade.gru()), str(folder / "model.onnx"))
     np.savez(folder / "arrays.npz", x=np.zeros(3))
     (folder / "results.json").write_text('{"benchmarks": []}')
+    (folder / "model.xml").write_bytes(b'<?xml version="1.0"?>\n<net name="Model0" version="11">')
     (folder / "model.tflite").write_bytes(b"\x1c\x00\x00\x00TFL3")
     (folder / "notes.txt").write_text("hello")
     (folder / "plain.pkl").write_bytes(pickle.dumps({"epoch": 3, "w": [1, 2]}))
@@ -85,6 +86,7 @@ def place(tmp_path_factory):
         ("arrays.npz", "other"),
         ("results.json", "json"),
         ("model.tflite", "other"),
+        ("model.xml", "openvino"),
         ("net.py", "python"),
         ("plain.pkl", "other"),
         ("cut_model.onnx", "damaged"),
@@ -168,6 +170,7 @@ INIT = "rnnbench init my_model.py --from net.py:Net"
         (("inspect", "hostile.pt"), "a pickled object"),
         (("inspect", "net.py"), "Python code"),
         (("inspect", "model.tflite"), "a LiteRT model"),
+        (("check", "model.xml"), "`rnnbench check OTHER --against model.xml` compares it"),
         (("run", "cut_model.onnx", "--text", "a"), "a truncated ONNX file: copy it again"),
         (("check", "text.onnx"), "no ONNX file"),
         (("conform", "empty.onnx"), "empty: copy it again"),

@@ -482,3 +482,41 @@ def test_a_shape_that_is_declared_wrong_is_put_right_in_a_new_file(opset, tmp_pa
 def test_a_file_that_declares_right_is_not_corrected(files, tmp_path):
     bundle = rnnbench.export(files / "stock.onnx", out=tmp_path, profile="tract")
     assert not [note for note in bundle.manifest["notes"] if "declared" in note]
+
+
+def test_a_state_has_the_batch_of_the_data_whatever_it_is_called(tmp_path):
+    """paddle2onnx calls each open size something else."""
+    path = tmp_path / "names.onnx"
+    foreign.other_names(path)
+    model = rnnbench.model_of(path)
+    assert [s.shape for s in model.inputs] == [("D0", "D1", 3), (1, "D0", 4), (1, "D0", 4)]
+    assert model.states == {"h": "hn", "c": "cn"}
+    assert ran(rnnbench.check(path)) == {("onnx", "onnxruntime"): Verdict.SAME}
+    given = rnnbench.model_of(path, shapes={"h": (1, "rows", 4)})
+    assert given.inputs[1].shape == (1, "rows", 4)  # what is said is not doubted
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_a_state_that_is_written_down_says_the_batch(rows, tmp_path):
+    path = tmp_path / "stateful.onnx"
+    foreign.written_state(path, rows)
+    assert rnnbench.model_of(path).inputs[0].shape == ("time", rows, 3)
+    assert ran(rnnbench.check(path)) == {("onnx", "onnxruntime"): Verdict.SAME}
+
+
+def test_ids_that_are_counted_from_the_end_below_zero(tmp_path):
+    """`id + rows * (id < 0)` before the table, as TensorFlow's converter writes it."""
+    path = tmp_path / "ids.onnx"
+    foreign.wrapped_ids(path)
+    assert rnnbench.model_of(path).inputs[0].high == 11
+    assert ran(rnnbench.check(path)) == {("onnx", "onnxruntime"): Verdict.SAME}
+
+
+def test_an_input_that_nothing_reads_needs_no_bound(tmp_path):
+    path = tmp_path / "unread.onnx"
+    foreign.tagger(path)
+    model = onnx.load(str(path))
+    (layer,) = [n for n in model.graph.node if n.op_type == "LSTM"]
+    layer.input[4] = ""
+    onnx.save(model, str(path))
+    assert ran(rnnbench.check(path)) == {("onnx", "onnxruntime"): Verdict.SAME}

@@ -114,3 +114,75 @@ def tagger(path):
         {"tags": (TensorProto.FLOAT, ["T", "N", 5])},
         weights,
     )
+
+
+def _lstm(rng, width, hidden):
+    return {
+        "w": 0.4 * rng.standard_normal((1, 4 * hidden, width)).astype("f"),
+        "r": 0.4 * rng.standard_normal((1, 4 * hidden, hidden)).astype("f"),
+    }
+
+
+def other_names(path):
+    """An LSTM with states, whose open sizes have a name each."""
+    sizes = {"x": ["D0", "D1", 3], "h": [1, "D2", 4], "c": [1, "D3", 4]}
+    graph(
+        path,
+        [
+            helper.make_node("Transpose", ["x"], ["steps"], perm=[1, 0, 2]),
+            helper.make_node(
+                "LSTM", ["steps", "w", "r", "", "", "h", "c"], ["Y", "hn", "cn"], hidden_size=4
+            ),
+            helper.make_node("Squeeze", ["Y", "one"], ["y"]),
+        ],
+        {name: (TensorProto.FLOAT, size) for name, size in sizes.items()},
+        {
+            "y": (TensorProto.FLOAT, ["D1", "D0", 4]),
+            "hn": (TensorProto.FLOAT, [1, "D4", 4]),
+            "cn": (TensorProto.FLOAT, [1, "D5", 4]),
+        },
+        _lstm(np.random.default_rng(0), 3, 4) | {"one": np.array([1])},
+    )
+
+
+def written_state(path, rows):
+    """An LSTM that starts from numbers for so many rows."""
+    rng = np.random.default_rng(0)
+    states = {n: rng.standard_normal((1, rows, 4)).astype("f") for n in ("h0", "c0")}
+    graph(
+        path,
+        [
+            helper.make_node("LSTM", ["x", "w", "r", "", "", "h0", "c0"], ["Y"], hidden_size=4),
+            helper.make_node("Squeeze", ["Y", "one"], ["y"]),
+        ],
+        {"x": (TensorProto.FLOAT, ["time", "batch", 3])},
+        {"y": (TensorProto.FLOAT, ["time", "batch", 4])},
+        _lstm(rng, 3, 4) | states | {"one": np.array([1])},
+    )
+
+
+def wrapped_ids(path):
+    """A table of 11 rows, whose ids below 0 count from its end."""
+    rng = np.random.default_rng(0)
+    graph(
+        path,
+        [
+            helper.make_node("Less", ["ids", "zero"], ["below"]),
+            helper.make_node("Cast", ["below"], ["wraps"], to=TensorProto.INT32),
+            helper.make_node("Mul", ["wraps", "rows"], ["more"]),
+            helper.make_node("Add", ["ids", "more"], ["places"]),
+            helper.make_node("Gather", ["table", "places"], ["x"]),
+            helper.make_node("Transpose", ["x"], ["steps"], perm=[1, 0, 2]),
+            helper.make_node("LSTM", ["steps", "w", "r"], ["Y"], hidden_size=4),
+            helper.make_node("Squeeze", ["Y", "one"], ["y"]),
+        ],
+        {"ids": (TensorProto.INT32, ["batch", "time"])},
+        {"y": (TensorProto.FLOAT, ["time", "batch", 4])},
+        _lstm(rng, 3, 4)
+        | {
+            "table": rng.standard_normal((11, 3)).astype("f"),
+            "zero": np.array(0, np.int32),
+            "rows": np.array(11, np.int32),
+            "one": np.array([1]),
+        },
+    )

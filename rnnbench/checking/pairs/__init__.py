@@ -105,7 +105,7 @@ def check_pair(
     """Compares what two files compute for the same inputs.
 
     Args:
-        a: an .onnx, TorchScript or .pt2 file.
+        a: an .onnx, TorchScript or .pt2 file, or OpenVINO's .xml with its .bin beside it.
         b: another.
         given: inputs, numbers, shapes and contexts, where the files do not say enough.
         tolerance: the largest `tolerance_needed` that is still the same.

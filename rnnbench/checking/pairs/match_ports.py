@@ -49,7 +49,9 @@ def job_of(path: Path) -> Job:
         RnnbenchError: it is missing, or of none of the formats.
     """
     if not path.is_file():
-        raise RnnbenchError(f"{path} is not a file: give .onnx, TorchScript (.ts, .pt) or .pt2")
+        raise RnnbenchError(
+            f"{path} is not a file: give .onnx, TorchScript (.ts, .pt), .pt2 or OpenVINO's .xml"
+        )
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -65,6 +67,8 @@ def job_of(path: Path) -> Job:
     given = recognise(path)
     if given is not None and given.kind == "onnx":
         return Job("onnxruntime", "onnx", path, None)
+    if given is not None and given.kind == "openvino":
+        return Job("openvino", "onnx", path, None)
     if given is not None and given.kind not in ("torchscript", "pt2"):
         raise RnnbenchError(str(given))
     raise RnnbenchError(

@@ -1,4 +1,7 @@
-"""ONNX in OpenVINO, asked for float32: its default on many CPUs is bfloat16, off by 1e-3."""
+"""ONNX in OpenVINO, asked for float32: its default on many CPUs is bfloat16, off by 1e-3.
+
+A file of its own (IR, .xml beside .bin) it runs as well, for `check --against`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy as np
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.gaps import LAYERS, seen
 from rnnbench.core.model import Arrays, Run
+from rnnbench.core.signature import Port, Signature
 from rnnbench.formats.onnx.profile import filling
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
@@ -44,22 +48,70 @@ def load(
         core = openvino.Core()
         compiled: Any = core.compile_model(core.read_model(str(path)), "CPU", settings)
     except Exception as error:  # RuntimeError for all that is wrong with a file
-        raise RnnbenchError(
-            f"{path} is not ONNX that openvino {openvino.__version__} compiles "
-            f"({one_line(error)}): export it again"
-        ) from None
+        raise _refused(path, error) from None
     precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
     if precision != "f32":
         raise RnnbenchError(f"openvino computes in {precision} here, and f32 was asked for")
     names = output_names(compiled)
     # A port has the names of all tensors that are one: a Cast that changes nothing behind it, too.
-    used = {name for port in compiled.inputs for name in port.names}
+    used = {name: port for port in compiled.inputs for name in port.names or [port_name(port)]}
 
     def run(arrays: Arrays) -> Arrays:
-        results = compiled({name: array for name, array in arrays.items() if name in used})
+        results = compiled({used[name]: array for name, array in arrays.items() if name in used})
         return {name: results[i].copy() for i, name in enumerate(names)}
 
     return run
+
+
+def _refused(path: Path | None, error: Exception) -> RnnbenchError:
+    """What is said of a file that it does not compile.
+
+    Its messages begin with the places in its own code; what is wrong stands behind them.
+    """
+    import openvino
+
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith(_PLACES)]
+    own = path is not None and path.suffix == ".xml"
+    if path is not None and own and not path.with_suffix(".bin").is_file():
+        return RnnbenchError(
+            f"{path} has its weights in {path.with_suffix('.bin').name}, which is not beside it: "
+            "put it there"
+        )
+    return RnnbenchError(
+        f"{path} is not {'a model' if own else 'ONNX'} that openvino {openvino.__version__} "
+        f"compiles ({' '.join(said[:3]) or one_line(error)}): run it in another engine"
+    )
+
+
+def signature(path: Path) -> Signature:
+    """The inputs and outputs of a file of its own, or of ONNX.
+
+    Raises:
+        RnnbenchError: it is damaged, or its weights (.bin) are not beside it.
+    """
+    import openvino
+
+    try:
+        model: Any = openvino.Core().read_model(str(path))
+    except Exception as error:
+        raise _refused(path, error) from None
+    return Signature(tuple(map(_port, model.inputs)), tuple(map(_port, model.outputs)))
+
+
+def _port(port: Any) -> Port:
+    kind = port.get_element_type().get_type_name()
+    shape = port.get_partial_shape()
+    sizes = None
+    if shape.rank.is_static:
+        sizes = tuple(dim.get_length() if dim.is_static else None for dim in shape)
+    return Port(port_name(port), _TYPES.get(kind, kind), sizes)
+
+
+def port_name(port: Any) -> str:
+    """What a port is called; its node's name where a converter gave it none."""
+    node = port.get_node().get_friendly_name()
+    return str(port.get_any_name() if port.get_names() else node.split("/sink_port_")[0])
 
 
 def output_names(compiled: Any) -> list[str]:
@@ -71,7 +123,7 @@ def output_names(compiled: Any) -> list[str]:
     friendly = [port.get_node().get_friendly_name() for port in compiled.outputs]
     found = [name.split("/sink_port_")[0] for name in friendly]
     return [
-        name if name in port.names else port.get_any_name()
+        name if name in port.names or not port.names else port.get_any_name()
         for name, port in zip(found, compiled.outputs, strict=True)
     ]
 
@@ -108,6 +160,11 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
     return TimedCall(run_bound if mode == "bound" else run, read)
 
 
+_TYPES = {
+    **{"f32": "float32", "f64": "float64", "f16": "float16", "bf16": "bfloat16"},
+    **{"i64": "int64", "i32": "int32", "boolean": "bool"},
+}
+_PLACES = ("Exception from ", "Check '", "FrontEnd API failed with ", "Summary:")
 _SEEN = "openvino 2026.4.1"
 GAPS = (
     *seen(_SEEN, "activation_alpha", refused=LAYERS),
@@ -123,6 +180,7 @@ RUNTIME = Runtime(
     formats=("onnx", "portable"),
     requires={"openvino": "openvino"},
     load=load,
+    signature=signature,
     cost="slow",
     engine=True,
     packages=("openvino",),
