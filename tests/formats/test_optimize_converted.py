@@ -3,11 +3,15 @@
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
+from torch import nn
 
 import rnnbench
+from tests.formats.test_optimize import assert_right as assert_torch
 from tests.formats.test_optimize import operators, session
 from tests.helpers import converted
+from tests.helpers.stock_files import old
 
 SIZES = ((6, 2), (1, 1), (9, 3), (17, 2))
 
@@ -63,6 +67,35 @@ def test_keras_on_tensorflow_going_backwards(kind, tmp_path):
     rnnbench.optimize(stock, tmp_path / "better.onnx")
     assert "Loop" not in operators(tmp_path / "better.onnx")
     assert_right(tmp_path / "better.onnx", kind, backwards=True)
+
+
+class Stack(nn.Module):
+    """Each layer's product with its whole input is made before its steps, as Keras does."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.given = nn.ModuleList([nn.Linear(3, 4), nn.Linear(4, 4)])
+        self.states = nn.ModuleList([nn.Linear(4, 4, bias=False) for _ in range(2)])
+
+    def forward(self, x):
+        for given, state in zip(self.given, self.states, strict=True):
+            h, steps = x.new_zeros(x.shape[1], 4), []
+            for frame in given(x).unbind(0):
+                h = torch.tanh(frame + state(h))
+                steps.append(h)
+            x = torch.stack(steps)
+        return x
+
+
+def test_a_stack_whose_layers_read_whole_sequences(tmp_path):
+    """The steps of the first are put together for the second: each is one node, and no more."""
+    module = Stack()
+    stock = old(module, tmp_path / "stock.onnx")
+    report = rnnbench.optimize(stock, tmp_path / "better.onnx")
+    assert [f.done for f in report.findings] == [True, True]
+    assert operators(tmp_path / "better.onnx").count("RNN") == 2
+    assert_torch(tmp_path / "better.onnx", module)
 
 
 @pytest.mark.parametrize("inside", [False, True])

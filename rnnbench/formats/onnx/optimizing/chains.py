@@ -135,9 +135,15 @@ def _expand(graph: Graph, name: str, nodes: set[int]) -> list[str]:
     return reads(node)
 
 
-def gone_with(graph: Graph, nodes: set[int]) -> set[int]:
-    """Nodes that go, and those that nothing else reads."""
-    gone, outputs = set(nodes), {*graph.outputs}
+def gone_with(graph: Graph, nodes: set[int], read: Iterable[str] = ()) -> set[int]:
+    """Nodes that go, and those that nothing else reads.
+
+    Args:
+        graph: that they are in.
+        nodes: their ids.
+        read: values that something reads that is not there yet.
+    """
+    gone, outputs = set(nodes), {*graph.outputs, *read}
     for node in reversed(graph.nodes):
         made = [o for o in node.output if o]
         readers = [r for o in made for r in graph.readers.get(o, [])]

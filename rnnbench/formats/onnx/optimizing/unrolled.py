@@ -110,7 +110,8 @@ def _plans(
             backwards[place] = any(r.reverse for r in found[place])
             of_chain |= dict.fromkeys(chain.hidden, (chain, backwards[place]))
     inner = {node for place in left for node in insides[place].nodes}
-    gone = gone_with(forms.graph, inner)
+    fed_with = {run.view.root for each in found.values() for run in each if not run.of}
+    gone = gone_with(forms.graph, inner, fed_with)
     starts = {forms.sources[s].root for c in left.values() for s in c.steps[0].before if s >= 0}
     for place, chain in left.items():
         fed = any(r.of == place for other in found.values() for r in other)

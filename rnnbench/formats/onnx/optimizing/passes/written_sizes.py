@@ -150,7 +150,7 @@ def _of_last_states(graph: Graph, layers: list[Any]) -> list[str]:
     """Outputs that the sequence reaches through last states alone, which have no time."""
     timed: set[str] = {*graph.inputs}
     layouts = Layouts(graph, Constants(graph))
-    steps = {n.output[0] for n in layers if n.output[0]}
+    steps = {o for n in layers for o in n.output[:1] if o}
     for node in graph.nodes:
         if any(name in timed for name in reads(node)):
             is_layer = is_standard(node, *_LAYERS)
