@@ -1,9 +1,10 @@
-"""The table of docs/published.md: recurrent files that packages ship, as they are and optimised.
+"""The tables of docs/published.md: recurrent files of others, as they are and optimised.
 
-    python benchmarks/published.py FOLDER
+    python benchmarks/published.py FOLDER [--no-times]
 
-FOLDER holds the .onnx files; those that it knows are named below, with the packages that they come
-from. What each takes beside its path is said here, as on the command line.
+FOLDER holds the .onnx files. Those that packages ship are named below, with the packages that they
+come from; `converters.py` writes others. What each takes beside its path is said here, as on the
+command line. On a machine that does other things the times say nothing: leave them out.
 """
 
 from __future__ import annotations

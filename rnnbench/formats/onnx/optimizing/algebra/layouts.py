@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from rnnbench.formats.onnx.inference import Shape
 from rnnbench.formats.onnx.optimizing.algebra.constants import Constants
 from rnnbench.formats.onnx.optimizing.algebra.slicing import (
     WHOLE,
@@ -15,7 +16,7 @@ from rnnbench.formats.onnx.optimizing.algebra.slicing import (
     split_sizes,
 )
 from rnnbench.formats.onnx.optimizing.algebra.views import Move, View, apply, compose
-from rnnbench.formats.onnx.optimizing.graph import Graph, Shape, attribute, is_standard
+from rnnbench.formats.onnx.optimizing.graph import Graph, attribute, is_standard
 
 _DEEPEST = 8  # Concats in one another
 _LENGTHS = 4  # the place of a layer's lengths among its inputs
