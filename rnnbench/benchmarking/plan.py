@@ -14,6 +14,7 @@ from rnnbench.core.bundle import Bundle, did_you_mean, is_bundle
 from rnnbench.core.errors import RnnbenchError, choices
 from rnnbench.core.files import recognise
 from rnnbench.runtimes.runtime import Timing
+from rnnbench.runtimes.training import TRAINING
 
 CELLS = ("elman", "gru", "lstm")
 DEVICES = ("cpu", "cuda")
@@ -36,6 +37,7 @@ class Plan:
         layers: recurrent layers, for variants.
         threads: inside one operation, the same in every runtime.
         quick: fewer sizes and fewer samples.
+        training: forward and backward, in the runtimes that have one.
     """
 
     targets: tuple[str, ...] = CELLS
@@ -47,6 +49,7 @@ class Plan:
     layers: tuple[int, ...] = (1,)
     threads: tuple[int, ...] = (1,)
     quick: bool = False
+    training: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -155,24 +158,43 @@ def check_plan(plan: Plan) -> None:
                 f"{choices('variant', target, known)}, or give a bundle's folder, "
                 f"FILE.py[:function] or package.module:function{did_you_mean(target)}"
             )
-    for runtime in plan.runtimes:
-        if runtime not in runtimes.timeable():
-            raise choices("runtime", runtime, runtimes.timeable())
+    _check_runtimes(plan)
     for device in plan.devices:
         if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
             raise choices("device", device, DEVICES)
 
 
+def _check_runtimes(plan: Plan) -> None:
+    for runtime in plan.runtimes:
+        if runtime not in runtimes.timeable():
+            raise choices("runtime", runtime, runtimes.timeable())
+        if plan.training and runtime not in trainers():
+            raise choices("runtime that trains", runtime, trainers())
+
+
 def find_runtimes(plan: Plan) -> tuple[str, ...]:
     """Those that were asked for, or those that a plan of this size has."""
+    if plan.training:
+        return plan.runtimes or trainers()[: 1 if plan.quick else None]
     size = "quick" if plan.quick else "full"
     usual = (name for name in runtimes.timeable() if size in timing_of(name).plans)
     return plan.runtimes or tuple(usual)
 
 
+def trainers() -> tuple[str, ...]:
+    """The runtimes that have a backward, the usual one first."""
+    found = [name for name in runtimes.timeable() if TRAINING in timing_of(name).modes]
+    return tuple(sorted(found, key=lambda name: name != "eager"))
+
+
 def items(plan: Plan) -> Iterator[Item]:
     """Every measurement of a plan, one model at a time."""
-    ways = [(runtime, mode) for runtime in find_runtimes(plan) for mode in timing_of(runtime).modes]
+    ways = [
+        (runtime, mode)
+        for runtime in find_runtimes(plan)
+        for mode in timing_of(runtime).modes
+        if (mode == TRAINING) == plan.training
+    ]
     for target in dict.fromkeys(plan.targets):
         sized, file = target in _variants(), _of_file(target)
         sizes = itertools.product(plan.hidden, plan.layers) if sized else [(None, None)]
@@ -223,10 +245,9 @@ def _ratios(target: str, ways: Sequence[tuple[str, str]], conditions: Conditions
     forms = forms_of(target)
     if target in CELLS:
         for runtime, mode in ways:
-            if not mode:
-                yield ratio(
-                    Implementation("loop", runtime), Implementation("fused", runtime), "loop/fused"
-                )
+            if mode in ("", TRAINING):
+                loop, fused = (Implementation(form, runtime, mode) for form in ("loop", "fused"))
+                yield ratio(loop, fused, "loop/fused")
     if ways:
         base = Implementation(forms[-1], *next((w for w in ways if w == ("eager", "")), ways[0]))
         for runtime, mode in ways:

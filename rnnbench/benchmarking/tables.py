@@ -13,12 +13,14 @@ from rnnbench.benchmarking.plan import runtime_name
 from rnnbench.benchmarking.results import Cost, Entry, Latency, Ratio, Results, Skipped
 from rnnbench.core.documents import document
 from rnnbench.core.shown import Part, Shown, Table, format_parts
+from rnnbench.runtimes.training import TRAINING
 
 _LEAST = (
     *("recompile ms", "CUDA events", "note", "p99", "steps/s", "x limit"),  # latencies
     *("above empty MB", "artifact MB", "export ms"),  # costs
 )
 
+_CALLS = ("Latency of a call", "Forward and backward of a call")
 _LEGEND = {
     "relative": "p50 over that of the fastest with this model and these sizes, which is 1.00",
     "x limit": "p50 over the least time that its reads and products take here, as measured",
@@ -62,7 +64,7 @@ def format_results(results: Results) -> str:
 def results_parts(results: Results) -> Iterator[Part]:
     """The same as lines and tables."""
     found = [
-        ("Latency of a call in microseconds", _latencies(results)),
+        (f"{_CALLS[_is_training(results)]} in microseconds", _latencies(results)),
         ("Compared round by round", _ratios(results)),
         ("Before the first steady call, in a process of its own", _costs(results)),
     ]
@@ -76,6 +78,10 @@ def results_parts(results: Results) -> Iterator[Part]:
     if results.skipped:
         yield ""
     yield from _not_measured(results.skipped)
+
+
+def _is_training(results: Results) -> bool:
+    return bool(results.latencies) and all(row.mode == TRAINING for row in results.latencies)
 
 
 def _not_measured(skipped: Iterable[Skipped]) -> Iterator[str]:

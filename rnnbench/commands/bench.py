@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -57,6 +58,12 @@ _OUT = Path("benchmarks/results")
 @option("--hidden", help="Sizes of the state.  [default: 32,128; quick: 128]", group="Sizes")
 @option("--layers", help="Recurrent layers.  [default: 1]", group="Sizes")
 @option("--threads", help="Inside one operation, in every runtime.  [default: 1]", group="Sizes")
+@option(
+    "--training",
+    is_flag=True,
+    help="Time forward and backward, in eager and compile.",
+    group="What",
+)
 @option("--quick", is_flag=True, help="Fewer sizes, and shorter measurements.", group="How")
 @option(
     "--resume", is_flag=True, help="Go on with the run of these options that stopped.", group="How"
@@ -93,6 +100,7 @@ def _measure(
     runtimes: tuple[str, ...],
     devices: tuple[str, ...],
     quick: bool,
+    training: bool,
     resume: bool,
     name: str | None,
     out: Path,
@@ -103,7 +111,7 @@ def _measure(
     from rnnbench.benchmarking.results import read_file
     from rnnbench.benchmarking.tables import BenchReport
 
-    plan = _plan(targets, runtimes, devices, quick, sizes)
+    plan = replace(_plan(targets, runtimes, devices, quick, sizes), training=training)
     check_name(name)
     with _Progress(plan) as progress:
         outcome = run_plan(

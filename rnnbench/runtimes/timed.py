@@ -42,11 +42,13 @@ class TimedCall:
         read: the outputs by name of what `run` returned.
         launch: the same as `run` without waiting for the device, for CUDA's own events; None where
             there is no such thing.
+        gradients: those that `run` left, by the parameter's name; None where it makes none.
     """
 
     run: Callable[[], Any]
     read: Callable[[Any], Arrays]
     launch: Callable[[], Any] | None = None
+    gradients: Callable[[], Arrays] | None = None
 
 
 def in_torch(call: Callable[..., Any], source: Source, arrays: Arrays, device: str) -> TimedCall:

@@ -16,6 +16,7 @@ from rnnbench import runtimes
 from rnnbench.benchmarking.measuring.judging import (
     Trial,
     WrongOutput,
+    assert_gradients,
     assert_right,
     make_trial,
     usual_cases,
@@ -35,6 +36,7 @@ from rnnbench.core.temporary import temporary_folder
 from rnnbench.formats.onnx.stock import export_stock
 from rnnbench.runtimes.runtime import Timing
 from rnnbench.runtimes.timed import Source, TimedCall
+from rnnbench.runtimes.training import exact_gradients
 
 _TRIALS = 4  # at hand: the forms of one model under the same conditions
 
@@ -150,6 +152,10 @@ class Artifacts:
             WrongOutput: it computes something else, here or at the other cases of its trial.
         """
         self.assert_outputs(subject.read(subject.run()), target, way, conditions)
+        if subject.gradients is not None:
+            arrays = inputs_for(self._network(target, way, conditions).model, conditions)
+            exact = exact_gradients(self.source(target, way, conditions), arrays)
+            assert_gradients(subject.gradients(), exact, conditions.device)
 
     def assert_outputs(
         self, outputs: Arrays, target: str, way: Implementation, conditions: Conditions

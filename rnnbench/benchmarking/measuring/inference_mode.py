@@ -1,4 +1,4 @@
-"""What is the same for everything that is timed: the threads, and no gradients."""
+"""What is the same for everything that is timed: the threads, and no gradients but in training."""
 
 from __future__ import annotations
 
@@ -15,4 +15,13 @@ def inference_mode(threads: int) -> Iterator[None]:
     import torch
 
     with torch_threads(threads), torch.inference_mode(), scattered_weights():
+        yield
+
+
+@contextmanager
+def training_mode(threads: int) -> Iterator[None]:
+    """The same thread count for everybody, with gradients."""
+    import torch
+
+    with torch_threads(threads), torch.enable_grad(), scattered_weights():
         yield

@@ -27,6 +27,7 @@ from rnnbench.core.model import Arrays, Model, TensorSpec, sample_inputs
 from rnnbench.models.calls import on_cpu
 
 CUDA_TOLERANCE = 1e-2  # sums in TF32 are allowed for
+GRADIENT_PART = 1e-4  # of the largest element of a parameter's gradient
 
 Array = np.ndarray[Any, Any]
 
@@ -122,6 +123,27 @@ def assert_right(
             reason = "" if close else f"off by more than {CUDA_TOLERANCE}"
         if reason:
             raise WrongOutput(f"{WRONG}{where}: {name} {reason}")
+
+
+def assert_gradients(actual: Arrays, exact: Arrays, device: str = "cpu") -> None:
+    """What training would follow is the gradient, to float32.
+
+    Args:
+        actual: by the parameter's name.
+        exact: in float64.
+        device: where it ran.
+
+    Raises:
+        WrongOutput: one is off by more than a part of its largest element.
+    """
+    part = GRADIENT_PART if device == "cpu" else CUDA_TOLERANCE
+    if actual.keys() != exact.keys():
+        raise WrongOutput(f"{WRONG}: gradients of {', '.join(actual)}, not of {', '.join(exact)}")
+    for name, gradient in exact.items():
+        error = float(np.abs(actual[name] - gradient).max(initial=0))
+        most = part * float(np.abs(gradient).max(initial=0))
+        if not error <= most:
+            raise WrongOutput(f"{WRONG}: the gradient of {name} is off by {error:.1e} > {most:.1e}")
 
 
 def case_text(case: Case) -> str:

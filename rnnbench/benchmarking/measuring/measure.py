@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnbench.benchmarking.measuring import coldstart
 from rnnbench.benchmarking.measuring.artifacts import Artifacts
-from rnnbench.benchmarking.measuring.inference_mode import inference_mode
+from rnnbench.benchmarking.measuring.inference_mode import inference_mode, training_mode
 from rnnbench.benchmarking.measuring.networks import inputs_for, work_of
 from rnnbench.benchmarking.measuring.paired import Compared, interleave
 from rnnbench.benchmarking.measuring.sampling import Effort, Samples, sample
@@ -19,6 +19,7 @@ from rnnbench.benchmarking.plan import Item, timing_of
 from rnnbench.core.cuda import event_seconds
 from rnnbench.core.errors import Unavailable
 from rnnbench.core.known_warnings import torchscript_deprecation
+from rnnbench.runtimes.training import TRAINING
 
 _EVENT_CALLS = 100
 
@@ -51,8 +52,9 @@ def measure(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
         RnnbenchError: it cannot be exported, loaded or run.
     """
     function = {"latency": _latency, "ratio": _ratio, "cost": _cost}[item.kind]
+    mode = training_mode if item.way.mode == TRAINING else inference_mode
     try:
-        with inference_mode(item.conditions.threads):
+        with mode(item.conditions.threads):
             return function(item, artifacts, effort)
     finally:
         if (

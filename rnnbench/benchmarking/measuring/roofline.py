@@ -18,6 +18,7 @@ import numpy as np
 
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.processes import end_with_parent, run_module
+from rnnbench.runtimes.training import TRAINING
 
 COLUMNS = 64  # of the matrix-matrix product
 _REPEATS = 64  # products in one call of numpy, so that calling it does not count
@@ -47,8 +48,8 @@ def limit_seconds(row: Mapping[str, Any], facts: Mapping[str, Any]) -> float | N
         facts: `machine_info["rnnbench"]`.
     """
     limits = (facts.get("limits") or {}).get("threads", {}).get(str(row["threads"]))
-    if not limits or row["device"] != "cpu":
-        return None
+    if not limits or row["device"] != "cpu" or row["mode"] == TRAINING:
+        return None  # the work that is known is that of the forward
     steps = row["time"] if row["weight_bytes"] > _last_level(facts) else 1
     moved = row["weight_bytes"] * steps + row["input_bytes"] + row["output_bytes"]
     reading = moved / limits["read_bytes_per_s"]

@@ -33,6 +33,7 @@ from rnnbench.benchmarking.results import (
     read_results,
 )
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.runtimes.training import TRAINING
 
 E = TypeVar("E", bound=Entry)
 _GIVE = (
@@ -51,6 +52,7 @@ class Machine:
         latencies: the newest of each.
         ratios: the newest of each.
         costs: the newest of each.
+        training: the newest of forward and backward, which are in none of those.
         skipped: what could not run.
         replaced: how many rows a newer one stands for.
     """
@@ -62,6 +64,7 @@ class Machine:
     costs: tuple[Cost, ...]
     skipped: tuple[Skipped, ...]
     replaced: int = 0
+    training: tuple[Latency | Ratio, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -184,14 +187,17 @@ def _machine(files: list[Results]) -> Machine:
     ratios = _last([one for r in files for one in r.ratios])
     costs = _last([one for r in files for one in r.costs])
     total = sum(len(r.latencies) + len(r.ratios) + len(r.costs) for r in files)
+    rows: tuple[Latency | Ratio, ...] = (*latencies, *ratios)
+    training = tuple(row for row in rows if row.mode == TRAINING)
     return Machine(
         machine_name(files[-1]),
         tuple(files),
-        latencies,
-        ratios,
+        tuple(row for row in latencies if row not in training),
+        tuple(row for row in ratios if row not in training),
         costs,
         tuple(dict.fromkeys(one for r in files for one in r.skipped)),
         total - len(latencies) - len(ratios) - len(costs),
+        training,
     )
 
 

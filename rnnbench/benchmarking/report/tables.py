@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from rnnbench.benchmarking.plan import runtime_name
@@ -29,7 +29,8 @@ def tables(material: Material, advices: Sequence[tuple[Machine, Advice]]) -> tup
     found = [_advice_table([advice for _, advice in advices])]
     for machine in material.machines:
         where = f" on {machine.name}" if several else ""
-        for table in (latency_table(machine), ratio_table(machine.ratios), _costs(machine.costs)):
+        of_machine = (latency_table(machine), ratio_table(machine.ratios), _costs(machine.costs))
+        for table in (*of_machine, *_training(machine)):
             found.append(replace(table, title=table.title.replace("{where}", where)))
     found.append(_checks(material.checks))
     found += file_tables(material)
@@ -77,6 +78,16 @@ def ratio_table(ratios: Sequence[Ratio]) -> Table:
     }
     title = "Measured in turns, time of this / time of the other{where}"
     return make_table(title, columns, "ratio (95 % interval)", ("model", "this / other"))
+
+
+def _training(machine: Machine) -> Iterator[Table]:
+    """Forward and backward, in two tables as what is computed alone is."""
+    own = replace(
+        machine, latencies=tuple(row for row in machine.training if isinstance(row, Latency))
+    )
+    ratios = [row for row in machine.training if isinstance(row, Ratio)]
+    for table in (latency_table(own), ratio_table(ratios)):
+        yield replace(table, title=f"Forward and backward: {table.title}")
 
 
 def _costs(costs: Sequence[Cost]) -> Table:

@@ -12,7 +12,7 @@ from rnnbench.benchmarking.report import Report
 from rnnbench.benchmarking.report.limits import limit_s
 from rnnbench.benchmarking.report.material import Machine, Material
 from rnnbench.benchmarking.report.recommendation import Advice, sentence
-from rnnbench.benchmarking.results import Entry, Latency
+from rnnbench.benchmarking.results import Entry, Latency, Ratio
 from rnnbench.core.documents import plain
 
 _UNITS = {
@@ -71,6 +71,8 @@ def entries(machines: Iterable[Machine]) -> list[dict[str, Any]]:
             ("latency", machine.latencies),
             ("ratio", machine.ratios),
             ("cost", machine.costs),
+            ("latency", [row for row in machine.training if isinstance(row, Latency)]),
+            ("ratio", [row for row in machine.training if isinstance(row, Ratio)]),
         ):
             for row in rows:
                 found.append({"kind": kind, "machine": machine.name, **_flat(row)})

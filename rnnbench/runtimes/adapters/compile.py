@@ -22,6 +22,7 @@ from rnnbench.runtimes.timed import (
     in_torch,
     module_of,
 )
+from rnnbench.runtimes.training import TRAINING, in_training, trainable
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
@@ -80,9 +81,13 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
 
     # Inductor writes the number into its loops, and a cached kernel of another number would do
     options: dict[str, Any] = {"cpp.threads": threads} if device == "cpu" else {}
-    module = module_of(source, device)
+    training = mode == TRAINING
+    module = trainable(source, device) if training else module_of(source, device)
     compiled = torch.compile(module, dynamic=False, options=options)
-    subject = in_torch(compiled, source, arrays, device)
+    if training:
+        subject = in_training(compiled, module, source, arrays, device)
+    else:
+        subject = in_torch(compiled, source, arrays, device)
     with torchscript_deprecation(), export_warnings():
         subject.run()
     return subject
@@ -98,5 +103,5 @@ RUNTIME = Runtime(
     cost="slow",
     cuda_coarseness=CUDNN_COARSENESS,
     # in no plan: compiling takes 10 s and more
-    timing=Timing("eager", prepare, modes={"": ("cpu", "cuda")}),
+    timing=Timing("eager", prepare, modes={"": ("cpu", "cuda"), TRAINING: ("cpu", "cuda")}),
 )

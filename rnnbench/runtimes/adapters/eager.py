@@ -17,6 +17,7 @@ from rnnbench.runtimes.timed import (
     to_arrays,
     to_tensors,
 )
+from rnnbench.runtimes.training import TRAINING, in_training, trainable
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
@@ -54,7 +55,10 @@ def load(
 
 
 def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
-    """The module, or the CUDA graph of one call of it."""
+    """The module, the CUDA graph of one call of it, or its forward and backward."""
+    if mode == TRAINING:
+        trained = trainable(source, device)
+        return in_training(trained, trained, source, arrays, device)
     module = module_of(source, device)
     if mode != "cuda-graph":
         return in_torch(module, source, arrays, device)
@@ -80,7 +84,7 @@ RUNTIME = Runtime(
     timing=Timing(
         "eager",
         prepare,
-        modes={"": ("cpu", "cuda"), "cuda-graph": ("cuda",)},
+        modes={"": ("cpu", "cuda"), "cuda-graph": ("cuda",), TRAINING: ("cpu", "cuda")},
         plans=("quick", "full"),
     ),
 )
