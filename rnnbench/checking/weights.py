@@ -192,8 +192,21 @@ def _said(bundle: Bundle, job: Job, said: Account, module: _Module) -> tuple[Out
         name, why = next(iter(altered.items()))
         reason = f"{len(altered)} of {total} weights, at {name}: {why}"
         return _row(bundle, job, Verdict.DIFFERS, reason, total, ways)
+    plain = [name for name, how in said.larger.items() if how == "float32"]
+    if plain:
+        precision = bundle.manifest["artifacts"][job.format]["precision"]
+        reason = (
+            f"{len(plain)} of {total} weights are float32 in the file, which is to keep them as "
+            f"{precision}: {_few(plain)}"
+        )
+        return _row(bundle, job, Verdict.DIFFERS, reason, total, ways)
+    computed = [name for name in said.larger if name not in plain]
     if not unproved:
-        return _row(bundle, job, Verdict.SAME, "", total, ways)
+        reason = (
+            f"{len(computed)} of {total} weights are not kept in fewer bits, since the file holds "
+            f"what is computed of them: {_few(computed)}"
+        )
+        return _row(bundle, job, Verdict.SAME, reason if computed else "", total, ways)
     why = "" if not unsure else f", {said.plausible[unsure[0]]} may explain {_few(unsure)}"
     reason = (
         f"{len(unproved)} of {total} weights are not in the file as they are, and are proved "

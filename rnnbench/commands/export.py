@@ -96,7 +96,7 @@ if TYPE_CHECKING:
 @option(
     "--precision",
     metavar="NAME",
-    help="Of the weights in C: float16, bfloat16, int8-weights, int8-dynamic.",
+    help="Of weights in ONNX and C: float16, bfloat16, int8-weights; int8-dynamic in C.",
     group="Files",
 )
 @option(

@@ -49,8 +49,8 @@ def export(  # noqa: PLR0913  (keywords of a public function)
             or name one (see rnnbench.formats.onnx.profiles).
         pin: dimensions that are fixed in that file, with their sizes.
         precision: what the weights are rounded to: float16, bfloat16, int8-weights or
-            int8-dynamic. The bundle is that of the rounded model; the format `c` keeps its weights
-            in so many bits. The module that is given stays as it is.
+            int8-dynamic. The bundle is that of the rounded model; ONNX and C keep its weights in so
+            many bits (the last one in C alone). The module that is given stays as it is.
 
     Returns:
         The bundle. A format that the model has no form in is in its manifest with the reason.

@@ -14,6 +14,7 @@ from rnnbench.core.model import Arrays, Model
 from rnnbench.core.trust import digest, remember_code
 from rnnbench.core.whole import full
 from rnnbench.exporting.described import describe, found_out, metadata_of, planned, possible
+from rnnbench.exporting.writers import without
 from rnnbench.formats._format import WriteOptions
 from rnnbench.models import sources
 
@@ -80,6 +81,7 @@ def write(
     with writing(out, model.name) as folder, quick[0], quick[1], on_cpu(model.module):
         declared, model = model, with_least_sizes(model, traced_sizes(model))
         check_declaration(model, plan_cases(model, traced_sizes(model))[0])
+        larger = without(asked.precision, writers)
         rounded = {"precision": _round(model, asked.precision)} if asked.precision else {}
         plans = planned(model, asked.pin)
         captured = capture(model, **loops)
@@ -89,6 +91,7 @@ def write(
         said = metadata_of(model, described["metadata"], digest)
         artifacts, failed = write_all(captured, folder, writers, replace(asked, metadata=said))
         notes = [*found_out(declared, model), *map(_cost, rounded.values())]
+        notes += [_unchanged(name) for name in artifacts if rounded and name in larger]
         write_manifest(
             folder,
             describe(model, captured.dims, captured.frozen, captured.recurrences, notes)
@@ -110,6 +113,10 @@ def _cost(rounded: Mapping[str, Any]) -> str:
     signal = ", ".join(f"{name} by {db} dB" for name, db in rounded["signal_db"].items())
     above = f"; the signal is above the change of {signal}" if signal else ""
     return f"{rounded['weights']:,} weights rounded to {rounded['name']}{above}"
+
+
+def _unchanged(name: str) -> str:
+    return f"{name} keeps the rounded weights as float32: its file is no smaller"
 
 
 def _remembered(source: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,14 +30,19 @@ def check_precision(precision: str, writers: Mapping[str, Format]) -> None:
     from rnnbench.models.precision import check_precision as check_name
 
     check_name(precision)
-    others = [name for name, writer in writers.items() if not writer.has_precisions]
+    others = without(precision, writers)
     if others and precision == "int8-dynamic":
         raise RnnbenchError(
             f"int8-dynamic computes with whole numbers in the format c only, and {others[0]} is "
             "asked for: export that by itself, or as int8-weights"
         )
-    if not any(writer.has_precisions for writer in writers.values()):
+    if len(others) == len(writers):
         raise RnnbenchError(
-            f"precision {precision} makes a smaller file in the format c only, not in "
-            f"{' or '.join(writers)}: add --format c"
+            f"precision {precision} makes a smaller file in the formats onnx and c, not in "
+            f"{' or '.join(writers)}: add --format onnx"
         )
+
+
+def without(precision: str, writers: Mapping[str, Format]) -> list[str]:
+    """The formats in which the rounded weights are float32."""
+    return [name for name, writer in writers.items() if precision not in writer.precisions]

@@ -49,7 +49,7 @@ class Format:
             RnnbenchError where the program has no form in it.
         refuse: raises RnnbenchError on options that cannot be, before anything is captured.
         lacks: what else is not here (a compiler), in one line that says what brings it.
-        has_precisions: whether it keeps rounded weights in fewer bits.
+        precisions: those of `rnnbench.models.precision` that it keeps rounded weights in.
     """
 
     suffix: str
@@ -57,7 +57,7 @@ class Format:
     write: Callable[[Captured, Path, WriteOptions], dict[str, Any]]
     refuse: Callable[[Model, WriteOptions], None] = _nothing
     lacks: Callable[[], str | None] = lambda: None
-    has_precisions: bool = False
+    precisions: tuple[str, ...] = ()
 
     def missing(self) -> str | None:
         """Why it cannot be written here, and what brings it; None where it can."""

@@ -35,7 +35,8 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
     with temporary_folder() as folder:
         plain = Path(folder) / "model.onnx"
         said = onnx.write(captured, plain, options)
-        return {"opset": said["opset"]} | rewrite(plain, path, options.profile, options.pin)
+        same = {key: said[key] for key in ("opset", "precision", "weights") if key in said}
+        return same | rewrite(plain, path, options.profile, options.pin)
 
 
 def refuse(model: Model, options: WriteOptions) -> None:
@@ -55,4 +56,6 @@ def refuse(model: Model, options: WriteOptions) -> None:
             raise RnnbenchError(f"dimension {dim}={size}: give 1 or more")
 
 
-FORMAT = Format(".portable.onnx", onnx.FORMAT.requires, write, refuse)
+FORMAT = Format(
+    ".portable.onnx", onnx.FORMAT.requires, write, refuse, precisions=onnx.FORMAT.precisions
+)

@@ -45,15 +45,33 @@ def weight_differences(a: Path, b: Path) -> list[tuple[str, str, str]]:
 def read_weights(path: Path) -> Tensors:
     """The initializers and constants of a graph and its bodies, by name.
 
-    What has the name of another one, in the other branch of an If, gets a number behind it.
+    What has the name of another one, in the other branch of an If, gets a number behind it. What
+    is kept in fewer bits and computed back from constants is what it stands for, in float32, by the
+    name of the value that is computed.
 
     Raises:
         RnnbenchError: a tensor has no value.
     """
+    kept, others = _read(path)
+    return {name: _as_numpy_has(array) for name, array in (others | kept).items()}
+
+
+def kept_small(path: Path) -> frozenset[str]:
+    """Which of `read_weights` the file keeps in fewer bits.
+
+    Raises:
+        RnnbenchError: a tensor has no value.
+    """
+    return frozenset(_read(path)[0])
+
+
+def _read(path: Path) -> tuple[Tensors, Tensors]:
+    """What is kept in fewer bits, and all else."""
     import onnx
 
     from rnnbench.core.errors import RnnbenchError, one_line
     from rnnbench.inspection.evaluation.weights import unused
+    from rnnbench.inspection.fewer_bits import stood_for
 
     proto = onnx.load(str(path), load_external_data=False)
     found: Tensors = {}
@@ -67,7 +85,12 @@ def read_weights(path: Path) -> Tensors:
             ) from error
         if array is not None:
             found[unused(name, found)] = array
-    return found
+    kept, used = stood_for(proto.graph, found)
+    return kept, {name: array for name, array in found.items() if name not in used}
+
+
+def _as_numpy_has(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
 def _array(tensor: Any, folder: str) -> np.ndarray[Any, Any] | None:
@@ -84,7 +107,7 @@ def _array(tensor: Any, folder: str) -> np.ndarray[Any, Any] | None:
     if tensor.data_type == onnx.TensorProto.STRING:
         return None
     array: np.ndarray[Any, Any] = onnx.numpy_helper.to_array(tensor, folder)
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+    return array
 
 
 def _tensors(graph: Any) -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,9 @@ them in fewer bits computes the same as it, and what the rounding costs is measu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +26,8 @@ LEVELS = 127
 """Of an int8, on each side of 0."""
 
 _OFF = 3e-5  # of a level: 127 levels of a float32 rounding are 8e-6
+_SAMPLE = (32, 8)  # rows and columns of a matrix that are tried first
+_ULPS = 3  # that a factor may be off by, worked out of a number that was rounded
 
 
 def coarseness_of(precision: str) -> float:
@@ -109,7 +113,50 @@ def _rounded(weight: torch.Tensor, precision: str, axis: int | None) -> torch.Te
     exact = weight.double()
     step = exact.abs().amax(others, keepdim=True) / LEVELS
     whole = torch.where(step > 0, exact / step, torch.zeros_like(exact)).round()
-    return (whole * step.float().double()).to(weight.dtype)
+    return (whole * step.float().double() + 0.0).to(weight.dtype)  # an int8 has no -0
+
+
+def in_fewer_bits(
+    weight: torch.Tensor, precision: str
+) -> tuple[torch.Tensor, torch.Tensor | None] | None:
+    """A weight that was rounded, as a file keeps it, and what that is to be multiplied by.
+
+    Args:
+        weight: float32, of at least two dimensions, in any order of them.
+        precision: one of PRECISIONS.
+
+    Returns:
+        The weight in float16 or bfloat16, and None; or as int8, and float32 factors that broadcast
+        to its shape. None where it is not so rounded, or would take no fewer bytes.
+    """
+    import torch
+
+    if weight.dim() < 2 or weight.dtype is not torch.float32 or not weight.numel():
+        return None
+    if precision in ("float16", "bfloat16"):
+        rounded = weight.to(getattr(torch, precision))
+        return (rounded, None) if torch.equal(rounded.to(weight.dtype), weight) else None
+    for axes in _axes_of_factors(weight.shape):
+        others = [d for d in range(weight.dim()) if d not in axes]
+        order = [*others, *axes]
+        turned = weight.permute(order)
+        kept = [weight.shape[d] for d in axes]
+        found = whole_numbers(turned.reshape(-1, math.prod(kept)))
+        if found is not None:
+            back = [order.index(d) for d in range(weight.dim())]
+            whole, steps = found
+            wide = steps.reshape([1] * len(others) + kept).permute(back)
+            return whole.reshape(turned.shape).permute(back).contiguous(), wide.contiguous()
+    return None
+
+
+def _axes_of_factors(shape: Sequence[int]) -> list[tuple[int, ...]]:
+    """The dimensions that a factor may be for each element of: the fewest factors first."""
+    several = [d for d, size in enumerate(shape) if size > 1]
+    found = [c for n in range(len(several)) for c in itertools.combinations(several, n)]
+    counts = {axes: math.prod(shape[d] for d in axes) for axes in found}
+    fewer = [axes for axes in found if math.prod(shape) + 4 * counts[axes] < 4 * math.prod(shape)]
+    return sorted(fewer, key=counts.__getitem__)
 
 
 def whole_numbers(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -119,12 +166,30 @@ def whole_numbers(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | N
         matrix: [k, n], float32.
 
     Returns:
-        int8 [k, n] and float32 [n] whose product it is but for roundings; None where it is none.
+        int8 [k, n] and float32 [n]; their product, rounded to float32, is the matrix itself where
+        there are such, and else the matrix but for roundings. None where it is none.
     """
     import torch
 
+    apart = [max(1, size // most) for size, most in zip(matrix.shape, _SAMPLE, strict=True)]
+    some = matrix[:, :: apart[1]].double()
+    if _factors(some[:: apart[0]], some.abs().amax(0)) is None:
+        return None
     exact = matrix.double()
-    largest = exact.abs().amax(0)
+    if not torch.isfinite(exact).all():
+        return None
+    factors = _factors(exact, exact.abs().amax(0))
+    if factors is None:
+        return None
+    steps = _exact_steps(exact, factors)
+    safe = torch.where(steps > 0, steps, torch.ones_like(steps))
+    return (exact / safe).round().to(torch.int8), steps
+
+
+def _factors(exact: torch.Tensor, largest: torch.Tensor) -> torch.Tensor | None:
+    """Of each column of [k, n] what its numbers are whole multiples of; None where one has none."""
+    import torch
+
     factors = torch.zeros_like(largest)
     left = largest > 0
     for levels in range(LEVELS, 0, -1):
@@ -134,11 +199,29 @@ def whole_numbers(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | N
         found = left.nonzero()[:, 0][(ratio - ratio.round()).abs().amax(0) < _OFF]
         factors[found] = largest[found] / levels
         left[found] = False
-    if left.any():
-        return None
-    steps = factors.float()
-    safe = torch.where(steps > 0, steps, torch.ones_like(steps))
-    return (exact / safe).round().to(torch.int8), steps
+    return None if left.any() else factors
+
+
+def _exact_steps(exact: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """The factors in float32: where a neighbour of one gives its column bit for bit, that one."""
+    import torch
+
+    best = factors.float()
+    whole = (exact / torch.where(factors > 0, factors, torch.ones_like(factors))).round()
+    matrix = exact.float()
+    up = down = best
+    infinity = torch.full_like(best, torch.inf)
+    left = ~((whole * best.double()).float() == matrix).all(0)
+    for _ in range(_ULPS):
+        up, down = torch.nextafter(up, infinity), torch.nextafter(down, -infinity)
+        for steps in (up, down):
+            if not left.any():
+                return best
+            same = ((whole[:, left] * steps[left].double()).float() == matrix[:, left]).all(0)
+            found = left.nonzero()[:, 0][same]
+            best = best.index_copy(0, found, steps[found])
+            left[found] = False
+    return best
 
 
 def kept_signal(before: Arrays, after: Arrays) -> dict[str, float]:

@@ -45,12 +45,15 @@ class Account:
         altered: weight -> what of it is another than in the module.
         missing: those of which nothing is known.
         plausible: of those altered, weight -> what a module may do that looks like that.
+        larger: of those found, weight -> how, where the file was to keep it in fewer bits and does
+            not: `float32`, or `computed` where what is made of it is there.
     """
 
     found: dict[str, str] = field(default_factory=dict)
     altered: dict[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     plausible: dict[str, str] = field(default_factory=dict)
+    larger: dict[str, str] = field(default_factory=dict)
 
 
 def account(
@@ -84,6 +87,25 @@ def account(
                 plausible[name] = like
     missing = tuple(name for name in weights if name not in found and name not in altered)
     return Account(found, altered, missing, plausible)
+
+
+def not_smaller(
+    rounded: Collection[str], small: Account, weights: Mapping[str, Array], others: Iterable[Array]
+) -> dict[str, str]:
+    """The weights that a file was to keep in fewer bits, and has otherwise.
+
+    Args:
+        rounded: those that it was to keep so, of the ones that were found.
+        small: where they are in what it keeps in fewer bits, alone.
+        weights: of the module, by name.
+        others: what else it holds.
+
+    Returns:
+        Weight -> `float32`, or `computed`: something is there that is made of it.
+    """
+    left = [name for name in rounded if name not in small.found]
+    file = Held(others if left else ())
+    return {name: "float32" if _how(weights[name], file, ()) else "computed" for name in left}
 
 
 def uses_to_message(uses: Uses) -> tuple[dict[str, Any], dict[str, Array]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from rnnbench import runtimes
 from rnnbench.core.errors import RnnbenchError, choices
 from rnnbench.core.model import Run
 from rnnbench.core.signature import Signature
+from rnnbench.runtimes.held import Array
 
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
@@ -109,11 +110,38 @@ def account(job: Job, uses: Uses | None = None) -> Account:
         RnnbenchError: files of this kind do not say, or a file is damaged.
     """
     from rnnbench.models.calls import arrays_of, read_weights
-    from rnnbench.runtimes.accounting import account
+    from rnnbench.runtimes.accounting import account, not_smaller
 
-    read = runtimes.get(job.runtime).weights
-    if job.path is None or job.bundle is None or read is None:
+    runtime = runtimes.get(job.runtime)
+    if job.path is None or job.bundle is None or runtime.weights is None:
         raise RnnbenchError(f"the weights in files that {job.runtime} runs cannot be read")
     # The file first: what parses it takes the most memory, and is gone then.
-    held = read(job.path).values()
-    return account(arrays_of(read_weights(job.bundle)), held, uses)
+    held = runtime.weights(job.path)
+    weights = arrays_of(read_weights(job.bundle))
+    said = account(weights, held.values(), uses)
+    precision = _precision_of(job)
+    if not precision or runtime.kept_small is None:
+        return said
+    few = runtime.kept_small(job.path)
+    rounded = [name for name in said.found if _is_smaller(weights[name], precision)]
+    small = account(weights, [array for name, array in held.items() if name in few], uses)
+    others = [array for name, array in held.items() if name not in few]
+    return replace(said, larger=not_smaller(rounded, small, weights, others))
+
+
+def _precision_of(job: Job) -> str:
+    """What the job's file is to keep its weights in; empty where it is float32."""
+    from rnnbench.core.bundle import Bundle
+
+    assert job.bundle is not None
+    artifact = Bundle.open(job.bundle).artifacts.get(job.format)
+    return str(artifact.details.get("precision", "")) if artifact is not None else ""
+
+
+def _is_smaller(weight: Array, precision: str) -> bool:
+    """Whether a weight was rounded, and takes less room so."""
+    import torch
+
+    from rnnbench.models.precision import in_fewer_bits
+
+    return in_fewer_bits(torch.from_numpy(weight), precision) is not None

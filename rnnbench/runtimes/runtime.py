@@ -111,6 +111,8 @@ class Runtime:
         gaps: what a layer may have and it does not compute; with version and source.
         signature: the inputs and outputs that a file declares; None where files do not say.
         weights: the arrays that a file holds, by name; None where they cannot be read.
+        kept_small: which of them it keeps in fewer bits than it computes with; None where it does
+            not say.
         releases: which opset and IR version each of its releases loads, the oldest first.
         profile: the rewrites of ONNX that it needs; None where it needs none.
         timing: how it is timed; None where it is not.
@@ -134,6 +136,7 @@ class Runtime:
     gaps: tuple[Gap, ...] = ()
     signature: Callable[[Path], Signature] | None = None
     weights: Callable[[Path], Arrays] | None = None
+    kept_small: Callable[[Path], frozenset[str]] | None = None
     releases: tuple[Release, ...] = ()
     profile: Profile | None = None
     timing: Timing | None = None

@@ -69,5 +69,5 @@ FORMAT = Format(
     suffix=".c",
     requires={"torch": "torch"},
     write=write,
-    has_precisions=True,
+    precisions=("float16", "bfloat16", "int8-weights", "int8-dynamic"),
 )

@@ -57,12 +57,32 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
         model = _convert_down(model, opset)
     finish(model, captured, options.metadata)
     model.ir_version = IR_VERSION
+    said = {"opset": opset} | small_in(model, options.precision)
     size = sum(i.const_value.nbytes for i in model.graph.initializers.values() if i.const_value)
     external = path.name + ".data" if size > _ONE_FILE_BYTES else None
     ir.save(model, path, external_data=external)
     _check(path)
     nodes = sum(1 for _ in ir.traversal.RecursiveGraphIterator(model.graph))
-    return {"opset": opset, "nodes": nodes} | ({"external_data": external} if external else {})
+    return said | {"nodes": nodes} | ({"external_data": external} if external else {})
+
+
+def small_in(model: ir.Model, precision: str) -> dict[str, Any]:
+    """Keeps the rounded weights of a graph in fewer bits; what the manifest says of that.
+
+    Raises:
+        RnnbenchError: it has none that it could.
+    """
+    if not precision:
+        return {}
+    from rnnbench.formats.onnx.smaller import keep_small
+
+    count = keep_small(model, precision)
+    if not count:
+        raise RnnbenchError(
+            f"no weight of the graph is kept as {precision}: each is computed from others, or has "
+            "too few numbers: export without --precision"
+        )
+    return {"precision": precision, "weights": count}
 
 
 def check_opset(opset: int | None) -> None:
@@ -185,4 +205,5 @@ FORMAT = Format(
     requires={"onnx": "onnx", "onnxscript": "onnxscript"},
     write=write,
     refuse=lambda _, options: check_opset(options.opset),
+    precisions=("float16", "bfloat16", "int8-weights"),
 )

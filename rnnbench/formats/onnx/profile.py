@@ -20,12 +20,15 @@ class Profile:
         last: what folding constants would undo.
         gaps: what a layer may have and the engine does not compute; of what no rewrite does
             without, the model is refused.
+        no_weights: precisions of weights that the engine does not load; a file with such is
+            refused.
     """
 
     always: tuple[str, ...] = ()
     once_pinned: tuple[str, ...] = ()
     last: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    no_weights: tuple[str, ...] = ()
 
 
 _ORDER = (
@@ -53,6 +56,7 @@ def filling(
     always: Iterable[str] = (),
     once_pinned: tuple[str, ...] = (),
     last: tuple[str, ...] = (),
+    no_weights: tuple[str, ...] = (),
 ) -> Profile:
     """The profile of an engine: the rewrites that its gaps name, and others that it needs.
 
@@ -62,8 +66,10 @@ def filling(
         once_pinned: rewrites once the sizes are known; a gap's own, where it stands here, is done
             then and not before.
         last: the same, of what folding constants would undo.
+        no_weights: precisions of weights that it does not load.
     """
     known = tuple(gaps)
     later = {*once_pinned, *last} - set(always)
     own = {gap.rewrite for gap in known if gap.rewrite} - later
-    return Profile(tuple(sorted({*always, *own}, key=_ORDER.index)), once_pinned, last, known)
+    first = tuple(sorted({*always, *own}, key=_ORDER.index))
+    return Profile(first, once_pinned, last, known, no_weights)

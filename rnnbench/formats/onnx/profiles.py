@@ -21,6 +21,7 @@ from rnnbench.formats.onnx.profile import Profile, filling
 from rnnbench.formats.onnx.releases import check_release, fit_release, release_of, releases
 from rnnbench.formats.onnx.rewrites import every
 from rnnbench.formats.onnx.rewrites.values import forget_shapes
+from rnnbench.formats.onnx.smaller import keep_small, restore
 from rnnbench.formats.onnx.wrong_shapes import wrong_shapes
 
 if TYPE_CHECKING:
@@ -33,13 +34,15 @@ _FOLD_BYTES = 2**28
 _OLDEST = 17  # opset that the rewrites write
 
 
-def _portable(gaps: Iterable[Gap]) -> Profile:
+def _portable(engines: Iterable[Profile]) -> Profile:
     """What all engines run (but OpenCV, which has no RNN), and none computes wrong."""
+    known = tuple(engines)
     return filling(
-        [gap for gap in gaps if gap.behaviour == "wrong"],
+        [gap for profile in known for gap in profile.gaps if gap.behaviour == "wrong"],
         always=("make_explicit_states", "make_explicit_values", "gather_backward_slices"),
         once_pinned=("unroll_scans", "gather_backward_slices", "drop_default_direction"),
         last=("name_outputs",),
+        no_weights=tuple({name: None for profile in known for name in profile.no_weights}),
     )
 
 
@@ -47,7 +50,7 @@ def profiles() -> dict[str, Profile]:
     """Name -> profile: `portable`, then that of each engine that has one, sorted."""
     engines = {name: plugins.load("runtimes", name).RUNTIME for name in plugins.names("runtimes")}
     own = {name: engine.profile for name, engine in engines.items() if engine.profile is not None}
-    return {"portable": _portable(gap for profile in own.values() for gap in profile.gaps), **own}
+    return {"portable": _portable(own.values()), **own}
 
 
 def check_profile(profile: str, what: str = "profile", opset: int | None = None) -> None:
@@ -81,7 +84,8 @@ def rewrite(
 
     Returns:
         What the manifest says of it: `profile`, `pinned`, `nodes`, `ir_version`; `corrected`, a
-        sentence for each output whose declared shape is not what it has.
+        sentence for each output whose declared shape is not what it has. Weights that the file
+        keeps in fewer bits are kept so in the other.
 
     Raises:
         RnnbenchError: there is no such profile or dimension, or the file has no such form.
@@ -94,10 +98,15 @@ def rewrite(
         if size < 1:
             raise RnnbenchError(f"dimension {key}={size}: give 1 or more")
     model = _of_our_opset(model, source)
+    precisions = restore(model)
+    _refuse_weights(precisions, profile)
     model.metadata_props[PROFILE] = profile
     pin(model, sizes or {})
     fit_release(model, profile)
     corrected = _correct_outputs(model)
+    _remove_unused(model)  # of what a rewrite took apart
+    for precision in precisions:
+        keep_small(model, precision)
     _check_and_save(model, target)
     nodes = sum(1 for _ in all_nodes(model))
     said = {"profile": profile, "pinned": dict(sizes or {}), "nodes": nodes}
@@ -152,6 +161,7 @@ def pinned(path: Path, shapes: Mapping[str, tuple[int, ...]], profile: str = "")
                 )
     if profile:
         model.metadata_props.setdefault(PROFILE, profile)
+    restore(model)
     pin(model, sizes)
     return ir.to_proto(model)
 
@@ -224,6 +234,23 @@ def _refuse(model: ir.Model, profile: Profile) -> None:
         raise RnnbenchError(f"{gap.about(node.name)}: run it in {' or '.join(able(gap))}")
 
 
+def _refuse_weights(precisions: Iterable[str], profile: str) -> None:
+    """Stops at weights that an engine does not load.
+
+    Raises:
+        RnnbenchError: the file has such.
+    """
+    known = profiles()
+    for precision in precisions:
+        if precision not in known.get(profile, Profile()).no_weights:
+            continue
+        others = [n for n, p in known.items() if n != "portable" and precision in p.no_weights]
+        raise RnnbenchError(
+            f"{' and '.join(others)} loads no weights in {precision}: export with --precision "
+            "float16" + (", or --for the engine that is to run it" if profile == "portable" else "")
+        )
+
+
 def able(gap: Gap) -> list[str]:
     """The runtimes of ONNX that compute what a gap is about, as a sentence lists them."""
     known = all_gaps()
@@ -242,11 +269,16 @@ def _apply(names: Iterable[str], model: ir.Model) -> None:
 
 def _fold(model: ir.Model) -> None:
     """Computes what follows from constants and fixed shapes, and infers the other shapes."""
-    from onnx_ir.passes import common
     from onnxscript.optimizer import fold_constants
 
     _infer_shapes(model)
     fold_constants(model, input_size_limit=_FOLD_BYTES, output_size_limit=_FOLD_BYTES)
+    _remove_unused(model)
+
+
+def _remove_unused(model: ir.Model) -> None:
+    from onnx_ir.passes import common
+
     common.RemoveUnusedNodesPass()(model)
 
 

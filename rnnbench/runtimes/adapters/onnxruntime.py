@@ -80,6 +80,13 @@ def weights(path: Path) -> Arrays:
     return read_weights(path)
 
 
+def kept_small(path: Path) -> frozenset[str]:
+    """Which of them it keeps in fewer bits, and computes back."""
+    from rnnbench.inspection import weights
+
+    return weights.kept_small(path)
+
+
 def signature(path: Path) -> Signature:
     """The graph's inputs and outputs."""
     session = _session(path, "cpu", 1, "disabled")
@@ -255,6 +262,7 @@ RUNTIME = Runtime(
     coarseness=4.0,  # its tanh is off by up to 3.3e-7
     signature=signature,
     weights=weights,
+    kept_small=kept_small,
     gaps=GAPS,
     releases=RELEASES,
     timing=Timing(

@@ -159,6 +159,7 @@ RUNTIME = Runtime(
             "gather_backward_slices",
         ),
         once_pinned=("gather_backward_slices",),
+        no_weights=("bfloat16",),  # "Unknown DatumType Bfloat16"
     ),
     timing=Timing("onnx", prepare, rewritten="pinned"),
 )

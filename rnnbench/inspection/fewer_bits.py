@@ -1,0 +1,86 @@
+"""Weights that an ONNX file keeps in fewer bits than it computes with: what they stand for.
+
+    Cast(float16, bfloat16)                         to float32
+    Mul(Cast(int8), scale)
+    DequantizeLinear(int8 or uint8, scale, zero)
+
+of constants, wherever they stand in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Tensors = dict[str, Array]
+
+_FLOATS = ("float16", "bfloat16")
+_INTEGERS = ("int8", "uint8")
+
+
+def stood_for(graph: Any, held: Tensors) -> tuple[Tensors, frozenset[str]]:
+    """What is computed of constants in fewer bits, in float32, and what it is computed of.
+
+    Args:
+        graph: a GraphProto.
+        held: the constants of the graph and its bodies, by name.
+
+    Returns:
+        The weights, by the names of the values that are computed; the names of what else stands
+        for them no longer.
+    """
+    found: Tensors = {}
+    whole: dict[str, str] = {}  # a cast integer -> what it was
+    used: set[str] = set()
+    for node in _nodes(graph):
+        names = [*node.input]
+        kind = node.op_type if node.domain in ("", "ai.onnx") else ""
+        if kind == "Cast" and names[0] in held and _is_to_float(node):
+            dtype = held[names[0]].dtype.name
+            if dtype in _FLOATS:
+                found[node.output[0]] = held[names[0]].astype(np.float32)
+                used.add(names[0])
+            elif dtype in _INTEGERS:
+                whole[node.output[0]] = names[0]
+        elif kind == "Mul":
+            for number, scale in (names, reversed(names)):
+                if number in whole and scale in held:
+                    numbers = held[whole[number]].astype(np.float32)
+                    found[node.output[0]] = numbers * held[scale]
+                    used |= {whole[number], scale}
+        elif kind == "DequantizeLinear" and all(name in held for name in names if name):
+            dequantised = _dequantised(node, [held[name] for name in names if name])
+            if dequantised is not None:
+                found[node.output[0]] = dequantised
+                used |= {*names}
+    return found, frozenset(used)
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for body in ([attribute.g] if attribute.HasField("g") else []) + [*attribute.graphs]:
+                yield from _nodes(body)
+
+
+def _is_to_float(node: Any) -> bool:
+    return any(a.name == "to" and a.i == 1 for a in node.attribute)
+
+
+def _dequantised(node: Any, given: list[Array]) -> Array | None:
+    """(x - zero) * scale along an axis; None of what is kept in blocks."""
+    said = {a.name: a.i for a in node.attribute}
+    numbers, scale = given[:2]
+    if numbers.dtype.name not in _INTEGERS or said.get("block_size") or scale.ndim > 1:
+        return None
+    shape = [1] * numbers.ndim
+    if scale.ndim and numbers.ndim:
+        shape[said.get("axis", 1) % numbers.ndim] = -1
+    shifted = numbers.astype(np.float32)
+    if len(given) > 2:
+        shifted = shifted - given[2].astype(np.float32).reshape(shape)
+    return np.asarray(shifted * scale.astype(np.float32).reshape(shape), np.float32)
