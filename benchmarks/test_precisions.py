@@ -21,6 +21,7 @@ from rnnbench import Model, TensorSpec
 from rnnbench.benchmarking.measuring.paired import interleave
 from rnnbench.benchmarking.measuring.sampling import Effort, Run
 from rnnbench.runtimes import get
+from rnnbench.runtimes.timed import Source
 
 SIZES = {"float16": 0.51, "bfloat16": 0.51, "int8-weights": 0.27}
 STEPS = (1, 32)
@@ -84,7 +85,7 @@ def call_of(path: Path, steps: int) -> Run:
     }
     timing = get("onnxruntime").timing
     assert timing is not None
-    return timing.prepare(path, arrays, "cpu", 1, "bound").run
+    return timing.prepare(Source((), (), path=path), arrays, "cpu", 1, "bound").run
 
 
 @pytest.mark.parametrize("precision", SIZES)
