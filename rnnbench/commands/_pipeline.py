@@ -75,6 +75,7 @@ class ExportOptions:
         lift_state: make what a module keeps inputs and outputs.
         written: the names of the models so far, with the targets that they came from.
         inputs: what is said of the inputs of files.
+        precisions: of the weights; empty for float32. Of several each has a bundle of its own.
     """
 
     formats: tuple[str, ...] = ("torchscript", "onnx")
@@ -83,6 +84,7 @@ class ExportOptions:
     lift_state: bool = False
     written: dict[str, str] = field(default_factory=dict)
     inputs: FileInputs | None = None
+    precisions: tuple[str, ...] = ("",)
 
 
 def find_targets(given: Sequence[str]) -> tuple[str, ...]:
@@ -222,37 +224,66 @@ def export_one(
     target: str, training: TrainingOptions, exporting: ExportOptions, progress: Progress
 ) -> tuple[CheckReport, str]:
     """Makes a model, exports it, and checks what came out; the report, and what was found."""
+    from rnnbench.checking.report import failed, merge
+
+    model, metadata, source = _make(target, training, exporting, progress)
+    reports = []
+    found: Sequence[dict[str, Any]] = ()
+    for precision in exporting.precisions:
+        several = precision and len(exporting.precisions) > 1
+        named = replace(model, name=f"{model.name}-{precision}") if several else model
+        first = exporting.written.setdefault(named.name, target)
+        if first != target:
+            raise RnnbenchError(
+                f"{first} and {target} are both called {named.name!r}, as which the first is "
+                "written: give one of them another Model(..., name=...)"
+            )
+        options = {"precision": precision} if precision else {}
+        own = replace(exporting, options=exporting.options | options)
+        progress.on_stage(f"exporting {precision}".rstrip())
+        try:
+            report, found = _export_and_check(named, metadata, source, own, progress)
+        except RnnbenchError as error:  # a weight that is too large for float16
+            if not several:
+                raise
+            report = failed(named.name, error)
+        reports.append(report)
+    merged = merge(reports)
+    return merged, _in_words(merged, found)
+
+
+def _export_and_check(
+    model: Model,
+    metadata: dict[str, Any] | None,
+    source: dict[str, Any],
+    exporting: ExportOptions,
+    progress: Progress,
+) -> tuple[CheckReport, Sequence[dict[str, Any]]]:
+    """Writes one bundle and checks it; the report, and the recurrences in it."""
     from rnnbench.checking.case_selection import CaseSelection
     from rnnbench.checking.check import CheckOptions, check
 
-    model, metadata, source = _make(target, training, exporting, progress)
-    first = exporting.written.setdefault(model.name, target)
-    if first != target:
-        raise RnnbenchError(
-            f"{first} and {target} are both called {model.name!r}, as which the first is written: "
-            "give one of them another Model(..., name=...)"
-        )
-    progress.on_stage("exporting")
     bundle = _export(model, metadata, source, exporting)
     unrecorded = not_recorded(bundle.source)
     if unrecorded:
         progress.on_progress(unrecorded)
-    found = bundle.manifest["recurrences"]
+    found: Sequence[dict[str, Any]] = bundle.manifest["recurrences"]
     for each in found:
         progress.on_detail("{place}: {kind}, {representation}  {note}".format(**each).rstrip())
     for said in bundle.manifest["notes"]:
         progress.on_progress(said)
     progress.on_stage("checking")
     # In processes of their own: a runtime that dies takes no export with it.
-    report = check(bundle, options=CheckOptions(CaseSelection(empty=False)))
-    return report, _in_words(report, found)
+    return check(bundle, options=CheckOptions(CaseSelection(empty=False))), found
 
 
 def _in_words(report: CheckReport, recurrences: Sequence[dict[str, Any]]) -> str:
     """`2 x gru, fused; proved in 4 runs`."""
     counts = Counter(f"{each['kind']}, {each['representation']}" for each in recurrences)
     found = "; ".join(f"{n} x {what}" if n > 1 else what for what, n in counts.items())
-    runs = {(row.format, row.runtime) for row in report.rows if row.verdict == Verdict.SAME}
+    runs = {
+        (row.model, row.format, row.runtime) for row in report.rows if row.verdict == Verdict.SAME
+    }
     said = f"proved in {len(runs)} runs" if report.ok else "NOT the same"
     return f"{found or 'no recurrence'}; {said}"
 

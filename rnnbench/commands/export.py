@@ -95,7 +95,7 @@ if TYPE_CHECKING:
 )
 @option(
     "--precision",
-    metavar="NAME",
+    metavar="NAME,...",
     help="Of weights in ONNX and C: float16, bfloat16, int8-weights; int8-dynamic in C.",
     group="Files",
 )
@@ -147,13 +147,14 @@ def command(
             "none is given"
         )
     flags: dict[str, Any] = {"keep_loops": keep_loops, "allow_frozen": allow_frozen, "opset": opset}
-    flags |= _portable(profile, engine, pins) | {"precision": precision}
+    flags |= _portable(profile, engine, pins)
     exporting = ExportOptions(
         find_formats(formats),
         Path(out),
         {k: v for k, v in flags.items() if v},
         lift_state,
         inputs=inputs,
+        precisions=_precisions(precision),
     )
     check_task(options["task"])
     training = TrainingOptions(
@@ -219,6 +220,17 @@ def _portable(profile: str | None, engine: str | None, pins: str | None) -> dict
             raise RnnbenchError(f"--pin {part!r}: give a dimension and its size, as batch=1")
         sizes[dim] = int(size)
     return {"profile": wanted, "pin": sizes}
+
+
+def _precisions(given: str | None) -> tuple[str, ...]:
+    """One, or float32 and several others."""
+    from rnnbench.models.precision import check_precision
+
+    names = tuple(dict.fromkeys(filter(None, (p.strip() for p in (given or "").split(",")))))
+    asked = tuple(name for name in names if name != "float32")
+    for name in asked:
+        check_precision(name)
+    return asked if asked and len(names) == 1 else ("", *asked)
 
 
 def _export_all(

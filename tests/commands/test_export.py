@@ -109,6 +109,49 @@ def test_a_model_of_ones_own(run, tmp_path):
     assert check_bundle(tmp_path / "out" / "Net").ok
 
 
+LARGE = """
+import torch
+from mine import Net
+from rnnbench import Model, TensorSpec
+
+def build():
+    net = Net()
+    net.cell.weight_ih.data[0, 0] = 7e4
+    x = TensorSpec("x", ("time", "batch", 3))
+    h0 = TensorSpec("h0", ("batch", 5), role="state")
+    return Model(net, (x, h0), ("y", "hn"), {"h0": "hn"})
+"""
+
+
+def test_several_precisions_have_a_bundle_each(run, tmp_path):
+    words = ("export", "mine.py", "--format", "onnx", "--out", "out", "--precision")
+    code, out, err = run(*words, "float32,float16,int8-weights")
+    assert code == 0, out + err
+    rows = table(out)
+    sizes = {}
+    for precision in ("", "float16", "int8-weights"):
+        name = f"Net-{precision}".rstrip("-")
+        assert rows[name, "onnx", "onnxruntime"].rstrip().endswith("same")
+        bundle = Bundle.open(tmp_path / "out" / name)
+        assert (bundle.manifest.get("precision") or {"name": ""})["name"] == precision
+        sizes[precision] = bundle.artifacts["onnx"].details.get("weights")
+    assert sizes == {"": None, "float16": 120, "int8-weights": 120}
+    code, out, err = run(*words, "float16,int4")
+    assert (code, out) == (2, "")
+    assert "unknown precision 'int4'" in err
+
+
+def test_a_precision_that_cannot_be_is_a_row_beside_the_others(run, tmp_path):
+    (tmp_path / "large.py").write_text(LARGE)
+    words = ("export", "large.py", "--format", "onnx", "--precision", "float16,bfloat16")
+    code, out, err = run(*words)
+    rows = table(out)
+    assert code == 1, out + err
+    assert rows["Net-float16", "-", "-"].rstrip().endswith("failed")
+    assert "cell.weight_ih has a weight of 7e+04" in out
+    assert rows["Net-bfloat16", "onnx", "onnxruntime"].rstrip().endswith("same")
+
+
 def test_the_console_script_finds_a_module_of_the_current_folder(tmp_path):
     """As `python -m rnnbench` and `init` do; the second module is imported when it is called."""
     (tmp_path / "mine.py").write_text(MODEL)
