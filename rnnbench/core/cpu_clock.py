@@ -22,12 +22,13 @@ class Limit:
 
     Args:
         pid: of the process.
-        seconds: of CPU.
+        seconds: of CPU; what it computes before the first look does not count.
         give_up: called once, from another thread.
     """
 
     def __init__(self, pid: int, seconds: float, give_up: Callable[[], object]) -> None:
         self._pid, self._seconds, self._give_up = pid, seconds, give_up
+        self._pause = min(0.5, seconds / 8)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -44,16 +45,21 @@ class Limit:
         self._over.set()
 
     def _watch(self) -> None:
-        """Gives up as well where there is no memory to watch with: nobody would end it then."""
+        """Gives up as well where there is no memory to watch with: nobody would end it then.
+
+        The first look is after a while: it reads about every process of the machine, which takes
+        longer than most of what is watched.
+        """
         try:
-            self._ends()
+            if not self._over.wait(self._pause):
+                self._ends()
         except MemoryError:
             self._give_up()
 
     def _ends(self) -> None:
-        start = began = monotonic()
+        start = began = monotonic() - self._pause
         first = last = cpu_seconds(self._pid)
-        while not self._over.wait(min(0.5, self._seconds / 8)):
+        while not self._over.wait(self._pause):
             now, spent = monotonic(), cpu_seconds(self._pid)
             if spent - last >= _AWAKE * self._seconds or wants_to_run(self._pid):
                 began, last = now, spent

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable
+from functools import cache
 from statistics import median
 from typing import Any
 
 _WARM_UP_CALLS = 3
+_DRIVERS = ("libcuda.so.1", "libcuda.so") if sys.platform != "win32" else ("nvcuda.dll",)
+
+
+@cache
+def driver_is_here() -> bool:
+    """Whether NVIDIA's driver can be loaded on this machine, with or without a device."""
+    return any(map(_loads, _DRIVERS))
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def synchronised(launch: Callable[[], Any]) -> Callable[[], Any]:

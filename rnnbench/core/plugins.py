@@ -12,7 +12,7 @@ import ast
 import importlib
 import pkgutil
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -109,7 +109,13 @@ def outside(kind: str) -> dict[str, EntryPoint]:
     """Name -> entry point, of the plugins that other packages bring."""
     if kind not in OPEN:
         return {}
-    return {entry.name: entry for entry in entry_points(group=f"rnnbench.{kind}")}
+    return {entry.name: entry for entry in _installed().select(group=f"rnnbench.{kind}")}
+
+
+@cache
+def _installed() -> EntryPoints:
+    """Of every distribution, all of whose files are read for it."""
+    return entry_points()
 
 
 def owner(entry: EntryPoint) -> str:
@@ -117,6 +123,7 @@ def owner(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist is not None else entry.module.partition(".")[0]
 
 
+@cache
 def _inside(kind: str) -> frozenset[str]:
     package = importlib.import_module(FOLDERS[kind])
     found = (module.name for module in pkgutil.iter_modules(package.__path__))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import redirect_stdout
 from functools import cache
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,11 +41,22 @@ _DTYPES = {"float": "float32", "double": "float64"}
 
 
 def devices() -> tuple[str, ...]:
-    """Where ONNX Runtime can run on this machine."""
+    """Where ONNX Runtime can run on this machine; it is imported only where it may be CUDA."""
+    if "onnxruntime" not in sys.modules and not _brings_cuda():
+        return ("cpu",)
     import onnxruntime
 
     present = onnxruntime.get_available_providers()
     return tuple(device for device, provider in _PROVIDERS.items() if provider in present)
+
+
+def _brings_cuda() -> bool:
+    """Whether the installed build has the library of that provider; True where that is unknown."""
+    spec = find_spec("onnxruntime")
+    folders = [Path(folder) / "capi" for folder in (spec and spec.submodule_search_locations) or ()]
+    if not any(folder.is_dir() for folder in folders):
+        return True
+    return any(any(folder.glob("*onnxruntime_providers_cuda*")) for folder in folders)
 
 
 def load(
