@@ -21,6 +21,7 @@ from rnnbench.commands._options import (
     verb,
 )
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.threads import numpy_without_threads
 
 if TYPE_CHECKING:
     from rnnbench.checking.report import CheckReport
@@ -131,14 +132,16 @@ def command(
     (`build` unless you name it) that returns a rnnbench.Model. A FILE is .onnx or TorchScript that
     somebody wrote: the bundle holds it as it is.
     """
-    from rnnbench.commands._pipeline import (
-        ExportOptions,
-        TrainingOptions,
-        check_task,
-        find_formats,
-        find_targets,
-        is_lone_file,
-    )
+    with numpy_without_threads():
+        from rnnbench.commands._pipeline import (
+            ExportOptions,
+            TrainingOptions,
+            check_task,
+            find_formats,
+            find_targets,
+            is_lone_file,
+        )
+    from rnnbench.runtimes.forkserver import imports_torch
 
     names, inputs = find_targets(targets), file_inputs(options)
     if not given_nothing(inputs) and not any(map(is_lone_file, names)):
@@ -157,6 +160,7 @@ def command(
         precisions=_precisions(precision),
     )
     check_task(options["task"])
+    imports_torch()
     training = TrainingOptions(
         **options,
         runs=None if runs is None else Path(runs),

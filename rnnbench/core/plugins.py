@@ -11,8 +11,9 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+from collections.abc import Callable, Iterable
 from functools import cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -109,13 +110,13 @@ def outside(kind: str) -> dict[str, EntryPoint]:
     """Name -> entry point, of the plugins that other packages bring."""
     if kind not in OPEN:
         return {}
-    return {entry.name: entry for entry in _installed().select(group=f"rnnbench.{kind}")}
+    return {entry.name: entry for entry in _of_group()(group=f"rnnbench.{kind}")}
 
 
 @cache
-def _installed() -> EntryPoints:
-    """Of every distribution, all of whose files are read for it."""
-    return entry_points()
+def _of_group() -> Callable[..., Iterable[EntryPoint]]:
+    """Chooses among those of every distribution, all of whose files are read once for it."""
+    return entry_points().select
 
 
 def owner(entry: EntryPoint) -> str:

@@ -1,9 +1,29 @@
-"""How many threads torch uses inside one operation, for the time of a block."""
+"""How many threads torch uses inside one operation, and whether numpy starts any."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+NUMPYS_THREADS = "OPENBLAS_NUM_THREADS"
+"""Read when numpy is imported, which starts that many, less one."""
+
+
+@contextmanager
+def numpy_without_threads() -> Iterator[None]:
+    """Where numpy is imported for the first time in this block, it starts none of its own.
+
+    A process with one thread can be forked.
+    """
+    if NUMPYS_THREADS in os.environ:  # somebody has chosen
+        yield
+        return
+    os.environ[NUMPYS_THREADS] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(NUMPYS_THREADS, None)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -156,13 +157,23 @@ def _root(spec: str, main: Path) -> Path:
 
 
 def _local(folders: list[Path]) -> Iterator[Path]:
-    """The files of imported modules that lie in these folders, or are linked to from there."""
+    """The files of imported modules that lie in these folders, or are linked to from there.
+
+    Of thousands; few folders have them all, each of which is judged once.
+    """
+    resolved = cache(Path.resolve)
+    is_in = cache(partial(_is_in, folders=folders))
     for module in list(sys.modules.values()):
         # What is imported when it is asked for anything may fail then.
         file = getattr(module, "__dict__", {}).get("__file__")
+        if not isinstance(file, str):
+            continue
+        path = Path(file)
+        real = resolved(path.parent) / path.name
+        real = real.resolve() if real.is_symlink() else real
         # torch.ops claims a file that is none.
-        if isinstance(file, str) and is_local(Path(file), folders) and Path(file).is_file():
-            yield Path(file).resolve()
+        if (is_in(path.parent) or is_in(real.parent)) and path.is_file():
+            yield real
 
 
 def is_local(file: Path, folders: Sequence[Path]) -> bool:

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +110,67 @@ def test_a_server_that_fails_is_done_without(bundle, monkeypatch):
     with Worker(job(bundle, "torchscript", "torchscript")) as worker:
         assert isinstance(worker._process, subprocess.Popen)
         assert worker(inputs())["y"].shape == (7, 2, 4)
+
+
+FROM_THIS_ONE = """
+import subprocess, sys
+from pathlib import Path
+from rnnbench.core.threads import numpy_without_threads
+
+with numpy_without_threads():
+    import numpy as np
+
+from rnnbench.runtimes import forkserver
+from rnnbench.runtimes.job import Job
+from rnnbench.runtimes.worker import Worker
+
+if __name__ == "__main__":
+    forkserver.imports_torch()
+    server = forkserver._server[2]._process
+    assert server.pid and not isinstance(server, subprocess.Popen)
+    import torch._export.non_strict_utils  # sets a variable that is read late
+    torch.ones(300, 300) @ torch.ones(300, 300)  # what this process does now is its own
+    folder, inputs, outputs = map(Path, sys.argv[1:])
+    given = dict(np.load(inputs))
+    with Worker(Job("torchscript", "torchscript", folder / "model.ts", folder)) as worker:
+        assert isinstance(worker._process, forkserver.Fork)
+        assert forkserver._server[2]._process is server
+        assert len(list(Path(f"/proc/{server.pid}/task").iterdir())) == 1
+        np.savez(outputs, **worker(given))
+    pid = server.pid
+    forkserver._stop()
+    assert not Path(f"/proc/{pid}").exists()
+    print("done")
+"""
+
+
+def test_a_command_forks_the_server_from_itself(bundle, tmp_path):
+    """The same outputs to the last bit as of a process that has imported torch for itself."""
+    script = tmp_path / "command.py"
+    script.write_text(FROM_THIS_ONE)
+    given = inputs()
+    np.savez(tmp_path / "in.npz", **given)
+    words = [sys.executable, script, bundle.path, tmp_path / "in.npz", tmp_path / "out.npz"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)
+    with Worker(job(bundle, "torchscript", "torchscript")) as worker:
+        alone = worker(given)
+    with np.load(tmp_path / "out.npz") as forked:
+        assert sorted(forked) == sorted(alone)
+        for name in forked:
+            np.testing.assert_array_equal(forked[name], alone[name])
+
+
+ANOTHER = "threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()"
+
+
+@pytest.mark.parametrize("first", ["torch", ANOTHER])
+def test_a_process_with_threads_or_torch_is_not_forked(first):
+    code = (
+        f"import {first}\nfrom rnnbench.runtimes import forkserver\n"
+        "forkserver.imports_torch()\nimport sys\n"
+        "print(forkserver._server, 'torch' in sys.modules)"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == "None True\n"
