@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench.cases.allowance import FACTOR, Axes, Rule, allowance, typical_sizes
+from rnnbench.cases.allowance import FACTOR, Allowance, Axes, Rule, allowance, typical_sizes
 from rnnbench.cases.cases import Case
 from rnnbench.cases.feeding import StreamLayout
 from rnnbench.cases.noise import error_of
@@ -37,7 +37,14 @@ class Standard:
     coarseness: float = 1.0
     scores: frozenset[str] = frozenset()
 
-    def compare(self, case: Case, name: str, actual: Array, coarseness: float = 1.0) -> Difference:
+    def compare(
+        self,
+        case: Case,
+        name: str,
+        actual: Array,
+        coarseness: float = 1.0,
+        limit: Allowance | None = None,
+    ) -> Difference:
         """One output of a case beside its reference.
 
         Args:
@@ -45,19 +52,23 @@ class Standard:
             name: of the output.
             actual: what it gave.
             coarseness: how many times as coarse the runtime's functions are as PyTorch's.
+            limit: `limit(case, name, coarseness)`, where it is known.
         """
         reference, eager = case.reference[name], case.eager[name]
         rule = self._rule(case, name, coarseness)
-        return compare(actual, reference, eager, case.noise.get(name), rule)
+        return compare(actual, reference, eager, case.noise.get(name), rule, limit)
+
+    def limit(self, case: Case, name: str, coarseness: float = 1.0) -> Allowance | None:
+        """What an output may be off by at a case, whoever computes it; None of other dtypes."""
+        exact, eager = case.reference[name], case.eager[name]
+        if eager.dtype.kind != "f":
+            return None
+        return allowance(exact, eager, _noise(case, name), self._rule(case, name, coarseness))
 
     def allowed(self, case: Case, name: str, coarseness: float = 1.0) -> Array:
         """What each element of an output of floats may be off by; nothing of other dtypes."""
-        exact, eager = case.reference[name], case.eager[name]
-        if eager.dtype.kind != "f":
-            return np.zeros(eager.shape)
-        return allowance(
-            exact, eager, _noise(case, name), self._rule(case, name, coarseness)
-        ).allowed
+        limit = self.limit(case, name, coarseness)
+        return np.zeros(case.eager[name].shape) if limit is None else limit.allowed
 
     def _rule(self, case: Case, name: str, coarseness: float) -> Rule:
         axes, typical = self.axes.get(name, Axes()), self.typical.get(name)

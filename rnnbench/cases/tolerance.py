@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench.cases.allowance import Rule, allowance
+from rnnbench.cases.allowance import Allowance, Rule, allowance
 from rnnbench.cases.noise import error_of
 
 Array = np.ndarray[Any, Any]
@@ -59,6 +59,7 @@ def compare(
     eager: Array,
     noise: Array | None = None,
     rule: Rule = _PLAIN,
+    limit: Allowance | None = None,
 ) -> Difference:
     """Compares one output with the float64 reference, given the module's own output.
 
@@ -68,6 +69,7 @@ def compare(
         eager: of the module in its own precision.
         noise: the largest error of several runs of it; that of `eager` alone unless given.
         rule: how it is judged.
+        limit: the allowance by these, where it is known; only of floats.
     """
     if actual.shape != reference.shape:
         return _unequal(f"shape {list(actual.shape)} instead of {list(reference.shape)}")
@@ -82,7 +84,7 @@ def compare(
     apart = error_of(actual, reference)
     noise = error_of(eager, reference) if noise is None else noise
     exact = reference.astype(np.float64)
-    limit = allowance(exact, eager, noise, rule)
+    limit = allowance(exact, eager, noise, rule) if limit is None else limit
     # Where the module itself, or a rounding beside it, has no number, an artifact owes none, and
     # nothing is proved.
     owed = (np.isfinite(eager) & np.isfinite(noise)) | ~np.isfinite(exact)

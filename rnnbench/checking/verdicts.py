@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnbench import runtimes
-from rnnbench.cases.allowance import FACTOR
+from rnnbench.cases.allowance import FACTOR, Allowance
 from rnnbench.cases.cases import Case
 from rnnbench.cases.standard import Standard
 from rnnbench.cases.tolerance import Difference
@@ -68,6 +68,7 @@ class Judge:
     bundle: Bundle
     cases: Mapping[str, Case]
     standard: Standard
+    _limits: dict[tuple[str, str, float], Allowance | None] = field(default_factory=dict)
 
     def judge(self, ran: RunResult) -> list[CaseResult]:
         """A result for each case that ran; one alone where nothing was loaded."""
@@ -119,7 +120,10 @@ class Judge:
         missing = [name for name in self.bundle.outputs if name not in outputs]
         coarseness = runtimes.get(ran.job.runtime).coarseness_on(ran.job.device)
         compared = {
-            name: self.standard.compare(case, name, outputs[name], coarseness)
+            name: self.standard.compare(
+                *(case, name, outputs[name], coarseness),
+                self._limit(case, name, coarseness),
+            )
             for name in self.bundle.outputs
             if name in outputs
         }
@@ -133,6 +137,13 @@ class Judge:
         if not any(difference.proves for difference in compared.values()):
             return self._result(ran, case.name, Verdict.NOT_JUDGED, NOT_PROVED, compared)
         return self._result(ran, case.name, Verdict.SAME, "", compared)
+
+    def _limit(self, case: Case, name: str, coarseness: float) -> Allowance | None:
+        """What any runtime that is as coarse may be off by: worked out once for all of them."""
+        key = case.name, name, coarseness
+        if key not in self._limits:
+            self._limits[key] = self.standard.limit(case, name, coarseness)
+        return self._limits[key]
 
     def _wrong(
         self,

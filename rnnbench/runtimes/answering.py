@@ -24,6 +24,20 @@ from rnnbench.runtimes.job import Job, account, load, signature
 from rnnbench.runtimes.messages import NO_MEMORY, Answer, receive, send
 
 
+def prepare() -> None:
+    """Imports what jobs that need torch ask for, so that forks of this process have it."""
+    import rnnbench.cases.effects
+    import rnnbench.cases.making
+    import rnnbench.cases.stored
+    import rnnbench.cases.uses
+    import rnnbench.core.bundle
+    import rnnbench.models.calls
+    import rnnbench.models.rebuild  # noqa: F401
+
+    for name in ("eager", "torchscript"):
+        runtimes.get(name)
+
+
 def main(words: list[str]) -> None:
     """Loads the job, then answers requests until the parent closes the pipe.
 

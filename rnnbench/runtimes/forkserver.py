@@ -273,6 +273,7 @@ def serve(channel: socket.socket) -> None:
 
     from rnnbench.runtimes import answering
 
+    answering.prepare()
     gc.collect()
     gc.freeze()  # a collection in a fork would copy all of it
     with selectors.DefaultSelector() as selector:
