@@ -98,13 +98,13 @@ def test_a_scan_of_opset_8_has_its_own_batch(tmp_path, lengths, given):
     assert (found.kind, found.input_size, found.hidden_size) == ("rnn_tanh", 2, 4)
     assert (found.time, found.batch, found.lengths) == ("time", "batch", given)
     assert (found.state_in, found.state_out) == ("input h0", "output last")
-    assert report.hazards == ()
+    assert {h.name for h in report.hazards} == (set() if given else {"unread_input"})  # n
 
 
 def test_hazards_of_a_scan_of_opset_8(tmp_path):
     def names(**options):
         report = rnnbench.inspect(scan8(tmp_path / "a.onnx", **options))
-        return {(h.name, h.severity) for h in report.hazards}
+        return {(h.name, h.severity) for h in report.hazards if h.name != "unread_input"}
 
     assert names(lengths="m") == {("constant_lengths", "error")}
     assert names(first="2, 4") == {("frozen_batch", "error")}
