@@ -50,16 +50,17 @@ def leaking(module: torch.nn.Module, run: int, rng: np.random.Generator) -> Iter
     def off(x: torch.Tensor, function: str, size: float = 1.0) -> torch.Tensor:
         if not x.is_floating_point():
             return x
-        by = torch.from_numpy(np.asarray(signs(function, tuple(x.shape)) * (_LEAK * size)))
-        return x + by.to(device=x.device, dtype=x.dtype)
+        return _more(x, np.asarray(signs(function, tuple(x.shape)) * (_LEAK * size)))
 
     def off_array(array: Array, function: str) -> Array:
         return np.asarray(array + (signs(function, array.shape) * _LEAK).astype(array.dtype))
 
     def hook(layer: nn.Module, args: Any, named: Any, outputs: Any) -> Any:
         states = args[1] if len(args) > 1 else named.get("hx")
-        most = max((float(s.abs().max()) for s in _tensors(states) if s.numel()), default=0.0)
-        return _each(outputs, lambda x: off(x, "layer", max(most, 1.0)))
+        # A cell is called at each step, and what is called here is neither sigmoid nor tanh.
+        with torch._C.DisableTorchFunction():
+            most = max((float(s.abs().max()) for s in _tensors(states) if s.numel()), default=0.0)
+            return _each(outputs, lambda x: off(x, "layer", max(most, 1.0)))
 
     with ExitStack() as stack:
         for part in module.modules():
@@ -72,6 +73,14 @@ def leaking(module: torch.nn.Module, run: int, rng: np.random.Generator) -> Iter
                 stack.callback(handle.remove)
         stack.enter_context(_functions(off))
         yield
+
+
+def _more(x: torch.Tensor, by: Array) -> torch.Tensor:
+    import torch
+
+    if by.ndim == 0 and x.dtype in (torch.float32, torch.float64):
+        return x + float(by)  # which is rounded to the dtype first, as below
+    return x + torch.from_numpy(by).to(device=x.device, dtype=x.dtype)
 
 
 def _functions(off: Callable[[Any, str], Any]) -> Any:
