@@ -114,6 +114,8 @@ def _take_apart(graph: fx.Graph, node: fx.Node) -> None:
         return
     x = node.args[0]
     assert isinstance(x, fx.Node)
+    if shape_of(x) is None:  # a loop that was rolled before wrote it, for all its steps
+        return
     dim = dim_of(node, 1 if node.target is aten.unbind.int else 2)
     steps = size_at(x, dim)
     pieces = node.meta["val"]  # unbind: [batch, 4] each; split: [1, batch, 4] each

@@ -33,7 +33,7 @@ from rnnbench.capture.operators.recurrence import recurrence
 from rnnbench.capture.operators.rolled import repeated, run_scan, run_scan_or_nothing
 from rnnbench.capture.rolling.bodies import build_body
 from rnnbench.capture.rolling.first_states import expand_first_states
-from rnnbench.capture.rolling.mapping import map_steps
+from rnnbench.capture.rolling.mapping import early_positions, map_steps
 from rnnbench.capture.rolling.stacks import Stacks
 from rnnbench.capture.rolling.uses import Uses
 from rnnbench.capture.source_lines import source_line
@@ -88,9 +88,9 @@ class Emitter:
         read = self.uses.read_of_all_steps(handed_out)
         kinds, why = self._emit_pieces(pieces, read)
         if not kinds and not self._all_at_once(pieces):  # the whole body as one scan
-            given = {*self.block.inputs, *self.block.writes}
-            everything = [j for j in range(len(self.body)) if j not in given]
-            self._emit_scan(Piece(tuple(everything), True), read)
+            given = {*self.block.inputs, *self.block.writes, *self._emit_early(pieces)}
+            rest = [j for j in range(len(self.body)) if j not in given]
+            self._emit_scan(Piece(tuple(rest), True), read)
             kinds = ["scan"]
         self.uses.redirect()
         # The steps are read by themselves alone now; from the end, each is read by nobody.
@@ -128,6 +128,17 @@ class Emitter:
         if self.keep_loops or len(pieces) != 1 or pieces[0].recurs:
             return False
         return map_steps(pieces[0], self.block, self.stacks)
+
+    def _emit_early(self, pieces: list[Piece]) -> set[int]:
+        """Writes for all steps at once what needs nothing of the step before.
+
+        linear(x_t, w) in each step of a scan  ->  linear(x, w) before it, x [time, batch, features]
+        """
+        if self.keep_loops or self.may_be_empty:
+            return set()
+        early = early_positions(pieces, self.block, self.stacks)
+        piece = Piece(tuple(sorted(early)), False)
+        return early if early and map_steps(piece, self.block, self.stacks) else set()
 
     def _why_no_cell(self) -> str:
         values = [self.body[j].meta.get("val") for j in self.block.carried]

@@ -6,7 +6,7 @@ mul_1 = mul(select_1, gain)   ->  mul = mul(xs, gain)                   # [time,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
@@ -29,6 +29,7 @@ from rnnbench.capture.rolling.stacks import Stacks
 
 aten = torch.ops.aten
 _FILLED = Batched(filled)
+_PRODUCTS = {aten.linear.default, aten.addmm.default, aten.mm.default, aten.matmul.default}
 
 
 def map_steps(piece: Piece, block: Block, stacks: Stacks) -> bool:
@@ -48,6 +49,40 @@ def map_steps(piece: Piece, block: Block, stacks: Stacks) -> bool:
         mapper.write(j, form)
     stacks.stacked |= mapper.made
     return True
+
+
+def early_positions(pieces: Sequence[Piece], block: Block, stacks: Stacks) -> set[int]:
+    """What can be done for all steps before a loop that stays one, and is worth it.
+
+    That is what needs nothing that recurs, in operators that have a form for all steps; of which
+    a product is one. Of a step
+
+        linear(x_t, w); linear(h, u); add; tanh; softmax(x_t)
+
+    it is linear(x_t, w) and the softmax. None of its values that the loop reads may have more
+    dimensions than a state has: what an attention makes of a whole sequence in each step would have
+    to be kept for all steps at once.
+
+    Args:
+        pieces: of the body, each of which needs only those before it.
+        block: the loop.
+        stacks: what is known for all steps.
+    """
+    mapper = _Mapper(block, stacks)
+    known = {*block.inputs}
+    early: set[int] = set()
+    for piece in pieces:
+        for j in () if piece.recurs else piece.positions:
+            needs = Piece((j,), False).reads(block)
+            if needs <= known | early and mapper.form_of(j) is not None:
+                early.add(j)
+    rest = {j for piece in pieces for j in piece.positions} - early
+    read = Piece(tuple(sorted(rest)), True).reads(block) & early
+    most = max((rank_of(block.body[j]) for j in block.carried), default=0)
+    has_product = any(block.body[j].target in _PRODUCTS for j in early)
+    if not has_product or any(rank_of(block.body[j]) > most for j in read):
+        return set()
+    return early
 
 
 class _Mapper:
