@@ -101,14 +101,6 @@ def _slice(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]
     made = shape_of(node)[0]
     if first == "0" and step == 1 and made == value.sizes:
         return value
-    where = writer.sizes.too_short(made[dim])
-    if where is not None:
-        name = where.partition("=")[0]
-        raise writer.refusal(
-            node,
-            f"a slice of {writer.sizes.said(value.sizes[dim])} from {first} on has no form in C at "
-            f"{where}, where nothing is left: declare dims={{{name!r}: Dim(min=...)}}",
-        )
     if getattr(made[dim], "is_Symbol", False) and made[dim] not in writer.sizes.names:
         end = args[3] if len(args) > 3 else None
         _name_length(writer, node, made[dim], (first, end, value.sizes[dim], step))

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from rnnbench.capture.program import Captured
-    from rnnbench.core.dims import Dim
 
 OPERATORS: dict[Any, Any] = (
     elementwise.OPERATORS
@@ -163,7 +162,6 @@ def _inputs(
             raise NoForm(f"input {spec.name!r} is {value.dtype}, which has no form in C yet")
         for size, declared in zip(value.shape, spec.shape, strict=True):
             _name_symbol(writer, size_of(size), str(declared), fields)
-            _note_least(writer, size_of(size), captured.model.dims.get(str(declared)))
     for node, spec in zip(placeholders, captured.model.inputs, strict=True):
         value = node.meta["val"]
         sizes = tuple(map(size_of, value.shape))
@@ -197,15 +195,6 @@ def _name_symbol(writer: Writer, size: Any, declared: str, fields: dict[str, str
     factor = size / symbol
     if factor.is_Integer:
         writer.sizes.names[symbol] = f"({fields[declared]} / {int(factor)})"
-
-
-def _note_least(writer: Writer, size: Any, dim: Dim | None) -> None:
-    """The least that the symbol of a dimension can be: of `160 * s0`, 160 or more, it is 1."""
-    if dim is not None and not isinstance(size, int) and len(size.free_symbols) == 1:
-        (symbol,) = size.free_symbols
-        factor = size / symbol
-        if factor.is_Integer:
-            writer.sizes.least[symbol] = dim.fit(1) // int(factor)
 
 
 def _outputs(writer: Writer, results: Sequence[Any], captured: Captured) -> list[Port]:

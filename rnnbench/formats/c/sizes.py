@@ -63,7 +63,6 @@ class Sizes:
         names: as given, and those that data say, once they are read.
         bounds: symbol that data say -> the most that it can be.
         fixed: the symbols of the model's dimensions.
-        least: symbol of a dimension -> the least that it can be.
         limit: of sizes that data say and that have no other bound.
     """
 
@@ -71,7 +70,6 @@ class Sizes:
         self.names = dict(names)
         self.bounds: dict[Any, Size] = {}
         self.fixed: frozenset[Any] = frozenset()
-        self.least: dict[Any, int] = {}
         self.limit: int | None = None
 
     def most(self, size: Size) -> Size:
@@ -86,17 +84,6 @@ class Sizes:
                 )
             size = size.xreplace({symbol: self.limit})
         return size
-
-    def too_short(self, size: Size) -> str | None:
-        """Where a size would be below 0: `time=1` of `time - 2`; None where it never is.
-
-        A program counts `x[:, 2:]` as `time - 2`, and what is made of it from that; Python takes
-        what there is.
-        """
-        at = {s: self.least[s] for s in getattr(size, "free_symbols", ()) if s in self.least}
-        if isinstance(size, int) or len(at) < len(size.free_symbols) or size.subs(at) >= 0:
-            return None
-        return ", ".join(sorted(f"{self.names[s]}={least}" for s, least in at.items()))
 
     def text(self, size: Size) -> str:
         """An expression of C, which needs no parentheses around it in a product."""
