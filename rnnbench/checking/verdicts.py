@@ -55,6 +55,14 @@ class CaseResult:
     enlarged: bool = False
 
 
+_KEPT = 2**26
+"""Bytes of limits that are kept for the next runtime: a vocabulary's would double the memory."""
+
+
+def _size_of(limit: Allowance | None) -> int:
+    return 0 if limit is None else limit.allowed.nbytes + limit.unproved.nbytes
+
+
 @dataclass(frozen=True)
 class Judge:
     """Compares what ran with the references.
@@ -139,11 +147,17 @@ class Judge:
         return self._result(ran, case.name, Verdict.SAME, "", compared)
 
     def _limit(self, case: Case, name: str, coarseness: float) -> Allowance | None:
-        """What any runtime that is as coarse may be off by: worked out once for all of them."""
+        """What any runtime that is as coarse may be off by: worked out once for all of them.
+
+        What takes more than there is room for is worked out for each.
+        """
         key = case.name, name, coarseness
-        if key not in self._limits:
-            self._limits[key] = self.standard.limit(case, name, coarseness)
-        return self._limits[key]
+        if key in self._limits:
+            return self._limits[key]
+        limit = self.standard.limit(case, name, coarseness)
+        if limit is None or sum(map(_size_of, self._limits.values()), _size_of(limit)) <= _KEPT:
+            self._limits[key] = limit
+        return limit
 
     def _wrong(
         self,
