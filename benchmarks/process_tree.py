@@ -140,9 +140,10 @@ def descendants(pid: int) -> list[int]:
 
 
 def _field(pid: int, file: str, name: str) -> str:
+    """What a file of /proc says of a process; empty where it has just ended."""
     try:
         text = Path(f"/proc/{pid}/{file}").read_text("utf-8")
-    except OSError:  # it has just ended
+    except OSError:
         return ""
     found = re.search(rf"^{name}:\s*(\d+)", text, re.MULTILINE)
     return found[1] if found else ""

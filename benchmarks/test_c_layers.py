@@ -128,6 +128,12 @@ def turns(program: Path, other: Path, own: Path, work: Work) -> Compared:
     return compared([ours for ours, _ in rounds], [theirs for _, theirs in rounds])
 
 
+def keep_against(keep_ratio: Keep, ratio: Compared, work: Work, title: str, name: str) -> None:
+    """A row of the results, and whether it is as fast as was asked for."""
+    keep_ratio(ratio, f"c/{name}", f"C against {title}: {work}", work.row(), name)
+    assert ratio.ratio <= work.limit
+
+
 @pytest.mark.parametrize("work", BOUND, ids=str)
 def test_c_layer(
     keep_ratio: Keep, request: pytest.FixtureRequest, program: Path, tmp_path: Path, work: Work
@@ -138,9 +144,7 @@ def test_c_layer(
     model = layer(work)
     stock = rnnbench.export(model, ("onnx",), tmp_path / "onnx").artifacts["onnx"].path
     ratio = turns(program, stock, library(model, tmp_path / "c"), work)
-    group = f"C against ONNX Runtime: {work}"
-    keep_ratio(ratio, "c/onnxruntime", group, work.row(), "onnxruntime")
-    assert ratio.ratio <= work.limit
+    keep_against(keep_ratio, ratio, work, "ONNX Runtime", "onnxruntime")
 
 
 @pytest.mark.parametrize("work", WHOLE, ids=str)
@@ -182,15 +186,13 @@ def test_against_emx(
     sizes = {"batch": work.batch, "time": work.steps}
     shapes = {s.name: tuple(int(sizes.get(str(d), d)) for d in s.shape) for s in model.inputs}
     source = tmp_path / "model.c"
-    source.write_text(emx._generate(stock, pinned(stock, shapes)), encoding="utf-8")
+    source.write_text(emx.code_of(stock, pinned(stock, shapes)), encoding="utf-8")
     other = tmp_path / "emx.so"
     flags = ["-std=c11", "-Ofast", "-march=native", "-fPIC", "-shared", "-w"]
     states = 2 if work.kind == "LSTM" else 1
     compile_library([source, HERE / "emx.c"], other, [*flags, f"-DSTATES={states}"])
     ratio = turns(program, other, library(model, tmp_path / "c"), work)
-    group = f"C against emx-onnx-cgen: {work}"
-    keep_ratio(ratio, "c/emx", group, work.row(), "emx")
-    assert ratio.ratio <= work.limit
+    keep_against(keep_ratio, ratio, work, "emx-onnx-cgen", "emx")
 
 
 RTNEURAL = [
@@ -216,9 +218,7 @@ def test_against_rtneural(
     model = layer(work)
     other = _rtneural(Path(str(root)), model, tmp_path, work)
     ratio = turns(program, other, library(model, tmp_path / "c"), work)
-    group = f"C against RTNeural: {work}"
-    keep_ratio(ratio, "c/rtneural", group, work.row(), "rtneural")
-    assert ratio.ratio <= work.limit
+    keep_against(keep_ratio, ratio, work, "RTNeural", "rtneural")
 
 
 def _rtneural(root: Path, model: Model, folder: Path, work: Work) -> Path:

@@ -5,13 +5,13 @@ Each is the command itself in a process of its own, with everything that it impo
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 from time import sleep
 
 import pytest
+from process_tree import descendants, memory_of
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from rnnbench.formats import aoti
@@ -93,25 +93,7 @@ def _most_memory(words: list[str]) -> int:
         [sys.executable, "-m", "rnnbench", *words], stdout=subprocess.DEVNULL
     ) as process:
         while process.poll() is None:
-            most = max(most, sum(map(_memory, (process.pid, *_children(process.pid)))))
+            most = max(most, sum(map(memory_of, (process.pid, *descendants(process.pid)))))
             sleep(0.05)
     assert process.returncode == 0
     return most
-
-
-def _memory(pid: int) -> int:
-    return 1024 * int(_field(pid, "smaps_rollup", "Pss") or 0)
-
-
-def _children(parent: int) -> list[int]:
-    every = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
-    return [pid for pid in every if _field(pid, "status", "PPid") == str(parent)]
-
-
-def _field(pid: int, file: str, name: str) -> str:
-    try:
-        text = Path(f"/proc/{pid}/{file}").read_text("utf-8")
-    except OSError:  # it has just ended
-        return ""
-    found = re.search(rf"^{name}:\s*(\d+)", text, re.MULTILINE)
-    return found[1] if found else ""

@@ -63,7 +63,7 @@ class Compiled:
     def __init__(self, path: Path, proto: Any) -> None:
         from onnx import helper
 
-        self.function = _link(_generate(path, proto))
+        self.function = _link(code_of(path, proto))
         self.inputs = [value.name for value in proto.graph.input]
         self.outputs = {
             value.name: (
@@ -90,7 +90,12 @@ def addresses(arrays: list[np.ndarray[Any, Any]]) -> list[ctypes.c_void_p]:
     return [ctypes.c_void_p(array.ctypes.data) for array in arrays]
 
 
-def _generate(path: Path, proto: Any) -> str:
+def code_of(path: Path, proto: Any) -> str:
+    """The C of a graph whose shapes are fixed: a function `model`.
+
+    Raises:
+        RnnbenchError: emx-onnx-cgen has none for it.
+    """
     from emx_onnx_cgen import Compiler
     from emx_onnx_cgen.compiler import CompilerOptions
 
