@@ -20,35 +20,9 @@ from rnnbench.formats.c.products import _pairs_of, most_of, padded_bias, panels_
 from rnnbench.models.precision import PRECISIONS, round_weights, whole_numbers
 from rnnbench.runtimes.adapters._compiling import compiler
 from rnnbench.runtimes.adapters.c import FLAGS
+from tests.helpers.tagger import tagger
 
 pytestmark = pytest.mark.skipif(shutil.which(compiler()[0]) is None, reason="no C compiler")
-
-
-class Tagger(nn.Module):
-    def __init__(self, kind="LSTM", hidden=19):
-        super().__init__()
-        self.embed = nn.Embedding(30, 8)
-        self.front = nn.Conv1d(8, 12, 3, padding=1)
-        self.rnn = getattr(nn, kind)(12, hidden, 2, batch_first=True, bidirectional=True)
-        self.cell = nn.GRUCell(2 * hidden, 7)
-        self.mix = nn.Parameter(0.2 * torch.randn(7, 7))
-        self.out = nn.Linear(7, 5)
-
-    def forward(self, words):
-        x = self.front(self.embed(words).transpose(1, 2)).transpose(1, 2)
-        y = self.rnn(x)[0]
-        h = y.new_zeros(len(words), 7)
-        steps = []
-        for t in range(y.shape[1]):
-            h = self.cell(y[:, t], h @ self.mix)
-            steps.append(self.out(h))
-        return torch.stack(steps, 1)
-
-
-def tagger(kind="LSTM"):
-    torch.manual_seed(1)
-    words = TensorSpec("words", ("batch", "time"), dtype="int64", high=30)
-    return Model(Tagger(kind).eval(), (words,), ("tags",))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -19,6 +19,7 @@ from rnnbench.formats import onnx as onnx_format
 from rnnbench.formats.onnx.profiles import pinned, rewrite
 from rnnbench.inspection.weights import kept_small, read_weights
 from rnnbench.models.precision import in_fewer_bits, round_weights
+from tests.helpers.tagger import tagger
 
 PRECISIONS = onnx_format.FORMAT.precisions
 STORED = {
@@ -27,35 +28,6 @@ STORED = {
     "int8-weights": TensorProto.INT8,
 }
 LSTM_RATIO = {"float16": 0.51, "bfloat16": 0.51, "int8-weights": 0.27}
-
-
-class Tagger(nn.Module):
-    """Layers, cells, a convolution, a loop that stays a Scan and a parameter of no layer."""
-
-    def __init__(self, kind="LSTM", hidden=19):
-        super().__init__()
-        self.embed = nn.Embedding(30, 8)
-        self.front = nn.Conv1d(8, 12, 3, padding=1)
-        self.rnn = getattr(nn, kind)(12, hidden, 2, batch_first=True, bidirectional=True)
-        self.into = nn.Linear(2 * hidden, 7)
-        self.mix = nn.Parameter(0.2 * torch.randn(7, 7))
-        self.out = nn.Linear(7, 5)
-
-    def forward(self, words):
-        x = self.front(self.embed(words).transpose(1, 2)).transpose(1, 2)
-        y = self.rnn(x)[0]
-        h = y.new_zeros(len(words), 7)
-        steps = []
-        for t in range(y.shape[1]):
-            h = torch.sin(self.into(y[:, t]) + h @ self.mix)
-            steps.append(self.out(h))
-        return torch.stack(steps, 1)
-
-
-def tagger(kind="LSTM"):
-    torch.manual_seed(1)
-    words = TensorSpec("words", ("batch", "time"), dtype="int64", high=30)
-    return Model(Tagger(kind).eval(), (words,), ("tags",))
 
 
 def layer(*sizes, kind="LSTM", **more):
@@ -88,7 +60,7 @@ def weights_row(report, name="onnx"):
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
 def test_a_model_is_right_with_its_rounded_weights(precision, kind, tmp_path):
-    model = tagger(kind)
+    model = tagger(kind, cell=False)
     before = {name: p.clone() for name, p in model.module.named_parameters()}
     bundle = rnnbench.export(model, ("onnx",), tmp_path, precision=precision)
     assert all(torch.equal(p, before[name]) for name, p in model.module.named_parameters())
@@ -127,7 +99,9 @@ def test_onnxruntime_computes_weights_back_once(precision, tmp_path):
     import onnxruntime
 
     path = (
-        rnnbench.export(tagger(), ("onnx",), tmp_path, precision=precision).artifacts["onnx"].path
+        rnnbench.export(tagger(cell=False), ("onnx",), tmp_path, precision=precision)
+        .artifacts["onnx"]
+        .path
     )
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
