@@ -21,7 +21,7 @@ Kind = Literal[
     "json",
     "module",
     "onnx",
-    "openvino",
+    "openvino-ir",
     "other",
     "pt2",
     "python",
@@ -107,7 +107,7 @@ def _by_name(path: Path, head: bytes) -> GivenFile | None:
             f"`rnnbench check OTHER --against {path}` compares it with another file, the ONNX or "
             "TorchScript that it was converted from, say; give that to the other verbs"
         )
-        return GivenFile(path, "openvino", "an OpenVINO model (IR)", step)
+        return GivenFile(path, "openvino-ir", "an OpenVINO model (IR)", step)
     if path.suffix in _ELSEWHERE:
         step = "give a module's code to `export`, or .onnx, TorchScript or .pt2 to `inspect`"
         return GivenFile(path, "other", _ELSEWHERE[path.suffix], step)

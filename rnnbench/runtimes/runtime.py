@@ -113,6 +113,7 @@ class Runtime:
         weights: the arrays that a file holds, by name; None where they cannot be read.
         kept_small: which of them it keeps in fewer bits than it computes with; None where it does
             not say.
+        reads: the kind of files (of `core.files`) that no other runtime loads; empty for none.
         releases: which opset and IR version each of its releases loads, the oldest first.
         profile: the rewrites of ONNX that it needs; None where it needs none.
         timing: how it is timed; None where it is not.
@@ -137,6 +138,7 @@ class Runtime:
     signature: Callable[[Path], Signature] | None = None
     weights: Callable[[Path], Arrays] | None = None
     kept_small: Callable[[Path], frozenset[str]] | None = None
+    reads: str = ""
     releases: tuple[Release, ...] = ()
     profile: Profile | None = None
     timing: Timing | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnbench import runtimes
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.files import recognise
 from rnnbench.core.model import Arrays
@@ -67,8 +68,9 @@ def job_of(path: Path) -> Job:
     given = recognise(path)
     if given is not None and given.kind == "onnx":
         return Job("onnxruntime", "onnx", path, None)
-    if given is not None and given.kind == "openvino":
-        return Job("openvino", "onnx", path, None)
+    own = given and next((n for n, r in runtimes.every().items() if r.reads == given.kind), None)
+    if own:
+        return Job(own, "onnx", path, None)
     if given is not None and given.kind not in ("torchscript", "pt2"):
         raise RnnbenchError(str(given))
     raise RnnbenchError(

@@ -184,6 +184,7 @@ RUNTIME = Runtime(
     cost="slow",
     engine=True,
     packages=("openvino",),
+    reads="openvino-ir",
     gaps=GAPS,
     profile=filling(GAPS, always=("make_explicit_values",)),
     timing=Timing(
