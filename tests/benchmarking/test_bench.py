@@ -27,6 +27,7 @@ from rnnbench.benchmarking.tables import format_results
 from rnnbench.core import plugins
 from rnnbench.core.errors import Unavailable
 from rnnbench.models import variants
+from rnnbench.runtimes.training import TRAINING
 from tests.helpers.made_results import write_made
 
 ROOT = Path(__file__).parents[2]
@@ -119,7 +120,7 @@ def test_what_is_timed_computes_what_the_module_does(runtime, mode, artifacts):
     if why:
         pytest.skip(why)
     conditions = Conditions(batch=2, time=4, hidden=8, layers=1)
-    with torch.inference_mode():
+    with torch.inference_mode(mode != TRAINING):
         subject = artifacts.subject("lstm", Implementation("fused", runtime, mode), conditions)
         for _ in range(20):  # buffers that nobody kept would hold something else by now
             subject.run()

@@ -252,10 +252,11 @@ def test_the_limits_of_this_machine():
 def test_the_roofline_is_the_larger_of_reading_and_computing():
     limits = {"read_bytes_per_s": 1e9, "gemv_flops": {"8": 1e9}, "gemm_flops": {"8": 1e10}}
     facts = {"limits": {"threads": {"1": limits}}, "caches": {"L3": 1000}}
-    row = {"device": "cpu", "threads": 1, "batch": 1, "time": 10, "hidden": 8}
+    row = {"device": "cpu", "threads": 1, "mode": "", "batch": 1, "time": 10, "hidden": 8}
     row |= {"input_bytes": 0, "output_bytes": 0, "flops": 2000, "recurrent_flops": 1000}
     small, large = row | {"weight_bytes": 100}, row | {"weight_bytes": 2000}
     assert roofline.limit_seconds(small, facts) == pytest.approx(1000 / 1e10 + 1000 / 1e9)
     assert roofline.limit_seconds(large, facts) == pytest.approx(2000 * 10 / 1e9)
     assert roofline.limit_seconds(row | {"weight_bytes": 1, "device": "cuda"}, facts) is None
     assert roofline.limit_seconds(small | {"threads": 2}, facts) is None
+    assert roofline.limit_seconds(small | {"mode": "training"}, facts) is None

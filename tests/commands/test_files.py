@@ -159,7 +159,7 @@ def test_what_a_file_takes(place, capsys):
         (("export", "gru", "--set", "sr=1"), "say what a file takes"),
         (("check", "made", "--set", "sr=1"), "say what a file takes"),
         (("check", "gone.onnx"), "gone.onnx is not there"),
-        (("export", "net.onnx", "--precision", "float16"), "add --format c"),
+        (("export", "net.onnx", "--precision", "float16"), "export the module that it was made of"),
         (
             ("export", "net.onnx", "--precision", "float16", "--format", "c"),
             "is a file: export the",
