@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils._sympy import functions
 
+import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec
 from rnnbench.capture import capture
 from rnnbench.capture.rolling import emitter
@@ -17,6 +18,7 @@ from rnnbench.capture.tracing.prove import holds
 from rnnbench.capture.tracing.trace import trace_module
 from rnnbench.core.model import sample_inputs
 from tests.helpers.tiers import examples
+from tests.zoo import MODELS
 
 X = TensorSpec("x", ("time", "batch", 3))
 
@@ -191,6 +193,18 @@ def test_the_graph_does_not_grow_with_the_number_of_steps():
         capture(Model(Loop(nn.GRUCell(3, 4), 0, None, 1), (X,), ("y", "h"))).program.graph.nodes
     )
     assert nodes < 20
+
+
+@pytest.mark.parametrize("name", ["DeltaRule", "LstmProjected", "StopsAtAToken"])
+def test_an_export_asks_nothing_that_was_compiled_before(name, monkeypatch, tmp_path):
+    """PyTorch's own `scan` and `while_loop` compile, and what fitted an earlier size fixes this."""
+
+    def compiled(*_args, **_keywords):
+        raise AssertionError("torch.compile was called")
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    bundle = rnnbench.export(MODELS[name].build(), formats=("onnx", "pt2"), out=tmp_path)
+    assert bundle.manifest["failed"] == {}
 
 
 def test_a_rewrite_that_is_not_proved_is_not_made(monkeypatch):

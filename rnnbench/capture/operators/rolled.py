@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnbench.capture.operators.scan import scan
+from rnnbench.capture.operators.scan import scan, scan_in_python
 
 
 def run_scan(
@@ -39,15 +39,14 @@ def run_scan(
 
         return run_scan(alone, [torch.zeros(1, device=xs[0].device)], xs, extras)[1:]
 
-    def step(carry: tuple[Tensor, ...], x: tuple[Tensor, ...]) -> Any:
-        after, values = body(*carry, *x, *extras)  # x_t has lost the time of xs: [batch, ...]
+    def step(*arguments: Any) -> tuple[Tensor, ...]:
+        after, values = body(*arguments)  # x_t has lost the time of xs: [batch, ...]
         # A scan's results may be neither its arguments nor one another.
-        return tuple(map(_own, after)), tuple(map(_own, values))
+        return (*map(_own, after), *map(_own, values))
 
     # Fake and functional tensors are a trace's own classes; plain ones are there to be computed.
-    run = _python_loop if type(xs[0]) in (Tensor, torch.nn.Parameter) else scan
-    final, stacked = run(step, tuple(map(_own, first)), tuple(xs))
-    return (*final, *stacked)
+    run = scan_in_python if type(xs[0]) in (Tensor, torch.nn.Parameter) else scan
+    return run(step, [_own(f) for f in first], xs, extras)
 
 
 def _own(x: Tensor) -> Tensor:
@@ -82,15 +81,6 @@ def _true_for_each(steps: Tensor) -> Tensor:
     odd = steps != steps  # [time, ...]: True for NaN
     odd = odd.any(tuple(range(1, steps.dim()))) if steps.dim() > 1 else odd
     return odd | ~odd  # [time]
-
-
-def _python_loop(step: Callable[..., Any], carry: Any, xs: tuple[Tensor, ...]) -> tuple[Any, Any]:
-    """What `scan` does, on real tensors: PyTorch's own would compile the step first."""
-    values = []
-    for x in zip(*xs, strict=True):  # one x_t [...] of each
-        carry, value = step(carry, x)
-        values.append(value)
-    return carry, tuple(torch.stack(v) for v in zip(*values, strict=True))  # [time, ...] each
 
 
 def aligned(x: Tensor, rank: int) -> Tensor:

@@ -10,7 +10,6 @@ and, traced once more, one `linear` for the inputs of all steps and a `scan` ove
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -19,8 +18,8 @@ from torch.nn import functional as F
 from rnnbench.capture.operators.recurrence import num_directions, recurrence
 from rnnbench.capture.operators.scan import scan
 
-Loop = Callable[..., tuple[Any, Any]]
-"""The last states, and what the steps gave: from a step, the first states and the sequences."""
+Loop = Callable[..., tuple[Tensor, ...]]
+"""As `scan`: of a step, the first states, the sequences, and what is the same in all steps."""
 
 
 def run_stepwise(
@@ -86,19 +85,22 @@ def _one_direction(
     if reverse:  # a row that has ended comes first then, and keeps its first state until it begins
         per_step = [values.flip(0) for values in per_step]
 
-    def step(carry: list[Tensor], now: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def step(*arguments: Tensor) -> tuple[Tensor, ...]:
+        carry, rest = list(arguments[: len(states)]), arguments[len(states) :]
+        now, (weight_hh, *bias_hh) = rest[: len(per_step)], rest[len(per_step) :]
         # now[0] and the product with the state: [batch, gates * hidden] each
-        new = _cell(now[0], F.linear(carry[0], weight_hh, bias_hh), carry, kind)
+        new = _cell(now[0], F.linear(carry[0], weight_hh, *bias_hh), carry, kind)
         y = new[0]  # [batch, hidden]
         if len(now) > 1:  # now[1] [batch, 1]: a row that has ended keeps its state, and gives 0
             new = [torch.where(now[1], a, b) for a, b in zip(new, carry, strict=True)]
             y = torch.where(now[1], y, torch.zeros_like(y))
         # `scan` wants results that share no memory with one another or with the arguments.
-        return [state.clone() for state in new], y.clone()
+        return (*(state.clone() for state in new), y.clone())
 
+    more = [w for w in (weight_hh, bias_hh) if w is not None]
     # final [batch, hidden] for each state, y [time, batch, hidden]
-    final, y = loop(step, [state.clone() for state in states], per_step)
-    return (y.flip(0) if reverse else y), list(final)
+    *final, y = loop(step, [state.clone() for state in states], per_step, more)
+    return (y.flip(0) if reverse else y), final
 
 
 def _cell(gates_x: Tensor, gates_h: Tensor, carry: list[Tensor], kind: str) -> list[Tensor]:

@@ -48,40 +48,49 @@ def run_until(
         (longest, ...), of which those are of the loop that the number says.
     """
     run = _in_python if type(first[0] if first else xs[0]) is Tensor else _as_while_loop
+    count = len(xs)
     limit = torch.full((), most, dtype=torch.int64, device=xs[0].device)
     begins = limit > 0 if begins is None else begins & (limit > 0)
 
     asked, going = ending
 
-    def goes_on(values: Sequence[Tensor]) -> Tensor:
+    def goes_on(values: Sequence[Tensor], limit: Tensor) -> Tensor:
         if asked is None:
             return limit > 0
         truth = values[asked].reshape(())
         return truth if going else ~truth
 
-    def step(number: Tensor, carry: Sequence[Tensor]) -> tuple[Any, Any, Tensor]:
-        here = [x.index_select(0, number.reshape(1)).squeeze(0) for x in xs]
-        after, values = body(*carry, *here, *extras)
-        return tuple(map(_own, after)), tuple(map(_own, values)), goes_on(values)
+    def step(number: Tensor, carry: Sequence[Tensor], more: Sequence[Any]) -> Any:
+        limit, *rest = more  # what a loop closes over is given to it
+        here = [x.index_select(0, number.reshape(1)).squeeze(0) for x in rest[:count]]
+        after, values = body(*carry, *here, *rest[count:])
+        return tuple(map(_own, after)), tuple(map(_own, values)), goes_on(values, limit)
 
-    return run(step, [_own(f) for f in first], begins, limit, longest)
+    return run(step, [_own(f) for f in first], begins, longest, (limit, *xs, *extras))
 
 
 def _as_while_loop(
-    step: Callable[..., Any], first: list[Tensor], begins: Tensor, limit: Tensor, longest: Any
+    step: Callable[..., Any],
+    first: list[Tensor],
+    begins: Tensor,
+    longest: Any,
+    more: tuple[Any, ...],
 ) -> tuple[Tensor, ...]:
     """The loop as PyTorch's operator, behind its first step, which says what a step gives."""
-    after, values, going = step(torch.zeros_like(limit), first)
+    after, values, going = step(torch.zeros_like(more[0]), first, more)
     carry = [torch.where(begins, a, c) for a, c in zip(after, first, strict=True)]
     # [longest, ...]: the first step, and room for the others
     rooms = [torch.cat([v.unsqueeze(0), v.new_zeros((longest - 1, *v.shape))]) for v in values]
     count = len(carry)
+    held = count + len(rooms)
 
-    def goes_on(number: Tensor, going: Tensor, *_: Tensor) -> Tensor:
+    def goes_on(number: Tensor, going: Tensor, *rest: Tensor) -> Tensor:
+        limit = rest[held]
         return going & (number < limit)
 
-    def another(number: Tensor, going: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        after, values, going = step(number, state[:count])
+    def another(number: Tensor, going: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        state, more = rest[:held], rest[held:]
+        after, values, going = step(number, state[:count], more)
         at = number.reshape(1)
         filled = [
             room.index_copy(0, at, value.unsqueeze(0))
@@ -90,21 +99,22 @@ def _as_while_loop(
         return (number + 1, going.clone(), *after, *filled)
 
     start = (begins.to(torch.int64), begins & going, *carry, *rooms)
-    number, _, *results = repeat_while(goes_on, another, start)
+    number, _, *results = repeat_while(goes_on, another, start, more)
     return (number, *results)
 
 
 def _in_python(
-    step: Callable[..., Any], carry: Any, begins: Tensor, limit: Tensor, longest: Any
+    step: Callable[..., Any], carry: Any, begins: Tensor, longest: Any, more: tuple[Any, ...]
 ) -> tuple[Tensor, ...]:
     """What the operator does, on real tensors."""
+    limit = more[0]
     number, rooms = torch.zeros_like(limit), []
     going = bool(begins)
     if not going:
-        rooms = [v.unsqueeze(0) for v in step(number, carry)[1]]
+        rooms = [v.unsqueeze(0) for v in step(number, carry, more)[1]]
     found: list[Any] = []
     while going and number < limit:
-        carry, values, truth = step(number, carry)
+        carry, values, truth = step(number, carry, more)
         found.append(values)
         number, going = number + 1, bool(truth)
     if found:

@@ -73,20 +73,18 @@ def _one_direction(
         valid = (steps.unsqueeze(1) < lengths.unsqueeze(0)).unsqueeze(2)
         xs.append(valid.flip(0) if reverse else valid)
 
-    def step(
-        carry: tuple[Tensor, Tensor], x_t: tuple[Tensor, ...]
-    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        h, c = carry  # [batch, projection], [batch, hidden]
-        gate, *valid = x_t  # [batch, 4 * hidden], [batch, 1]
+    def step(h: Tensor, c: Tensor, gate: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        # h [batch, projection], c [batch, hidden], gate [batch, 4 * hidden], valid [batch, 1]
+        *valid, w_hh, w_hr = rest
         i, f, g, o = (gate + linear(h, w_hh)).chunk(4, -1)  # [batch, hidden] each
         c_new = f.sigmoid() * c + i.sigmoid() * g.tanh()  # [batch, hidden]
         h_new = linear(o.sigmoid() * c_new.tanh(), w_hr)  # [batch, projection]
         if not valid:
-            return (h_new, c_new), h_new.clone()
+            return h_new, c_new, h_new.clone()
         # A row that has ended keeps its states, and gives 0.
         held = torch.where(valid[0], h_new, h), torch.where(valid[0], c_new, c)
-        return held, torch.where(valid[0], h_new, torch.zeros_like(h_new))
+        return *held, torch.where(valid[0], h_new, torch.zeros_like(h_new))
 
     # h [batch, projection], c [batch, hidden], y [time, batch, projection]
-    (h, c), y = scan(step, (h0, c0), tuple(xs))
+    h, c, y = scan(step, (h0, c0), xs, (w_hh, w_hr))
     return (y.flip(0) if reverse else y), h, c

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 from torch.export import ExportedProgram
 
+from rnnbench.capture.operators.scan import SCAN, scan_in_python
 from rnnbench.capture.operators.stepwise import run_stepwise
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.known_warnings import export_warnings
 
 aten = torch.ops.aten
 
-_SCAN = torch.ops.higher_order.scan
 _PACKED = {
     aten.lstm.data: "lstm",
     aten.gru.data: "gru",
@@ -62,8 +62,8 @@ def _unroll(module: fx.GraphModule) -> None:
 
     The program keeps its own bodies.
     """
-    for node in module.graph.find_nodes(op="call_function", target=_SCAN):
-        node.target = _run_scan
+    for node in module.graph.find_nodes(op="call_function", target=SCAN):
+        node.target = scan_in_python
         name = node.args[0].target
         body: Any = module.get_submodule(name)
         own = fx.GraphModule(body, copy.deepcopy(body.graph))  # the program keeps the other
@@ -79,32 +79,6 @@ def _drop_clones(body: fx.GraphModule) -> None:
         node.replace_all_uses_with(node.args[0])
         body.graph.erase_node(node)
     body.recompile()
-
-
-def _run_scan(
-    step: Callable[..., Any], init: Sequence[Tensor], xs: Sequence[Tensor], more: Sequence[Any]
-) -> list[Tensor]:
-    """What `scan` computes: the last states, then what each step gave, one after the other."""
-
-    def flat(states: Sequence[Tensor], now: Sequence[Tensor]) -> tuple[Any, Any]:
-        results = step(*states, *now, *more)
-        return results[: len(init)], results[len(init) :]
-
-    states, rows = _loop(flat, init, xs)
-    return [*states, *rows]
-
-
-def _loop(
-    step: Callable[..., tuple[Any, Any]], init: Sequence[Tensor], xs: Sequence[Tensor]
-) -> tuple[Any, Any]:
-    """The steps one after the other; a step's own results are a tensor, or several."""
-    states, given = init, []
-    for now in zip(*xs, strict=True):
-        states, result = step(states, now)
-        given.append(result)
-    if isinstance(given[0], Tensor):
-        return states, torch.stack(given)
-    return states, [torch.stack(rows) for rows in zip(*given, strict=True)]
 
 
 def _unpack(graph: fx.Graph) -> None:
@@ -172,7 +146,7 @@ def _run_ragged(  # noqa: PLR0913  (the operator's own arguments)
 ) -> tuple[Tensor, ...]:
     h0, c0 = hx if kind == "lstm" else (hx, None)
     direction = "bidirectional" if bidirectional else "forward"
-    results = run_stepwise(x, lengths, h0, c0, weights, kind, direction, _loop)
+    results = run_stepwise(x, lengths, h0, c0, weights, kind, direction, scan_in_python)
     return results if kind == "lstm" else results[:2]
 
 
