@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnnbench.models.copies import copies_of
+
 if TYPE_CHECKING:
     import torch
 
@@ -43,11 +45,11 @@ def left_as_it_was(module: torch.nn.Module) -> Iterator[None]:
 
     # What is no module is refused by whoever was given it.
     tensors = every_tensor(module) if isinstance(module, torch.nn.Module) else ()
-    weights = {id(t): (t.data, t.data.to("cpu", copy=True)) for t in tensors if _is_dense(t)}
+    weights = {id(t): t.data for t in tensors if _is_dense(t)}
     with ExitStack() as back:
         for put_back in _random_numbers():
             back.callback(put_back)
-        back.callback(_put_back_weights, list(weights.values()))
+        back.enter_context(copies_of(list(weights.values())))
         back.callback(_validated_again())
         yield
 
@@ -184,13 +186,3 @@ def _is_dense(tensor: torch.Tensor) -> bool:
     import torch
 
     return tensor.layout is torch.strided and not tensor.is_meta and not tensor.is_quantized
-
-
-def _put_back_weights(weights: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
-    import torch
-
-    with torch.no_grad():
-        for now, before in weights:
-            # What nobody wrote to is not written to: it may be a file's pages, or shared.
-            if not torch.equal(now.cpu(), before):
-                now.copy_(before)

@@ -17,12 +17,12 @@ class Loop(nn.Module):
     """Adds x[t] to h until h is above the limit; its values are h and the truth."""
 
     def forward(self, h, x, limit, begins):
-        def body(h, x_t):
+        def body(h, x_t, limit):
             after = torch.tanh(h) + x_t
             return (after,), (after * 2, (after > limit).reshape(()))
 
         number, last, values, _ = run_until(
-            body, [h], [x], [], (1, False), begins, LONGEST, LONGEST
+            body, [h], [x], [limit], (1, False), begins, LONGEST, LONGEST
         )
         steps = as_dimension(number, 0)
         return number, last, first_steps(values, steps.shape[0])
