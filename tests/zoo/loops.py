@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch._higher_order_ops import while_loop
+from torch._higher_order_ops.scan import scan
 
 from rnnbench import TensorSpec
-from rnnbench.capture.operators.scan import scan
 from tests.zoo import TOKENS, XB, X, entry
 
 H = 4
