@@ -86,7 +86,7 @@ def place(tmp_path_factory):
         ("arrays.npz", "other"),
         ("results.json", "json"),
         ("model.tflite", "other"),
-        ("model.xml", "openvino"),
+        ("model.xml", "openvino-ir"),
         ("net.py", "python"),
         ("plain.pkl", "other"),
         ("cut_model.onnx", "damaged"),

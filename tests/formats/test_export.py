@@ -15,7 +15,7 @@ from torch import nn
 import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec
 from rnnbench.core.known_warnings import torchscript_deprecation
-from rnnbench.formats import onnx as onnx_format
+from rnnbench.formats.onnx import saving
 from rnnbench.models import variants
 from rnnbench.models.variants import Options
 
@@ -118,7 +118,7 @@ def test_other_opsets_are_refused(opset, tmp_path):
 
 
 def test_large_weights_go_beside_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_format, "_ONE_FILE_BYTES", 100)
+    monkeypatch.setattr(saving, "_ONE_FILE_BYTES", 100)
     bundle = exported(Net(nn.GRU(3, 64)), tmp_path)
     assert (bundle.path / bundle.artifacts["onnx"].details["external_data"]).stat().st_size > 10_000
     assert rnnbench.check(bundle, isolate=False).ok

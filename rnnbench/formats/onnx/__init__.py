@@ -26,7 +26,6 @@ OPSETS = range(17, 22)
 DEFAULT_OPSET = 18
 IR_VERSION = 10
 """Of ONNX's file format: the first in which nodes have metadata, which `check --bisect` reads."""
-_ONE_FILE_BYTES = 2**31 - 2**20  # protobuf's limit, less room for the graph
 _FOLD_BYTES = 2**28
 
 
@@ -49,6 +48,7 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
     import onnx_ir as ir
 
     from rnnbench.formats.onnx.graph import finish, replace_recurrences
+    from rnnbench.formats.onnx.saving import save
 
     model = translate(captured, max(opset, 18)).model
     replace_recurrences(model)
@@ -58,12 +58,9 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
     finish(model, captured, options.metadata)
     model.ir_version = IR_VERSION
     said = {"opset": opset} | small_in(model, options.precision)
-    size = sum(i.const_value.nbytes for i in model.graph.initializers.values() if i.const_value)
-    external = path.name + ".data" if size > _ONE_FILE_BYTES else None
-    ir.save(model, path, external_data=external)
-    _check(path)
+    beside = save(model, path)
     nodes = sum(1 for _ in ir.traversal.RecursiveGraphIterator(model.graph))
-    return said | {"nodes": nodes} | ({"external_data": external} if external else {})
+    return said | {"nodes": nodes} | beside
 
 
 def small_in(model: ir.Model, precision: str) -> dict[str, Any]:
@@ -182,15 +179,6 @@ def _convert_down(model: ir.Model, opset: int) -> ir.Model:
         raise RnnbenchError(
             f"the graph cannot be converted to opset {opset} ({one_line(error)}): use opset 18"
         ) from error
-
-
-def _check(path: Path) -> None:
-    import onnx
-
-    try:
-        onnx.checker.check_model(str(path), full_check=True)
-    except Exception as error:
-        raise RnnbenchError(f"the ONNX checker refuses the graph: {one_line(error)}") from error
 
 
 @contextmanager

@@ -107,11 +107,20 @@ class Adder:
 
 def add_initializer(graph: ir.Graph, name: str, array: np.ndarray[Any, Any]) -> ir.Value:
     """An initializer of a name that the graph does not have yet."""
-    # A scalar stays one: numpy's ascontiguousarray makes a vector of it.
-    tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
+    return add_tensor(graph, name, tensor_of(array))
+
+
+def tensor_of(array: np.ndarray[Any, Any]) -> ir.TensorProtocol:
+    """A scalar stays one: numpy's ascontiguousarray makes a vector of it."""
+    return ir.tensor(np.ascontiguousarray(array).reshape(array.shape))
+
+
+def add_tensor(graph: ir.Graph, name: str, tensor: ir.TensorProtocol) -> ir.Value:
+    """An initializer of a name that the graph does not have yet."""
+    tensor.name = name
     made = ir.Value(
         name=name,
-        shape=ir.Shape(array.shape),
+        shape=ir.Shape(tensor.shape.numpy()),
         type=ir.TensorType(tensor.dtype),
         const_value=tensor,
     )

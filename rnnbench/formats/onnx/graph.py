@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from rnnbench.capture.operators.recurrence import num_directions
 from rnnbench.capture.source_lines import frames
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.recurrence import GATES
-from rnnbench.formats.onnx.editing import add_initializer, outermost
+from rnnbench.formats.onnx.editing import add_tensor, outermost, tensor_of
 
 if TYPE_CHECKING:
     from rnnbench.capture.program import Captured
@@ -32,7 +32,6 @@ _OP = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "gru": "GRU", "lstm": "LSTM"}
 # ONNX's gates in PyTorch's numbering: i,o,f,c of i,f,g,o; z,r,h of r,z,n.
 _ORDER = {"rnn_tanh": (0,), "rnn_relu": (0,), "gru": (1, 0, 2), "lstm": (0, 3, 1, 2)}
 
-Weights = list[np.ndarray[Any, Any]]
 Packed = dict[tuple[Any, ...], list[ir.Value | None]]
 """W, R and B, by the kind and the weights that they were made of."""
 
@@ -74,8 +73,12 @@ def _register() -> None:
     )
 
 
-def pack(weights: Weights, kind: str, directions: int) -> tuple[Any, Any, Any]:
-    """PyTorch's weights as ONNX's W, R and B.
+def pack(
+    weights: Sequence[ir.TensorProtocol], kind: str, directions: int
+) -> list[ir.TensorProtocol | None]:
+    """PyTorch's weights as ONNX's W, R and B, put in order each time that they are read.
+
+    So those of a large layer are in memory once until the file is written.
 
     Args:
         weights: `weight_ih` (gates * hidden, input), `weight_hh` (gates * hidden, hidden) and, if
@@ -87,16 +90,24 @@ def pack(weights: Weights, kind: str, directions: int) -> tuple[Any, Any, Any]:
         W (directions, gates * hidden, input), R (directions, gates * hidden, hidden) and
         B (directions, 2 * gates * hidden), or None without biases.
     """
-
-    def reorder(w: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        gates = np.split(w, GATES[kind])
-        return np.concatenate([gates[i] for i in _ORDER[kind]])
-
     per = len(weights) // directions
-    each = [[reorder(w) for w in weights[d * per : (d + 1) * per]] for d in range(directions)]
-    w, r = (np.stack([e[i] for e in each]) for i in (0, 1))
-    b = np.stack([np.concatenate(e[2:4]) for e in each]) if per == 4 else None
-    return w, r, b
+
+    def packed(*parts: int) -> ir.TensorProtocol:
+        first = weights[parts[0]]
+        rows, *columns = first.shape.numpy()
+        shape = ir.Shape([directions, rows * len(parts), *columns])
+
+        def read() -> ir.TensorProtocol:
+            filled = np.empty(shape.numpy(), first.dtype.numpy())
+            for d in range(directions):
+                each = [weights[d * per + part].numpy() for part in parts]
+                gates = [np.split(weight, GATES[kind])[g] for weight in each for g in _ORDER[kind]]
+                np.concatenate(gates, out=filled[d])
+            return ir.tensor(filled, dtype=first.dtype)
+
+        return ir.LazyTensor(read, first.dtype, shape)
+
+    return [packed(0), packed(1), packed(2, 3) if per == 4 else None]
 
 
 def replace_recurrences(model: ir.Model) -> None:
@@ -129,14 +140,14 @@ def _replace(graph: ir.Graph, node: ir.Node, shared: Packed) -> None:
     kind = node.attributes["kind"].as_string()
     direction = node.attributes["direction"].as_string()
     directions = num_directions(direction)
-    arrays = [_array(w) for w in weights]
-    hidden = arrays[1].shape[1]
+    tensors = [_tensor(w) for w in weights]
+    hidden = tensors[1].shape.numpy()[1]
     build = _Builder(graph, node)
     key = (kind, *(id(w) for w in weights))  # a layer that is called twice has its weights once
     if key not in shared:
         shared[key] = [
-            build.constant(_packed_name(weights[0], letter), value) if value is not None else None
-            for letter, value in zip("WRB", pack(arrays, kind, directions), strict=True)
+            build.weight(_packed_name(weights[0], letter), value) if value is not None else None
+            for letter, value in zip("WRB", pack(tensors, kind, directions), strict=True)
         ]
     packed = shared[key]
     lens = build.op("Cast", [lengths], to=ir.DataType.INT32) if lengths is not None else None
@@ -152,9 +163,9 @@ def _replace(graph: ir.Graph, node: ir.Node, shared: Packed) -> None:
     y, *states = build.node(_OP[kind], inputs, outputs, attributes)
     if node.outputs[0].uses() or node.outputs[0].is_graph_output():
         y = build.merge_directions(y, directions)
-        _take_over(node.outputs[0], y, arrays[0])
+        _take_over(node.outputs[0], y, tensors[0].dtype)
     for old, new in zip(node.outputs[1:], states, strict=False):
-        _take_over(old, new, arrays[0])
+        _take_over(old, new, tensors[0].dtype)
     graph.remove(node, safe=True)
 
 
@@ -164,17 +175,17 @@ def _packed_name(weight: ir.Value | None, letter: str) -> str:
     return name.replace("weight_ih", letter) if "weight_ih" in name else f"{name}.{letter}"
 
 
-def _take_over(old: ir.Value, new: ir.Value, like: np.ndarray[Any, Any]) -> None:
+def _take_over(old: ir.Value, new: ir.Value, dtype: ir.DataType) -> None:
     """`new` stands for `old`, under its name: that of the program's value (see bisect)."""
-    new.shape, new.type = old.shape, ir.TensorType(ir.DataType.from_numpy(like.dtype))
+    new.shape, new.type = old.shape, ir.TensorType(dtype)
     new.name, old.name = old.name, None
     ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
 
 
-def _array(value: ir.Value | None) -> np.ndarray[Any, Any]:
+def _tensor(value: ir.Value | None) -> ir.TensorProtocol:
     tensor = value.const_value if value is not None else None
     assert tensor is not None, f"the weight {value} of a recurrence is not a constant"
-    return tensor.numpy()
+    return tensor
 
 
 class _Builder:
@@ -187,11 +198,15 @@ class _Builder:
 
     def constant(self, name: str, value: np.ndarray[Any, Any]) -> ir.Value:
         """An initializer of the outermost graph."""
+        return self.weight(name, tensor_of(value))
+
+    def weight(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:
+        """The same of a tensor that is there, or is made when it is read."""
         known = self.root.initializers
         unique, n = name, 1
         while unique in known:
             unique, n = f"{name}_{n}", n + 1
-        return add_initializer(self.root, unique, value)
+        return add_tensor(self.root, unique, tensor)
 
     def node(
         self, kind: str, inputs: list[ir.Value | None], outputs: int, attributes: Mapping[str, Any]

@@ -21,6 +21,7 @@ from rnnbench.formats.onnx.profile import Profile, filling
 from rnnbench.formats.onnx.releases import check_release, fit_release, release_of, releases
 from rnnbench.formats.onnx.rewrites import every
 from rnnbench.formats.onnx.rewrites.values import forget_shapes
+from rnnbench.formats.onnx.saving import save
 from rnnbench.formats.onnx.smaller import keep_small, restore
 from rnnbench.formats.onnx.wrong_shapes import wrong_shapes
 
@@ -107,7 +108,7 @@ def rewrite(
     _remove_unused(model)  # of what a rewrite took apart
     for precision in precisions:
         keep_small(model, precision)
-    _check_and_save(model, target)
+    save(model, target)
     nodes = sum(1 for _ in all_nodes(model))
     said = {"profile": profile, "pinned": dict(sizes or {}), "nodes": nodes}
     said |= {"corrected": corrected} if corrected else {}
@@ -289,17 +290,6 @@ def _infer_shapes(model: ir.Model) -> None:
         if value.const_value is not None:  # what was computed may have a shape from before
             value.shape = ir.Shape(value.const_value.numpy().shape)
     common.ShapeInferencePass(data_prop=True)(model)
-
-
-def _check_and_save(model: ir.Model, target: Path) -> None:
-    import onnx
-
-    ir.save(model, target)
-    try:
-        onnx.checker.check_model(str(target), full_check=True)
-    except Exception as error:
-        target.unlink()
-        raise RnnbenchError(f"the ONNX checker refuses the graph: {one_line(error)}") from error
 
 
 def _dims(model: ir.Model) -> list[str]:
