@@ -179,7 +179,7 @@ def rounded_as(bundle: Bundle, model: Model) -> Model:
     if not said or not isinstance(model, Model):
         return model
     module = copy.deepcopy(model.module)
-    round_weights(module, said["name"])
+    round_weights(module, said["name"], said.get("kept", ()))
     return replace(model, module=module)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,7 @@ class ExportOptions:
         written: the names of the models so far, with the targets that they came from.
         inputs: what is said of the inputs of files.
         precisions: of the weights; empty for float32. Of several each has a bundle of its own.
+        rounding: what else is said of it: `keep`, `sensitivity`.
     """
 
     formats: tuple[str, ...] = ("torchscript", "onnx")
@@ -85,6 +86,7 @@ class ExportOptions:
     written: dict[str, str] = field(default_factory=dict)
     inputs: FileInputs | None = None
     precisions: tuple[str, ...] = ("",)
+    rounding: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_targets(given: Sequence[str]) -> tuple[str, ...]:
@@ -238,7 +240,7 @@ def export_one(
                 f"{first} and {target} are both called {named.name!r}, as which the first is "
                 "written: give one of them another Model(..., name=...)"
             )
-        options = {"precision": precision} if precision else {}
+        options = {"precision": precision, **exporting.rounding} if precision else {}
         own = replace(exporting, options=exporting.options | options)
         progress.on_stage(f"exporting {precision}".rstrip())
         try:

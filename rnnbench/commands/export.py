@@ -101,6 +101,19 @@ if TYPE_CHECKING:
     group="Files",
 )
 @option(
+    "--keep",
+    "keep",
+    metavar="float32:LAYER,...",
+    help="Layers that are not rounded: float32:decoder, float32:*.out.",
+    group="Files",
+)
+@option(
+    "--sensitivity",
+    is_flag=True,
+    help="What rounding each layer alone costs.",
+    group="Files",
+)
+@option(
     "--explain",
     is_flag=True,
     help="Where it fails: the line, why, what to change.",
@@ -122,6 +135,8 @@ def command(
     engine: str | None,
     pins: str | None,
     precision: str | None,
+    keep: str | None,
+    sensitivity: bool,
     explain: bool,
     **options: Any,
 ) -> int:
@@ -151,6 +166,7 @@ def command(
         )
     flags: dict[str, Any] = {"keep_loops": keep_loops, "allow_frozen": allow_frozen, "opset": opset}
     flags |= _portable(profile, engine, pins)
+    rounding = _rounding(keep, sensitivity, precision)
     exporting = ExportOptions(
         find_formats(formats),
         Path(out),
@@ -158,6 +174,7 @@ def command(
         lift_state,
         inputs=inputs,
         precisions=_precisions(precision),
+        rounding=rounding,
     )
     check_task(options["task"])
     imports_torch()
@@ -169,6 +186,9 @@ def command(
     )
     report = _export_all(names, training, exporting, explain)
     code = finish("export", report, as_json)
+    if sensitivity and not as_json:
+        for table in _sensitivities(report, exporting.out):
+            click.echo(f"\n{table}")
     if code == FINE and not as_json:
         for line in _next(names, report, out):
             note(line)
@@ -235,6 +255,32 @@ def _precisions(given: str | None) -> tuple[str, ...]:
     for name in asked:
         check_precision(name)
     return asked if asked and len(names) == 1 else ("", *asked)
+
+
+def _rounding(keep: str | None, sensitivity: bool, precision: str | None) -> dict[str, Any]:
+    """What --keep and --sensitivity ask `rnnbench.export` for."""
+    patterns = []
+    for part in filter(None, (p.strip() for p in (keep or "").split(","))):
+        kind, colon, pattern = part.partition(":")
+        if kind != "float32" or not colon or not pattern:
+            raise RnnbenchError(f"--keep {part!r}: write it as float32:LAYER, as float32:decoder")
+        patterns.append(pattern)
+    asked = {"keep": tuple(patterns), "sensitivity": sensitivity}
+    if any(asked.values()) and not any(_precisions(precision)):
+        raise RnnbenchError(
+            "--keep and --sensitivity are about layers that are rounded: add --precision"
+        )
+    return {name: value for name, value in asked.items() if value}
+
+
+def _sensitivities(report: CheckReport, out: Path) -> list[str]:
+    """A table for each bundle in which the cost of each layer was measured."""
+    from rnnbench.core.bundle import Bundle
+    from rnnbench.exporting.rounding import format_sensitivity
+
+    folders = [out / name for name in dict.fromkeys(row.model for row in report.rows)]
+    said = [Bundle.open(f).manifest.get("precision") for f in folders if f.is_dir()]
+    return [format_sensitivity(each) for each in said if each and "sensitivity" in each]
 
 
 def _export_all(

@@ -176,7 +176,14 @@ _ARTIFACT = {
     "pinned": _or_null(_table(_whole(0))),
     "precision": _or_null(_name),
 }
-_PRECISION = {"name": _name, "weights": _whole(0), "signal_db": _table(_anything)}
+_COST = {"weights": _whole(0), "signal_db": _table(_anything)}
+_LAYER_COST = {"layer": _text, **_COST}
+_PRECISION = {
+    "name": _name,
+    **_COST,
+    "kept": _list(_text),
+    "sensitivity": _list(_fields(_LAYER_COST, tuple(_LAYER_COST))),
+}
 _NEEDED = ("name", "inputs", "outputs", "states", "traced", "artifacts", "cases")
 _MANIFEST: dict[str, Check] = {
     "version": _text,

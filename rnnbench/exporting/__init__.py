@@ -30,6 +30,8 @@ def export(  # noqa: PLR0913  (keywords of a public function)
     profile: str | None = None,
     pin: Mapping[str, int] | None = None,
     precision: str | None = None,
+    keep: Sequence[str] = (),
+    sensitivity: bool = False,
 ) -> Bundle:
     """Writes the bundle `out/<model.name>/`, whole or not at all.
 
@@ -51,6 +53,8 @@ def export(  # noqa: PLR0913  (keywords of a public function)
         precision: what the weights are rounded to: float16, bfloat16, int8-weights or
             int8-dynamic. The bundle is that of the rounded model; ONNX and C keep its weights in so
             many bits (the last one in C alone). The module that is given stays as it is.
+        keep: patterns of layers whose weights are not rounded: `decoder`, `*.out`, `rnn.*_l0`.
+        sensitivity: also measure what rounding each layer alone costs; it is in the manifest.
 
     Returns:
         The bundle. A format that the model has no form in is in its manifest with the reason.
@@ -69,8 +73,17 @@ def export(  # noqa: PLR0913  (keywords of a public function)
             "outputs, as `rnnbench init` drafts them"
         )
     asked = WriteOptions(
-        opset=opset, profile=profile or "portable", pin=dict(pin or {}), precision=precision or ""
+        opset=opset,
+        profile=profile or "portable",
+        pin=dict(pin or {}),
+        precision=precision or "",
+        keep=tuple(keep),
+        sensitivity=sensitivity,
     )
+    if (keep or sensitivity) and not precision:
+        raise RnnbenchError(
+            "keep and sensitivity are about layers that are rounded: give a precision as well"
+        )
     given = (formats,) if isinstance(formats, str) else tuple(formats)
     wanted = tuple(plugins.canonical("formats", name) for name in given)
     if profile is not None or pin:

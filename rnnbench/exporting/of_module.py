@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.core.atomic import writing
 from rnnbench.core.bundle import Bundle, describe_file, write_manifest
 from rnnbench.core.errors import RnnbenchError, one_line
-from rnnbench.core.model import Arrays, Model
+from rnnbench.core.model import Model
 from rnnbench.core.trust import digest, remember_code
 from rnnbench.core.whole import full
 from rnnbench.exporting.described import describe, found_out, metadata_of, planned, possible
@@ -21,26 +21,6 @@ from rnnbench.models import sources
 if TYPE_CHECKING:
     from rnnbench.capture.program import Captured
     from rnnbench.formats._format import Format
-
-
-def _round(model: Model, precision: str) -> dict[str, Any]:
-    """Rounds the weights of a model in place; what the manifest says of it."""
-    from rnnbench.capture.tracing.sizes import traced_sizes
-    from rnnbench.cases.inputs import make_inputs
-    from rnnbench.cases.plans import plan_cases
-    from rnnbench.models.calls import call, undisturbed
-    from rnnbench.models.precision import kept_signal, round_weights
-
-    arrays = make_inputs(model, plan_cases(model, traced_sizes(model))[0])
-
-    def outputs() -> Arrays:
-        with undisturbed(model.module):
-            return call(model.module, model.inputs, model.outputs, arrays)
-
-    before = outputs()
-    count = round_weights(model.module, precision)
-    signal = {name: round(db, 1) for name, db in kept_signal(before, outputs()).items()}
-    return {"name": precision, "weights": count, "signal_db": signal}
 
 
 def write(
@@ -72,6 +52,7 @@ def write(
     from rnnbench.cases.stored import write_cases
     from rnnbench.core.collector import collecting_seldom
     from rnnbench.core.threads import torch_threads
+    from rnnbench.exporting.rounding import cost_in_words
     from rnnbench.models.calls import on_cpu, save_weights
     from rnnbench.models.lifting import lifted
 
@@ -82,7 +63,7 @@ def write(
         declared, model = model, with_least_sizes(model, traced_sizes(model))
         check_declaration(model, plan_cases(model, traced_sizes(model))[0])
         larger = without(asked.precision, writers)
-        rounded = {"precision": _round(model, asked.precision)} if asked.precision else {}
+        rounded = _rounded(model, asked)
         plans = planned(model, asked.pin)
         captured = capture(model, **loops)
         # After the capture, which refuses loops whose end depends on data: some have none.
@@ -90,7 +71,7 @@ def write(
         digest = save_weights(model.module, folder)
         said = metadata_of(model, described["metadata"], digest)
         artifacts, failed = write_all(captured, folder, writers, replace(asked, metadata=said))
-        notes = [*found_out(declared, model), *map(_cost, rounded.values())]
+        notes = [*found_out(declared, model), *map(cost_in_words, rounded.values())]
         notes += [_unchanged(name) for name in artifacts if rounded and name in larger]
         write_manifest(
             folder,
@@ -108,11 +89,14 @@ def write(
     return Bundle.open(Path(out) / model.name, trust_code=True)
 
 
-def _cost(rounded: Mapping[str, Any]) -> str:
-    """What the rounding of the weights does to the outputs, in words."""
-    signal = ", ".join(f"{name} by {db} dB" for name, db in rounded["signal_db"].items())
-    above = f"; the signal is above the change of {signal}" if signal else ""
-    return f"{rounded['weights']:,} weights rounded to {rounded['name']}{above}"
+def _rounded(model: Model, asked: WriteOptions) -> dict[str, Any]:
+    """Rounds the weights where a precision is asked for; what the manifest says of it."""
+    from rnnbench.exporting.rounding import rounded
+
+    if not asked.precision:
+        return {}
+    each_alone = asked.sensitivity
+    return {"precision": rounded(model, asked.precision, asked.keep, each_alone=each_alone)}
 
 
 def _unchanged(name: str) -> str:

@@ -25,6 +25,8 @@ class WriteOptions:
         pin: dimensions that become fixed in that file, with their sizes.
         precision: of the weights, which are rounded to it (see `rnnbench.models.precision`);
             float32 where it is empty.
+        keep: patterns of layers whose weights stay float32 all the same.
+        sensitivity: whether the cost of rounding each layer alone is measured.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -32,6 +34,8 @@ class WriteOptions:
     profile: str = "portable"
     pin: Mapping[str, int] = field(default_factory=dict)
     precision: str = ""
+    keep: tuple[str, ...] = ()
+    sensitivity: bool = False
 
 
 def _nothing(model: Model, options: WriteOptions) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,8 +27,12 @@ PRECISIONS = ("float16", "bfloat16", "int8-weights", "int8-dynamic")
 LEVELS = 127
 """Of an int8, on each side of 0."""
 
+UNCHANGED = 300.0
+"""Decibels, of an output that is what it was."""
+
 _OFF = 3e-5  # of a level: 127 levels of a float32 rounding are 8e-6
 _SAMPLE = (32, 8)  # rows and columns of a matrix that are tried first
+_NAMED = 6  # layers of a message
 _ULPS = 3  # that a factor may be off by, worked out of a number that was rounded
 
 
@@ -49,7 +55,28 @@ def check_precision(name: str) -> None:
         raise choices("precision", name, PRECISIONS)
 
 
-def round_weights(module: torch.nn.Module, precision: str) -> int:
+@dataclass(frozen=True)
+class Weight:
+    """A parameter that can be rounded.
+
+    Attributes:
+        name: as in `named_parameters()`.
+        layer: what `keep` calls it: the module that it is of, or one layer of a stack.
+        data: float32, of at least two dimensions.
+        axis: the dimension of its output channels; None: not known.
+    """
+
+    name: str
+    layer: str
+    data: torch.nn.Parameter
+    axis: int | None
+
+    def is_of(self, pattern: str) -> bool:
+        """Whether a pattern is of its name, or of a module that it is in."""
+        return fnmatchcase(self.name, pattern) or fnmatchcase(self.name, f"{pattern}.*")
+
+
+def round_weights(module: torch.nn.Module, precision: str, keep: Sequence[str] = ()) -> int:
     """Rounds the weights of a module in place, those of at least two dimensions.
 
     An int8 is `round(w / s)` with `s = max |w| / 127` over an output channel (a row of a layer's
@@ -59,26 +86,57 @@ def round_weights(module: torch.nn.Module, precision: str) -> int:
     Args:
         module: whose parameters are rounded.
         precision: one of PRECISIONS.
+        keep: patterns of what stays as it is: `decoder`, `*.out`, `rnn.*_l0`.
 
     Returns:
         How many numbers were rounded.
 
     Raises:
-        RnnbenchError: a weight is too large for float16, or there is nothing to round.
+        RnnbenchError: a weight is too large for float16, there is nothing to round, or a pattern is
+            of nothing.
     """
+    return round_each(weights_of(module, keep), precision)
+
+
+def weights_of(module: torch.nn.Module, keep: Sequence[str] = ()) -> list[Weight]:
+    """What `round_weights` rounds.
+
+    Raises:
+        RnnbenchError: a pattern is of no weight.
+    """
+    weights = [*_weights(module)]
+    for pattern in keep:
+        if not any(weight.is_of(pattern) for weight in weights):
+            names = ", ".join([*layers_of(weights)][:_NAMED])
+            raise RnnbenchError(
+                f"--keep float32:{pattern} is of no weight that is rounded: give a layer ({names} "
+                "...), or a pattern of them with *"
+            )
+    return [weight for weight in weights if not any(weight.is_of(p) for p in keep)]
+
+
+def layers_of(weights: Sequence[Weight]) -> dict[str, list[Weight]]:
+    """The weights of each layer, in their order."""
+    found: dict[str, list[Weight]] = {}
+    for weight in weights:
+        found.setdefault(weight.layer, []).append(weight)
+    return found
+
+
+def round_each(weights: Sequence[Weight], precision: str) -> int:
+    """Rounds weights in place; the rest is that of `round_weights`."""
     import torch
 
-    count = 0
     with torch.no_grad():
-        for name, weight, axis in _weights(module):
-            rounded = _rounded(weight.detach(), precision, axis)
-            if not torch.isfinite(rounded).equal(torch.isfinite(weight)):
+        for weight in weights:
+            rounded = _rounded(weight.data.detach(), precision, weight.axis)
+            if not torch.isfinite(rounded).equal(torch.isfinite(weight.data)):
                 raise RnnbenchError(
-                    f"{name} has a weight of {weight.abs().max().item():.3g}, and float16 ends at "
-                    "65504: export with --precision bfloat16"
+                    f"{weight.name} has a weight of {weight.data.abs().max().item():.3g}, and "
+                    "float16 ends at 65504: export with --precision bfloat16"
                 )
-            weight.copy_(rounded)
-            count += weight.numel()
+            weight.data.copy_(rounded)
+    count = sum(weight.data.numel() for weight in weights)
     if not count:
         raise RnnbenchError(
             f"the model has no matrix of float32 weights to keep as {precision}: export it without "
@@ -87,21 +145,25 @@ def round_weights(module: torch.nn.Module, precision: str) -> int:
     return count
 
 
-def _weights(module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter, int | None]]:
-    """Each weight once, with the dimension of its output channels; None: not known."""
+def _weights(module: torch.nn.Module) -> Iterator[Weight]:
+    """Each weight once."""
     import torch
     from torch import nn
 
     seen = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
     rows = (nn.Linear, nn.RNNBase, nn.RNNCellBase, nn.modules.conv._ConvNd, nn.Bilinear)
     for path, part in module.named_modules():
+        stacked = isinstance(part, nn.RNNBase) and part.num_layers * (1 + part.bidirectional) > 1
         for name, weight in part.named_parameters(recurse=False):
             if id(weight) in seen or weight.dim() < 2 or weight.dtype is not torch.float32:
                 continue
             seen.add(id(weight))
             turned = isinstance(part, nn.modules.conv._ConvTransposeNd)
             axis = int(turned) if isinstance(part, rows) else None
-            yield f"{path}.{name}" if path else name, weight, axis
+            full = f"{path}.{name}" if path else name
+            of_stack = f"*{name[name.rindex('_l') :]}" if stacked else ""
+            layer = ".".join(filter(None, (path, of_stack))) or full
+            yield Weight(full, layer, weight, axis)
 
 
 def _rounded(weight: torch.Tensor, precision: str, axis: int | None) -> torch.Tensor:
@@ -227,6 +289,8 @@ def _exact_steps(exact: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
 def kept_signal(before: Arrays, after: Arrays) -> dict[str, float]:
     """How much of each output is left: 10 log10 of its power over that of the change, in dB.
 
+    It is UNCHANGED at most.
+
     Args:
         before: the outputs with the weights as they were.
         after: with the rounded ones.
@@ -238,5 +302,6 @@ def kept_signal(before: Arrays, after: Arrays) -> dict[str, float]:
         change = np.square(np.asarray(after[name], np.float64) - exact).mean()
         power = np.square(exact.astype(np.float64)).mean()
         if power > 0 and np.isfinite(change):
-            found[name] = float(10 * np.log10(power / max(change, 1e-30 * power)))
+            least = 10 ** (-UNCHANGED / 10) * power
+            found[name] = min(UNCHANGED, float(10 * np.log10(power / max(change, least))))
     return found
