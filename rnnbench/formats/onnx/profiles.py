@@ -105,7 +105,7 @@ def rewrite(
     pin(model, sizes or {})
     fit_release(model, profile)
     corrected = _correct_outputs(model)
-    _remove_unused(model)  # of what a rewrite took apart
+    _drop_taken_apart(model)
     for precision in precisions:
         keep_small(model, precision)
     save(model, target)
@@ -281,6 +281,21 @@ def _remove_unused(model: ir.Model) -> None:
     from onnx_ir.passes import common
 
     common.RemoveUnusedNodesPass()(model)
+
+
+def _drop_taken_apart(model: ir.Model) -> None:
+    """Removes nodes and weights that nothing reads, and no output of a node that stays.
+
+    What the last rewrites name, for engines that compute an output only where it has a name, a
+    pass of the library takes away again.
+    """
+    for graph in [*model.graph.subgraphs(), model.graph]:
+        for node in reversed(list(graph)):
+            if not any(o.uses() or o.is_graph_output() for o in node.outputs):
+                graph.remove(node, safe=True)
+        for name, value in list(graph.initializers.items()):
+            if not value.uses() and not value.is_graph_output():
+                del graph.initializers[name]
 
 
 def _infer_shapes(model: ir.Model) -> None:
