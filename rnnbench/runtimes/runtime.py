@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rnnbench.core.signature import Signature
     from rnnbench.formats.onnx.profile import Profile
     from rnnbench.formats.onnx.releases import Release
+    from rnnbench.runtimes.opened import Opened
     from rnnbench.runtimes.timed import Source, TimedCall
 
 Cost = Literal["usual", "extra", "slow"]
@@ -61,6 +62,19 @@ class Prepare(Protocol):
         """Loads a file and puts the inputs where they belong."""
 
 
+class Open(Protocol):
+    """From a file or a module to a session for the calls of many streams."""
+
+    def __call__(self, source: Source, threads: int, at_once: int) -> Opened:
+        """Loads a file anew, on the CPU.
+
+        Args:
+            source: the file or the module.
+            threads: inside one operation.
+            at_once: how many calls can compute at the same time.
+        """
+
+
 @dataclass(frozen=True)
 class Timing:
     """How `bench` times a runtime.
@@ -73,6 +87,7 @@ class Timing:
         recompiles: whether it compiles again during its first calls, which then has its own column.
         rewritten: what of the file is written for it first: `open` with the rewrites of its
             `profile`, `pinned` with the sizes fixed as well, nothing where it is empty.
+        open: makes a session that many streams can use; None where it is not timed with streams.
     """
 
     format: str
@@ -81,6 +96,7 @@ class Timing:
     plans: tuple[str, ...] = ()
     recompiles: bool = False
     rewritten: Literal["", "open", "pinned"] = ""
+    open: Open | None = None
 
 
 @dataclass(frozen=True)

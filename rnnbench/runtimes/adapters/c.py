@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import hashlib
 import platform
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from rnnbench.core.trust import folder as state_folder
 from rnnbench.core.whole import write_file
 from rnnbench.formats.c import HEADER, WEIGHTS, is_whole
 from rnnbench.runtimes.adapters._compiling import compile_library, compiler, no_compiler
+from rnnbench.runtimes.opened import Opened, Values, opened_with_arrays
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import Source, TimedCall, one_thread, path_of
 
@@ -175,11 +177,37 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
     return TimedCall(call, lambda _: read())
 
 
+def open_for_streams(source: Source, threads: int, at_once: int) -> Opened:
+    """The function, with room for inputs, outputs and a workspace in each thread that calls.
+
+    Raises:
+        Unavailable: more than one thread is asked for, or somebody else wrote the file.
+    """
+    one_thread("C", threads)
+    from rnnbench.core.bundle import Bundle
+
+    path = path_of(source)
+    compiled = _ready(Bundle.open(path.parent, trust_code=source.trust_code), path)
+    own = threading.local()
+
+    def call(values: Values) -> Values:
+        if not hasattr(own, "given"):
+            own.given = {name: np.array(array, order="C") for name, array in values.items()}
+            own.run, own.read = compiled.prepared(own.given)
+        for name, array in own.given.items():
+            np.copyto(array, values[name])
+        own.run()
+        read: Callable[[], Values] = own.read
+        return read()
+
+    return opened_with_arrays(call)
+
+
 RUNTIME = Runtime(
     title="C",
     formats=("c",),
     requires={"numpy": "numpy"},
     load=load,
     lacks=no_compiler,
-    timing=Timing("c", prepare),
+    timing=Timing("c", prepare, open=open_for_streams),
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays, Run
 from rnnbench.runtimes.adapters._torch import CUDNN_COARSENESS, torch_devices
+from rnnbench.runtimes.opened import Opened, opened_in_torch
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
@@ -73,6 +75,11 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
     return TimedCall(synchronised(launch), lambda _: to_arrays(source, returned), launch)
 
 
+def open_for_streams(source: Source, threads: int, at_once: int) -> Opened:
+    """A copy of the module, with weights of its own."""
+    return opened_in_torch(copy.deepcopy(module_of(source, "cpu")), source)
+
+
 RUNTIME = Runtime(
     title="eager",
     formats=("eager",),
@@ -86,5 +93,6 @@ RUNTIME = Runtime(
         prepare,
         modes={"": ("cpu", "cuda"), "cuda-graph": ("cuda",), TRAINING: ("cpu", "cuda")},
         plans=("quick", "full"),
+        open=open_for_streams,
     ),
 )

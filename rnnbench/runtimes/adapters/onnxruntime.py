@@ -16,6 +16,7 @@ from rnnbench.core.gaps import LAYERS, seen
 from rnnbench.core.model import Arrays, Run
 from rnnbench.core.signature import Port, Signature
 from rnnbench.formats.onnx.releases import Release
+from rnnbench.runtimes.opened import Opened, Values, opened_with_arrays
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
@@ -191,6 +192,20 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
     return TimedCall(run, lambda returned: dict(zip(names, returned, strict=True)))
 
 
+def open_for_streams(source: Source, threads: int, at_once: int) -> Opened:
+    """A session that any thread may call: what it computes, it computes in that thread."""
+    session = open_session(path_of(source), "cpu", threads)
+    used = [i.name for i in session.get_inputs()]  # an input that nothing uses may be gone
+    names = [output.name for output in session.get_outputs()]
+    run_session = session.run
+
+    def call(values: Values) -> Values:
+        feeds = {name: values[name] for name in used}
+        return dict(zip(names, run_session(names, feeds), strict=True))
+
+    return opened_with_arrays(call)
+
+
 def open_session(path: Path, device: str, threads: int) -> Any:
     """A session with the same threads as everybody else, and no others."""
     import onnxruntime
@@ -283,5 +298,6 @@ RUNTIME = Runtime(
         prepare,
         modes={"": ("cpu", "cuda"), "bound": ("cpu", "cuda")},
         plans=("quick", "full"),
+        open=open_for_streams,
     ),
 )

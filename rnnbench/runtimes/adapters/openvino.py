@@ -5,6 +5,7 @@ A file of its own (IR, .xml beside .bin) it runs as well, for `check --against`.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from rnnbench.core.gaps import LAYERS, seen
 from rnnbench.core.model import Arrays, Run
 from rnnbench.core.signature import Port, Signature
 from rnnbench.formats.onnx.profile import filling
+from rnnbench.runtimes.opened import Opened, Values, opened_with_arrays
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
@@ -160,6 +162,30 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
     return TimedCall(run_bound if mode == "bound" else run, read)
 
 
+def open_for_streams(source: Source, threads: int, at_once: int) -> Opened:
+    """A compiled graph with a request for each thread that calls, and room for those at once."""
+    import openvino
+
+    config = {
+        "INFERENCE_NUM_THREADS": threads * at_once,
+        "NUM_STREAMS": at_once,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    compiled = openvino.Core().compile_model(str(path_of(source)), "CPU", config)
+    used = {name for port in compiled.inputs for name in port.names}
+    given = [spec.name for spec in source.inputs if spec.name in used]
+    outputs = [*zip(output_names(compiled), compiled.outputs, strict=True)]
+    own = threading.local()
+
+    def call(values: Values) -> Values:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        returned = own.request.infer({name: values[name] for name in given})
+        return {name: returned[port] for name, port in outputs}
+
+    return opened_with_arrays(call)
+
+
 _TYPES = {
     **{"f32": "float32", "f64": "float64", "f16": "float16", "bf16": "bfloat16"},
     **{"i64": "int64", "i32": "int32", "boolean": "bool"},
@@ -193,5 +219,6 @@ RUNTIME = Runtime(
         modes={"": ("cpu",), "bound": ("cpu",)},
         plans=("full",),
         rewritten="open",
+        open=open_for_streams,
     ),
 )

@@ -14,6 +14,7 @@ from rnnbench.core.known_warnings import torchscript_deprecation
 from rnnbench.core.model import Arrays, Run
 from rnnbench.core.signature import Port, Signature
 from rnnbench.runtimes.adapters._torch import CUDNN_COARSENESS, torch_devices
+from rnnbench.runtimes.opened import Opened, opened_in_torch
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
@@ -124,11 +125,12 @@ def _port(name: str, kind: Any) -> Port:
 
 def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
     """The scripted module on a device."""
-    import torch
+    return in_torch(_module(path_of(source), device), source, arrays, device)
 
-    with torchscript_deprecation():
-        module: Any = torch.jit.load(str(path_of(source)), map_location=device)
-    return in_torch(module.eval(), source, arrays, device)
+
+def open_for_streams(source: Source, threads: int, at_once: int) -> Opened:
+    """The scripted module, loaded anew."""
+    return opened_in_torch(_module(path_of(source), "cpu"), source)
 
 
 RUNTIME = Runtime(
@@ -148,5 +150,6 @@ RUNTIME = Runtime(
         modes={"": ("cpu", "cuda")},
         plans=("quick", "full"),
         recompiles=True,  # on its second and third call, and for new lengths (pytorch#33354)
+        open=open_for_streams,
     ),
 )
