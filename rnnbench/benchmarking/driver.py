@@ -28,6 +28,7 @@ from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.interrupts import taken_up
 
 _WARM_UP_S, _COLD_START_S, _EXPORT_S = 0.3, 3.0, 6.0  # on a machine of 2024; for a forecast alone
+_STREAMS_S = 1.0  # to warm up, and to judge
 _OTHER_SIZES = (128,)  # a user's model has no hidden size of its own
 
 Tell = Callable[[Item], None]
@@ -118,6 +119,7 @@ def forecast_s(todo: Sequence[Item], quick: bool) -> float:
         "latency": effort.samples_s + _WARM_UP_S,
         "ratio": effort.rounds_s + _WARM_UP_S,
         "cost": _COLD_START_S,
+        "streams": effort.rounds_s + _STREAMS_S,
     }
     exported = {item.target for item in todo}
     return sum(each[item.kind] for item in todo) + _EXPORT_S * len(exported)
@@ -134,6 +136,9 @@ def _in_words(line: dict[str, Any]) -> str:
         return f"{info['ratio']:.3f} ({info['low']:.3f} to {info['high']:.3f})"
     if info["kind"] == "latency":
         return f"{1e6 * info['p50']:.1f} us" + ("" if info["stable"] else ", unstable")
+    if info["kind"] == "streams":
+        said = f"{info['steps_per_core']:,.0f} steps a second a core"
+        return said + ("" if info["stable"] else ", unstable")
     return f"loaded in {1e3 * info['load_s']:.0f} ms" if info.get("load_s") else "measured"
 
 

@@ -8,7 +8,9 @@ from dataclasses import is_dataclass
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-_ABOVE_0 = {"median", "samples", "p50", "p95", "p99", "ratio", "low", "high", "calls", "rounds"}
+_ABOVE_0 = {"median", "samples", "p50", "p95", "p99", "ratio", "low", "high", "calls", "rounds"} | {
+    *("streams", "cores", "steps_per_s", "steps_per_core", "streams_per_core"),
+}
 
 
 def what_is_wrong(name: str, value: Any, kind: Any) -> str:

@@ -36,7 +36,7 @@ def describe_machine() -> dict[str, Any]:
         "rnnbench": rnnbench.__version__,
         "cpu": _cpu_name(),
         "caches": _caches(),
-        "cores": _cores(),
+        "cores": usable_cores(),
         "governor": _read(_CPU / "cpufreq" / "scaling_governor"),
         "load": _load(),
         "gpu": gpu,
@@ -52,6 +52,13 @@ def same_machine(facts: dict[str, Any], others: dict[str, Any]) -> str:
         if facts.get(name) != others.get(name):
             return f"{name} was {others.get(name)} and is {facts.get(name)}"
     return ""
+
+
+def usable_cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _cpu_name() -> str:
@@ -71,13 +78,6 @@ def _caches() -> dict[str, int]:
             name = f"L{level}" + ("d" if kind == "Data" else "")
             found[name] = int(match[1]) * _UNITS[match[2]]
     return found
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _load() -> list[float] | None:

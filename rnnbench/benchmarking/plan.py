@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rnnbench import runtimes
+from rnnbench.benchmarking.streams import ONE_BATCH, held_text, ways_to_hold
 from rnnbench.core.bundle import Bundle, did_you_mean, is_bundle
 from rnnbench.core.errors import RnnbenchError, choices
 from rnnbench.core.files import recognise
@@ -38,6 +39,7 @@ class Plan:
         threads: inside one operation, the same in every runtime.
         quick: fewer sizes and fewer samples.
         training: forward and backward, in the runtimes that have one.
+        streams: so many at once, each a step behind the other; nothing else where there are any.
     """
 
     targets: tuple[str, ...] = CELLS
@@ -50,6 +52,7 @@ class Plan:
     threads: tuple[int, ...] = (1,)
     quick: bool = False
     training: bool = False
+    streams: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -95,12 +98,14 @@ class Item:
     """One measurement.
 
     Attributes:
-        kind: `latency`, `ratio` or `cost`.
+        kind: `latency`, `ratio`, `cost` or `streams`.
         target: the model.
         way: what runs.
         conditions: under which.
         versus: for a ratio, the other.
         what: for a ratio, which sort of comparison.
+        streams: how many at once; 0 where it is about something else.
+        held: how those are held.
     """
 
     kind: str
@@ -109,6 +114,8 @@ class Item:
     conditions: Conditions
     versus: Implementation | None = None
     what: str = ""
+    streams: int = 0
+    held: str = ""
 
     @property
     def id(self) -> str:
@@ -116,6 +123,8 @@ class Item:
         parts = [short_name(self.target), str(self.way)]
         if self.versus:
             parts += ["against", str(self.versus)]
+        if self.streams:
+            parts.append(held_text(self.streams, self.held).replace(" ", "-"))
         return "-".join([*parts, str(self.conditions)])
 
 
@@ -159,6 +168,8 @@ def check_plan(plan: Plan) -> None:
                 f"FILE.py[:function] or package.module:function{did_you_mean(target)}"
             )
     _check_runtimes(plan)
+    if plan.streams:
+        _check_streams(plan)
     for device in plan.devices:
         if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
             raise choices("device", device, DEVICES)
@@ -172,13 +183,35 @@ def _check_runtimes(plan: Plan) -> None:
             raise choices("runtime that trains", runtime, trainers())
 
 
+def _check_streams(plan: Plan) -> None:
+    """Refuses what says nothing of streams.
+
+    Raises:
+        RnnbenchError: forward and backward, a batch or a GPU is asked for as well.
+    """
+    if plan.training:
+        raise RnnbenchError(
+            "--streams and --training: a stream is not trained step by step: give one of them"
+        )
+    if plan.batch != (1,):
+        given = ",".join(map(str, plan.batch))
+        raise RnnbenchError(
+            f"--streams and --batch {given}: the rows of a batch are the streams: leave --batch out"
+        )
+    if plan.devices != ("cpu",):
+        raise RnnbenchError(
+            f"--streams on {', '.join(plan.devices)}: streams are counted for each core of a CPU: "
+            "give --device cpu"
+        )
+
+
 def find_runtimes(plan: Plan) -> tuple[str, ...]:
     """Those that were asked for, or those that a plan of this size has."""
     if plan.training:
         return plan.runtimes or trainers()[: 1 if plan.quick else None]
     size = "quick" if plan.quick else "full"
-    usual = (name for name in runtimes.timeable() if size in timing_of(name).plans)
-    return plan.runtimes or tuple(usual)
+    timed = streamers() if plan.streams else tuple(runtimes.timeable())
+    return plan.runtimes or tuple(name for name in timed if size in timing_of(name).plans)
 
 
 def trainers() -> tuple[str, ...]:
@@ -187,13 +220,18 @@ def trainers() -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda name: name != "eager"))
 
 
+def streamers() -> tuple[str, ...]:
+    """The runtimes that are timed with streams."""
+    return tuple(name for name in runtimes.timeable() if timing_of(name).open is not None)
+
+
 def items(plan: Plan) -> Iterator[Item]:
     """Every measurement of a plan, one model at a time."""
     ways = [
         (runtime, mode)
         for runtime in find_runtimes(plan)
         for mode in timing_of(runtime).modes
-        if (mode == TRAINING) == plan.training
+        if (mode == TRAINING) == plan.training and not (mode and plan.streams)
     ]
     for target in dict.fromkeys(plan.targets):
         sized, file = target in _variants(), _of_file(target)
@@ -206,6 +244,9 @@ def items(plan: Plan) -> Iterator[Item]:
                 on_device = [w for w in ways if device.partition(":")[0] in _devices(*w)]
                 if file and not plan.runtimes:  # else it is a row that says so
                     on_device = [w for w in on_device if timing_of(w[0]).format in file]
+                if plan.streams:
+                    yield from _streams(target, on_device, conditions, plan.streams)
+                    continue
                 yield from _latencies(target, on_device, conditions)
                 ratios = _ratios(target, on_device, conditions)
                 yield from (r for r in ratios if not (file and r.what == "ours/stock"))
@@ -265,6 +306,18 @@ def _costs(target: str, ways: Sequence[tuple[str, str]], conditions: Conditions)
     for runtime, mode in ways:
         if not mode:
             yield Item("cost", target, Implementation(form, runtime), conditions)
+
+
+def _streams(
+    target: str, ways: Sequence[tuple[str, str]], conditions: Conditions, counts: Sequence[int]
+) -> Iterator[Item]:
+    """Each number of streams, in each way to hold them: these are measured by turns."""
+    form = forms_of(target)[-1]
+    for (runtime, _), count in itertools.product(ways, counts):
+        for held in ways_to_hold(count):
+            rows = replace(conditions, batch=count) if held == ONE_BATCH else conditions
+            way = Implementation(form, runtime)
+            yield Item("streams", target, way, rows, streams=count, held=held)
 
 
 def _of_file(target: str) -> tuple[str, ...]:

@@ -1,22 +1,24 @@
 """What `bench` measured, as `report` and `compare` read it: pytest-benchmark's JSON, and extras.
 
 Each entry of `benchmarks` has a `kind` in its `extra_info`: `latency` (one form in one runtime),
-`ratio` (two of them, interleaved) or `cost` (what comes before the first steady call). Entries
-without one are not rnnbench's and are left out. Facts about the machine are in
-`machine_info["rnnbench"]`, beside pytest-benchmark's own.
+`ratio` (two of them, interleaved), `cost` (what comes before the first steady call) or `streams`
+(many at once, step by step). Entries without one are not rnnbench's and are left out. Facts about
+the machine are in `machine_info["rnnbench"]`, beside pytest-benchmark's own.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, get_type_hints
+from typing import Any
 
 import numpy as np
 
-from rnnbench.benchmarking.fields import facts_wrong, what_is_wrong
+from rnnbench.benchmarking.entry import Entry
+from rnnbench.benchmarking.fields import facts_wrong
+from rnnbench.benchmarking.streams import Streams
 from rnnbench.benchmarking.summary import Summary
 from rnnbench.core.errors import RnnbenchError, one_line
 
@@ -24,67 +26,6 @@ SCHEMA = 1
 FOLDER = Path("benchmarks/results")
 MATRIX = "portability.json"  # what runs where: no timings in it
 VERDICTS = ("faster", "slower", "cannot tell")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """What ran, and under which conditions.
-
-    Attributes:
-        name: the benchmark's, unique in a file; the same in two runs of the same plan.
-        group: what it belongs to.
-        model: a variant's cell, or the name of a user's model or bundle.
-        cell: `elman`, `gru`, `lstm`; empty for a user's model.
-        form: `loop`, `exported` (the loop as `export` turns it into an artifact), `fused`, `model`.
-        runtime: what ran it.
-        mode: the runtime's own way, as `bound` or `cuda-graph`; empty for the usual one.
-        device: where.
-        batch: rows.
-        time: steps; 1 where the model has no time dimension.
-        hidden: the size of the state; None where it is a user's model.
-        layers: recurrent layers; None where it is a user's model.
-        threads: inside one operation, the same in every runtime.
-        frames_per_second: what the model declares; None where it does not.
-    """
-
-    name: str
-    group: str
-    model: str
-    cell: str
-    form: str
-    runtime: str
-    mode: str
-    device: str
-    batch: int
-    time: int
-    hidden: int | None
-    layers: int | None
-    threads: int
-    frames_per_second: float | None = None
-
-    @classmethod
-    def read(cls, entry: Mapping[str, Any]) -> Self:
-        """From an entry of a results file.
-
-        Raises:
-            ValueError: something that belongs there is missing.
-        """
-        given = {**entry["extra_info"], "name": entry["name"], "group": entry["group"] or ""}
-        given |= _of_stats(entry["stats"])
-        missing = [
-            f.name
-            for f in fields(cls)
-            if f.name not in given and f.default is MISSING and f.default_factory is MISSING
-        ]
-        if missing:
-            raise ValueError(f"{entry['name']} lacks {', '.join(missing)}")
-        values = {f.name: given[f.name] for f in fields(cls) if f.name in given}
-        kinds = get_type_hints(cls)
-        for name, value in values.items():
-            wrong = what_is_wrong(name, value, kinds[name])
-            if wrong:
-                raise ValueError(f"{entry['name']}: {name} {wrong}")
-        return cls(**{name: _plain(name, value) for name, value in values.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,6 +171,7 @@ class Results:
         latencies: one form in one runtime each.
         ratios: two of them, interleaved.
         costs: of loading and first calls.
+        streams: many at once, step by step.
         skipped: what could not run.
         facts: of the machine, rnnbench's own: `cpu`, `caches`, `limits`, `versions` ...
     """
@@ -241,11 +183,17 @@ class Results:
     latencies: tuple[Latency, ...] = ()
     ratios: tuple[Ratio, ...] = ()
     costs: tuple[Cost, ...] = ()
+    streams: tuple[Streams, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-_KINDS: dict[str, type[Entry]] = {"latency": Latency, "ratio": Ratio, "cost": Cost}
+_KINDS: dict[str, type[Entry]] = {
+    "latency": Latency,
+    "ratio": Ratio,
+    "cost": Cost,
+    "streams": Streams,
+}
 
 
 def read_results(paths: Iterable[str | Path] = ()) -> list[Results]:
@@ -298,6 +246,7 @@ def read_file(path: Path) -> Results:
         latencies=tuple(e for e in entries if isinstance(e, Latency)),
         ratios=tuple(e for e in entries if isinstance(e, Ratio)),
         costs=tuple(e for e in entries if isinstance(e, Cost)),
+        streams=tuple(e for e in entries if isinstance(e, Streams)),
         skipped=skipped,
         facts=facts,
     )
@@ -325,17 +274,3 @@ def _read_entry(entry: Mapping[str, Any]) -> Entry:
     if kind not in _KINDS:
         raise ValueError(f"{entry['name']} is of the unknown kind {kind!r}")
     return _KINDS[kind].read(entry)
-
-
-def _of_stats(stats: Mapping[str, Any]) -> dict[str, Any]:
-    data = stats.get("data") or (stats["median"],)  # saved without its data
-    return {"median": stats["median"], "samples": data, "calls": stats["iterations"]}
-
-
-def _plain(name: str, value: Any) -> Any:
-    """Lists as tuples; the other side of a ratio, and a summary of samples, as records."""
-    if name == "summary" and value is not None:
-        return Summary.from_json(value)
-    if isinstance(value, list):
-        return tuple(value)
-    return Side(**value) if isinstance(value, dict) else value

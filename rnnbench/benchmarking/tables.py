@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rnnbench.benchmarking.entry import Entry
 from rnnbench.benchmarking.measuring.roofline import limit_seconds
 from rnnbench.benchmarking.plan import runtime_name
-from rnnbench.benchmarking.results import Cost, Entry, Latency, Ratio, Results, Skipped
+from rnnbench.benchmarking.results import Cost, Latency, Ratio, Results, Skipped
+from rnnbench.benchmarking.streams import Streams
 from rnnbench.core.documents import document
 from rnnbench.core.shown import Part, Shown, Table, format_parts
 from rnnbench.runtimes.training import TRAINING
@@ -18,6 +20,7 @@ from rnnbench.runtimes.training import TRAINING
 _LEAST = (
     *("recompile ms", "CUDA events", "note", "p99", "steps/s", "x limit"),  # latencies
     *("above empty MB", "artifact MB", "export ms"),  # costs
+    "95 % interval of it",  # streams
 )
 
 _CALLS = ("Latency of a call", "Forward and backward of a call")
@@ -25,6 +28,8 @@ _LEGEND = {
     "relative": "p50 over that of the fastest with this model and these sizes, which is 1.00",
     "x limit": "p50 over the least time that its reads and products take here, as measured",
     "RTF": "seconds of computing for a second of real time; below 1 keeps up",
+    "a core": "steps a second of one of the cores that are used",
+    "real time": "streams that one core keeps up with, at the model's frames_per_second",
 }
 
 
@@ -67,6 +72,7 @@ def results_parts(results: Results) -> Iterator[Part]:
         (f"{_CALLS[_is_training(results)]} in microseconds", _latencies(results)),
         ("Compared round by round", _ratios(results)),
         ("Before the first steady call, in a process of its own", _costs(results)),
+        ("Streams: calls of each, one behind the other, all at once", _streams(results)),
     ]
     first = True
     for title, parts in found:
@@ -174,6 +180,26 @@ def _costs(results: Results) -> list[Part]:
     return _table(headers, rows)
 
 
+def _streams(results: Results) -> list[Part]:
+    sizes = [name for name in _SIZES if name != "batch"]  # which is how the streams are held
+    headers = ["model", "form", "runtime", "device", *sizes, "streams", "held", "p50 us", "p99 us"]
+    headers += ["steps/s", "a core", "95 % interval of it", "real time", "note"]
+    rows = [
+        [
+            *(row.model, row.form, runtime_name(row.runtime, row.mode), row.device),
+            *_sizes(row, sizes),
+            *(str(row.streams), row.held),
+            *(f"{1e6 * seconds:,.1f}" for seconds in (row.p50, row.p99)),
+            *(f"{steps:,.0f}" for steps in (row.steps_per_s, row.steps_per_core)),
+            f"{row.low / row.cores:,.0f} to {row.high / row.cores:,.0f}",
+            "" if row.streams_per_core is None else f"{row.streams_per_core:,.1f}",
+            _note(row),
+        ]
+        for row in results.streams
+    ]
+    return _with_legend(_table(headers, rows, ("model", "form", "runtime")))
+
+
 def _above(row: Cost) -> float | None:
     if row.peak_memory_bytes is None or row.baseline_memory_bytes is None:
         return None
@@ -183,8 +209,8 @@ def _above(row: Cost) -> float | None:
 _SIZES = ("batch", "time", "hidden", "layers", "threads")
 
 
-def _sizes(row: Entry) -> list[str]:
-    return ["" if (size := getattr(row, name)) is None else str(size) for name in _SIZES]
+def _sizes(row: Entry, names: Sequence[str] = _SIZES) -> list[str]:
+    return ["" if (size := getattr(row, name)) is None else str(size) for name in names]
 
 
 def _alike(row: Entry) -> tuple[Any, ...]:
@@ -192,7 +218,7 @@ def _alike(row: Entry) -> tuple[Any, ...]:
     return (row.model, row.device, *_sizes(row))
 
 
-def _note(row: Latency | Ratio) -> str:
+def _note(row: Latency | Ratio | Streams) -> str:
     """The first doubt; the results file has them all."""
     return "" if row.stable else f"unstable: {row.why_unstable.partition(';')[0]}"
 
@@ -201,8 +227,16 @@ def _scaled(value: float | None, factor: float, digits: int) -> str:
     return "" if value is None else f"{value * factor:.{digits}f}"
 
 
-def _table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Part]:
-    """Empty columns are left out; a size that is the same in each row is named once, above."""
+def _table(
+    headers: Sequence[str], rows: Iterable[Sequence[Any]], named_once: Sequence[str] = ()
+) -> list[Part]:
+    """Empty columns are left out; a size that is the same in each row is named once, above.
+
+    Args:
+        headers: of the columns.
+        rows: cells.
+        named_once: other columns that are as sizes are.
+    """
     rows = list(rows)
     if not rows:
         return []
@@ -210,7 +244,7 @@ def _table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Part]:
     same = {
         name: column[0]
         for name, column in zip(headers, columns, strict=True)
-        if name in (*_SIZES, "device") and len(set(column)) == 1 and len(rows) > 1
+        if name in (*_SIZES, "device", *named_once) and len(set(column)) == 1 and len(rows) > 1
     }
     kept = [
         (name, column)

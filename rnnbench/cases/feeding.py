@@ -77,7 +77,7 @@ def feed(run: Run, inputs: Arrays, mode: FeedMode, layout: StreamLayout) -> Arra
             pass
     if not mode.chunks:
         return run(inputs)
-    return _joined(list(_in_chunks(run, inputs, mode, layout)), layout.time_axes)
+    return joined(list(_in_chunks(run, inputs, mode, layout)), layout.time_axes)
 
 
 def find_axes(cases: Sequence[tuple[dict[str, int], Arrays]], dim: str) -> dict[str, int]:
@@ -141,10 +141,10 @@ def _take_turns(run: Run, inputs: Arrays, mode: FeedMode, layout: StreamLayout) 
     for turn in zip(*streams, strict=True):
         for row, outputs in enumerate(turn):
             parts[row].append(outputs)
-    return _joined([_joined(part, layout.time_axes) for part in parts], layout.batch_axes)
+    return joined([joined(part, layout.time_axes) for part in parts], layout.batch_axes)
 
 
-def _joined(parts: Sequence[Arrays], axes: dict[str, int]) -> Arrays:
+def joined(parts: Sequence[Arrays], axes: dict[str, int]) -> Arrays:
     """Outputs with such an axis one behind the other; of the others, the last."""
     try:
         return {

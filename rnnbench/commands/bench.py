@@ -39,6 +39,7 @@ _OUT = Path("benchmarks/results")
     "rnnbench bench --quick                       # three cells, every form; about a minute",
     "rnnbench bench my_model.py --batch 1,8 --time 1,100",
     "rnnbench bench lstm --runtime eager,onnxruntime,openvino --threads 1,2",
+    "rnnbench bench gru --streams 1,8,64          # how many a core holds in real time",
     "rnnbench bench --quick --resume              # go on with a run that stopped",
 )
 @click.argument("targets", metavar="[BUNDLE | FILE | VARIANT | FILE.py[:FUNCTION]]...", nargs=-1)
@@ -54,14 +55,22 @@ _OUT = Path("benchmarks/results")
     "--device", "devices", multiple=True, help="cpu, cuda, cuda:1 ...  [default: cpu]", group="What"
 )
 @option("--batch", help="Rows.  [default: 1]", group="Sizes")
-@option("--time", "time_", help="Steps.  [default: 1,32; quick: 32]", group="Sizes")
-@option("--hidden", help="Sizes of the state.  [default: 32,128; quick: 128]", group="Sizes")
+@option("--time", "time_", help="Steps.  [default: 1,32; quick: 32; streams: 1]", group="Sizes")
+@option(
+    "--hidden", help="Sizes of the state.  [default: 32,128; quick, streams: 128]", group="Sizes"
+)
 @option("--layers", help="Recurrent layers.  [default: 1]", group="Sizes")
 @option("--threads", help="Inside one operation, in every runtime.  [default: 1]", group="Sizes")
 @option(
     "--training",
     is_flag=True,
     help="Time forward and backward, in eager and compile.",
+    group="What",
+)
+@option(
+    "--streams",
+    metavar="N,N",
+    help="Time so many at once, step by step: in one batch, one session, N sessions.",
     group="What",
 )
 @option("--quick", is_flag=True, help="Fewer sizes, and shorter measurements.", group="How")
@@ -160,6 +169,8 @@ def _plan(
     from rnnbench.benchmarking.plan import Plan, numbers
 
     given: dict[str, Any] = {"time": (32,), "hidden": (128,)} if quick else {}
+    if sizes["streams"] is not None:
+        given |= {"time": (1,), "hidden": (128,)}
     for named, value in sizes.items():
         if value is not None:
             key = named.rstrip("_")

@@ -131,6 +131,30 @@ def cost(where: dict[str, Any], **more: Any) -> dict[str, Any]:
     return _entry(info | more, [0.003])
 
 
+def streams(where: dict[str, Any], count: int, held: str, a_core: float, **more: Any) -> Any:
+    """An entry of kind `streams`, with so many steps a second of a core."""
+    cores = 1 if held == "one batch" or count == 1 else 2
+    rate = where["frames_per_second"]
+    info = {
+        "kind": "streams",
+        **where,
+        "streams": count,
+        "held": held,
+        "p50": 0.001,
+        "p99": 0.0019,
+        "steps_per_s": a_core * cores,
+        "low": 0.99 * a_core * cores,
+        "high": 1.01 * a_core * cores,
+        "cores": cores,
+        "steps_per_core": a_core,
+        "streams_per_core": a_core / rate if rate else None,
+        "rounds": 15,
+        "stable": True,
+        "why_unstable": "",
+    }
+    return _entry(info | more, [0.001] * 15)
+
+
 def wrap(entries: list[dict[str, Any]], **facts: Any) -> dict[str, Any]:
     """Entries as the file has them; `facts` replace those of the machine."""
     sizes = {"32": 2e9, "128": 8e9}
@@ -178,6 +202,8 @@ def _entry(info: dict[str, Any], data: list[float]) -> dict[str, Any]:
     parts = [info["kind"], info["model"], info["form"], info["runtime"], sizes]
     if info["kind"] == "ratio":
         parts.append("-".join(info["versus"].values()))
+    if info["kind"] == "streams":
+        parts.append(f"{info['streams']} {info['held']}")
     values = np.asarray(data)
     q1, q3 = (float(np.percentile(values, q)) for q in (25, 75))
     stats = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -27,6 +27,8 @@ from rnnbench.benchmarking.measuring.networks import (
     inputs_for,
     sizes_for,
 )
+from rnnbench.benchmarking.measuring.stream_cases import StreamTrial
+from rnnbench.benchmarking.measuring.streams import measure_held
 from rnnbench.benchmarking.plan import STOCK, Conditions, Implementation, timing_of
 from rnnbench.cases.cases import Case
 from rnnbench.core.bundle import Artifact
@@ -71,6 +73,8 @@ class Artifacts:
         self._trial = lru_cache(_TRIALS)(self._make_trial)
         self._written = cache(self._write_for)
         self._stock = cache(self._export_stock)
+        self.stream_trial = lru_cache(1)(self._make_stream_trial)
+        self.held = lru_cache(1)(partial(measure_held, self))
         self._elsewhere: dict[tuple[str, Implementation, Conditions], str] = {}
 
     def __enter__(self) -> Self:
@@ -240,6 +244,12 @@ class Artifacts:
         judged_by = form if network.twin is None else "fused"
         usual = self._usual(target, judged_by, conditions.hidden, conditions.layers)
         return make_trial(network, conditions, usual)
+
+    def _make_stream_trial(self, target: str, form: str, conditions: Conditions) -> StreamTrial:
+        sizes = conditions.hidden, conditions.layers
+        network = self.network(target, form, *sizes)
+        usual = self._usual(target, form, *sizes) if network.model.states else ()
+        return StreamTrial(network, conditions, usual)
 
     def _usual_cases(
         self, target: str, form: str, hidden: int | None, layers: int | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -15,6 +15,7 @@ from rnnbench.benchmarking.measuring.inference_mode import inference_mode, train
 from rnnbench.benchmarking.measuring.networks import inputs_for, work_of
 from rnnbench.benchmarking.measuring.paired import Compared, interleave
 from rnnbench.benchmarking.measuring.sampling import Effort, Samples, sample
+from rnnbench.benchmarking.measuring.streaming import Times
 from rnnbench.benchmarking.plan import Item, timing_of
 from rnnbench.core.cuda import event_seconds
 from rnnbench.core.errors import Unavailable
@@ -51,7 +52,7 @@ def measure(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
         WrongOutput: what was to be timed computes something else.
         RnnbenchError: it cannot be exported, loaded or run.
     """
-    function = {"latency": _latency, "ratio": _ratio, "cost": _cost}[item.kind]
+    function = _KINDS[item.kind]
     mode = training_mode if item.way.mode == TRAINING else inference_mode
     try:
         with mode(item.conditions.threads):
@@ -145,6 +146,20 @@ def _cost(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
     return _entry(item, artifacts, info, start.first_call_s)
 
 
+def _streams(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
+    network, _ = _made(item, artifacts)
+    alone = replace(item.conditions, batch=1)
+    found = artifacts.held(item.target, item.way, alone, item.streams, effort)[item.held]
+    if isinstance(found, Exception):
+        raise found
+    info = {"streams": item.streams, "held": item.held}
+    info |= found.to_info(network.model.frames_per_second)
+    return _entry(item, artifacts, info, found)
+
+
+_KINDS = {"latency": _latency, "ratio": _ratio, "cost": _cost, "streams": _streams}
+
+
 def _made(item: Item, artifacts: Artifacts) -> tuple[Any, Any]:
     conditions = item.conditions
     network = artifacts.network(item.target, item.way.form, conditions.hidden, conditions.layers)
@@ -152,7 +167,10 @@ def _made(item: Item, artifacts: Artifacts) -> tuple[Any, Any]:
 
 
 def _entry(
-    item: Item, artifacts: Artifacts, info: dict[str, Any], timed: Samples | Compared | float
+    item: Item,
+    artifacts: Artifacts,
+    info: dict[str, Any],
+    timed: Samples | Compared | Times | float,
 ) -> Measured:
     network, _ = _made(item, artifacts)
     conditions = item.conditions
@@ -160,6 +178,8 @@ def _entry(
         seconds, calls = timed.seconds, timed.calls
     elif isinstance(timed, Compared):
         seconds, calls = timed.first, 1
+    elif isinstance(timed, Times):
+        seconds, calls = timed.seconds, 1
     else:
         seconds, calls = (timed,), 1
     names = {"kind": item.kind, "model": network.model.name, "cell": network.cell}

@@ -22,6 +22,7 @@ from rnnbench.benchmarking.report.recommendation import (
     first_lines,
     sentence,
 )
+from rnnbench.benchmarking.report.stream_cards import stream_cards
 from rnnbench.benchmarking.report.table import blocks, format_report_table
 from rnnbench.benchmarking.report.tables import tables
 from rnnbench.core.documents import document
@@ -100,6 +101,7 @@ def make_report(paths: Sequence[str | Path] = ()) -> Report:
             if advice in first:
                 sentences.append(where + sentence(advice))
                 unanswered += [] if card else [where + sentence(advice)]
+        cards += [replace(c, where=where + c.where) for c in stream_cards(machine.streams)]
     more = ""
     if len(flat) > len(sentences):
         more = f"{len(flat) - len(sentences)} other conditions are in the table of what is fastest"

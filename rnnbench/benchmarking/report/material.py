@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rnnbench.benchmarking.entry import Entry
 from rnnbench.benchmarking.report.checks import Checked, Drift, is_check, read_checks
 from rnnbench.benchmarking.report.documents import (
     Conformed,
@@ -25,13 +26,13 @@ from rnnbench.benchmarking.results import (
     FOLDER,
     MATRIX,
     Cost,
-    Entry,
     Latency,
     Ratio,
     Results,
     Skipped,
     read_results,
 )
+from rnnbench.benchmarking.streams import Streams
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.runtimes.training import TRAINING
 
@@ -53,6 +54,7 @@ class Machine:
         ratios: the newest of each.
         costs: the newest of each.
         training: the newest of forward and backward, which are in none of those.
+        streams: the newest of many streams at once.
         skipped: what could not run.
         replaced: how many rows a newer one stands for.
     """
@@ -65,6 +67,7 @@ class Machine:
     skipped: tuple[Skipped, ...]
     replaced: int = 0
     training: tuple[Latency | Ratio, ...] = ()
+    streams: tuple[Streams, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def read_material(paths: Sequence[str | Path] = ()) -> Material:
             said = _both(said, replace(more, documents=(path,)))
     if not results:
         results = _default(optional=said != Material(()))
-    if not any(r.latencies or r.ratios or r.costs for r in results) and said == Material(()):
+    if not any(map(_count, results)) and said == Material(()):
         names = ", ".join(str(r.path) for r in results)
         raise RnnbenchError(f"nothing was measured in {names}: run `rnnbench bench`")
     return replace(said, machines=by_machine(results))
@@ -186,7 +189,8 @@ def _machine(files: list[Results]) -> Machine:
     latencies = _last([one for r in files for one in r.latencies])
     ratios = _last([one for r in files for one in r.ratios])
     costs = _last([one for r in files for one in r.costs])
-    total = sum(len(r.latencies) + len(r.ratios) + len(r.costs) for r in files)
+    streams = _last([one for r in files for one in r.streams])
+    kept = len(latencies) + len(ratios) + len(costs) + len(streams)
     rows: tuple[Latency | Ratio, ...] = (*latencies, *ratios)
     training = tuple(row for row in rows if row.mode == TRAINING)
     return Machine(
@@ -196,9 +200,15 @@ def _machine(files: list[Results]) -> Machine:
         tuple(row for row in ratios if row not in training),
         costs,
         tuple(dict.fromkeys(one for r in files for one in r.skipped)),
-        total - len(latencies) - len(ratios) - len(costs),
+        sum(map(_count, files)) - kept,
         training,
+        streams,
     )
+
+
+def _count(results: Results) -> int:
+    """How many rows a file has."""
+    return sum(map(len, (results.latencies, results.ratios, results.costs, results.streams)))
 
 
 def _last(entries: Iterable[E]) -> tuple[E, ...]:

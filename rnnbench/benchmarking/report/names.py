@@ -7,8 +7,9 @@ from functools import cache
 from typing import NamedTuple
 
 from rnnbench import runtimes
+from rnnbench.benchmarking.entry import Entry
 from rnnbench.benchmarking.plan import Implementation, runtime_name
-from rnnbench.benchmarking.results import Entry, Ratio, Side
+from rnnbench.benchmarking.results import Ratio, Side
 
 _MODES = {"bound": "with bound buffers", "cuda-graph": "in a CUDA graph"}
 """How a sentence says a mode."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from rnnbench.benchmarking.entry import Entry
 from rnnbench.benchmarking.report.colours import PAPER
 from rnnbench.benchmarking.report.material import Machine
 from rnnbench.benchmarking.report.names import Conditions, conditions_of
 from rnnbench.benchmarking.report.recommendation import middle_conditions
-from rnnbench.benchmarking.results import Entry, Latency
+from rnnbench.benchmarking.results import Latency
 from rnnbench.core.text import harmless
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from rnnbench.benchmarking.entry import Entry
 from rnnbench.benchmarking.plan import runtime_name
 from rnnbench.benchmarking.report import units
 from rnnbench.benchmarking.report.checks import Checked
@@ -18,7 +19,8 @@ from rnnbench.benchmarking.report.names import (
 )
 from rnnbench.benchmarking.report.recommendation import Advice
 from rnnbench.benchmarking.report.table import Table, make_table
-from rnnbench.benchmarking.results import Cost, Entry, Latency, Ratio
+from rnnbench.benchmarking.results import Cost, Latency, Ratio
+from rnnbench.benchmarking.streams import Streams
 
 _RAN = ("model", "runtime", "form")
 
@@ -30,7 +32,7 @@ def tables(material: Material, advices: Sequence[tuple[Machine, Advice]]) -> tup
     for machine in material.machines:
         where = f" on {machine.name}" if several else ""
         of_machine = (latency_table(machine), ratio_table(machine.ratios), _costs(machine.costs))
-        for table in (*of_machine, *_training(machine)):
+        for table in (*of_machine, *_training(machine), _streams(machine.streams)):
             found.append(replace(table, title=table.title.replace("{where}", where)))
     found.append(_checks(material.checks))
     found += file_tables(material)
@@ -102,6 +104,33 @@ def _costs(costs: Sequence[Cost]) -> Table:
         "artifact (MB)": [units.megabytes(r.artifact_bytes) for r in rows],
     }
     return make_table("Before the first steady call{where}", columns, "load (ms)", _RAN)
+
+
+def _streams(streams: Sequence[Streams]) -> Table:
+    rows = sorted(
+        streams, key=lambda row: (*_order(row)[:5], row.time, row.runtime, row.form, row.streams)
+    )
+    conditions = _conditions(rows)
+    del conditions["batch"]  # which is how they are held
+    columns: dict[str, Iterable[str]] = {
+        **conditions,
+        "streams": [str(r.streams) for r in rows],
+        "held": [r.held for r in rows],
+        "p50 (us)": [units.us(r.p50) for r in rows],
+        "p99 (us)": [units.us(r.p99) for r in rows],
+        "steps/s": [units.digits(r.steps_per_s) for r in rows],
+        "cores": [str(r.cores) for r in rows],
+        "steps/s a core": [units.digits(r.steps_per_core) for r in rows],
+        "95 % interval": [
+            f"{units.digits(r.low / r.cores)} to {units.digits(r.high / r.cores)}" for r in rows
+        ],
+        "in real time, a core": [
+            "" if r.streams_per_core is None else units.digits(r.streams_per_core) for r in rows
+        ],
+        "note": [_unstable(r) for r in rows],
+    }
+    title = "Streams: calls of each, one behind the other, all at once{where}"
+    return make_table(title, columns, "steps/s a core", _RAN)
 
 
 def _advice_table(advices: Sequence[Advice]) -> Table:
@@ -182,7 +211,7 @@ def _real_time(row: Latency) -> str:
     return units.digits(100 * row.p50 / (row.time / row.frames_per_second))
 
 
-def _unstable(row: Latency | Ratio) -> str:
+def _unstable(row: Latency | Ratio | Streams) -> str:
     return "" if row.stable else f"unstable: {row.why_unstable or 'no reason is given'}"
 
 

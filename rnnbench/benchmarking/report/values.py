@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from rnnbench.benchmarking.entry import Entry
 from rnnbench.benchmarking.report import Report
 from rnnbench.benchmarking.report.limits import limit_s
 from rnnbench.benchmarking.report.material import Machine, Material
 from rnnbench.benchmarking.report.recommendation import Advice, sentence
-from rnnbench.benchmarking.results import Entry, Latency, Ratio
+from rnnbench.benchmarking.results import Latency, Ratio
 from rnnbench.core.documents import plain
 
 _UNITS = {
@@ -44,6 +45,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "latencies": [row for row in rows if row["kind"] == "latency"],
         "ratios": [row for row in rows if row["kind"] == "ratio"],
         "costs": [row for row in rows if row["kind"] == "cost"],
+        "streams": [row for row in rows if row["kind"] == "streams"],
         "skipped": [asdict(s) for machine in material.machines for s in machine.skipped],
         "checks": [plain(row) for row in material.checks],
         "drift": [plain(curve) for curve in material.drifts],
@@ -53,7 +55,7 @@ def to_json(report: Report) -> dict[str, Any]:
 
 
 def to_csv(material: Material) -> str:
-    """Latencies, ratios and costs in one table; `kind` says which a row is."""
+    """Latencies, ratios, costs and streams in one table; `kind` says which a row is."""
     rows = entries(material.machines)
     names = dict.fromkeys(name for row in rows for name in row)
     text = io.StringIO()
@@ -73,6 +75,7 @@ def entries(machines: Iterable[Machine]) -> list[dict[str, Any]]:
             ("cost", machine.costs),
             ("latency", [row for row in machine.training if isinstance(row, Latency)]),
             ("ratio", [row for row in machine.training if isinstance(row, Ratio)]),
+            ("streams", machine.streams),
         ):
             for row in rows:
                 found.append({"kind": kind, "machine": machine.name, **_flat(row)})
