@@ -9,13 +9,14 @@ from torch import nn
 
 from rnnbench import Model, TensorSpec
 from rnnbench import __main__ as cli
+from rnnbench.benchmarking.machine import usable_cores
 from rnnbench.benchmarking.measuring.artifacts import Artifacts
 from rnnbench.benchmarking.measuring.judging import WrongOutput
 from rnnbench.benchmarking.measuring.measure import measure
 from rnnbench.benchmarking.measuring.networks import Network
 from rnnbench.benchmarking.measuring.sampling import Effort
-from rnnbench.benchmarking.measuring.stream_cases import CALLS, StreamTrial
-from rnnbench.benchmarking.measuring.streaming import Stream, all_at_once
+from rnnbench.benchmarking.measuring.stream_cases import StreamTrial
+from rnnbench.benchmarking.measuring.streaming import Caller, all_at_once
 from rnnbench.benchmarking.plan import Conditions, Plan, check_plan, items, streamers, timing_of
 from rnnbench.benchmarking.report import format_report, make_report
 from rnnbench.benchmarking.report.page import make_page
@@ -114,16 +115,26 @@ def measured(target, runtimes=("onnxruntime",), counts=(COUNT,), time=1):
 # ---- states
 
 
-def gru_of(trial):
-    """The streams' outputs by the module alone on each, called one after the other."""
+def gru_of(trial, number):
+    """The outputs of one stream by the module alone, step by step."""
     module, found = trial.model.module.eval(), []
-    for calls in trial.inputs(COUNT):
-        h = torch.from_numpy(calls[0]["h0"])
-        for arrays in calls:
-            with torch.no_grad():
-                y, h = module(torch.from_numpy(arrays["x"]), h)
-            found.append((y.numpy(), h.numpy()))
-    return [found[n : n + CALLS] for n in range(0, len(found), CALLS)]
+    calls = trial.inputs([number])
+    h = torch.from_numpy(calls[0]["h0"])
+    for arrays in calls:
+        with torch.no_grad():
+            y, h = module(torch.from_numpy(arrays["x"]), h)
+        found.append({"y": y.numpy(), "hn": h.numpy()})
+    return found
+
+
+def callers_of(held, sessions, trial):
+    """Two callers with a batch, or one for each stream."""
+    numbers = [(0, 1, 2, 3, 4), (1, 2, 3, 4, 0)] if held == ONE_BATCH else [*zip(range(COUNT))]
+    used = sessions if held == SESSIONS else sessions[:1] * len(numbers)
+    return [
+        Caller(session, streams, trial.inputs(streams), trial.model.states)
+        for session, streams in zip(used, numbers, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("runtime", streamers())
@@ -131,47 +142,34 @@ def gru_of(trial):
 def test_streams_do_not_mix_their_states(runtime, held):
     """In threads that call all at once, each is what the module alone makes of that stream."""
     plan = Plan(("gru",), (runtime,), time=(2,), hidden=(8,), streams=(COUNT,))
-    item = next(i for i in items(plan) if i.held == held)
-    alone = Conditions(time=2, hidden=8, layers=1)
+    way, alone = next(items(plan)).way, Conditions(time=2, hidden=8, layers=1)
     with Artifacts() as artifacts:
-        trial = artifacts.stream_trial("gru", item.way.form, alone)
-        source = artifacts.source("gru", item.way, alone)
-        source = artifacts.fit(source, item.way, trial.inputs(1)[0][0])
-        opened = [timing_of(runtime).open(source, 1, 2) for _ in range(COUNT)]
-        if held == ONE_BATCH:
-            callers = [Stream(opened[0], trial.batched(COUNT), trial.model.states)]
-        else:
-            sessions = opened if held == SESSIONS else opened[:1] * COUNT
-            pairs = zip(sessions, trial.inputs(COUNT), strict=True)
-            callers = [Stream(session, calls, trial.model.states) for session, calls in pairs]
-        all_at_once(callers, lambda stream, _: stream.go_on(0, 0))  # states are left behind
-        found = all_at_once(callers, lambda stream, _: stream.from_start())
-        outputs = trial.rows(found[0], COUNT) if held == ONE_BATCH else found
-        trial.assert_right(outputs, 4.0)
-        expected = gru_of(trial)
-        for stream in range(COUNT):
-            for call in range(CALLS):
-                for name, array in zip(("y", "hn"), expected[stream][call], strict=True):
-                    np.testing.assert_allclose(outputs[stream][call][name], array, atol=1e-5)
-        assert len({outputs[n][-1]["hn"].tobytes() for n in range(COUNT)}) == COUNT
-        swapped = [outputs[1], outputs[0], *outputs[2:]]
-        with pytest.raises(WrongOutput, match="where stream 1 is alone"):
-            trial.assert_right(swapped, 4.0)
+        trial = artifacts.stream_trial("gru", way.form, alone)
+        source = artifacts.source("gru", way, alone)
+        source = artifacts.fit(source, way, trial.inputs([0])[0])
+        sessions = [timing_of(runtime).open(source, 1, 2) for _ in range(COUNT)]
+        callers = callers_of(held, sessions, trial)
+        all_at_once(callers, lambda caller, _: caller.go_on(0, 0))  # states are left behind
+        found = all_at_once(callers, lambda caller, _: caller.from_start())
+    for caller, outputs in zip(callers, found, strict=True):
+        trial.assert_right(caller.streams, outputs, 4.0)
+        for row, number in enumerate(caller.streams):
+            for expected, call in zip(gru_of(trial, number), outputs, strict=True):
+                for name, array in expected.items():
+                    np.testing.assert_allclose(call[name][:, [row]], array, atol=1e-5)
+        others = [(number + 1) % COUNT for number in caller.streams]
+        with pytest.raises(WrongOutput, match=r"where stream \d is alone"):
+            trial.assert_right(others, outputs, 4.0)
 
 
 def test_one_call_of_another_stream_is_no_measurement():
-    plan = Plan(("gru",), ("eager",), hidden=(8,), streams=(2,))
-    way = next(items(plan)).way
+    conditions = Conditions(time=1, hidden=8, layers=1)
     with Artifacts() as artifacts:
-        trial = artifacts.stream_trial("gru", way.form, Conditions(time=1, hidden=8, layers=1))
-        source = artifacts.source("gru", way, Conditions(time=1, hidden=8, layers=1))
-        session = timing_of("eager").open(source, 1, 1)
-        first, second = (Stream(session, c, trial.model.states) for c in trial.inputs(2))
-        right = [first.from_start(), second.from_start()]
-        trial.assert_right(right, 1.0)
-        mixed = [[*right[0][:3], right[1][3], *right[0][4:]], right[1]]
-        with pytest.raises(WrongOutput, match="where stream 1 is alone"):
-            trial.assert_right(mixed, 1.0)
+        trial = artifacts.stream_trial("gru", "fused", conditions)
+        first, second = (gru_of(trial, number) for number in (0, 1))
+    trial.assert_right([0], first, 1.0)
+    with pytest.raises(WrongOutput, match="where stream 1 is alone"):
+        trial.assert_right([0], [*first[:3], second[3], *first[4:]], 1.0)
 
 
 def test_a_module_that_keeps_more_than_its_states_is_not_measured(net):
@@ -198,15 +196,16 @@ def test_what_a_thread_raises_is_raised():
 
 def test_rows_say_what_a_core_holds(net):
     found = measured(net, ("onnxruntime", "eager"), counts=(1, COUNT))
-    assert {key[1:] for key in found} == {(1, ONE_SESSION), *((COUNT, held) for held in HELD)}
+    assert {key[1:] for key in found} == {(1, ONE_BATCH), *((COUNT, held) for held in HELD)}
     for (_, count, held), row in found.items():
         info = row.info
         assert info["kind"] == "streams"
         assert (info["streams"], info["held"]) == (count, held)
-        assert info["batch"] == (COUNT if held == ONE_BATCH else 1)
+        assert info["batch"] == (count if held == ONE_BATCH else 1)
         assert 0 < info["p50"] <= info["p99"]
         assert info["low"] <= info["steps_per_s"] <= info["high"]
-        assert info["cores"] == 1 or (held != ONE_BATCH and count > 1)
+        threads = usable_cores() if held == ONE_BATCH else count
+        assert info["cores"] == min(threads, usable_cores())
         assert info["steps_per_core"] == info["steps_per_s"] / info["cores"]
         assert info["streams_per_core"] == info["steps_per_core"] / 100
         assert info["rounds"] == len(row.seconds)
@@ -306,7 +305,7 @@ def test_bench_streams_writes_rows_that_report_reads(net, tmp_path, capsys):
     assert "real time" in said
     (path,) = tmp_path.glob("*/*.json")
     rows = read_file(path).streams
-    assert [(row.streams, row.held) for row in rows] == [(1, ONE_SESSION), *((3, h) for h in HELD)]
+    assert [(row.streams, row.held) for row in rows] == [(1, ONE_BATCH), *((3, h) for h in HELD)]
     assert json.loads(path.read_text())["machine_info"]["rnnbench"]["plan"]["streams"] == [1, 3]
     report = make_report([path])
     assert report.cards[0].where == "Streams of Net, 1 step a call"
@@ -319,7 +318,7 @@ WHERE |= {"frames_per_second": 100.0}
 
 def rows_of(where=WHERE, **more):
     return [
-        streams(where, 1, ONE_SESSION, 20_000, p99=0.0001),
+        streams(where, 1, ONE_BATCH, 20_000, p99=0.0001),
         streams(where | {"batch": 64}, 64, ONE_BATCH, 31_000, **more),
         streams(where, 64, ONE_SESSION, 12_000),
         streams(where, 64, SESSIONS, 11_000),
@@ -341,7 +340,7 @@ def test_the_report_answers_how_many_a_core_holds(tmp_path):
         "As 64 sessions: 110 a core in real time",
         "As one batch of 64 in eager: 90.0 a core in real time",
         "As one stream at a time: 200 a core in real time (p99 of a step 100 us).",
-        "One batch computes on one core: hold one for each core.",
+        "Each core has a batch of its own, so that all are at work.",
     ):
         assert fact in text
         assert fact in format_report(report, "markdown")
@@ -368,7 +367,7 @@ def test_the_report_says_what_makes_the_answer_doubtful(tmp_path):
 
 
 def test_what_does_not_keep_up_is_not_the_answer(tmp_path):
-    """64 streams of 100 steps a second are 6,400: a core of 5,000 falls behind."""
+    """64 streams a core, of 100 steps a second, are 6,400: one of 5,000 falls behind."""
     where = WHERE | {"batch": 64}
     rows = [streams(where, 64, ONE_BATCH, 5_000), streams(WHERE, 8, SESSIONS, 4_000)]
     (card,) = report_of(tmp_path, rows).cards
@@ -387,5 +386,5 @@ def test_a_number_that_cannot_be_is_named(tmp_path):
     rows = rows_of()
     rows[0]["extra_info"]["steps_per_core"] = 0
     path = write_made(tmp_path / "made.json", wrap(rows))
-    with pytest.raises(RnnbenchError, match=r"one session: steps_per_core is 0\): measure again"):
+    with pytest.raises(RnnbenchError, match=r"one batch: steps_per_core is 0\): measure again"):
         read_file(path)

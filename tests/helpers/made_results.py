@@ -133,7 +133,7 @@ def cost(where: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def streams(where: dict[str, Any], count: int, held: str, a_core: float, **more: Any) -> Any:
     """An entry of kind `streams`, with so many steps a second of a core."""
-    cores = 1 if held == "one batch" or count == 1 else 2
+    cores = 2
     rate = where["frames_per_second"]
     info = {
         "kind": "streams",

@@ -63,44 +63,25 @@ class StreamTrial:
         self._usual = tuple(usual)
         self._inputs: list[tuple[Arrays, ...]] = []
         self._cases: list[Case] = []
+        self._standard = standard_of(self._layout, self._usual)
 
-    def inputs(self, count: int) -> list[tuple[Arrays, ...]]:
-        """For each stream its calls, of one row; the states in the first are those at its start."""
-        for stream in range(len(self._inputs), count):
-            calls = (
-                sample_inputs(self.model, self.sizes, _SEEDS * stream + call)
-                for call in range(CALLS)
-            )
-            self._inputs.append(tuple(calls))
-        return self._inputs[:count]
-
-    def assert_right(self, outputs: Sequence[Sequence[Arrays]], coarseness: float) -> None:
-        """Each stream's outputs, call by call, are those of the module alone on that stream.
+    def inputs(self, streams: Sequence[int]) -> tuple[Arrays, ...]:
+        """The calls of streams, each a row; the states in the first are those at their start.
 
         Args:
-            outputs: for each stream, of each of its calls.
-            coarseness: of the runtime.
-
-        Raises:
-            WrongOutput: one is something else.
-        """
-        cases = self._cases_of(len(outputs))
-        standard = standard_of(self._layout, [*self._usual, *cases])
-        for case, parts in zip(cases, outputs, strict=True):
-            whole = joined(list(parts), self._layout.time_axes)
-            assert_right(whole, case, standard, coarseness=coarseness)
-
-    def batched(self, count: int) -> tuple[Arrays, ...]:
-        """The calls of all streams as rows of one batch.
+            streams: their numbers.
 
         Raises:
             RnnbenchError: the model takes no batch, or not all of its outputs have its rows.
         """
+        self._make_inputs(max(streams) + 1)
+        if len(streams) == 1:
+            return self._inputs[streams[0]]
         batch = self.model.batch_dim
         found: list[Arrays] = [{} for _ in range(CALLS)]
         for spec in self.model.inputs:
-            for call, arrays in enumerate(zip(*self.inputs(count), strict=True)):
-                rows = [each[spec.name] for each in arrays]
+            for call in range(CALLS):
+                rows = [self._inputs[stream][call][spec.name] for stream in streams]
                 if batch in spec.shape:
                     found[call][spec.name] = np.concatenate(rows, spec.shape.index(batch))
                 elif all(np.array_equal(rows[0], row) for row in rows):
@@ -118,24 +99,44 @@ class StreamTrial:
             )
         return tuple(found)
 
-    def rows(self, outputs: Sequence[Arrays], count: int) -> list[list[Arrays]]:
-        """What calls with a batch gave, stream by stream."""
-        axes = self._layout.batch_axes
-        return [
-            [
-                {name: a.take([row], axes[name]) if name in axes else a for name, a in call.items()}
-                for call in outputs
-            ]
-            for row in range(count)
-        ]
+    def assert_right(
+        self, streams: Sequence[int], outputs: Sequence[Arrays], coarseness: float
+    ) -> None:
+        """Each stream's rows, call by call, are what the module alone makes of that stream.
 
-    def _cases_of(self, count: int) -> list[Case]:
-        """What is right of each stream; those of before are kept."""
-        todo = self.inputs(count)[len(self._cases) :]
+        Args:
+            streams: their numbers.
+            outputs: of each of their calls.
+            coarseness: of the runtime.
+
+        Raises:
+            WrongOutput: one is something else.
+        """
+        self._make_cases(max(streams) + 1)
+        for row, stream in enumerate(streams):
+            parts = outputs if len(streams) == 1 else self._rows(outputs, row)
+            whole = joined(parts, self._layout.time_axes)
+            assert_right(whole, self._cases[stream], self._standard, coarseness=coarseness)
+
+    def _rows(self, outputs: Sequence[Arrays], row: int) -> list[Arrays]:
+        """One row of what calls with a batch gave."""
+        axes = self._layout.batch_axes
+        return [{n: a.take([row], axes[n]) for n, a in call.items()} for call in outputs]
+
+    def _make_inputs(self, count: int) -> None:
+        """Those of so many streams, the first that there are not yet."""
+        for stream in range(len(self._inputs), count):
+            seeds = range(_SEEDS * stream, _SEEDS * stream + CALLS)
+            calls = tuple(sample_inputs(self.model, self.sizes, seed) for seed in seeds)
+            self._inputs.append(calls)
+
+    def _make_cases(self, count: int) -> None:
+        """What is right of so many streams, the first that there are not yet."""
+        todo = self._inputs[len(self._cases) : count]
         if todo:
             first = len(self._cases)
             self._cases += _made(self.model, self._layout.time_axes, todo, first)
-        return self._cases[:count]
+            self._standard = standard_of(self._layout, [*self._usual, *self._cases])
 
 
 def _check_steps(model: Model, steps: int) -> None:

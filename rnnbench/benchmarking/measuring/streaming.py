@@ -1,10 +1,10 @@
 """Streams held in several ways, timed by turns.
 
-A stream is a caller that takes its next inputs, calls, and hands its states on; each is in a thread
-of its own, and all begin together. In a round each way runs for a while, in random order. A step
-takes what lies between two returns of its stream's calls, so waiting for a core, and what Python
-does between two calls, are in it. All start at once and are never idle: what is measured is how
-much a core can do, and what a step takes then.
+A caller takes the next inputs of its streams, calls, and hands their states on; each is in a thread
+of its own, and all begin together. In a round each way runs for a while, in random order. A call
+takes what lies between its return and that of the call before, so waiting for a core, and what
+Python does between two calls, are in it. No caller is ever idle: what is measured is how much a
+core can do, and what a call takes then.
 """
 
 from __future__ import annotations
@@ -34,30 +34,38 @@ from rnnbench.runtimes.opened import Opened, Values
 BLOCK_S = 0.1
 """Of one way in a round: several time slices of a scheduler."""
 TURNS = 4
-"""Calls of every stream that a block has room for, where they take long."""
+"""Calls of every caller that a block has room for, where they take long."""
 MIN_ROUNDS = 6
 
 T = TypeVar("T")
 Array = np.ndarray[Any, Any]
 
 
-class Stream:
-    """One caller of a session.
+class Caller:
+    """Who holds streams, and calls a session with all of them as rows.
 
     Args:
         session: which others may call as well.
+        streams: their numbers.
         calls: the inputs of one call after the other, again from the first behind the last; those
             of the first hold the states at the start.
         states: input -> the output to hand on as it.
     """
 
-    def __init__(self, session: Opened, calls: Sequence[Arrays], states: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        session: Opened,
+        streams: Sequence[int],
+        calls: Sequence[Arrays],
+        states: Mapping[str, str],
+    ) -> None:
+        self.streams = tuple(streams)
         self._session, self._given = session, calls
         self._handed_on = tuple(states.items())
         self._begin()
 
     def _begin(self) -> None:
-        """At the start of the stream."""
+        """At the start of the streams."""
         self._calls = [self._session.give(arrays) for arrays in self._given]
         self._state = {name: self._calls[0][name] for name, _ in self._handed_on}
         self._next = 0
@@ -90,15 +98,18 @@ class Way:
 
     Attributes:
         callers: a thread each.
-        rows: streams in one call.
         steps: of a stream in one call.
         threads: inside one operation.
     """
 
-    callers: tuple[Stream, ...]
-    rows: int
+    callers: tuple[Caller, ...]
     steps: int
     threads: int
+
+    @property
+    def rows(self) -> int:
+        """Streams in one call."""
+        return len(self.callers[0].streams)
 
     @property
     def cores(self) -> int:
@@ -112,7 +123,7 @@ class Times:
 
     Attributes:
         seconds: of a call, the median of each round.
-        p50: of all calls, as a stream sees them.
+        p50: of all calls.
         p99: of them.
         steps_per_s: of all streams, in each round.
         cores: that were used.
@@ -166,12 +177,12 @@ def time_by_turns(ways: Mapping[str, Way], effort: Effort, *, seed: int = 0) -> 
 
 
 def all_at_once(
-    streams: Sequence[Stream], work: Callable[[Stream, threading.Barrier], T]
+    callers: Sequence[Caller], work: Callable[[Caller, threading.Barrier], T]
 ) -> list[T]:
-    """What each stream gives for the same work, each in a thread of its own.
+    """What each caller gives for the same work, each in a thread of its own.
 
     Args:
-        streams: one or more.
+        callers: one or more.
         work: gets a barrier at which all can meet.
 
     Raises:
@@ -179,19 +190,19 @@ def all_at_once(
     """
     found: dict[int, T] = {}
     failed: list[BaseException] = []
-    barrier = threading.Barrier(len(streams))
+    barrier = threading.Barrier(len(callers))
     inside = torch.get_num_threads()  # OpenMP and MKL have a number of each thread's own
 
     def body(number: int) -> None:
         try:
             torch.set_num_threads(inside)
             with torch.inference_mode():
-                found[number] = work(streams[number], barrier)
+                found[number] = work(callers[number], barrier)
         except BaseException as error:  # raised again, by who waits
             failed.append(error)
             barrier.abort()
 
-    threads = [threading.Thread(target=body, args=(n,), daemon=True) for n in range(len(streams))]
+    threads = [threading.Thread(target=body, args=(n,), daemon=True) for n in range(len(callers))]
     try:
         for thread in threads:
             thread.start()
@@ -203,7 +214,7 @@ def all_at_once(
     broken = threading.BrokenBarrierError  # of those that waited for the one that failed
     for error in sorted(failed, key=lambda error: isinstance(error, broken)):
         raise error
-    return [found[number] for number in range(len(streams))]
+    return [found[number] for number in range(len(callers))]
 
 
 def _warm_up(way: Way, effort: Effort) -> tuple[float, bool]:
@@ -223,12 +234,12 @@ def _block(way: Way, seconds: float) -> list[list[int]]:
     """For each caller, when all began and when each of its calls returned."""
     begun: list[int] = []
 
-    def work(stream: Stream, barrier: threading.Barrier) -> list[int]:
-        stream.go_on(0, 0)  # what a new thread needs is not timed
+    def work(caller: Caller, barrier: threading.Barrier) -> list[int]:
+        caller.go_on(0, 0)  # what a new thread needs is not timed
         if barrier.wait() == 0:
             begun.append(perf_counter_ns())
         barrier.wait()
-        return stream.go_on(begun[0], begun[0] + int(1e9 * seconds))
+        return caller.go_on(begun[0], begun[0] + int(1e9 * seconds))
 
     return all_at_once(way.callers, work)
 

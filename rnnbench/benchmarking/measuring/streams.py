@@ -11,7 +11,7 @@ from rnnbench.benchmarking.machine import usable_cores
 from rnnbench.benchmarking.measuring.sampling import Effort
 from rnnbench.benchmarking.measuring.stream_cases import StreamTrial
 from rnnbench.benchmarking.measuring.streaming import (
-    Stream,
+    Caller,
     Times,
     Way,
     all_at_once,
@@ -23,7 +23,7 @@ from rnnbench.benchmarking.plan import (
     streamers,
     timing_of,
 )
-from rnnbench.benchmarking.streams import ONE_BATCH, ONE_SESSION, SESSIONS, ways_to_hold
+from rnnbench.benchmarking.streams import ONE_BATCH, SESSIONS, ways_to_hold
 from rnnbench.core.errors import RnnbenchError, Unavailable
 from rnnbench.runtimes.opened import Opened
 from rnnbench.runtimes.timed import Source
@@ -64,18 +64,19 @@ def measure_held(
     trial = artifacts.stream_trial(target, way.form, conditions)
     source = artifacts.source(target, way, conditions)
     weights = _weights(artifacts, source, target, way, conditions)
-    source = artifacts.fit(source, way, trial.inputs(1)[0][0])
+    source = artifacts.fit(source, way, trial.inputs([0])[0])
     coarseness = runtimes.get(way.runtime).coarseness
     found: dict[str, Times | Exception] = {}
     ways: dict[str, Way] = {}
     for held in ways_to_hold(count):
         try:
+            numbers = _numbers(held, count, conditions.threads)
             sessions = count if held == SESSIONS else 1
             _refuse_too_many(sessions, weights)
-            at_once = min(count, usable_cores()) if held == ONE_SESSION else 1
+            at_once = min(len(numbers) // sessions, usable_cores())
             opened = [open_session(source, conditions.threads, at_once) for _ in range(sessions)]
-            made = _make(held, opened, conditions, trial, count)
-            _assert_right(made, trial, count, coarseness)
+            made = _make(opened, numbers, conditions, trial)
+            _assert_right(made, trial, coarseness)
         except Exception as error:  # each runtime raises types of its own
             found[held] = error
         else:
@@ -83,7 +84,7 @@ def measure_held(
     times = time_by_turns(ways, effort)
     for held, made in ways.items():
         try:
-            _assert_right(made, trial, count, coarseness)
+            _assert_right(made, trial, coarseness)
         except Exception as error:
             found[held] = error
         else:
@@ -114,28 +115,41 @@ def _refuse_too_many(sessions: int, weights: int) -> None:
         )
 
 
+def _numbers(held: str, count: int, threads: int) -> list[tuple[int, ...]]:
+    """The streams that each caller holds.
+
+    A batch is on each core, so that all are at work as they are with many threads: two that share
+    a physical core share its speed. No two batches have the same streams in the same rows.
+    """
+    if held != ONE_BATCH:
+        return [(stream,) for stream in range(count)]
+    batches = max(1, usable_cores() // threads)
+    every = max(count, batches)
+    return [tuple((first + row) % every for row in range(count)) for first in range(batches)]
+
+
 def _make(
-    held: str, opened: list[Opened], conditions: Conditions, trial: StreamTrial, count: int
+    opened: list[Opened], numbers: list[tuple[int, ...]], conditions: Conditions, trial: StreamTrial
 ) -> Way:
-    """Streams at their start, each with its session.
+    """Streams at their start, and which session each of their callers calls.
 
     Raises:
         RnnbenchError: they cannot be rows of one batch.
     """
-    calls = [trial.batched(count)] if held == ONE_BATCH else trial.inputs(count)
-    sessions = opened * (len(calls) // len(opened))
-    states = trial.model.states
-    callers = [Stream(s, c, states) for s, c in zip(sessions, calls, strict=True)]
-    return Way(tuple(callers), count // len(callers), conditions.time, conditions.threads)
+    sessions = opened * (len(numbers) // len(opened))
+    callers = [
+        Caller(session, streams, trial.inputs(streams), trial.model.states)
+        for session, streams in zip(sessions, numbers, strict=True)
+    ]
+    return Way(tuple(callers), conditions.time, conditions.threads)
 
 
-def _assert_right(way: Way, trial: StreamTrial, count: int, coarseness: float) -> None:
+def _assert_right(way: Way, trial: StreamTrial, coarseness: float) -> None:
     """All streams at once give what the module alone gives for each.
 
     Raises:
         WrongOutput: one does not.
     """
-    outputs = all_at_once(way.callers, lambda stream, _: stream.from_start())
-    if way.rows > 1:
-        outputs = trial.rows(outputs[0], count)
-    trial.assert_right(outputs, coarseness)
+    found = all_at_once(way.callers, lambda caller, _: caller.from_start())
+    for caller, outputs in zip(way.callers, found, strict=True):
+        trial.assert_right(caller.streams, outputs, coarseness)

@@ -37,7 +37,7 @@ def _conditions(row: Streams) -> Conditions:
 
 def _card(conditions: Conditions, rows: list[Streams], *, first: bool) -> Card:
     """The best is what does the most steps a core, of what keeps up with all its streams."""
-    in_time = [row for row in rows if _keeps_up(row)]
+    in_time = [row for row in rows if row.keeps_up]
     ranked = sorted(in_time or rows, key=lambda row: -row.steps_per_core)
     best = ranked[0]
     provisional = "" if best.stable else "provisional: "
@@ -46,11 +46,6 @@ def _card(conditions: Conditions, rows: list[Streams], *, first: bool) -> Card:
     numbers = f"as {_held(best)} in {runtime_title(best.runtime)} ({_p99(best)})"
     where = f"Streams of {where_text(conditions, ('batch', 'time'))}, {steps(best.time)} a call"
     return Card(where, answer, numbers, facts, bool(provisional), first=first)
-
-
-def _keeps_up(row: Streams) -> bool:
-    """Whether all its streams are done with a call before the next is due, on the whole."""
-    return row.streams_per_core is None or row.streams_per_core * row.cores >= row.streams
 
 
 def _much(row: Streams) -> str:
@@ -98,5 +93,5 @@ def _doubts(best: Streams, in_time: Sequence[Streams]) -> Iterator[str]:
             f"The p99 of a {noun} is more than the {seconds(lasts)} that it lasts in real time, "
             "where no stream ever pauses, as here."
         )
-    if best.held == ONE_BATCH and best.cores == 1:
-        yield "One batch computes on one core: hold one for each core."
+    if best.held == ONE_BATCH and best.cores > 1:
+        yield "Each core has a batch of its own, so that all are at work."
