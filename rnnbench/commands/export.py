@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from rnnbench.core.threads import numpy_without_threads
 
 if TYPE_CHECKING:
     from rnnbench.checking.report import CheckReport
-    from rnnbench.commands._pipeline import TrainingOptions
+    from rnnbench.commands._pipeline import ExportOptions, TrainingOptions
 
 
 @verb(
@@ -186,9 +187,8 @@ def command(
     )
     report = _export_all(names, training, exporting, explain)
     code = finish("export", report, as_json)
-    if sensitivity and not as_json:
-        for table in _sensitivities(report, exporting.out):
-            click.echo(f"\n{table}")
+    for table in () if as_json else _rounded_tables(exporting, sensitivity):
+        click.echo(f"\n{table}")
     if code == FINE and not as_json:
         for line in _next(names, report, out):
             note(line)
@@ -273,14 +273,23 @@ def _rounding(keep: str | None, sensitivity: bool, precision: str | None) -> dic
     return {name: value for name, value in asked.items() if value}
 
 
-def _sensitivities(report: CheckReport, out: Path) -> list[str]:
-    """A table for each bundle in which the cost of each layer was measured."""
+def _rounded_tables(exporting: ExportOptions, sensitivity: bool) -> Iterator[str]:
+    """What each precision costs, where there are several, and each layer, if that was asked for."""
     from rnnbench.core.bundle import Bundle
+    from rnnbench.exporting.prices import format_prices
     from rnnbench.exporting.rounding import format_sensitivity
 
-    folders = [out / name for name in dict.fromkeys(row.model for row in report.rows)]
-    said = [Bundle.open(f).manifest.get("precision") for f in folders if f.is_dir()]
-    return [format_sensitivity(each) for each in said if each and "sensitivity" in each]
+    if not any(exporting.precisions):
+        return
+    by_target: dict[str, list[Bundle]] = {}
+    for name, target in exporting.written.items():
+        if (exporting.out / name).is_dir():
+            by_target.setdefault(target, []).append(Bundle.open(exporting.out / name))
+    for bundles in by_target.values():
+        said = [bundle.manifest.get("precision") for bundle in bundles]
+        if len(bundles) > 1 and not said[0]:
+            yield format_prices(bundles)
+        yield from (format_sensitivity(each) for each in said if each and sensitivity)
 
 
 def _export_all(

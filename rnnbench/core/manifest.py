@@ -176,11 +176,13 @@ _ARTIFACT = {
     "pinned": _or_null(_table(_whole(0))),
     "precision": _or_null(_name),
 }
+_ERRORS = ("before", "after")
 _COST = {"weights": _whole(0), "signal_db": _table(_anything)}
 _LAYER_COST = {"layer": _text, **_COST}
 _PRECISION = {
     "name": _name,
     **_COST,
+    "errors": _fields(dict.fromkeys(_ERRORS, _table(_or_null(_number))), _ERRORS),
     "kept": _list(_text),
     "sensitivity": _list(_fields(_LAYER_COST, tuple(_LAYER_COST))),
 }

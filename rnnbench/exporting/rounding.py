@@ -5,11 +5,13 @@ The cost of a layer is that of rounding it alone: which one to keep as float32 c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Model
 from rnnbench.core.tables import format_table
 from rnnbench.models.precision import (
@@ -54,7 +56,7 @@ def rounded(
         with undisturbed(model.module):
             return call(model.module, model.inputs, model.outputs, arrays)
 
-    before = outputs()
+    before, errors = outputs(), errors_of(model)
     weights = weights_of(model.module, keep)
     found: list[dict[str, Any]] = []
     for layer, group in _groups(weights).items() if each_alone else ():
@@ -66,11 +68,43 @@ def rounded(
                 weight.data.copy_(data)
     round_each(weights, precision)
     said: dict[str, Any] = {"name": precision, **_cost(weights, before, outputs())}
+    if errors:
+        said["errors"] = {"before": errors, "after": errors_of(model)}
     if keep:
         said["kept"] = list(keep)
     if each_alone:
-        said["sensitivity"] = sorted(found, key=lambda row: _least(row)[1])
+        said["sensitivity"] = sorted(found, key=lambda row: least_above(row)[1])
     return said
+
+
+def errors_of(model: Model) -> dict[str, float | None]:
+    """What the model's own `evaluate` says of its module as it is now; nothing without one.
+
+    None is said of what is not finite.
+
+    Raises:
+        RnnbenchError: it fails, or gives something else than numbers by name.
+    """
+    from rnnbench.models.calls import undisturbed
+
+    if model.evaluate is None:
+        return {}
+    try:
+        with undisturbed(model.module), torch.no_grad():
+            found = model.evaluate(model.module)
+    except Exception as error:
+        raise RnnbenchError(
+            f"evaluate of model {model.name!r} failed ({type(error).__name__}: {one_line(error)}): "
+            "it is called with the module alone"
+        ) from error
+    try:
+        numbers = {str(name): float(value) for name, value in found.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise RnnbenchError(
+            f"evaluate of model {model.name!r} gave {repr(found)[:60]}: "
+            "return a number for each name, as {'MAE, degC': 1.93}"
+        ) from error
+    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 
 
 def _cost(weights: Sequence[Weight], before: Arrays, after: Arrays) -> dict[str, Any]:
@@ -99,14 +133,24 @@ def cost_in_words(said: dict[str, Any]) -> str:
     others = ", ".join(name for name in said["signal_db"] if name not in changed)
     above += f"; unchanged: {others}" if others else ""
     kept = f"; kept as float32: {', '.join(said['kept'])}" if said.get("kept") else ""
-    return f"{said['weights']:,} weights rounded to {said['name']}{above}{kept}"
+    errors = said.get("errors", {})
+    price = "".join(
+        f"; {name}: {show(value)} -> {show(errors['after'].get(name))}"
+        for name, value in errors.get("before", {}).items()
+    )
+    return f"{said['weights']:,} weights rounded to {said['name']}{price}{above}{kept}"
+
+
+def show(value: float | None) -> str:
+    """An error to four digits."""
+    return "not finite" if value is None else f"{value:.4g}"
 
 
 def format_sensitivity(said: dict[str, Any]) -> str:
     """A table of what each layer costs alone, at most 80 columns where the names allow it."""
     rows = []
     for row in [*said["sensitivity"], said | {"layer": "all of them"}]:
-        output, db = _least(row)
+        output, db = least_above(row)
         share = f"{row['weights'] / said['weights']:.0%}"
         above = f"{db:.1f}" if db < UNCHANGED else "unchanged"
         rows.append((row["layer"], f"{row['weights']:,}", share, output, above))
@@ -115,7 +159,7 @@ def format_sensitivity(said: dict[str, Any]) -> str:
     return f"{title}\n{format_table(head, rows)}"
 
 
-def _least(row: dict[str, Any]) -> tuple[str, float]:
+def least_above(row: dict[str, Any]) -> tuple[str, float]:
     """The output that is changed the most, and how much; infinite where none has a power."""
     found: dict[str, float] = row["signal_db"]
     name = min(found, key=found.__getitem__, default="")

@@ -9,7 +9,7 @@ kept to be looked at (attention weights, say) is none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MethodType
 from typing import Any
@@ -77,7 +77,14 @@ def lifted(model: Model) -> Model:
     with undisturbed(model.module), torch.no_grad():
         for dims in (here, there):
             _compare(model, result, kept, dims)
-    return result
+    return result if model.evaluate is None else replace(result, evaluate=_of_the_given(model))
+
+
+def _of_the_given(model: Model) -> Callable[[Any], Mapping[str, float]]:
+    """Its own module is what `evaluate` was written for; it has the same parameters."""
+    evaluate = model.evaluate
+    assert evaluate is not None
+    return lambda _: evaluate(model.module)
 
 
 class _Forward:

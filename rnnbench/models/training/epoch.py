@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -129,6 +129,21 @@ def measure(fit: EpochSettings, split: Split) -> dict[str, Any]:
     if fit.task.show is not None:
         metrics["predicted"] = fit.task.show(scores[0])
     return metrics | fit.task.baseline
+
+
+def errors_of(task: Task, model: Model, module: torch.nn.Module) -> dict[str, float]:
+    """The errors of a network on the test part of its task, with their units.
+
+    Args:
+        task: on whose data.
+        model: as it is declared.
+        module: of it, with weights that may be others.
+    """
+    there = EpochSettings(task, replace(model, module=module), torch.device("cpu"))
+    found = measure(there, task.test)
+    if task.kind == "classify":
+        return {"loss, nats": found["loss"], "accuracy": found["accuracy"]}
+    return {f"{name}, {found['unit']}": found[name] for name in ("mae", "rmse") if name in found}
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from rnnbench.models import tasks, variants
 from rnnbench.models.task import Task
 from rnnbench.models.training import checkpoint as checkpoints
 from rnnbench.models.training.checkpoint import Progress
-from rnnbench.models.training.epoch import EpochSettings, evaluate, measure, train_epoch
+from rnnbench.models.training.epoch import EpochSettings, errors_of, evaluate, measure, train_epoch
 from rnnbench.models.training.metrics import metric_rows
 from rnnbench.models.variants import Options
 
@@ -287,7 +287,7 @@ def _finish(fit: EpochSettings, state: Progress, variant: str, options: Options)
     if task.goal is not None:
         metrics |= {"attempts": state.attempt + 1}
     return Trained(
-        model=fit.model,
+        model=replace(fit.model, evaluate=partial(errors_of, task, fit.model)),
         metrics=metrics,
         metadata={**task.metadata, "task": task.name, "variant": variant, "metrics": metrics},
         source={

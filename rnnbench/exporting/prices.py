@@ -1,0 +1,69 @@
+"""What each precision of a model saves and costs, side by side: of bundles that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rnnbench.core.bundle import Bundle
+from rnnbench.core.tables import format_table
+from rnnbench.exporting.rounding import least_above, show
+from rnnbench.models.precision import UNCHANGED
+
+_NEAR = 0.01  # of an error
+_ERRORS = 2  # columns: a table is to have 80 characters
+
+
+def format_prices(bundles: Sequence[Bundle]) -> str:
+    """A table of one model in several precisions: bytes, errors, and decibels above the change.
+
+    Args:
+        bundles: of it; the first is float32, and they have formats in common.
+
+    Returns:
+        The table with its title, and which is the smallest that costs next to nothing; the errors
+        are those of the model's own `evaluate`. Nothing where there is nothing to compare.
+    """
+    plain, *others = bundles
+    rounded = [bundle for bundle in others if bundle.manifest.get("precision")]
+    formats = [f for f in plain.artifacts if all(f in b.artifacts for b in rounded)]
+    if not rounded or not formats:
+        return ""
+    kept = [f for f in formats if all(b.artifacts[f].details.get("precision") for b in rounded)]
+    format = (kept or formats)[0]
+    errors = rounded[0].manifest["precision"].get("errors", {}).get("before", {})
+    names = list(errors)[:_ERRORS]
+    whole = plain.artifacts[format].bytes
+    rows = [("float32", f"{whole:,}", "1.000", *(show(errors[n]) for n in names), "")]
+    for bundle in rounded:
+        said, size = bundle.manifest["precision"], bundle.artifacts[format].bytes
+        after = said.get("errors", {}).get("after", {})
+        output, db = least_above(said)
+        above = f"{db:.1f} ({output})" if db < UNCHANGED else "unchanged"
+        found = (show(after.get(name)) for name in names)
+        rows.append((said["name"], f"{size:,}", f"{size / whole:.3f}", *found, above))
+    head = ("precision", f"{format}, bytes", "of float32", *names, "dB above the change")
+    table = format_table(head, rows)
+    title = f"What {plain.name} costs and saves in each precision:"
+    return "\n".join(filter(None, [title, table, _smallest(rounded, format, whole)]))
+
+
+def _smallest(rounded: Sequence[Bundle], format: str, whole: int) -> str:
+    """Which file to ship, where the model can tell by its errors."""
+    able = [b for b in rounded if _is_as_good(b.manifest["precision"].get("errors"))]
+    if not able:
+        return ""
+    best = min(able, key=lambda bundle: bundle.artifacts[format].bytes)
+    share = best.artifacts[format].bytes / whole
+    name = best.manifest["precision"]["name"]
+    return f"Smallest within {_NEAR:.0%} of every error: {name}, {share:.3f} of the bytes."
+
+
+def _is_as_good(errors: Mapping[str, Mapping[str, float | None]] | None) -> bool:
+    """Whether no error is another one, but for next to nothing."""
+    if not errors:
+        return False
+    for name, before in errors["before"].items():
+        after = errors["after"].get(name)
+        if before is None or after is None or abs(after - before) > _NEAR * abs(before):
+            return False
+    return True
