@@ -36,10 +36,10 @@ _OUT = Path("benchmarks/results")
 
 @verb(
     "Measure latency, ratios and cost.",
-    "rnnbench bench --quick                       # three cells, every form; about a minute",
+    "rnnbench bench --quick                       # three cells; about a minute",
     "rnnbench bench my_model.py --batch 1,8 --time 1,100",
     "rnnbench bench lstm --runtime eager,onnxruntime,openvino --threads 1,2",
-    "rnnbench bench my_model.py --streams 1,8,64  # how many a core holds in real time",
+    "rnnbench bench my_model.py --streams 1,8,64  # how many a core holds",
     "rnnbench bench --quick --resume              # go on with a run that stopped",
 )
 @click.argument("targets", metavar="[BUNDLE | FILE | VARIANT | FILE.py[:FUNCTION]]...", nargs=-1)

@@ -91,7 +91,7 @@ def test_quiet_says_nothing_but_errors(tmp_path, task_bundles):
         ("rnnbench embed --target cpp", {"cpp-aoti", "cpp-libtorch", "cpp-onnxruntime"}),
         ("rnnbench check --runtime onnx", {"onnxruntime"}),
         ("rnnbench train --task wea", {"weather"}),
-        ("rnnbench export --keep", {"--keep-loops"}),
+        ("rnnbench export --keep", {"--keep", "--keep-loops"}),
     ],
 )
 def test_names_are_completed(words, expected):
