@@ -105,7 +105,7 @@ if TYPE_CHECKING:
     "--keep",
     "keep",
     metavar="float32:LAYER,...",
-    help="Layers that are not rounded: float32:decoder, float32:*.out.",
+    help="Layers that stay as they are: float32:decoder, a pattern.",
     group="Files",
 )
 @option(
