@@ -124,7 +124,7 @@ def _streams(streams: Sequence[Streams]) -> Table:
         "95 % interval": [
             f"{units.digits(r.low / r.cores)} to {units.digits(r.high / r.cores)}" for r in rows
         ],
-        "in real time, a core": [
+        "streams a core": [
             "" if r.streams_per_core is None else units.digits(r.streams_per_core) for r in rows
         ],
         "note": [_unstable(r) for r in rows],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,8 @@ import onnx_ir as ir
 from rnnbench.capture.operators.recurrence import num_directions
 from rnnbench.capture.source_lines import frames
 from rnnbench.core.errors import RnnbenchError
-from rnnbench.core.recurrence import GATES
 from rnnbench.formats.onnx.editing import add_tensor, outermost, tensor_of
+from rnnbench.formats.onnx.packing import pack
 
 if TYPE_CHECKING:
     from rnnbench.capture.program import Captured
@@ -29,8 +29,6 @@ MODULE, SOURCE = "rnnbench.module", "rnnbench.source"
 SCOPES, TRACE = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.stack_trace"
 _DOMAIN = "rnnbench"
 _OP = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "gru": "GRU", "lstm": "LSTM"}
-# ONNX's gates in PyTorch's numbering: i,o,f,c of i,f,g,o; z,r,h of r,z,n.
-_ORDER = {"rnn_tanh": (0,), "rnn_relu": (0,), "gru": (1, 0, 2), "lstm": (0, 3, 1, 2)}
 
 Packed = dict[tuple[Any, ...], list[ir.Value | None]]
 """W, R and B, by the kind and the weights that they were made of."""
@@ -71,43 +69,6 @@ def _register() -> None:
             ],
         )
     )
-
-
-def pack(
-    weights: Sequence[ir.TensorProtocol], kind: str, directions: int
-) -> list[ir.TensorProtocol | None]:
-    """PyTorch's weights as ONNX's W, R and B, put in order each time that they are read.
-
-    So those of a large layer are in memory once until the file is written.
-
-    Args:
-        weights: `weight_ih` (gates * hidden, input), `weight_hh` (gates * hidden, hidden) and, if
-            there are biases, `bias_ih`, `bias_hh` (gates * hidden) of each direction.
-        kind: `rnn_tanh`, `rnn_relu`, `gru` or `lstm`.
-        directions: 1 or 2.
-
-    Returns:
-        W (directions, gates * hidden, input), R (directions, gates * hidden, hidden) and
-        B (directions, 2 * gates * hidden), or None without biases.
-    """
-    per = len(weights) // directions
-
-    def packed(*parts: int) -> ir.TensorProtocol:
-        first = weights[parts[0]]
-        rows, *columns = first.shape.numpy()
-        shape = ir.Shape([directions, rows * len(parts), *columns])
-
-        def read() -> ir.TensorProtocol:
-            filled = np.empty(shape.numpy(), first.dtype.numpy())
-            for d in range(directions):
-                each = [weights[d * per + part].numpy() for part in parts]
-                gates = [np.split(weight, GATES[kind])[g] for weight in each for g in _ORDER[kind]]
-                np.concatenate(gates, out=filled[d])
-            return ir.tensor(filled, dtype=first.dtype)
-
-        return ir.LazyTensor(read, first.dtype, shape)
-
-    return [packed(0), packed(1), packed(2, 3) if per == 4 else None]
 
 
 def replace_recurrences(model: ir.Model) -> None:
