@@ -11,8 +11,6 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -20,7 +18,9 @@ AGAIN = 0.5  # seconds
 
 
 class Interrupts:
-    """What has arrived.
+    """What has arrived while it is entered: the handlers are set, and put back.
+
+    In another thread than the main one, and on a system without timers, Python's own stay.
 
     Attributes:
         signal: the first that arrived; None: none has.
@@ -28,7 +28,25 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._before: dict[int, Any] = {}  # handlers
         self._alarm: tuple[Any, tuple[float, float]] | None = None  # somebody else's
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                number = getattr(signal, name, None)
+                # `nohup`, and a shell's background job, ask that it be ignored.
+                if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self.arrived)
+            _current.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self in _current:
+            _current.remove(self)
+            self.over()
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
     def arrived(self, number: int, _frame: FrameType | None) -> None:
         """The handler."""
@@ -39,18 +57,31 @@ class Interrupts:
             signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
         raise KeyboardInterrupt(number)
 
-    def _later(self, _number: int, _frame: FrameType | None) -> None:
-        if not _on_its_way():
+    def _later(self, _number: int, frame: FrameType | None) -> None:
+        # Raised while all is put back, it would leave the timer on, for whoever comes after.
+        if not _on_its_way() and not _ends(frame):
             raise KeyboardInterrupt
 
     def over(self) -> None:
         """Nothing is raised any more, and the timer is whose it was."""
         if self._alarm is not None:
             handler, timer = self._alarm
-            self._alarm = None
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, handler)
             signal.setitimer(signal.ITIMER_REAL, *timer)
+            self._alarm = None
+
+
+_ENDING = {Interrupts.__exit__.__code__, Interrupts.over.__code__}
+
+
+def _ends(frame: FrameType | None) -> bool:
+    """Whether that frame, or one that called it, puts all back."""
+    while frame is not None:
+        if frame.f_code in _ENDING:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _on_its_way() -> bool:
@@ -72,27 +103,6 @@ def taken_up() -> None:
         interrupts.over()
 
 
-@contextmanager
-def noted() -> Iterator[Interrupts]:
-    """While it lasts, signals that ask to end are noted and raised; the handlers are put back.
-
-    In another thread than the main one, and on a system without timers, Python's own stay.
-    """
-    interrupts = Interrupts()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupts
-        return
-    before: dict[int, Any] = {}
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        # `nohup`, and a shell's background job, ask that it be ignored.
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, interrupts.arrived)
-    _current.append(interrupts)
-    try:
-        yield interrupts
-    finally:
-        _current.remove(interrupts)
-        interrupts.over()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def noted() -> Interrupts:
+    """While it lasts, signals that ask to end are noted and raised; the handlers are put back."""
+    return Interrupts()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import rnnbench
-from rnnbench.core.interrupts import AGAIN, noted
+from rnnbench.core.interrupts import AGAIN, Interrupts, noted
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 
@@ -53,12 +53,39 @@ def test_what_cleans_up_is_not_interrupted_again():
             try:
                 raise ValueError("of a clean-up")
             except ValueError:
-                wait(3 * AGAIN)
+                wait(2.5 * AGAIN)  # none is due just when the clean-up has ended
             cleaned.append(True)
 
     with noted(), pytest.raises(KeyboardInterrupt):
         stopped()
     assert cleaned == [True]
+
+
+@pytest.mark.parametrize("event", ["call", "line", "return"])
+@pytest.mark.parametrize("where", ["over", "__exit__"])
+def test_an_alarm_that_is_due_as_all_ends_raises_nothing(where, event):
+    """It would leave the timer on, and whoever runs next would be interrupted twice a second."""
+    before = signal.getsignal(signal.SIGALRM)
+    due = []
+
+    def within(_frame, kind, _given):
+        if kind == event and signal.getsignal(signal.SIGALRM) != before:
+            due.append(kind)
+            signal.raise_signal(signal.SIGALRM)
+        return within
+
+    def trace(frame, kind, given):
+        code = getattr(Interrupts, where).__code__
+        return within(frame, kind, given) if frame.f_code is code else None
+
+    with noted():
+        swallowing(signal.SIGINT)
+        assert signal.getsignal(signal.SIGALRM) != before
+        traced = sys.gettrace()
+        sys.settrace(trace)
+    sys.settrace(traced)
+    assert signal.getsignal(signal.SIGALRM) == before
+    assert due or event == "return"
 
 
 def test_ignored_ones_stay_ignored():
