@@ -16,7 +16,8 @@ from rnnbench.benchmarking.measuring.measure import Measured, describe_compariso
 from rnnbench.benchmarking.measuring.paired import Compared
 from rnnbench.benchmarking.measuring.roofline import measure_limits
 from rnnbench.benchmarking.measuring.sampling import FULL, QUICK, Effort
-from rnnbench.benchmarking.plan import Plan, check_plan, items, numbers
+from rnnbench.benchmarking.plan import Plan, items, numbers
+from rnnbench.benchmarking.refusals import check_plan
 
 LISTS = ("targets", "runtimes", "devices")
 SIZES = ("batch", "time", "hidden", "layers", "threads")

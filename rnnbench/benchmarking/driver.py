@@ -13,7 +13,7 @@ from rnnbench.benchmarking.measuring.judging import WrongOutput
 from rnnbench.benchmarking.measuring.measure import measure
 from rnnbench.benchmarking.measuring.roofline import measure_limits
 from rnnbench.benchmarking.measuring.sampling import FULL, QUICK
-from rnnbench.benchmarking.plan import Item, Plan, check_plan, items
+from rnnbench.benchmarking.plan import Item, Plan, items
 from rnnbench.benchmarking.record import (
     Journal,
     find_journal,
@@ -23,6 +23,7 @@ from rnnbench.benchmarking.record import (
     to_results,
     write_results,
 )
+from rnnbench.benchmarking.refusals import check_plan
 from rnnbench.benchmarking.results import WRONG
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.interrupts import taken_up

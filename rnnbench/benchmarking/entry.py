@@ -7,6 +7,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self, get_type_hints
 
 from rnnbench.benchmarking.fields import what_is_wrong
+from rnnbench.benchmarking.price import Price
 from rnnbench.benchmarking.summary import Summary
 
 
@@ -29,6 +30,8 @@ class Entry:
         layers: recurrent layers; None where it is a user's model.
         threads: inside one operation, the same in every runtime.
         frames_per_second: what the model declares; None where it does not.
+        precision: of the weights; empty where that is float32.
+        of: the model that has them in float32; empty where nobody said so.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Entry:
     layers: int | None
     threads: int
     frames_per_second: float | None = None
+    precision: str = ""
+    of: str = ""
 
     @classmethod
     def read(cls, entry: Mapping[str, Any]) -> Self:
@@ -77,9 +82,11 @@ def _of_stats(stats: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any, kind: Any) -> Any:
-    """Lists as tuples; the other side of a ratio, and a summary of samples, as records."""
+    """Lists as tuples; the other side of a ratio, a summary and a price as records."""
     if name == "summary" and value is not None:
         return Summary.from_json(value)
+    if name == "price" and value is not None:
+        return Price.from_json(value)
     if isinstance(value, list):
         return tuple(value)
     return kind(**value) if isinstance(value, dict) else value

@@ -11,14 +11,13 @@ from typing import Any
 
 from rnnbench import runtimes
 from rnnbench.benchmarking.streams import ONE_BATCH, held_text, ways_to_hold
-from rnnbench.core.bundle import Bundle, did_you_mean, is_bundle
-from rnnbench.core.errors import RnnbenchError, choices
-from rnnbench.core.files import recognise
+from rnnbench.core import plugins
+from rnnbench.core.bundle import Bundle, is_bundle
+from rnnbench.core.errors import RnnbenchError
 from rnnbench.runtimes.runtime import Timing
 from rnnbench.runtimes.training import TRAINING
 
 CELLS = ("elman", "gru", "lstm")
-DEVICES = ("cpu", "cuda")
 FORMS = ("loop", "exported", "fused")
 STOCK = "stock"
 """The mode of a file that torch.onnx.export(dynamo=False) wrote."""
@@ -40,6 +39,7 @@ class Plan:
         quick: fewer sizes and fewer samples.
         training: forward and backward, in the runtimes that have one.
         streams: so many at once, each a step behind the other; nothing else where there are any.
+        precisions: of the weights, each beside float32; nothing else where there are any.
     """
 
     targets: tuple[str, ...] = CELLS
@@ -53,6 +53,7 @@ class Plan:
     quick: bool = False
     training: bool = False
     streams: tuple[int, ...] = ()
+    precisions: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -61,14 +62,16 @@ class Plan:
 
 @dataclass(frozen=True, order=True)
 class Implementation:
-    """One form of a model in one runtime."""
+    """One form of a model in one runtime; its weights are float32, or of that precision."""
 
     form: str
     runtime: str
     mode: str = ""
+    precision: str = ""
 
     def __str__(self) -> str:
-        return "-".join(part for part in (self.form, self.runtime, self.mode) if part)
+        parts = self.form, self.runtime, self.mode, self.precision
+        return "-".join(part for part in parts if part)
 
 
 def runtime_name(runtime: str, mode: str = "") -> str:
@@ -143,74 +146,14 @@ def numbers(what: str, given: str) -> tuple[int, ...]:
     return found
 
 
-def check_plan(plan: Plan) -> None:
-    """Refuses what does not exist, before anything is measured.
-
-    Raises:
-        RnnbenchError: a name is unknown.
-    """
-    from rnnbench.models import variants
-    from rnnbench.models.sources import file_of, is_source
-
-    known = (*CELLS, *(n for n in variants.names() if n not in CELLS))
-    for target in plan.targets:
-        file = Path(file_of(target))
-        if file.suffix == ".py" and not file.is_file():
-            raise RnnbenchError(f"there is no file {file}: give FILE.py[:function]")
-        if target in known or (is_source(target) and not Path(target).is_dir()):
-            continue
-        if not Path(target).is_dir():
-            found = recognise(target)
-            if found is not None:
-                raise RnnbenchError(str(found))
-            raise RnnbenchError(
-                f"{choices('variant', target, known)}, or give a bundle's folder, "
-                f"FILE.py[:function] or package.module:function{did_you_mean(target)}"
-            )
-    _check_runtimes(plan)
-    if plan.streams:
-        _check_streams(plan)
-    for device in plan.devices:
-        if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-            raise choices("device", device, DEVICES)
-
-
-def _check_runtimes(plan: Plan) -> None:
-    for runtime in plan.runtimes:
-        if runtime not in runtimes.timeable():
-            raise choices("runtime", runtime, runtimes.timeable())
-        if plan.training and runtime not in trainers():
-            raise choices("runtime that trains", runtime, trainers())
-
-
-def _check_streams(plan: Plan) -> None:
-    """Refuses what says nothing of streams.
-
-    Raises:
-        RnnbenchError: forward and backward, a batch or a GPU is asked for as well.
-    """
-    if plan.training:
-        raise RnnbenchError(
-            "--streams and --training: a stream is not trained step by step: give one of them"
-        )
-    if plan.batch != (1,):
-        given = ",".join(map(str, plan.batch))
-        raise RnnbenchError(
-            f"--streams and --batch {given}: the rows of a batch are the streams: leave --batch out"
-        )
-    if plan.devices != ("cpu",):
-        raise RnnbenchError(
-            f"--streams on {', '.join(plan.devices)}: streams are counted for each core of a CPU: "
-            "give --device cpu"
-        )
-
-
 def find_runtimes(plan: Plan) -> tuple[str, ...]:
     """Those that were asked for, or those that a plan of this size has."""
     if plan.training:
         return plan.runtimes or trainers()[: 1 if plan.quick else None]
     size = "quick" if plan.quick else "full"
     timed = streamers() if plan.streams else tuple(runtimes.timeable())
+    if plan.precisions:
+        timed = tuple(name for name in timed if any(keeps(name, p) for p in plan.precisions))
     return plan.runtimes or tuple(name for name in timed if size in timing_of(name).plans)
 
 
@@ -231,7 +174,7 @@ def items(plan: Plan) -> Iterator[Item]:
         (runtime, mode)
         for runtime in find_runtimes(plan)
         for mode in timing_of(runtime).modes
-        if (mode == TRAINING) == plan.training and not (mode and plan.streams)
+        if (mode == TRAINING) == plan.training and not (mode and (plan.streams or plan.precisions))
     ]
     for target in dict.fromkeys(plan.targets):
         sized, file = target in _variants(), _of_file(target)
@@ -246,6 +189,9 @@ def items(plan: Plan) -> Iterator[Item]:
                     on_device = [w for w in on_device if timing_of(w[0]).format in file]
                 if plan.streams:
                     yield from _streams(target, on_device, conditions, plan.streams)
+                    continue
+                if plan.precisions:
+                    yield from _precisions(target, on_device, conditions, plan.precisions, n == 0)
                     continue
                 yield from _latencies(target, on_device, conditions)
                 ratios = _ratios(target, on_device, conditions)
@@ -318,6 +264,33 @@ def _streams(
             rows = replace(conditions, batch=count) if held == ONE_BATCH else conditions
             way = Implementation(form, runtime)
             yield Item("streams", target, way, rows, streams=count, held=held)
+
+
+def _precisions(
+    target: str,
+    ways: Sequence[tuple[str, str]],
+    conditions: Conditions,
+    precisions: Sequence[str],
+    costs: bool,
+) -> Iterator[Item]:
+    """Each precision of one form, by itself and against float32 in the same runtime."""
+    form = forms_of(target)[-1]
+    for runtime, mode in ways:
+        plain = Implementation(form, runtime, mode)
+        rounded = [replace(plain, precision=precision) for precision in precisions]
+        for way in (plain, *rounded):
+            yield Item("latency", target, way, conditions)
+        for way in rounded:
+            yield Item("ratio", target, way, conditions, plain, "precision/float32")
+        for way in (plain, *rounded) if costs else ():
+            yield Item("cost", target, way, conditions)
+
+
+def keeps(runtime: str, precision: str) -> bool:
+    """Whether the file that a runtime reads keeps weights in a precision."""
+    format = timing_of(runtime).format
+    known = format in plugins.names("formats")
+    return known and precision in plugins.load("formats", format).FORMAT.precisions
 
 
 def _of_file(target: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from rnnbench.benchmarking.entry import Entry
 from rnnbench.benchmarking.fields import facts_wrong
+from rnnbench.benchmarking.price import Price
 from rnnbench.benchmarking.streams import Streams
 from rnnbench.benchmarking.summary import Summary
 from rnnbench.core.errors import RnnbenchError, one_line
@@ -96,6 +97,7 @@ class Side:
     form: str
     runtime: str
     mode: str = ""
+    precision: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +105,8 @@ class Ratio(Entry):
     """Two subjects, interleaved round by round: the first is the entry's, `versus` the other.
 
     Attributes:
-        what: `loop/fused`, `ours/stock`, `runtime/runtime`, `harness` or `judge`.
+        what: `loop/fused`, `ours/stock`, `runtime/runtime`, `precision/float32`, `harness` or
+            `judge`.
         versus: the other.
         ratio: time of this / time of the other, the median over rounds.
         low: of the interval that covers the ratio in 95 of 100 runs (bootstrap over rounds).
@@ -136,6 +139,7 @@ class Cost(Entry):
         peak_memory_bytes: the most memory of that process.
         baseline_memory_bytes: the memory of that process before it loaded anything of the model.
         artifact_bytes: of the file, with its external data; of C, its constants.
+        price: what weights in fewer bits cost.
     """
 
     export_s: float | None
@@ -144,6 +148,7 @@ class Cost(Entry):
     peak_memory_bytes: int | None
     baseline_memory_bytes: int | None = None
     artifact_bytes: int | None
+    price: Price | None = None
 
 
 @dataclass(frozen=True)

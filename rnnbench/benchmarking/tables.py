@@ -11,7 +11,8 @@ from typing import Any
 from rnnbench.benchmarking.entry import Entry
 from rnnbench.benchmarking.measuring.roofline import limit_seconds
 from rnnbench.benchmarking.plan import runtime_name
-from rnnbench.benchmarking.results import Cost, Latency, Ratio, Results, Skipped
+from rnnbench.benchmarking.precisions import find_choices, heads, row_of, to_ship
+from rnnbench.benchmarking.results import Cost, Latency, Ratio, Results, Side, Skipped
 from rnnbench.benchmarking.streams import Streams
 from rnnbench.core.documents import document
 from rnnbench.core.shown import Part, Shown, Table, format_parts
@@ -20,6 +21,7 @@ from rnnbench.runtimes.training import TRAINING
 _LEAST = (
     *("recompile ms", "CUDA events", "note", "p99", "steps/s", "x limit"),  # latencies
     *("above empty MB", "artifact MB", "export ms"),  # costs
+    "memory MB",  # precisions
     "95 % interval of it",  # streams
 )
 
@@ -72,6 +74,7 @@ def results_parts(results: Results) -> Iterator[Part]:
         (f"{_CALLS[_is_training(results)]} in microseconds", _latencies(results)),
         ("Compared round by round", _ratios(results)),
         ("Before the first steady call, in a process of its own", _costs(results)),
+        *_precisions(results),
         ("Streams: calls of each, one behind the other, all at once", _streams(results)),
     ]
     first = True
@@ -153,14 +156,18 @@ def _ratios(results: Results) -> list[Part]:
     headers += ["ratio", "95 % interval", "verdict", "note"]
     rows = [
         [
-            *(row.model, row.what, f"{row.form}, {runtime_name(row.runtime, row.mode)}"),
-            f"{row.versus.form}, {runtime_name(row.versus.runtime, row.versus.mode)}",
+            *(row.model, row.what, _ran(row), _ran(row.versus)),
             *(row.device, *_sizes(row)),
             *(f"{row.ratio:.3f}", f"{row.low:.3f} to {row.high:.3f}", row.verdict, _note(row)),
         ]
         for row in results.ratios
     ]
     return _table(headers, rows)
+
+
+def _ran(row: Ratio | Side) -> str:
+    named = f"{row.form}, {runtime_name(row.runtime, row.mode)}"
+    return f"{named}, {row.precision}" if row.precision else named
 
 
 def _costs(results: Results) -> list[Part]:
@@ -198,6 +205,16 @@ def _streams(results: Results) -> list[Part]:
         for row in results.streams
     ]
     return _with_legend(_table(headers, rows, ("model", "form", "runtime")))
+
+
+def _precisions(results: Results) -> Iterator[tuple[str, list[Part]]]:
+    """A table for each model and runtime that was measured in several precisions."""
+    for found in find_choices(results.latencies, results.ratios, results.costs):
+        rows = [row_of(found, choice) for choice in found.choices]
+        ship = to_ship(found)
+        title = f"What {found.model} costs and saves in each precision"
+        parts: list[Part] = [f"({found.where})", *_table(heads(found), rows)]
+        yield title, [*parts, *([ship] if ship else [])]
 
 
 def _above(row: Cost) -> float | None:

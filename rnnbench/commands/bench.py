@@ -40,6 +40,7 @@ _OUT = Path("benchmarks/results")
     "rnnbench bench my_model.py --batch 1,8 --time 1,100",
     "rnnbench bench lstm --runtime eager,onnxruntime,openvino --threads 1,2",
     "rnnbench bench my_model.py --streams 1,8,64  # how many a core holds",
+    "rnnbench bench my_model.py --precision float16,int8-weights",
     "rnnbench bench --quick --resume              # go on with a run that stopped",
 )
 @click.argument("targets", metavar="[BUNDLE | FILE | VARIANT | FILE.py[:FUNCTION]]...", nargs=-1)
@@ -71,6 +72,13 @@ _OUT = Path("benchmarks/results")
     "--streams",
     metavar="N,N",
     help="Time so many at once, step by step: in one batch, one session, N sessions.",
+    group="What",
+)
+@option(
+    "--precision",
+    "precisions",
+    metavar="NAME,...",
+    help="Of the weights, each beside float32: size, time and error.",
     group="What",
 )
 @option("--quick", is_flag=True, help="Fewer sizes, and shorter measurements.", group="How")
@@ -110,6 +118,7 @@ def _measure(
     devices: tuple[str, ...],
     quick: bool,
     training: bool,
+    precisions: str | None,
     resume: bool,
     name: str | None,
     out: Path,
@@ -120,7 +129,8 @@ def _measure(
     from rnnbench.benchmarking.results import read_file
     from rnnbench.benchmarking.tables import BenchReport
 
-    plan = replace(_plan(targets, runtimes, devices, quick, sizes), training=training)
+    plan = _plan(targets, runtimes, devices, quick, sizes)
+    plan = replace(plan, training=training, precisions=_precisions(precisions))
     check_name(name)
     with _Progress(plan) as progress:
         outcome = run_plan(
@@ -182,6 +192,15 @@ def _plan(
     return Plan(**given, quick=quick)
 
 
+def _precisions(given: str | None) -> tuple[str, ...]:
+    """Those beside float32, which is always measured."""
+    names = dict.fromkeys(name.strip() for name in (given or "").split(","))
+    found = tuple(name for name in names if name and name != "float32")
+    if given is not None and not found:
+        raise RnnbenchError(f"--precision {given!r}: give one beside float32, as int8-weights")
+    return found
+
+
 class _Progress:
     """How far it is, on stderr: a bar with the time left, or a line for each measurement.
 
@@ -197,7 +216,8 @@ class _Progress:
         self._start = time.perf_counter()
 
     def __enter__(self) -> Self:
-        from rnnbench.benchmarking.plan import check_plan, items
+        from rnnbench.benchmarking.plan import items
+        from rnnbench.benchmarking.refusals import check_plan
 
         check_plan(self._plan)
         self._todo = list(items(self._plan))

@@ -20,8 +20,9 @@ from rnnbench.benchmarking.measuring.artifacts import Artifacts
 from rnnbench.benchmarking.measuring.coldstart import peak_memory
 from rnnbench.benchmarking.measuring.judging import WrongOutput
 from rnnbench.benchmarking.measuring.sampling import Effort
-from rnnbench.benchmarking.plan import Conditions, Implementation, Plan, check_plan, items, numbers
+from rnnbench.benchmarking.plan import Conditions, Implementation, Plan, items, numbers
 from rnnbench.benchmarking.record import Journal, find_journal, machine_folder, next_file
+from rnnbench.benchmarking.refusals import check_plan
 from rnnbench.benchmarking.results import read_file
 from rnnbench.benchmarking.tables import format_results
 from rnnbench.core import plugins

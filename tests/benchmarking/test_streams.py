@@ -17,7 +17,8 @@ from rnnbench.benchmarking.measuring.networks import Network
 from rnnbench.benchmarking.measuring.sampling import Effort
 from rnnbench.benchmarking.measuring.stream_cases import StreamTrial
 from rnnbench.benchmarking.measuring.streaming import Caller, all_at_once
-from rnnbench.benchmarking.plan import Conditions, Plan, check_plan, items, streamers, timing_of
+from rnnbench.benchmarking.plan import Conditions, Plan, items, streamers, timing_of
+from rnnbench.benchmarking.refusals import check_plan
 from rnnbench.benchmarking.report import format_report, make_report
 from rnnbench.benchmarking.report.page import make_page
 from rnnbench.benchmarking.report.values import to_csv, to_json

@@ -9,7 +9,8 @@ from torch import nn
 
 from rnnbench import __main__ as cli
 from rnnbench.benchmarking.measuring.judging import WrongOutput, assert_gradients
-from rnnbench.benchmarking.plan import Plan, check_plan, items
+from rnnbench.benchmarking.plan import Plan, items
+from rnnbench.benchmarking.refusals import check_plan
 from rnnbench.benchmarking.report import format_report, make_report
 from rnnbench.benchmarking.report.values import to_csv
 from rnnbench.core.errors import RnnbenchError

@@ -25,11 +25,18 @@ from rnnbench.benchmarking.measuring.networks import (
     Network,
     build_network,
     inputs_for,
+    round_network,
     sizes_for,
 )
 from rnnbench.benchmarking.measuring.stream_cases import StreamTrial
 from rnnbench.benchmarking.measuring.streams import measure_held
-from rnnbench.benchmarking.plan import STOCK, Conditions, Implementation, timing_of
+from rnnbench.benchmarking.plan import (
+    STOCK,
+    Conditions,
+    Implementation,
+    keeps,
+    timing_of,
+)
 from rnnbench.cases.cases import Case
 from rnnbench.core.bundle import Artifact
 from rnnbench.core.errors import Unavailable
@@ -67,7 +74,8 @@ class Artifacts:
     def __init__(self) -> None:
         self._temporary = ExitStack()
         self.folder = self._temporary.enter_context(temporary_folder())
-        self.network = cache(build_network)
+        self._as_declared = cache(build_network)
+        self._rounded = cache(self._round)
         self.exported = cache(self._export)
         self._usual = cache(self._usual_cases)
         self._trial = lru_cache(_TRIALS)(self._make_trial)
@@ -96,7 +104,9 @@ class Artifacts:
             RnnbenchError: the model cannot be exported.
         """
         timing = check_way(way, conditions.device)
-        network = self._network(target, way, conditions)
+        network = self.network(target, way, conditions)
+        if way.precision and not keeps(way.runtime, way.precision):
+            raise Unavailable(f"its file has the weights of {way.precision} as float32")
         model = network.model
         inputs, outputs = tuple(model.inputs), tuple(model.outputs)
         if timing.format == "eager":
@@ -114,7 +124,7 @@ class Artifacts:
         Raises:
             RnnbenchError: the bundle lacks it, or the model cannot be exported.
         """
-        network, timing = self._network(target, way, conditions), timing_of(way.runtime)
+        network, timing = self.network(target, way, conditions), timing_of(way.runtime)
         held = network.bundle.artifacts.get("portable") if network.bundle is not None else None
         if held is not None and timing.rewritten == "open":
             pinned = dict(held.details.get("pinned") or {})
@@ -122,8 +132,8 @@ class Artifacts:
             open_here = fits if network.runnable else not pinned
             if open_here and held.details.get("profile") == way.runtime:
                 return Exported(held, None)
-        form, format = way.form, timing.format
-        return self.exported(target, form, format, conditions.hidden, conditions.layers)
+        sizes = conditions.hidden, conditions.layers
+        return self.exported(target, way.form, timing.format, *sizes, way.precision)
 
     def subject(
         self, target: str, way: Implementation, conditions: Conditions, *, first_call: bool = True
@@ -141,7 +151,7 @@ class Artifacts:
             WrongOutput: it computes something else.
             RnnbenchError: it cannot run here.
         """
-        network = self._network(target, way, conditions)
+        network = self.network(target, way, conditions)
         subject = self._prepared(target, way, conditions, inputs_for(network.model, conditions))
         if first_call:
             self.assert_subject(subject, target, way, conditions)
@@ -157,7 +167,7 @@ class Artifacts:
         """
         self.assert_outputs(subject.read(subject.run()), target, way, conditions)
         if subject.gradients is not None:
-            arrays = inputs_for(self._network(target, way, conditions).model, conditions)
+            arrays = inputs_for(self.network(target, way, conditions).model, conditions)
             exact = exact_gradients(self.source(target, way, conditions), arrays)
             assert_gradients(subject.gradients(), exact, conditions.device)
 
@@ -192,7 +202,8 @@ class Artifacts:
 
     def _trial_of(self, target: str, way: Implementation, conditions: Conditions) -> Trial:
         """At what a way is judged: the same on each device, and with any number of threads."""
-        return self._trial(target, way.form, replace(conditions, device="cpu", threads=1))
+        there = replace(conditions, device="cpu", threads=1)
+        return self._trial(target, way.form, there, way.precision)
 
     def fit(self, source: Source, way: Implementation, arrays: Arrays) -> Source:
         """For an engine with rewrites of its own: the file as that wants it, for these inputs.
@@ -239,31 +250,45 @@ class Artifacts:
         coarseness = runtimes.get(way.runtime).coarseness
         assert_right(outputs, case, trial.standard, conditions.device, coarseness)
 
-    def _make_trial(self, target: str, form: str, conditions: Conditions) -> Trial:
-        network = self.network(target, form, conditions.hidden, conditions.layers)
+    def _make_trial(self, target: str, form: str, conditions: Conditions, precision: str) -> Trial:
+        sizes = conditions.hidden, conditions.layers
+        network = self._rounded(target, form, *sizes, precision)
         judged_by = form if network.twin is None else "fused"
-        usual = self._usual(target, judged_by, conditions.hidden, conditions.layers)
+        usual = self._usual(target, judged_by, *sizes, precision)
         return make_trial(network, conditions, usual)
 
     def _make_stream_trial(self, target: str, form: str, conditions: Conditions) -> StreamTrial:
         sizes = conditions.hidden, conditions.layers
-        network = self.network(target, form, *sizes)
-        usual = self._usual(target, form, *sizes) if network.model.states else ()
+        network = self._rounded(target, form, *sizes, "")
+        usual = self._usual(target, form, *sizes, "") if network.model.states else ()
         return StreamTrial(network, conditions, usual)
 
     def _usual_cases(
-        self, target: str, form: str, hidden: int | None, layers: int | None
+        self, target: str, form: str, hidden: int | None, layers: int | None, precision: str
     ) -> tuple[Case, ...]:
-        return usual_cases(self.network(target, form, hidden, layers))
+        return usual_cases(self._rounded(target, form, hidden, layers, precision))
 
-    def _network(self, target: str, way: Implementation, conditions: Conditions) -> Network:
-        return self.network(target, way.form, conditions.hidden, conditions.layers)
+    def network(self, target: str, way: Implementation, conditions: Conditions) -> Network:
+        """The model that a way runs, its weights rounded as the way says."""
+        return self._rounded(target, way.form, conditions.hidden, conditions.layers, way.precision)
+
+    def _round(
+        self, target: str, form: str, hidden: int | None, layers: int | None, precision: str
+    ) -> Network:
+        network = self._as_declared(target, form, hidden, layers)
+        return round_network(network, precision) if precision else network
 
     def _export(
-        self, target: str, form: str, format: str, hidden: int | None, layers: int | None
+        self,
+        target: str,
+        form: str,
+        format: str,
+        hidden: int | None,
+        layers: int | None,
+        precision: str,
     ) -> Exported:
         """The file of a format; a `loop` stays one, anything else becomes what export makes."""
-        network = self.network(target, form, hidden, layers)
+        network = self._as_declared(target, form, hidden, layers)
         if network.bundle is not None:
             artifacts = network.bundle.artifacts
             if format not in artifacts:
@@ -272,12 +297,16 @@ class Artifacts:
         out = Path(tempfile.mkdtemp(dir=self.folder))
         start = perf_counter()
         bundle = rnnbench.export(
-            network.model, formats=(format,), out=out, keep_loops=form == "loop"
+            network.model,
+            formats=(format,),
+            out=out,
+            keep_loops=form == "loop",
+            precision=precision or None,
         )
         return Exported(bundle.artifacts[format], perf_counter() - start)
 
     def _export_stock(self, target: str, form: str, conditions: Conditions) -> Path:
-        network = self.network(target, form, conditions.hidden, conditions.layers)
+        network = self._as_declared(target, form, conditions.hidden, conditions.layers)
         if not network.runnable:
             raise Unavailable("the stock exporter needs the model's code, which is not here")
         if network.bundle is not None and network.bundle.of_file:

@@ -17,6 +17,7 @@ from rnnbench.benchmarking.measuring.networks import Network, inputs_for, sizes_
 from rnnbench.benchmarking.plan import Conditions
 from rnnbench.benchmarking.results import WRONG
 from rnnbench.cases.cases import Case, count_outputs, layout_of, make_cases
+from rnnbench.cases.feeding import StreamLayout
 from rnnbench.cases.least_sizes import with_least_sizes
 from rnnbench.cases.plans import Plan, plan_cases
 from rnnbench.cases.room import STORED, room_for
@@ -25,6 +26,7 @@ from rnnbench.cases.stored import read_cases
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays, Model, TensorSpec, sample_inputs
 from rnnbench.models.calls import on_cpu
+from rnnbench.models.precision import coarseness_of
 
 CUDA_TOLERANCE = 1e-2  # sums in TF32 are allowed for
 GRADIENT_PART = 1e-4  # of the largest element of a parameter's gradient
@@ -86,14 +88,21 @@ def make_trial(network: Network, conditions: Conditions, usual: Sequence[Case]) 
     """
     model = network.model
     if not network.runnable:
-        standard = standard_of(layout_of(model, usual), usual)
+        standard = standard_of(layout_for(network, usual), usual)
         return Trial(standard, None, tuple(_small_cases(model, usual)))
     arrays, sizes = inputs_for(model, conditions), sizes_for(model, conditions)
     given = {_TIMED: arrays, **_with_ends(model, arrays, sizes)}
     made = _made(network, {dim: sizes[dim] for dim in model.dims}, given)
     timed, others = made[_TIMED], [made[name] for name in given if name in made][1:]
     every = [*usual, *made.values()]
-    return Trial(standard_of(layout_of(model, every), every), timed, tuple(others[:1]))
+    return Trial(standard_of(layout_for(network, every), every), timed, tuple(others[:1]))
+
+
+def layout_for(network: Network, cases: Sequence[Case]) -> StreamLayout:
+    """What feeding in chunks needs to know, with how coarse the network's arithmetic is."""
+    layout = layout_of(network.model, cases)
+    coarseness = max(layout.coarseness, coarseness_of(network.precision))
+    return replace(layout, coarseness=coarseness)
 
 
 def assert_right(

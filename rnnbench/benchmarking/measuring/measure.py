@@ -115,9 +115,7 @@ def _ratio(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
         artifacts.subject(item.target, way, item.conditions) for way in (item.way, item.versus)
     )
     compared = interleave(first.run, second.run, effort)
-    model = artifacts.network(
-        item.target, item.versus.form, item.conditions.hidden, item.conditions.layers
-    ).model.name
+    model = artifacts.network(item.target, item.versus, item.conditions).model.name
     info = describe_comparison(compared, item.what)
     return _entry(
         item, artifacts, info | {"versus": {"model": model, **asdict(item.versus)}}, compared
@@ -125,7 +123,7 @@ def _ratio(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
 
 
 def _cost(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
-    _, arrays = _made(item, artifacts)
+    network, arrays = _made(item, artifacts)
     source = artifacts.source(item.target, item.way, item.conditions)
     exported = None
     if source.path is not None:
@@ -142,6 +140,7 @@ def _cost(item: Item, artifacts: Artifacts, effort: Effort) -> Measured:
         "peak_memory_bytes": start.peak_memory_bytes,
         "baseline_memory_bytes": start.baseline_memory_bytes,
         "artifact_bytes": exported.bytes if exported else None,
+        "price": network.price,
     }
     return _entry(item, artifacts, info, start.first_call_s)
 
@@ -161,9 +160,8 @@ _KINDS = {"latency": _latency, "ratio": _ratio, "cost": _cost, "streams": _strea
 
 
 def _made(item: Item, artifacts: Artifacts) -> tuple[Any, Any]:
-    conditions = item.conditions
-    network = artifacts.network(item.target, item.way.form, conditions.hidden, conditions.layers)
-    return network, inputs_for(network.model, conditions)
+    network = artifacts.network(item.target, item.way, item.conditions)
+    return network, inputs_for(network.model, item.conditions)
 
 
 def _entry(
@@ -185,4 +183,5 @@ def _entry(
     names = {"kind": item.kind, "model": network.model.name, "cell": network.cell}
     said = names | asdict(item.way) | asdict(conditions)
     said["frames_per_second"] = network.model.frames_per_second
+    said |= {"precision": network.precision, "of": network.of}
     return Measured(item, f"{network.model.name} on {conditions}", said | info, seconds, calls)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rnnbench.benchmarking.measuring import work
 from rnnbench.benchmarking.plan import CELLS, Conditions
@@ -25,6 +28,8 @@ class Network:
         bundle: where its files are already; None where they are exported.
         runnable: whether the module's code is here.
         twin: the model that says what is right: the fused layer with the same weights.
+        precision: of its weights; empty where that is float32.
+        price: what that costs, as a manifest says it; None where the weights are not rounded.
     """
 
     model: Model
@@ -32,6 +37,14 @@ class Network:
     bundle: Bundle | None = None
     runnable: bool = True
     twin: Model | None = None
+    precision: str = ""
+    price: Mapping[str, Any] | None = None
+
+    @property
+    def of(self) -> str:
+        """The name of the model that has its weights in float32."""
+        name = self.model.name
+        return name.removesuffix(f"-{self.precision}") if self.precision else name
 
 
 def build_network(target: str, form: str, hidden: int | None, layers: int | None) -> Network:
@@ -47,6 +60,24 @@ def build_network(target: str, form: str, hidden: int | None, layers: int | None
     if Path(target).is_dir():
         return _of_bundle(Bundle.open(target))
     return Network(sources.load(target))
+
+
+def round_network(network: Network, precision: str) -> Network:
+    """The same with rounded weights, as a model of its own.
+
+    Raises:
+        RnnbenchError: there is nothing to round.
+    """
+    from rnnbench.exporting.rounding import rounded
+
+    def round_one(model: Model) -> tuple[Model, dict[str, Any]]:
+        name, module = f"{model.name}-{precision}", copy.deepcopy(model.module)
+        other = replace(model, name=name, module=module)
+        return other, rounded(other, precision)
+
+    model, price = round_one(network.model)
+    twin = None if network.twin is None else round_one(network.twin)[0]
+    return replace(network, model=model, twin=twin, precision=precision, price=price)
 
 
 def sizes_for(model: Model, conditions: Conditions) -> dict[str, int]:
@@ -115,13 +146,17 @@ def _of_bundle(bundle: Bundle) -> Network:
     """A bundle's files, and its module where the code is on this machine."""
     from rnnbench.models.rebuild import rebuild
 
+    price = bundle.manifest.get("precision") or None
+    precision = price["name"] if price else ""
     try:
         model = rebuild(bundle)
         model.module.load_state_dict(read_weights(bundle.path))
         model.module.eval()
     except (Unavailable, RuntimeError):
-        return Network(_declared(bundle), bundle=bundle, runnable=False)
-    return Network(replace(model, name=bundle.name), bundle=bundle)
+        model, runnable = _declared(bundle), False
+    else:
+        model, runnable = replace(model, name=bundle.name), True
+    return Network(model, bundle=bundle, runnable=runnable, precision=precision, price=price)
 
 
 def _declared(bundle: Bundle) -> Model:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from rnnbench.benchmarking.measuring.judging import assert_right
+from rnnbench.benchmarking.measuring.judging import assert_right, layout_for
 from rnnbench.benchmarking.measuring.networks import Network, sizes_for
 from rnnbench.benchmarking.plan import Conditions
-from rnnbench.cases.cases import Case, layout_of, make_cases
+from rnnbench.cases.cases import Case, make_cases
 from rnnbench.cases.feeding import joined
 from rnnbench.cases.plans import Plan
 from rnnbench.cases.standard import standard_of
@@ -59,7 +59,7 @@ class StreamTrial:
             )
         self.model = model
         self.sizes = sizes_for(model, replace(conditions, batch=1))
-        self._layout = layout_of(model, usual)
+        self._layout = layout_for(network, usual)
         self._usual = tuple(usual)
         self._inputs: list[tuple[Arrays, ...]] = []
         self._cases: list[Case] = []

@@ -7,7 +7,7 @@ it; `cards` are its answers; `tables`, `values`, `plots` and `page` show the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from rnnbench.benchmarking.report.cards import Card, format_card, make_card
 from rnnbench.benchmarking.report.doubts import doubts
 from rnnbench.benchmarking.report.material import Machine, Material, read_material
+from rnnbench.benchmarking.report.precision_cards import precision_cards
 from rnnbench.benchmarking.report.recommendation import (
     Advice,
     Ratios,
@@ -72,6 +73,12 @@ class Report(Shown):
         return found
 
 
+def _other_cards(machine: Machine) -> Iterator[Card]:
+    """Answers to other questions than which form is the fastest."""
+    yield from stream_cards(machine.streams)
+    yield from precision_cards(machine.latencies, machine.ratios, machine.costs)
+
+
 def make_report(paths: Sequence[str | Path] = ()) -> Report:
     """Reads files and draws the conclusions.
 
@@ -101,7 +108,7 @@ def make_report(paths: Sequence[str | Path] = ()) -> Report:
             if advice in first:
                 sentences.append(where + sentence(advice))
                 unanswered += [] if card else [where + sentence(advice)]
-        cards += [replace(c, where=where + c.where) for c in stream_cards(machine.streams)]
+        cards += [replace(c, where=where + c.where) for c in _other_cards(machine)]
     more = ""
     if len(flat) > len(sentences):
         more = f"{len(flat) - len(sentences)} other conditions are in the table of what is fastest"

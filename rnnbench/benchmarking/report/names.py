@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rnnbench import runtimes
 from rnnbench.benchmarking.entry import Entry
 from rnnbench.benchmarking.plan import Implementation, runtime_name
+from rnnbench.benchmarking.precisions import PLAIN, WHAT
 from rnnbench.benchmarking.results import Ratio, Side
 
 _MODES = {"bound": "with bound buffers", "cuda-graph": "in a CUDA graph"}
@@ -88,6 +89,9 @@ def ratio_name(ratio: Ratio) -> str:
     if (this.runtime, this.mode) == (other.runtime, other.mode) and this.form != other.form:
         where = runtime_name(this.runtime, this.mode)
         return f"{_short(this.form)} / {_short(other.form)} in {where}"
+    if ratio.what == WHAT:
+        where = runtime_name(this.runtime, this.mode)
+        return f"{ratio.precision} / {other.precision or PLAIN} in {where}"
     if ratio.what == "ours/stock":
         return f"our {implementation_name(this)} / the stock exporter's"
     return f"{implementation_name(this)} / {implementation_name(other)}"

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from rnnbench.benchmarking.entry import Entry
 from rnnbench.benchmarking.plan import runtime_name
+from rnnbench.benchmarking.precisions import find_choices, heads, row_of
 from rnnbench.benchmarking.report import units
 from rnnbench.benchmarking.report.checks import Checked
 from rnnbench.benchmarking.report.file_tables import file_tables
@@ -32,7 +33,8 @@ def tables(material: Material, advices: Sequence[tuple[Machine, Advice]]) -> tup
     for machine in material.machines:
         where = f" on {machine.name}" if several else ""
         of_machine = (latency_table(machine), ratio_table(machine.ratios), _costs(machine.costs))
-        for table in (*of_machine, *_training(machine), _streams(machine.streams)):
+        others = (*_training(machine), _streams(machine.streams), *_precisions(machine))
+        for table in (*of_machine, *others):
             found.append(replace(table, title=table.title.replace("{where}", where)))
     found.append(_checks(material.checks))
     found += file_tables(material)
@@ -131,6 +133,14 @@ def _streams(streams: Sequence[Streams]) -> Table:
     }
     title = "Streams: calls of each, one behind the other, all at once{where}"
     return make_table(title, columns, "steps/s a core", _RAN)
+
+
+def _precisions(machine: Machine) -> Iterator[Table]:
+    """A table for each model and runtime that was measured in several precisions."""
+    for found in find_choices(machine.latencies, machine.ratios, machine.costs):
+        title = f"What {found.model} costs and saves in each precision{{where}}; {found.where}"
+        rows = tuple(row_of(found, choice) for choice in found.choices)
+        yield Table(title, heads(found), rows, "of float32", ("precision",))
 
 
 def _advice_table(advices: Sequence[Advice]) -> Table:

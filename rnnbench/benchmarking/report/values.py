@@ -57,9 +57,9 @@ def to_json(report: Report) -> dict[str, Any]:
 def to_csv(material: Material) -> str:
     """Latencies, ratios, costs and streams in one table; `kind` says which a row is."""
     rows = entries(material.machines)
-    names = dict.fromkeys(name for row in rows for name in row)
+    names = dict.fromkeys(name for row in rows for name in row if name != "price")
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(names), lineterminator="\n")
+    writer = csv.DictWriter(text, list(names), lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
@@ -91,6 +91,8 @@ def _flat(row: Entry) -> dict[str, Any]:
             values[name] = row.count
         elif name == "summary":
             continue
+        elif name == "price":
+            values[name] = None if value is None else asdict(value)
         elif name == "versus":
             values |= {f"versus_{key}": part for key, part in vars(value).items()}
         else:
