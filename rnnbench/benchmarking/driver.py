@@ -13,7 +13,7 @@ from rnnbench.benchmarking.measuring.judging import WrongOutput
 from rnnbench.benchmarking.measuring.measure import measure
 from rnnbench.benchmarking.measuring.roofline import measure_limits
 from rnnbench.benchmarking.measuring.sampling import FULL, QUICK
-from rnnbench.benchmarking.plan import Item, Plan, items
+from rnnbench.benchmarking.plan import Item, Plan
 from rnnbench.benchmarking.record import (
     Journal,
     find_journal,
@@ -25,6 +25,7 @@ from rnnbench.benchmarking.record import (
 )
 from rnnbench.benchmarking.refusals import check_plan
 from rnnbench.benchmarking.results import WRONG
+from rnnbench.benchmarking.searching import items_of, searched
 from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
 from rnnbench.core.interrupts import taken_up
 
@@ -78,13 +79,13 @@ def run_plan(
         RnnbenchError: the plan asks for what does not exist, or cannot be resumed.
     """
     check_plan(plan)
-    todo = list(items(plan))
+    todo = items_of(plan)
     journal, head, lines = _start(plan, machine_folder(out), name, resume)
     done = {line["id"] for line in lines}
     interrupted = False
     try:
         with Artifacts() as artifacts:
-            for item in todo:
+            for item in searched(plan, lines) if plan.crossover else todo:
                 if on_progress is not None:
                     on_progress(item)
                 if f"{item.kind} {item.id}" not in done:
@@ -110,7 +111,8 @@ def run_plan(
     if path is None and not interrupted:
         reasons = "; ".join(dict.fromkeys(each["reason"] for each in skipped))
         raise RnnbenchError(f"nothing could be measured: {reasons or 'the plan is empty'}")
-    return Outcome(path, len(entries), len(todo), wrong, interrupted)
+    total = len(lines) if plan.crossover else len(todo)
+    return Outcome(path, len(entries), total, wrong, interrupted)
 
 
 def forecast_s(todo: Sequence[Item], quick: bool) -> float:

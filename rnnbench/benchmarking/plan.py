@@ -40,6 +40,7 @@ class Plan:
         training: forward and backward, in the runtimes that have one.
         streams: so many at once, each a step behind the other; nothing else where there are any.
         precisions: of the weights, each beside float32; nothing else where there are any.
+        crossover: an axis along which it is looked for where two change places, and nothing else.
     """
 
     targets: tuple[str, ...] = CELLS
@@ -54,6 +55,7 @@ class Plan:
     training: bool = False
     streams: tuple[int, ...] = ()
     precisions: tuple[str, ...] = ()
+    crossover: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from rnnbench import runtimes
+from rnnbench.benchmarking.axis import Axis
 from rnnbench.benchmarking.plan import CELLS, Plan, keeps, trainers
 from rnnbench.core.bundle import Bundle, did_you_mean, is_bundle
 from rnnbench.core.errors import RnnbenchError, choices
@@ -38,11 +39,14 @@ def check_plan(plan: Plan) -> None:
                 f"{choices('variant', target, known)}, or give a bundle's folder, "
                 f"FILE.py[:function] or package.module:function{did_you_mean(target)}"
             )
-    _check_runtimes(plan)
-    if plan.streams:
-        _check_streams(plan)
-    if plan.precisions:
-        _check_precisions(plan)
+    for given, check in (
+        (True, _check_runtimes),
+        (plan.streams, _check_streams),
+        (plan.precisions, _check_precisions),
+        (plan.crossover, _check_crossover),
+    ):
+        if given:
+            check(plan)
     for device in plan.devices:
         if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
             raise choices("device", device, DEVICES)
@@ -75,6 +79,25 @@ def _check_streams(plan: Plan) -> None:
         raise RnnbenchError(
             f"--streams on {', '.join(plan.devices)}: streams are counted for each core of a CPU: "
             "give --device cpu"
+        )
+
+
+def _check_crossover(plan: Plan) -> None:
+    """Refuses what has no size of that name, and what compares nothing.
+
+    Raises:
+        RnnbenchError: it is no axis, streams are asked for as well, or a model has a size of its
+            own.
+    """
+    from rnnbench.models import variants
+
+    axis = Axis.parse(plan.crossover)
+    if plan.streams:
+        raise RnnbenchError("--crossover and --streams: give one of them")
+    own = [target for target in plan.targets if target not in variants.names()]
+    if own and axis.name in ("hidden", "layers"):
+        raise RnnbenchError(
+            f"--crossover {axis.name}: {own[0]} has a size of its own: give time, batch or threads"
         )
 
 

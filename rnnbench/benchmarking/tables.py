@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rnnbench.benchmarking.axis import Axis
+from rnnbench.benchmarking.crossings import crossings, in_words
 from rnnbench.benchmarking.entry import Entry
 from rnnbench.benchmarking.measuring.roofline import limit_seconds
 from rnnbench.benchmarking.plan import runtime_name
@@ -84,6 +86,7 @@ def results_parts(results: Results) -> Iterator[Part]:
             yield title
             yield from parts
             first = False
+    yield from _crossings(results)
     if results.skipped:
         yield ""
     yield from _not_measured(results.skipped)
@@ -215,6 +218,22 @@ def _precisions(results: Results) -> Iterator[tuple[str, list[Part]]]:
         title = f"What {found.model} costs and saves in each precision"
         parts: list[Part] = [f"({found.where})", *_table(heads(found), rows)]
         yield title, [*parts, *([ship] if ship else [])]
+
+
+def _crossings(results: Results) -> Iterator[Part]:
+    """Where two change places, if that was looked for."""
+    given = (results.facts.get("plan") or {}).get("crossover")
+    if not given:
+        return
+    axis = Axis.parse(given)
+    yield ""
+    yield f"Where they change places, at {axis.name} {axis.low} to {axis.high}"
+    for found in crossings(results.ratios, axis.name):
+        row = found.row
+        sizes = [n for n in _SIZES if n != axis.name and getattr(row, n) is not None]
+        where = ", ".join(f"{name} {getattr(row, name)}" for name in sizes)
+        yield f"{row.model}, {_ran(row)} against {_ran(row.versus)} ({where}):"
+        yield from (f"  {line}" for line in in_words(found, len(axis.sizes)).splitlines())
 
 
 def _above(row: Cost) -> float | None:

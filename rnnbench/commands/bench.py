@@ -41,6 +41,7 @@ _OUT = Path("benchmarks/results")
     "rnnbench bench lstm --runtime eager,onnxruntime,openvino --threads 1,2",
     "rnnbench bench my_model.py --streams 1,8,64  # how many a core holds",
     "rnnbench bench my_model.py --precision float16,int8-weights",
+    "rnnbench bench lstm --crossover hidden=8..1024",
     "rnnbench bench --quick --resume              # go on with a run that stopped",
 )
 @click.argument("targets", metavar="[BUNDLE | FILE | VARIANT | FILE.py[:FUNCTION]]...", nargs=-1)
@@ -81,6 +82,12 @@ _OUT = Path("benchmarks/results")
     help="Of the weights, each beside float32: size, time and error.",
     group="What",
 )
+@option(
+    "--crossover",
+    metavar="SIZE=N..N",
+    help="Search where two change places: hidden=8..1024, time=1..256.",
+    group="What",
+)
 @option("--quick", is_flag=True, help="Fewer sizes, and shorter measurements.", group="How")
 @option(
     "--resume", is_flag=True, help="Go on with the run of these options that stopped.", group="How"
@@ -119,6 +126,7 @@ def _measure(
     quick: bool,
     training: bool,
     precisions: str | None,
+    crossover: str | None,
     resume: bool,
     name: str | None,
     out: Path,
@@ -129,8 +137,10 @@ def _measure(
     from rnnbench.benchmarking.results import read_file
     from rnnbench.benchmarking.tables import BenchReport
 
-    plan = _plan(targets, runtimes, devices, quick, sizes)
-    plan = replace(plan, training=training, precisions=_precisions(precisions))
+    sizes |= _sizes_of_a_search(crossover, sizes)
+    plan = _plan(targets, runtimes, devices, quick or crossover is not None, sizes)
+    plan = replace(plan, quick=quick, training=training)
+    plan = replace(plan, precisions=_precisions(precisions), crossover=crossover or "")
     check_name(name)
     with _Progress(plan) as progress:
         outcome = run_plan(
@@ -192,6 +202,24 @@ def _plan(
     return Plan(**given, quick=quick)
 
 
+def _sizes_of_a_search(
+    crossover: str | None, sizes: dict[str, str | None]
+) -> dict[str, str | None]:
+    """The size that is searched along, which the search chooses, as a size like the others."""
+    from rnnbench.benchmarking.axis import Axis
+
+    if crossover is None:
+        return {}
+    axis = Axis.parse(crossover)
+    key = "time_" if axis.name == "time" else axis.name
+    if sizes[key] is not None:
+        raise RnnbenchError(
+            f"--{axis.name} and --crossover {axis.name}: the search chooses it: give the other "
+            "sizes alone"
+        )
+    return {key: str(axis.low)}
+
+
 def _precisions(given: str | None) -> tuple[str, ...]:
     """Those beside float32, which is always measured."""
     names = dict.fromkeys(name.strip() for name in (given or "").split(","))
@@ -216,11 +244,11 @@ class _Progress:
         self._start = time.perf_counter()
 
     def __enter__(self) -> Self:
-        from rnnbench.benchmarking.plan import items
         from rnnbench.benchmarking.refusals import check_plan
+        from rnnbench.benchmarking.searching import items_of
 
         check_plan(self._plan)
-        self._todo = list(items(self._plan))
+        self._todo = items_of(self._plan)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -234,18 +262,21 @@ class _Progress:
 
             self._begun = True
             seconds = forecast_s(self._todo, self._plan.quick)
-            note(f"{len(self._todo)} measurements, about {_minutes(seconds)}")
+            least = " or more" if self._plan.crossover else ""
+            note(f"{len(self._todo)} measurements{least}, about {_minutes(seconds)}{least}")
         if not sys.stderr.isatty():
             return
         from tqdm import tqdm
 
         if self._bar is None:
             self._bar = tqdm(
-                total=len(self._todo),
+                total=None if self._plan.crossover else len(self._todo),
                 file=sys.stderr,
                 leave=False,
                 unit="measurement",
-                bar_format="{n_fmt}/{total_fmt} |{bar:20}| {remaining} left  {desc}",
+                bar_format="{n_fmt} measured  {desc}"
+                if self._plan.crossover
+                else "{n_fmt}/{total_fmt} |{bar:20}| {remaining} left  {desc}",
             )
         self._bar.set_description_str(f"{item.kind} {item.id}"[:70])
 
@@ -254,6 +285,9 @@ class _Progress:
         self._done += 1
         if self._bar is not None:
             self._bar.update()
+            return
+        if self._plan.crossover:  # how many there will be depends on what is found
+            note(f"[{self._done}] {item.kind} {item.id}: {said}")
             return
         more = f", about {_minutes(self._left())} left" if self._done < len(self._todo) else ""
         note(f"[{self._done}/{len(self._todo)}] {item.kind} {item.id}: {said}{more}")

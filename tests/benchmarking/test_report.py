@@ -1,5 +1,6 @@
 """`report`: the recommendation and its doubts, tables, JSON, CSV, plots, the page, bad input."""
 
+import copy
 import csv
 import io
 import json
@@ -183,10 +184,25 @@ def test_json_and_csv_hold_every_row(run, made, check_file, drift_file):
     assert float(rows[0]["p50_s"]) == pytest.approx(results.latencies[0].p50)
 
 
+def in_float16(entry):
+    """The same of a model with rounded weights; None of a ratio."""
+    said = entry["extra_info"]
+    if said["kind"] == "ratio":
+        return None
+    entry["name"] += "-float16"
+    said |= {"precision": "float16", "of": said["model"], "model": f"{said['model']}-float16"}
+    if said["kind"] == "cost":
+        said["price"] = {"signal_db": {"y": 70.0}}
+    return entry
+
+
 def test_every_kind_of_plot_is_drawn(tmp_path, made, check_file, drift_file):
     data = json.loads(made.read_text())
     for entry in data["benchmarks"]:
         entry["extra_info"]["frames_per_second"] = 100.0
+    data["benchmarks"] += [
+        rounded for entry in data["benchmarks"] if (rounded := in_float16(copy.deepcopy(entry)))
+    ]
     made.write_text(json.dumps(data))
     found = sections(make_report([made, check_file, drift_file]).material)
     assert len(found) == len(plugins.names("plots"))
