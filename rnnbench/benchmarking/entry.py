@@ -7,8 +7,8 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self, get_type_hints
 
 from rnnbench.benchmarking.fields import what_is_wrong
-from rnnbench.benchmarking.price import Price
 from rnnbench.benchmarking.summary import Summary
+from rnnbench.core.price import Price
 
 
 @dataclass(frozen=True, kw_only=True)

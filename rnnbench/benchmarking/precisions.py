@@ -8,8 +8,8 @@ from typing import Any
 
 from rnnbench.benchmarking.entry import Entry
 from rnnbench.benchmarking.plan import runtime_name
-from rnnbench.benchmarking.price import Price
 from rnnbench.benchmarking.results import Cost, Latency, Ratio
+from rnnbench.core.price import Price
 from rnnbench.models.precision import UNCHANGED
 
 PLAIN = "float32"

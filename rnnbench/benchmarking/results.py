@@ -18,10 +18,10 @@ import numpy as np
 
 from rnnbench.benchmarking.entry import Entry
 from rnnbench.benchmarking.fields import facts_wrong
-from rnnbench.benchmarking.price import Price
 from rnnbench.benchmarking.streams import Streams
 from rnnbench.benchmarking.summary import Summary
 from rnnbench.core.errors import RnnbenchError, one_line
+from rnnbench.core.price import Price
 
 SCHEMA = 1
 FOLDER = Path("benchmarks/results")

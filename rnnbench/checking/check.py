@@ -16,6 +16,7 @@ from rnnbench.cases.allowance import FACTOR
 from rnnbench.cases.cases import layout_of
 from rnnbench.cases.standard import standard_of
 from rnnbench.checking.case_selection import CaseSelection, gather
+from rnnbench.checking.price import MaxPrice, price_notes, price_rows
 from rnnbench.checking.report import CheckReport, OutputRow
 from rnnbench.checking.rows import not_exported, output_rows
 from rnnbench.checking.runner import cases_for, live_module, rounded_as, run_jobs
@@ -55,6 +56,8 @@ class CheckOptions:
         at_hand: gives what was exported, where it may answer about its weights and take no other
             part.
         formats: only artifacts of these; all unless given.
+        max_price: what the rounding of the weights may cost; None: it is not judged.
+        show_price: say what it costs.
     """
 
     selection: CaseSelection = field(default_factory=CaseSelection)
@@ -67,6 +70,8 @@ class CheckOptions:
     on_progress: Callable[[int], object] = lambda _: None
     at_hand: AtHand | None = None
     formats: tuple[str, ...] = ()
+    max_price: MaxPrice | None = None
+    show_price: bool = True
 
 
 def check(
@@ -142,6 +147,7 @@ def _check(
         results[job].append(result)
         options.on_rows([row])
     every = [row for job in work for row in rows[job]]
+    every += price_rows(bundle, options.max_price)
     failed = not_exported(bundle)
     every += [row for row in failed if not options.formats or row.format in options.formats]
     return CheckReport(
@@ -151,6 +157,7 @@ def _check(
         tuple(result for job in work for result in results[job]),
         (
             *_replaced(bundle, {job.format for job in work}),
+            *(price_notes(bundle) if options.show_price else ()),
             *found.notes,
             *not_judged_notes(every),
         ),

@@ -276,7 +276,8 @@ def _export_and_check(
         progress.on_progress(said)
     progress.on_stage("checking")
     # In processes of their own: a runtime that dies takes no export with it.
-    return check(bundle, options=CheckOptions(CaseSelection(empty=False))), found
+    options = CheckOptions(CaseSelection(empty=False), show_price=False)  # it is said above
+    return check(bundle, options=options), found
 
 
 def _in_words(report: CheckReport, recurrences: Sequence[dict[str, Any]]) -> str:

@@ -94,6 +94,12 @@ _FILES = (".onnx", ".ts", ".pt", ".pth", ".pt2")
 @option(
     "--save-failures", metavar="DIR", help="An .npz of each case that is wrong.", group="Output"
 )
+@option(
+    "--max-price",
+    metavar="40dB,1%",
+    help="What rounded weights may cost: decibels above the change, a share of errors.",
+    group="Limits",
+)
 @option("--junit", metavar="FILE", help="Also write JUnit XML, a row per case.", group="Output")
 @option(
     "--bundles",
@@ -205,18 +211,20 @@ def _check_all(
 def _check_options(options: dict[str, Any]) -> CheckOptions:
     from rnnbench.checking.case_selection import CaseSelection
     from rnnbench.checking.check import CheckOptions
+    from rnnbench.checking.price import MaxPrice
     from rnnbench.runtimes.pool import Isolation
 
     for name in ("factor", "timeout", "memory"):
         if not 0 < options[name] < math.inf:
             raise RnnbenchError(f"--{name} {options[name]:g}: give a number above 0")
-    save = options["save_failures"]
+    save, dear = options["save_failures"], options["max_price"]
     return CheckOptions(
         CaseSelection(options["cases"], options["extra"], options["only"], options["seed"]),
         options["factor"],
         Isolation(options["timeout"], int(options["memory"] * _GB)),
         options["trust_code"],
         None if save is None else Path(save),
+        max_price=None if dear is None else MaxPrice.parse(dear),
     )
 
 

@@ -14,13 +14,13 @@ from rnnbench.benchmarking.measuring.artifacts import Artifacts
 from rnnbench.benchmarking.measuring.judging import WrongOutput
 from rnnbench.benchmarking.plan import Conditions, Implementation, Plan, items, keeps
 from rnnbench.benchmarking.precisions import Choice, Choices, best_of, find_choices, row_of, to_ship
-from rnnbench.benchmarking.price import Price
 from rnnbench.benchmarking.refusals import check_plan
 from rnnbench.benchmarking.report import make_report
 from rnnbench.benchmarking.report.plots import precisions as plot
 from rnnbench.benchmarking.report.values import to_csv
 from rnnbench.benchmarking.results import Cost, Latency, Ratio, read_file
 from rnnbench.core.errors import Unavailable
+from rnnbench.core.price import Price
 from rnnbench.models.sources import load
 
 SIZES = Conditions(batch=2, time=4, hidden=16, layers=1)
