@@ -12,7 +12,7 @@ from rnnbench.core.errors import RnnbenchError
 
 if TYPE_CHECKING:
     from rnnbench.core.signature import Shape
-    from rnnbench.models.files.declare import FileInputs
+    from rnnbench.models.files.inputs import FileInputs
 
 GROUP = "Of a file"
 NAMES = ("values", "shapes", "high", "states")
@@ -40,7 +40,7 @@ def file_inputs(options: dict[str, Any]) -> FileInputs:
     Raises:
         RnnbenchError: one is written wrong.
     """
-    from rnnbench.models.files.declare import FileInputs
+    from rnnbench.models.files.inputs import FileInputs
 
     values, shapes, high, states = (options.pop(key) for key in NAMES)
     bounds = {key: number(value, "high") for key, value in pairs(high, "high")}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rnnbench.commands._console import Progress
     from rnnbench.core.bundle import Bundle
     from rnnbench.core.model import Model
-    from rnnbench.models.files.declare import FileInputs
+    from rnnbench.models.files.inputs import FileInputs
     from rnnbench.models.training.train import Trained
 
 Tell = Callable[[str], None]

@@ -153,7 +153,6 @@ def _compare(
     targets: Sequence[str], runtimes: tuple[str, ...] | None, as_json: bool, options: dict[str, Any]
 ) -> int:
     """Checks the bundles, and prints what was found; the exit code."""
-    from rnnbench.checking.bisect.minimise import format_minimal
     from rnnbench.checking.report import merge
     from rnnbench.commands._pipeline import find_bundles
 
@@ -178,8 +177,11 @@ def _compare(
         return FINE if report.ok else DIFFERS
     details = options["details"] or loudness() > 0
     code = finish("check", report, as_json, details, options["markdown"])
-    for found in smallest:
-        say("\n" + format_minimal(found))
+    if smallest:
+        from rnnbench.checking.bisect.minimise import format_minimal
+
+        for found in smallest:
+            say("\n" + format_minimal(found))
     return code
 
 

@@ -25,8 +25,6 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from filelock import lock_descriptor
-
 from rnnbench.core.errors import RnnbenchError, one_line
 
 LOCKS = os.name != "nt"
@@ -305,6 +303,8 @@ def lock(path: Path, *, wait: bool = False) -> int | None:
 
 def _lock_file(handle: int, *, wait: bool = False) -> bool:
     """Whether it is locked: another may hold it, or the file system has no locks."""
+    from filelock import lock_descriptor
+
     try:
         return LOCKS and lock_descriptor(handle, blocking=wait, poll_interval=_POLL)
     except OSError:

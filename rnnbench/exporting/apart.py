@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.processes import end_with_parent, limit_memory, run_limited
-from rnnbench.models.files.declare import FileInputs
+from rnnbench.models.files.inputs import FileInputs
 
 SECONDS, MEMORY = 600.0, 8 * 2**30  # of CPU, and bytes
 

@@ -11,9 +11,7 @@ from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.files import recognise
 from rnnbench.core.standing import stands_for
 from rnnbench.core.temporary import temporary_folder
-from rnnbench.exporting import export
-from rnnbench.exporting.apart import export_apart
-from rnnbench.models.files.declare import KINDS, FileInputs, declared
+from rnnbench.models.files.inputs import KINDS, FileInputs
 
 
 def is_lone_file(target: Bundle | str | Path) -> bool:
@@ -73,6 +71,10 @@ def bundles_of(
 
 @contextmanager
 def _bundle_of(path: Path, given: FileInputs | None) -> Iterator[Path]:
+    from rnnbench.exporting import export
+    from rnnbench.exporting.apart import export_apart
+    from rnnbench.models.files.declare import declared
+
     found = recognise(path)
     with temporary_folder() as folder:
         if found is not None and found.kind == "torchscript":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from rnnbench.inspection.dataflow import Flow
 from rnnbench.inspection.operators import rounding_operators
 from rnnbench.inspection.program import Port
 from rnnbench.inspection.recurrences import FoundRecurrence, find_recurrences
+from rnnbench.models.files.inputs import KINDS, FileInputs
 from rnnbench.models.files.integers import highest, is_length
 from rnnbench.models.files.shapes import Sizes, sizes_of
 from rnnbench.models.files.states import states_of
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from rnnbench.core.bundle import Bundle
 
-KINDS = ("onnx", "torchscript")
 _NUMBERS = {"int": "int64", "float": "float32", "bool": "bool", "": "float32"}
 
 
@@ -47,25 +47,6 @@ class FileModel(Model):
 
     def _may_be_called(self, name: str) -> bool:
         return bool(name)  # the file's own names are kept; `TensorSpec` refuses control characters
-
-
-@dataclass(frozen=True)
-class FileInputs:
-    """What the user says of a file's inputs.
-
-    Attributes:
-        values: inputs that are one number (a sampling rate), by name.
-        shapes: input -> its shape; a number is fixed, a name is open.
-        high: input of whole numbers -> their exclusive bound.
-        states: state input -> its output; an empty one says that it is none.
-        name: of the model; the file's own unless given.
-    """
-
-    values: Mapping[str, float] = field(default_factory=dict)
-    shapes: Mapping[str, Shape] = field(default_factory=dict)
-    high: Mapping[str, int] = field(default_factory=dict)
-    states: Mapping[str, str] = field(default_factory=dict)
-    name: str = ""
 
 
 def model_of(
