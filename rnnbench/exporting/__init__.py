@@ -79,6 +79,7 @@ def export(  # noqa: PLR0913  (keywords of a public function)
         precision=precision or "",
         keep=tuple(keep),
         sensitivity=sensitivity,
+        keep_loops=keep_loops,
     )
     if (keep or sensitivity) and not precision:
         raise RnnbenchError(

@@ -27,6 +27,7 @@ class WriteOptions:
             float32 where it is empty.
         keep: patterns of layers whose weights stay float32 all the same.
         sensitivity: whether the cost of rounding each layer alone is measured.
+        keep_loops: whether each product of a loop stays where the model has it.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class WriteOptions:
     precision: str = ""
     keep: tuple[str, ...] = ()
     sensitivity: bool = False
+    keep_loops: bool = False
 
 
 def _nothing(model: Model, options: WriteOptions) -> None:

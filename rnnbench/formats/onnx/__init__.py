@@ -49,10 +49,13 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
 
     from rnnbench.formats.onnx.graph import finish, replace_recurrences
     from rnnbench.formats.onnx.saving import save
+    from rnnbench.formats.onnx.steps import lighten_steps
 
     model = translate(captured, max(opset, 18)).model
     replace_recurrences(model)
     _fold(model)
+    if not options.keep_loops and lighten_steps(model):
+        _remove_unread(model)
     if opset < 18:
         model = _convert_down(model, opset)
     finish(model, captured, options.metadata)
@@ -164,6 +167,10 @@ def _fold(model: ir.Model) -> None:
     from onnxscript.optimizer import fold_constants
 
     fold_constants(model, input_size_limit=_FOLD_BYTES, output_size_limit=_FOLD_BYTES)
+    _remove_unread(model)
+
+
+def _remove_unread(model: ir.Model) -> None:
     from onnx_ir.passes import common
 
     common.RemoveUnusedNodesPass()(model)
