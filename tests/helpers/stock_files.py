@@ -346,6 +346,15 @@ def stale(proto):
     proto.graph.node.append(scan)
 
 
+def shared(proto):
+    """The same Scan, whose step gives the sum as both of its results."""
+    stale(proto)
+    body = proto.graph.node[-1].attribute[0].g
+    assert body.output[1].name == body.node[-1].output[0]
+    body.output[1].name = body.output[0].name
+    del body.node[-1]
+
+
 def in_training(module, path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
