@@ -193,7 +193,7 @@ class Results:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-_KINDS: dict[str, type[Entry]] = {
+KINDS: dict[str, type[Entry]] = {
     "latency": Latency,
     "ratio": Ratio,
     "cost": Cost,
@@ -236,6 +236,19 @@ def read_file(path: Path) -> Results:
         data = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise RnnbenchError(f"{path} cannot be read ({one_line(error)}): measure again") from None
+    return read_data(path, data)
+
+
+def read_data(path: Path, data: Any) -> Results:
+    """The content of a results file.
+
+    Args:
+        path: where it is from.
+        data: what JSON has there.
+
+    Raises:
+        RnnbenchError: it is damaged, was not written by rnnbench, or is of another schema.
+    """
     facts = _facts(path, data)
     try:
         entries = [_read_entry(e) for e in data["benchmarks"] if "kind" in e["extra_info"]]
@@ -257,6 +270,14 @@ def read_file(path: Path) -> Results:
     )
 
 
+def name_of_machine(facts: Mapping[str, Any]) -> str:
+    """`AMD EPYC 7B13, 2 cores`: processor, cores and GPU, as rnnbench's own facts have them."""
+    cpu, cores, gpu = (facts.get(name) for name in ("cpu", "cores", "gpu"))
+    counted = f"{cores} core{'' if cores == 1 else 's'}" if cores else ""
+    parts = [str(part) for part in (cpu, counted, gpu) if part]
+    return ", ".join(parts) or "an unknown machine"
+
+
 def _facts(path: Path, data: Any) -> dict[str, Any]:
     """What rnnbench says of the machine; refuses files of others."""
     machine = data.get("machine_info") if isinstance(data, dict) else None
@@ -276,6 +297,6 @@ def _facts(path: Path, data: Any) -> dict[str, Any]:
 
 def _read_entry(entry: Mapping[str, Any]) -> Entry:
     kind = entry["extra_info"]["kind"]
-    if kind not in _KINDS:
+    if kind not in KINDS:
         raise ValueError(f"{entry['name']} is of the unknown kind {kind!r}")
-    return _KINDS[kind].read(entry)
+    return KINDS[kind].read(entry)

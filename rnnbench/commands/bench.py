@@ -43,6 +43,7 @@ _OUT = Path("benchmarks/results")
     "rnnbench bench my_model.py --precision float16,int8-weights",
     "rnnbench bench lstm --crossover hidden=8..1024",
     "rnnbench bench --quick --resume              # go on with a run that stopped",
+    "rnnbench bench --quick --store results/      # add it to a store of many runs",
 )
 @click.argument("targets", metavar="[BUNDLE | FILE | VARIANT | FILE.py[:FUNCTION]]...", nargs=-1)
 @option(
@@ -94,6 +95,13 @@ _OUT = Path("benchmarks/results")
 )
 @option("--name", help="Of the results file.  [default: full; quick: quick]", group="Output")
 @option("--out", type=click.Path(path_type=Path), default=_OUT, show_default=True, group="Output")
+@option(
+    "--store",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Add each measurement to a store as well; needs the extra store.",
+    group="Output",
+)
 @file_options
 @as_markdown
 @as_json
@@ -130,6 +138,7 @@ def _measure(
     resume: bool,
     name: str | None,
     out: Path,
+    store: Path | None,
     **sizes: str | None,
 ) -> int:
     """Runs the plan, and prints what was measured; the exit code."""
@@ -142,6 +151,10 @@ def _measure(
     plan = replace(plan, quick=quick, training=training)
     plan = replace(plan, precisions=_precisions(precisions), crossover=crossover or "")
     check_name(name)
+    if store is not None:
+        from rnnbench.benchmarking.store.adding import check_place
+
+        check_place(store)
     with _Progress(plan) as progress:
         outcome = run_plan(
             plan,
@@ -158,6 +171,10 @@ def _measure(
             found = BenchReport(outcome.path, read_file(outcome.path))
             say(found.to_markdown() if markdown else str(found), whole=markdown)
         note(f"{outcome.measured} of {outcome.total} measured: {outcome.path}")
+    if outcome.path is not None and store is not None:
+        from rnnbench.benchmarking.store.adding import add_run
+
+        note(f"{add_run(store, outcome.path, plan.targets)} of them are new in {store}")
     if outcome.interrupted:
         note("stopped: go on with the same options and --resume")
         return INTERRUPTED

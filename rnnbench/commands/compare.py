@@ -14,9 +14,21 @@ from rnnbench.core.tables import Style
     "Say which measurements changed.",
     "rnnbench compare old.json new.json --fail-on 5%",
     "rnnbench compare old.json new.json --markdown  # for a pull request",
+    "rnnbench compare results/ --commit 4f8ef5e --commit e072cf7  # of a store",
 )
 @click.argument("old", metavar="OLD")
-@click.argument("new", metavar="NEW")
+@click.argument("new", metavar="[NEW]", required=False)
+@option(
+    "--commit",
+    "commits",
+    multiple=True,
+    metavar="ID",
+    help="Of a store: the old one's, then the new one's.",
+    group="Of a store",
+)
+@option(
+    "--where", metavar="SQL", help="Of a store: a condition on its columns.", group="Of a store"
+)
 @option(
     "--fail-on",
     default="5%",
@@ -33,9 +45,20 @@ from rnnbench.core.tables import Style
 @option("--markdown", is_flag=True, help="Print Markdown, for a pull request.", group="Output")
 @as_json
 def command(
-    old: str, new: str, fail_on: str, across_machines: bool, markdown: bool, as_json: bool
+    old: str,
+    new: str | None,
+    commits: tuple[str, ...],
+    where: str | None,
+    fail_on: str,
+    across_machines: bool,
+    markdown: bool,
+    as_json: bool,
 ) -> int:
-    """Say which rows changed from OLD to NEW, two results files of `bench`, with 95 % intervals."""
+    """Say which rows changed from OLD to NEW, two results files of `bench`, with 95 % intervals.
+
+    Either may be a store: its newest run, or what was measured at a --commit; NEW is the same store
+    unless given.
+    """
     from rnnbench.benchmarking.report.changes import format_comparison, to_json
     from rnnbench.benchmarking.report.comparison import compare_results, threshold
     from rnnbench.core.errors import RnnbenchError
@@ -43,7 +66,11 @@ def command(
     if as_json and markdown:
         raise RnnbenchError("--json and --markdown: give one of them")
     limit = threshold(fail_on)
-    comparison = compare_results(old, new, across_machines=across_machines)
+    if new is None and len(commits) != 2:
+        raise RnnbenchError("there is nothing to compare with: give NEW, or --commit twice")
+    comparison = compare_results(
+        old, new or old, across_machines=across_machines, commits=commits, where=where
+    )
     fine = not comparison.regressions(limit)
     if as_json:
         print_json(document("compare", to_json(comparison, limit), ok=fine))

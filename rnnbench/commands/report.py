@@ -20,8 +20,22 @@ if TYPE_CHECKING:
     "Say what was fastest; tables and plots.",
     "rnnbench report                              # the newest results of this machine",
     "rnnbench report results.json --html report.html",
+    "rnnbench report results/ --by machine        # of a store: machines side by side",
+    "rnnbench report results/ --where \"model='gru' and hidden=128\"",
 )
 @click.argument("results", metavar="[RESULTS]...", nargs=-1)
+@option(
+    "--by",
+    type=click.Choice(("machine", "commit")),
+    help="Of a store: machines side by side with what is fastest on each, or history.",
+    group="Of a store",
+)
+@option(
+    "--where",
+    metavar="SQL",
+    help="Of a store: a condition on its columns, as \"model='gru' and hidden=128\".",
+    group="Of a store",
+)
 @option("--markdown", "style", flag_value="markdown", help="Print Markdown.", group="Output")
 @option("--csv", "style", flag_value="csv", help="Print every measured row as CSV.", group="Output")
 @as_json
@@ -30,20 +44,32 @@ if TYPE_CHECKING:
 )
 @option("--png", metavar="DIR", help="Write the plots alone; needs matplotlib.", group="Output")
 def command(
-    results: tuple[str, ...], style: str | None, as_json: bool, html: str | None, png: str | None
+    results: tuple[str, ...],
+    by: str | None,
+    where: str | None,
+    style: str | None,
+    as_json: bool,
+    html: str | None,
+    png: str | None,
 ) -> None:
     """Say which form and runtime is fastest, and show what was measured.
 
-    RESULTS: files of `bench`, folders of them, and what `check --json`, `inspect --json` and
-    `conform --json` printed; the newest results of this machine unless given. With --html or --png
-    alone, only the answers and doubts are printed.
+    RESULTS: files of `bench`, folders of them, stores of `bench --store`, and what `check --json`,
+    `inspect --json` and `conform --json` printed; the newest results of this machine unless given.
+    With --html or --png alone, only the answers and doubts are printed.
     """
     from rnnbench.benchmarking.report import format_first_lines, format_report, make_report
     from rnnbench.core.errors import RnnbenchError
 
     if as_json and style:
         raise RnnbenchError(f"--json and --{style}: give one of them")
-    report = make_report(results)
+    store = _store_to_sum_up(results, by, where)
+    if store is not None:
+        if style == "csv" or html is not None or png is not None:
+            raise RnnbenchError(_NO_PAGE)
+        _sum_up(store, by, where, style, as_json)
+        return
+    report = make_report(results, where)
     if html is not None:
         from rnnbench.benchmarking.report.drawing import has_matplotlib
         from rnnbench.benchmarking.report.page import GET_PLOTS, make_page
@@ -67,6 +93,51 @@ def command(
         say(format_report(report, "markdown" if style else "text"), whole=bool(style))
     else:
         say(format_first_lines(report))
+
+
+_NO_PAGE = (
+    "--csv, --html and --png show a store row by row: choose some rows with --where, without --by"
+)
+
+
+def _store_to_sum_up(results: tuple[str, ...], by: str | None, where: str | None) -> Path | None:
+    """The store whose rows are summed up; None where they are shown one by one.
+
+    Raises:
+        RnnbenchError: something is asked of a store, and none is given.
+    """
+    from rnnbench.benchmarking.store.folder import is_store
+    from rnnbench.core.errors import RnnbenchError
+
+    stores = [Path(path) for path in results if is_store(Path(path))]
+    if not stores and (by or where is not None):
+        option_ = "--by" if by else "--where"
+        raise RnnbenchError(
+            f"{option_} asks a store: give the folder of one, as `rnnbench bench --store FOLDER` "
+            "makes it"
+        )
+    if by and (len(results) > 1 or len(stores) > 1):
+        raise RnnbenchError(f"--by {by}: give one store alone, and nothing beside it")
+    if not by and len(results) == len(stores) == 1:
+        from rnnbench.benchmarking.store.runs import too_many
+
+        return stores[0] if too_many(stores[0], where) else None
+    return stores[0] if by else None
+
+
+def _sum_up(
+    store: Path, by: str | None, where: str | None, style: str | None, as_json: bool
+) -> None:
+    """The tables of a store."""
+    from rnnbench.benchmarking.report.stored import make_store_report
+
+    report = make_store_report(store, by=by, where=where, whole=as_json)
+    if by is None:
+        note("the newest runs have too many rows to show each: choose some with --where")
+    if as_json:
+        print_json(report.to_json())
+    else:
+        say(report.to_markdown() if style else str(report), whole=bool(style))
 
 
 def _write_plots(folder: Path, material: Material) -> None:

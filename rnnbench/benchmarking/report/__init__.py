@@ -2,7 +2,7 @@
 
 `material` reads the files, `recommendation` draws the conclusion, `doubts` says what speaks against
 it; `cards` are its answers; `tables`, `values`, `plots` and `page` show the same in their ways.
-`comparison` sets two results against each other.
+`comparison` sets two results against each other; `stored` sums up a store.
 """
 
 from __future__ import annotations
@@ -79,17 +79,18 @@ def _other_cards(machine: Machine) -> Iterator[Card]:
     yield from precision_cards(machine.latencies, machine.ratios, machine.costs)
 
 
-def make_report(paths: Sequence[str | Path] = ()) -> Report:
+def make_report(paths: Sequence[str | Path] = (), where: str | None = None) -> Report:
     """Reads files and draws the conclusions.
 
     Args:
-        paths: results of `bench`, folders of them, reports of `check --json`; the newest results
-            of this machine where there are none.
+        paths: results of `bench`, folders of them, stores, reports of `check --json`; the newest
+            results of this machine where there are none.
+        where: an SQL condition on the rows of stores.
 
     Raises:
         RnnbenchError: a file is damaged or something else, or nothing was measured.
     """
-    material = read_material(paths)
+    material = read_material(paths, where)
     several = len(material.machines) > 1
     flat: list[tuple[Machine, Advice]] = []
     sentences: list[str] = []

@@ -29,6 +29,8 @@ from rnnbench.benchmarking.report.material import machine_key, machine_name
 from rnnbench.benchmarking.report.names import conditions_of, implementation_of
 from rnnbench.benchmarking.report.units import percent
 from rnnbench.benchmarking.results import Latency, Ratio, Results, read_results
+from rnnbench.benchmarking.store.folder import is_store
+from rnnbench.benchmarking.store.runs import machines_of, results_of_commit
 from rnnbench.core.errors import RnnbenchError
 
 ALIKE = 0.03
@@ -117,21 +119,31 @@ def looks_slower(comparison: Comparison, threshold: float) -> str:
 
 
 def compare_results(
-    old: str | Path, new: str | Path, *, across_machines: bool = False
+    old: str | Path,
+    new: str | Path,
+    *,
+    across_machines: bool = False,
+    commits: Sequence[str] = (),
+    where: str | None = None,
 ) -> Comparison:
-    """Compares two results files.
+    """Compares two results files, or what two stores hold.
+
+    Of a store it is the newest run on the machine that was last measured in both, or all that this
+    measured at a commit.
 
     Args:
-        old: a file of `bench`.
-        new: another one.
+        old: a file of `bench`, or a store.
+        new: another one; the same store where two commits are given.
         across_machines: compare also where they are of different machines; nothing is a regression
             then.
+        commits: the beginnings of the ids of two, of stores.
+        where: an SQL condition on the rows of stores.
 
     Raises:
         RnnbenchError: a file is damaged or something else, or they are of different machines, or
             have nothing in common.
     """
-    before, after = _one(old), _one(new)
+    before, after = _both(Path(old), Path(new), commits, where)
     same = machine_key(before) == machine_key(after)
     if not same and not across_machines:
         raise RnnbenchError(
@@ -170,7 +182,35 @@ def threshold(given: str) -> float:
     return value
 
 
-def _one(path: str | Path) -> Results:
+def _both(
+    old: Path, new: Path, commits: Sequence[str], where: str | None
+) -> tuple[Results, Results]:
+    """What is compared; of stores, that of one machine where both have it.
+
+    Raises:
+        RnnbenchError: it cannot be read, or a file is asked for what a store has alone.
+    """
+    stores = [path for path in (old, new) if is_store(path)]
+    if (commits or where is not None) and len(stores) < 2:
+        option = "--commit" if commits else "--where"
+        raise RnnbenchError(f"{option} chooses rows of stores: give stores, not files")
+    if commits and len(commits) != 2:
+        raise RnnbenchError("--commit: give it twice, for the old and for the new")
+    machine = None
+    if len(stores) == 2:
+        known = [
+            machines_of(path, commit, where)
+            for path, commit in zip((old, new), commits or (None, None), strict=True)
+        ]
+        machine = next((name for name in known[1] if name in known[0]), None)
+    first, second = (
+        results_of_commit(path, commit, where, machine) if path in stores else _one(path)
+        for path, commit in zip((old, new), commits or (None, None), strict=True)
+    )
+    return first, second
+
+
+def _one(path: Path) -> Results:
     found = read_results([path])
     if len(found) > 1:
         raise RnnbenchError(f"{path} holds {len(found)} results: give one file")

@@ -30,8 +30,11 @@ from rnnbench.benchmarking.results import (
     Ratio,
     Results,
     Skipped,
+    name_of_machine,
     read_results,
 )
+from rnnbench.benchmarking.store.folder import is_store
+from rnnbench.benchmarking.store.runs import newest_runs
 from rnnbench.benchmarking.streams import Streams
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.runtimes.training import TRAINING
@@ -91,12 +94,13 @@ class Material:
     documents: tuple[Path, ...] = ()
 
 
-def read_material(paths: Sequence[str | Path] = ()) -> Material:
+def read_material(paths: Sequence[str | Path] = (), where: str | None = None) -> Material:
     """Reads results of `bench`, and what other commands print with `--json`, whichever it is.
 
     Args:
-        paths: files, or folders of results; the newest results of this machine where there are
-            none, of any machine where this one has none.
+        paths: files, or folders of results; of a store the newest run on each machine; the newest
+            results of this machine where there are none, of any machine where this one has none.
+        where: an SQL condition on the rows of stores.
 
     Raises:
         RnnbenchError: a file is damaged or something else, or nothing was measured.
@@ -104,6 +108,9 @@ def read_material(paths: Sequence[str | Path] = ()) -> Material:
     results: list[Results] = []
     said = Material(())
     for path in [Path(p) for p in paths]:
+        if is_store(path):
+            results += newest_runs(path, where)
+            continue
         data = _peek(path)
         try:
             more = _read_document(data)
@@ -173,10 +180,7 @@ def machine_key(results: Results) -> tuple[object, ...]:
 
 def machine_name(results: Results) -> str:
     """`AMD EPYC 7B13, 2 cores`."""
-    cpu, cores, gpu = machine_key(results)
-    counted = f"{cores} core{'' if cores == 1 else 's'}" if cores else ""
-    parts = [str(part) for part in (cpu, counted, gpu) if part]
-    return ", ".join(parts) or "an unknown machine"
+    return name_of_machine(results.facts)
 
 
 def _default(*, optional: bool) -> list[Results]:
