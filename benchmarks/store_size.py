@@ -8,6 +8,7 @@ merged as they pile up. Each report is a process of its own, whose peak of memor
 """
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -83,7 +84,12 @@ def results(measured, cpu, sweep, number):
     facts = {"schema": 1, "rnnbench": "0.1.0", "cpu": cpu, "cores": 8, "gpu": None, "load": [0.1]}
     facts |= {"versions": {"torch": f"2.{sweep}.0", "onnxruntime": "1.32.0", "python": "3.11.7"}}
     facts |= {"limits": {}, "started": number}
-    commit = {"id": f"{sweep:040x}", "time": when.isoformat(), "branch": "main", "dirty": False}
+    commit = {
+        "id": hashlib.sha1(f"{sweep}".encode()).hexdigest(),
+        "time": when.isoformat(),
+        "branch": "main",
+        "dirty": False,
+    }
     return {
         "machine_info": {"node": cpu.lower(), "rnnbench": facts},
         "commit_info": commit,

@@ -16,8 +16,8 @@ from rnnbench.core.documents import document
 from rnnbench.core.shown import Part, Shown
 from rnnbench.core.shown import Table as ShownTable
 
-ROWS = 40
-"""Rows of a table; JSON has them all."""
+ROWS, MOST = 40, 10_000
+"""Rows of a table, and of a list in JSON: SQL has them all."""
 _SHORT = 7  # letters of a commit
 _LEAST = ("nodes", "runs", "records", "onnxruntime", "torch", "next", "note")
 
@@ -40,7 +40,7 @@ class StoreReport(Shown):
         for table, more in store_tables(self.sums):
             yield from ("", table.title, ShownTable(table.headers, table.rows, _LEAST))
             if more:
-                yield f"{more} more rows: choose some with --where, or --json has them all"
+                yield f"{more:,} more rows: choose some with --where"
 
     def to_markdown(self) -> str:
         """The same for a pull request."""
@@ -61,14 +61,14 @@ def make_store_report(
         folder: of the store.
         by: `machine` or `commit`; both where it is None.
         where: an SQL condition on its columns.
-        whole: every row, as JSON has them, in place of the first.
+        whole: as many rows as JSON has, in place of the first.
 
     Raises:
         RnnbenchError: there is no store, no such row, or the condition is none.
     """
     views = BY if by is None else {by: BY[by]}
     chosen = tuple(view for some in views.values() for view in some)
-    return StoreReport(sum_up(folder, where, views=chosen, most=None if whole else ROWS), by)
+    return StoreReport(sum_up(folder, where, views=chosen, most=MOST if whole else ROWS), by)
 
 
 def headline(sums: Sums) -> str:
@@ -200,7 +200,9 @@ def to_json(sums: Sums) -> dict[str, Any]:
         "commits": [_plain(row) for row in sums.commits],
         "best": [_plain(row) for row in sums.best.rows],
         "side_by_side": [_plain(row) for row in sums.side_by_side.rows],
-        "history": [_plain(row) for row in (*sums.history.rows, *sums.ratio_history.rows)],
+        "history": [_plain(row) for row in sums.history.rows],
+        "ratio_history": [_plain(row) for row in sums.ratio_history.rows],
+        "totals": {view: getattr(sums, view).total for views in BY.values() for view in views},
     }
 
 

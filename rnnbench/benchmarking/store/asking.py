@@ -67,24 +67,40 @@ def ask(folder: Path, where: str | None, question: Callable[[Store], T]) -> T:
             f"{folder} is no store: make one with `rnnbench bench --store {folder}`"
         )
     for left in range(_TRIES, 0, -1):
+        files = tuple(live_files(folder))
+        opened = False
         try:
-            files = tuple(live_files(folder))
             with duckdb.connect(":memory:") as connection:
                 _open(connection, files)
+                opened = True
                 if where is not None:
                     _choose(connection, where)
-                return _answer(Store(connection, files), where, question)
-        except (duckdb.IOException, FileNotFoundError) as error:
-            # a writer has merged them, and what is there now is whole
+                return question(Store(connection, files))
+        except (duckdb.Error, FileNotFoundError) as error:
             if left == 1 or tuple(live_files(folder)) == files:
-                raise _damaged(folder, error) from None
+                raise _explained(folder, error, where if opened else None) from None
+            # else a writer has merged them, and what is there now is whole
     raise AssertionError("the last try returns or raises")
+
+
+def _explained(folder: Path, error: Exception, where: str | None) -> RnnbenchError:
+    """What is wrong: the condition, where it was used already, or else a file."""
+    import duckdb
+
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return RnnbenchError(
+            f"the answer needs more than {MEMORY} ({one_line(error)}): choose some with --where"
+        )
+    if where is not None and not isinstance(error, duckdb.IOException):
+        return _no_condition(where, one_line(error))
+    return RnnbenchError(
+        f"the store {folder} cannot be read ({one_line(error)}): move that file elsewhere, and add "
+        "its results again"
+    )
 
 
 def _open(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
     """Makes `records`, and locks everything else."""
-    import duckdb
-
     names = [str(path.absolute()) for path in files]
     listed = ", ".join(map(_quoted, names))
     connection.execute(f"set memory_limit = '{MEMORY}'")
@@ -93,16 +109,11 @@ def _open(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     source = f"read_parquet([{listed}], union_by_name = true)"
-    try:
-        again = connection.execute(f"select count(*) - count(distinct id) from {source}").fetchone()
-        if again is not None and again[0]:  # as where files of two stores were put together
-            source = f"{source} qualify row_number() over (partition by id order by created) = 1"
-        connection.execute(f"create temp view records as select * from {source}")
-        connection.execute("create temp view chosen as select * from records")
-    except duckdb.IOException:
-        raise
-    except duckdb.Error as error:
-        raise _damaged(files[0].parent, error) from None
+    again = connection.execute(f"select count(*) - count(distinct id) from {source}").fetchone()
+    if again is not None and again[0]:  # as where files of two stores were put together
+        source = f"{source} qualify row_number() over (partition by id order by created) = 1"
+    connection.execute(f"create temp view records as select * from {source}")
+    connection.execute("create temp view chosen as select * from records")
 
 
 def _choose(connection: duckdb.DuckDBPyConnection, where: str) -> None:
@@ -114,43 +125,15 @@ def _choose(connection: duckdb.DuckDBPyConnection, where: str) -> None:
     import duckdb
 
     sql = f"select * from records where ({where}\n)"
-    try:
-        statements = duckdb.extract_statements(sql)
-        if [each.type for each in statements] != [duckdb.StatementType.SELECT]:
-            raise _no_condition(where, "it is more than a condition")
-        connection.execute(f"create or replace temp view chosen as {sql}")
-    except duckdb.Error as error:
-        raise _no_condition(where, one_line(error)) from None
-
-
-def _answer(store: Store, where: str | None, question: Callable[[Store], T]) -> T:
-    """The answer; what is wrong with it is the condition's fault, where there is one."""
-    import duckdb
-
-    try:
-        return question(store)
-    except duckdb.IOException:
-        raise
-    except duckdb.OutOfMemoryException as error:
-        raise RnnbenchError(
-            f"the answer needs more than {MEMORY} ({one_line(error)}): narrow it with --where"
-        ) from None
-    except duckdb.Error as error:
-        if where is not None:
-            raise _no_condition(where, one_line(error)) from None
-        raise _damaged(store.files[0].parent, error) from None
+    statements = duckdb.extract_statements(sql)
+    if [each.type for each in statements] != [duckdb.StatementType.SELECT]:
+        raise _no_condition(where, "it is more than a condition")
+    connection.execute(f"create or replace temp view chosen as {sql}")
 
 
 def _no_condition(where: str, why: str) -> RnnbenchError:
     why = why.rstrip(".!")
     return RnnbenchError(f"--where {where!r}: {why}: the columns are {', '.join(COLUMNS)}")
-
-
-def _damaged(folder: Path, error: BaseException) -> RnnbenchError:
-    return RnnbenchError(
-        f"the store {folder} cannot be read ({one_line(error)}): move that file elsewhere, and add "
-        "its results again"
-    )
 
 
 def _quoted(text: str) -> str:

@@ -34,7 +34,7 @@ FILES = "records-*.parquet"
 MERGED = "-merged"
 FANOUT = 16
 """Files of about one size that are merged into one."""
-SMALLEST, WHOLE = 2**16, 2**26
+SMALLEST, WHOLE = 2**16, 2**24
 """Bytes below which files are of one size, and from which one is merged no more."""
 _REPLACES = b"rnnbench.replaces"
 _LOCK = ".lock"
@@ -181,7 +181,7 @@ def _once(paths: Sequence[Path]) -> Iterator[pa.RecordBatch]:
                 ids = batch.column("id").to_pylist()
                 new = [i for i, one in enumerate(ids) if one not in seen]
                 seen.update(ids)
-                found = batch if len(new) == len(ids) else batch.take(pa.array(new))
+                found = batch if len(new) == len(ids) else batch.take(pa.array(new, pa.int64()))
                 yield _as_today(found)
 
 

@@ -152,7 +152,7 @@ _COMMITS = """
 _NEWEST = f"""
     select machine, {_names(SIZES)}, {_names(WAY)},
         arg_max(
-            {{'p50': p50, 'run': run, 'commit': commit, 'stable': stable}}, (created, id)
+            {{'p50': p50, 'run': run, 'commit': commit, 'stable': stable}}, created
         ) as last
     from chosen where kind = 'latency' group by all
 """
@@ -183,7 +183,7 @@ def _history(kind: str, names: Sequence[str], value: str) -> str:
     return f"""
     with newest as (
         select machine, kind, {_names(names)}, commit, arg_max(
-            {{'created': created, 'run': run, {value}}}, (created, id)
+            {{'created': created, 'run': run, {value}}}, created
         ) as last, min(coalesce(commit_time, created)) as began
         from chosen where kind = '{kind}' and list_contains(?, coalesce(commit, '')) group by all
     )
