@@ -141,6 +141,7 @@ def bench(  # noqa: PLR0913  (keywords of a public function)
     threads: Sequence[int] = (1,),
     quick: bool = False,
     out: str | Path = "benchmarks/results",
+    store: str | Path | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> BenchReport:
     """Measures latency, ratios and cost, and saves them as one results file.
@@ -155,6 +156,7 @@ def bench(  # noqa: PLR0913  (keywords of a public function)
         threads: inside one operation, in every runtime.
         quick: fewer sizes, and shorter measurements.
         out: the folder of the results; one for each sort of machine is made in it.
+        store: the folder of a store, which the measurements are added to as well.
         on_progress: called with a line for each measurement.
 
     Returns:
@@ -180,11 +182,19 @@ def bench(  # noqa: PLR0913  (keywords of a public function)
         if on_progress is not None:
             on_progress(f"{item.kind} {item.id}: {said}")
 
+    if store is not None:
+        from rnnbench.benchmarking.store.adding import check_place
+
+        check_place(Path(store))
     with bundles_of(targets) as found:
         if found:
             given["targets"] = tuple(plugins.canonical("variants", str(each)) for each in found)
         plan = Plan(**given, quick=quick)
         outcome = run_plan(plan, Path(out), name=None, on_result=tell)
+        if store is not None and outcome.path is not None:
+            from rnnbench.benchmarking.store.adding import add_run
+
+            add_run(Path(store), outcome.path, plan.targets)
     if outcome.interrupted:
         raise KeyboardInterrupt
     if outcome.path is None:
@@ -192,12 +202,13 @@ def bench(  # noqa: PLR0913  (keywords of a public function)
     return BenchReport(outcome.path, read_file(outcome.path), ok=not outcome.wrong)
 
 
-def report(*paths: str | Path) -> Report:
+def report(*paths: str | Path, where: str | None = None) -> Report:
     """What the measurements say, and how sure that is.
 
     Args:
-        *paths: results of `bench`, folders of them, what `check --json`, `inspect --json` and
-            `conform --json` printed; the newest results of this machine where there are none.
+        *paths: results of `bench`, folders of them, stores, what `check --json`, `inspect --json`
+            and `conform --json` printed; the newest results of this machine where there are none.
+        where: an SQL condition on the rows of stores.
 
     Returns:
         The answers, the doubts and every table.
@@ -207,19 +218,27 @@ def report(*paths: str | Path) -> Report:
     """
     from rnnbench.benchmarking.report import make_report
 
-    return make_report(paths)
+    return make_report(paths, where)
 
 
 def compare(
-    old: str | Path, new: str | Path, *, fail_on: str = "5%", across_machines: bool = False
+    old: str | Path,
+    new: str | Path,
+    *,
+    fail_on: str = "5%",
+    across_machines: bool = False,
+    commits: Sequence[str] = (),
+    where: str | None = None,
 ) -> CompareReport:
     """Which rows changed from one results file to another, with 95 % intervals.
 
     Args:
-        old: a results file of `bench`.
-        new: a later one.
+        old: a results file of `bench`, or a store.
+        new: a later one; the same store where two commits are given.
         fail_on: a row regressed where its whole interval is slower by more.
         across_machines: also where the machines differ; nothing regresses then.
+        commits: of stores, the old one's and the new one's.
+        where: an SQL condition on the rows of stores.
 
     Returns:
         The changes; `.ok` where nothing regressed.
@@ -231,7 +250,8 @@ def compare(
     from rnnbench.benchmarking.report.comparison import compare_results, threshold
 
     limit = threshold(fail_on)
-    return CompareReport(compare_results(old, new, across_machines=across_machines), limit)
+    found = compare_results(old, new, across_machines=across_machines, commits=commits, where=where)
+    return CompareReport(found, limit)
 
 
 @dataclass(frozen=True, repr=False)

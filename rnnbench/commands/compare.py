@@ -14,7 +14,7 @@ from rnnbench.core.tables import Style
     "Say which measurements changed.",
     "rnnbench compare old.json new.json --fail-on 5%",
     "rnnbench compare old.json new.json --markdown  # for a pull request",
-    "rnnbench compare results/ --commit 4f8ef5e --commit e072cf7  # of a store",
+    "rnnbench compare results/ --commit 4f8ef5e --commit e072cf7",
 )
 @click.argument("old", metavar="OLD")
 @click.argument("new", metavar="[NEW]", required=False)

@@ -75,7 +75,8 @@ def command(
         from rnnbench.benchmarking.report.page import GET_PLOTS, make_page
         from rnnbench.core.whole import write_file
 
-        written_by = shlex.join(["rnnbench", "report", *results, "--html", html])
+        chosen = [] if where is None else ["--where", where]
+        written_by = shlex.join(["rnnbench", "report", *results, *chosen, "--html", html])
         write_file(Path(html), make_page(report, written_by).encode())
         plots = "" if has_matplotlib() else f", without plots: {GET_PLOTS} for these"
         note(f"written to {html}{plots}")

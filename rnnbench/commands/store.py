@@ -15,8 +15,8 @@ ACTIONS = ("add", "compact")
 
 @verb(
     "Add results files to a store.",
-    "rnnbench store add results/ old.json new.json    # what is there already stays once",
-    "rnnbench store compact results/                  # merge its small files",
+    "rnnbench store add results/ old.json new.json  # each once, however often",
+    "rnnbench store compact results/                # merge its small files",
 )
 @click.argument("action", metavar="add | compact")
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))

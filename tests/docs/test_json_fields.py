@@ -6,11 +6,21 @@ import re
 import pytest
 
 from rnnbench import __main__ as cli
+from rnnbench.benchmarking.store.adding import add_files
 from tests.docs.pages import DOCS, ROOT
 
 RESULTS = next((ROOT / "benchmarks/results").glob("*/0001_quick.json"))
-FREE = {"outputs", "metrics", "versions", "skipped", "refused", "metadata", "artifacts", "failed"}
-"""Fields whose keys are names: of outputs, packages, cases, formats."""
+FREE = {
+    "outputs",
+    "metrics",
+    "versions",
+    "skipped",
+    "refused",
+    "metadata",
+    "artifacts",
+    "failed",
+} | {"by_machine"}
+"""Fields whose keys are names: of outputs, packages, cases, formats, machines."""
 
 
 def sections():
@@ -50,6 +60,8 @@ CALLS = [
     ("inspect", "inspect BUNDLE/model.onnx BUNDLE/model.ts --diff"),
     ("optimize", "optimize BUNDLE/model.onnx -o better.onnx"),
     ("report", f"report {RESULTS}"),
+    ("report --by", "report STORE --by machine"),
+    ("report --by", "report STORE --by commit"),
     ("compare", f"compare {RESULTS} {RESULTS}"),
     ("conform", "conform BUNDLE --engine tract --profile plain"),
     ("embed", "embed --list"),
@@ -61,6 +73,8 @@ CALLS = [
 @pytest.mark.parametrize(("section", "command"), CALLS)
 def test_every_field_is_documented(section, command, bundle, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    if "STORE" in command:
+        add_files(tmp_path / "STORE", [RESULTS])
     with pytest.raises(SystemExit):
         cli.main([*command.replace("BUNDLE", str(bundle)).split(), "--json"])
     document = json.loads(capsys.readouterr().out)

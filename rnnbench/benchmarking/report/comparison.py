@@ -147,8 +147,8 @@ def compare_results(
     same = machine_key(before) == machine_key(after)
     if not same and not across_machines:
         raise RnnbenchError(
-            f"{old} is of {machine_name(before)}, and {new} of {machine_name(after)}: measure both "
-            "on one machine, or give --across-machines"
+            f"{before.path} is of {machine_name(before)}, and {after.path} of "
+            f"{machine_name(after)}: measure both on one machine, or give --across-machines"
         )
     was, now = _rows(before), _rows(after)
     names = _matched(was, now)
@@ -156,7 +156,8 @@ def compare_results(
     changes = tuple(change for change in found if change is not None)
     if not changes:
         raise RnnbenchError(
-            f"{old} and {new} have no row in common: measure the same plan with `rnnbench bench`"
+            f"{before.path} and {after.path} have no row in common: measure the same plan with "
+            "`rnnbench bench`"
         )
     return Comparison(
         *(before.path, after.path, changes),

@@ -106,10 +106,11 @@ def read_material(paths: Sequence[str | Path] = (), where: str | None = None) ->
         RnnbenchError: a file is damaged or something else, or nothing was measured.
     """
     results: list[Results] = []
+    stored: list[Results] = []
     said = Material(())
     for path in [Path(p) for p in paths]:
         if is_store(path):
-            results += newest_runs(path, where)
+            stored += newest_runs(path, where)
             continue
         data = _peek(path)
         try:
@@ -121,6 +122,8 @@ def read_material(paths: Sequence[str | Path] = (), where: str | None = None) ->
             results += read_results([path])
         else:
             said = _both(said, replace(more, documents=(path,)))
+    newest_of = {machine_key(one): one for one in sorted(stored, key=lambda r: r.created)}
+    results += newest_of.values()  # of one run each: no ratio is formed of two
     if not results:
         results = _default(optional=said != Material(()))
     if not any(map(_count, results)) and said == Material(()):

@@ -124,7 +124,7 @@ def _side_by_side(sums: Sums, rows: Sequence[Row]) -> Table:
     columns: dict[str, Iterable[str]] = {**_sizes(rows), "what": [_way(row) for row in rows]}
     for machine in sums.machines:
         name = machine["machine"]
-        columns[name] = [units.us(row["machines"].get(name)) for row in rows]
+        columns[name] = [units.us(row["by_machine"].get(name)) for row in rows]
     return make_table("Machines side by side, p50 of a call (us)", columns)
 
 

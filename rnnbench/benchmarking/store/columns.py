@@ -9,7 +9,7 @@ from rnnbench.core.errors import Unavailable
 if TYPE_CHECKING:
     import pyarrow as pa
 
-GET = "pip install rnnbench[store]"
+GET = "pip install 'rnnbench[store]'"
 VERSION = "1"
 """Of the columns: grows where one changes its meaning, or goes; not where one is added."""
 MARK = b"rnnbench.store"

@@ -61,7 +61,8 @@ class Sums:
         best: for each size on each machine: `SIZES`, `machine`, `WAY`, `p50_s`, `stable`, `run`,
             `commit`, `next` (`WAY`, `p50_s`; None where there is one alone), and `times`, how many
             times as long that takes; None where the two are of different runs.
-        side_by_side: for each size and way: `SIZES`, `WAY`, `machines` -> p50 in seconds.
+        side_by_side: for each size and way: `SIZES`, `WAY`, `by_machine` -> p50 in seconds; what
+            most machines have measured first.
         history: of the latency of each size and way on each machine: `machine`, `SIZES`, `WAY`,
             `kind`, and `points`: `commit`, `created`, `run`, `value`; those of many commits first.
         ratio_history: the same of ratios, with `what`, the other's `versus_form`, `versus_runtime`
@@ -173,8 +174,8 @@ _BEST = f"""
 """
 _SIDE_BY_SIDE = f"""
     select {_names(SIZES)}, {_names(WAY)},
-        map(list(machine order by machine), list(last.p50 order by machine)) as machines
-    from ({_NEWEST}) group by all order by {_ORDER}, {_names(WAY)}
+        map(list(machine order by machine), list(last.p50 order by machine)) as by_machine
+    from ({_NEWEST}) group by all order by cardinality(by_machine) desc, {_ORDER}, {_names(WAY)}
 """
 
 
