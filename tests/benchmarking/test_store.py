@@ -450,10 +450,14 @@ def test_without_the_extra_it_says_so_and_nothing_else_needs_it(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def python(code, cwd):
+def python(code, cwd, *words):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=cwd, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", code, *words],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -649,6 +653,36 @@ def test_bench_adds_what_it_measures(tmp_path, monkeypatch, capsys):
     assert (code, f"0 of {len(entries_)} measurements are new" in err) == (0, True)
     code, _, err = run(["store", "compact", "results"], capsys)
     assert (code, "1 files of results are 1 now" in err) == (0, True)
+
+
+def test_the_verbs_from_python_have_stores(two_machines, tmp_path, monkeypatch):
+    monkeypatch.setattr(driver, "QUICK", FAST)
+    sizes_ = {"runtimes": ["eager"], "hidden": [8], "time": [3], "quick": True}
+    store = tmp_path / "store"
+    found = rnnbench.bench(["gru"], **sizes_, out=tmp_path / "out", store=store)
+    assert count(store) == len(found.to_json()["benchmarks"])
+    said = rnnbench.report(two_machines, where="form = 'loop' and cpu = 'Other'")
+    assert [row.p50 for row in said.material.machines[0].latencies] == [4e-3]
+    compared = rnnbench.compare(two_machines, two_machines, commits=("a", "b"))
+    assert not compared.ok
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+def test_a_full_disk_is_one_line_and_leaves_the_store_as_it_was(tmp_path):
+    append(tmp_path, rows_of(make_results()))
+    was = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    code = (
+        "import json, resource, signal, sys\nfrom pathlib import Path\n"
+        "from rnnbench.__main__ import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
+        "main(['store', 'add', '.', sys.argv[1]])"
+    )
+    results = write_made(tmp_path.parent / "more.json", seed=5)
+    done = python(code, tmp_path, str(results))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "make room, or choose another folder" in done.stderr
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == was
 
 
 def test_what_cannot_be_added_is_still_in_its_file(tmp_path, monkeypatch, capsys):

@@ -16,7 +16,7 @@ from rnnbench.core.documents import document
 from rnnbench.core.shown import Part, Shown
 from rnnbench.core.shown import Table as ShownTable
 
-ROWS, MOST = 40, 10_000
+ROWS, MOST = 40, 2_000
 """Rows of a table, and of a list in JSON: SQL has them all."""
 _SHORT = 7  # letters of a commit
 _LEAST = ("nodes", "runs", "records", "onnxruntime", "torch", "next", "note")
