@@ -554,6 +554,22 @@ def test_json_and_markdown_say_the_same(two_machines, capsys):
     assert re.search(r"^\|[:-]+\|", out, re.MULTILINE)
 
 
+def test_the_first_rows_of_many_are_in_order(tmp_path):
+    sizes_ = [(model, n) for model in ("a", "b") for n in range(1, 41)]
+    again = [timed(2e-3, model=model, batch=n, hidden=None) for model, n in sizes_[77:]]
+    append(tmp_path, rows_of(made(again, commit="1" * 40, when="2026-01-02")))
+    found = [timed(1e-3, model=model, batch=n, hidden=None) for model, n in reversed(sizes_)]
+    append(tmp_path, rows_of(made(found)))
+    sums = make_store_report(tmp_path).sums
+    for view in (sums.best, sums.side_by_side):
+        assert [(r["model"], r["batch"]) for r in view.rows] == sizes_[:40]
+        assert (view.total, view.more) == (80, 40)
+    history = [(r["model"], r["batch"]) for r in sums.history.rows]
+    assert history == sizes_[77:] + sizes_[:37]  # those of many commits first
+    assert [p["value"] for p in sums.history.rows[0]["points"]] == [1e-3, 2e-3]
+    assert sums.history.total == 80
+
+
 def test_tables_fit_a_terminal(two_machines, monkeypatch):
     monkeypatch.setattr("rnnbench.core.tables.terminal_width", lambda: 80)
     text = str(make_store_report(two_machines))

@@ -120,7 +120,7 @@ def _some(store: Store, view: str, commits: Sequence[Row], most: int | None) -> 
     """The first rows of a view, each with the number of all of them."""
     limit = "" if most is None else f" limit {most}"
     values = [[row["commit"] or "" for row in commits]] if view in BY["commit"] else []
-    found = store.rows(f"select *, count(*) over () as total from ({_VIEWS[view]}){limit}", values)
+    found = store.rows(_VIEWS[view].format(limit=limit), values)
     total = found[0]["total"] if found else 0
     return Rows(tuple({k: v for k, v in row.items() if k != "total"} for row in found), total)
 
@@ -153,15 +153,15 @@ _COMMITS = """
 _NEWEST = f"""
     select machine, {_names(SIZES)}, {_names(WAY)},
         arg_max(
-            {{'p50': p50, 'run': run, 'commit': commit, 'stable': stable}}, created
+            struct_pack(p50 := p50, run := run, commit := commit, stable := stable), created
         ) as last
     from chosen where kind = 'latency' group by all
 """
 _BEST = f"""
     with ranked as (
-        select *, row_number() over alike as place, lead(
-            {{'form': form, 'runtime': runtime, 'mode': mode, 'p50_s': last.p50, 'run': last.run}}
-        ) over alike as behind
+        select *, row_number() over alike as place, lead(struct_pack(
+            form := form, runtime := runtime, mode := mode, p50_s := last.p50, run := last.run
+        )) over alike as behind
         from ({_NEWEST}) where mode <> '{TRAINING}'
         window alike as (
             partition by machine, {_names(SIZES)} order by last.p50, {_names(WAY)}
@@ -169,37 +169,55 @@ _BEST = f"""
     )
     select {_names(SIZES)}, machine, {_names(WAY)}, last.p50 as p50_s, last.stable as stable,
         last.run as run, last.commit as commit, behind as next,
-        case when behind.run = last.run then behind.p50_s / last.p50 end as times
-    from ranked where place = 1 order by {_ORDER}, machine
+        case when behind.run = last.run then behind.p50_s / last.p50 end as times,
+        count(*) over () as total
+    from ranked where place = 1 order by {_ORDER}, machine{{limit}}
 """
 _SIDE_BY_SIDE = f"""
     select {_names(SIZES)}, {_names(WAY)},
-        map(list(machine order by machine), list(last.p50 order by machine)) as by_machine
-    from ({_NEWEST}) group by all order by cardinality(by_machine) desc, {_ORDER}, {_names(WAY)}
+        map(list(machine order by machine), list(last.p50 order by machine)) as by_machine,
+        count(*) over () as total
+    from ({_NEWEST}) group by {_names(SIZES)}, {_names(WAY)}
+    order by cardinality(by_machine) desc, {_ORDER}, {_names(WAY)}{{limit}}
 """
 
 
 def _history(kind: str, names: Sequence[str], value: str) -> str:
-    """Of one kind, by commit: what `names` tells apart is not the same row."""
+    """Of one kind, by commit; which rows are shown is known before their values are looked for.
+
+    Args:
+        kind: `latency` or `ratio`.
+        names: what tells two rows apart, beside the machine.
+        value: the fields of a point, beside when and in which run.
+    """
+    key = ("machine", *names)
+    order = f"{_ORDER}, {_names(names)}, machine"
+    same = " and ".join(f"kept.{name} is not distinct from first.{name}" for name in key)
     return f"""
-    with newest as (
-        select machine, kind, {_names(names)}, commit, arg_max(
-            {{'created': created, 'run': run, {value}}}, created
-        ) as last, min(coalesce(commit_time, created)) as began
-        from chosen where kind = '{kind}' and list_contains(?, coalesce(commit, '')) group by all
+    with kept as (
+        select * from chosen where kind = '{kind}' and list_contains(?, coalesce(commit, ''))
+    ), first as (
+        select {_names(key)}, count(distinct coalesce(commit, '')) as many,
+            count(*) over () as total
+        from kept group by {_names(key)} order by many desc, {order}{{limit}}
+    ), newest as (
+        select first.*, kept.commit as commit, arg_max(
+            struct_pack(created := kept.created, run := kept.run, {value}), kept.created
+        ) as last, min(coalesce(kept.commit_time, kept.created)) as began
+        from kept join first on {same} group by all
     )
-    select machine, kind, {_names(names)}, list(
-        struct_concat({{'commit': commit}}, last) order by began
-    ) as points
-    from newest group by all order by len(points) desc, {_ORDER}, {_names(names)}, machine
+    select machine, '{kind}' as kind, {_names(names)}, list(
+        struct_concat(struct_pack(commit := commit), last) order by began
+    ) as points, total
+    from newest group by machine, {_names(names)}, many, total order by many desc, {order}
 """
 
 
 _VIEWS = {
     "best": _BEST,
     "side_by_side": _SIDE_BY_SIDE,
-    "history": _history("latency", (*SIZES, *WAY), "'value': p50"),
+    "history": _history("latency", (*SIZES, *WAY), "value := kept.p50"),
     "ratio_history": _history(
-        "ratio", (*SIZES, *WAY, *_OTHER), "'value': ratio, 'low': low, 'high': high"
+        "ratio", (*SIZES, *WAY, *_OTHER), "value := kept.ratio, low := kept.low, high := kept.high"
     ),
 }
