@@ -133,6 +133,21 @@ def test_anything_comes_back_as_it_was(tmp_path_factory, found):
         assert {r.name: r for r in getattr(back, part)} == {r.name: r for r in getattr(was, part)}
 
 
+def test_precisions_and_their_price_are_kept(tmp_path):
+    price = {"name": "float16", "signal_db": {"y": 61.5}, "errors": None}
+    rounded = {"model": "gru-float16", "precision": "float16", "of": "gru"}
+    other = {"model": "gru", "precision": ""}
+    found = [cost(WHERE | rounded, price=price)]
+    found.append(ratio(WHERE | rounded, 0.5, other, what="precision/float32"))
+    append(tmp_path, rows_of(made(found)))
+    (back,) = newest_runs(tmp_path)
+    (kept,) = back.costs
+    assert (kept.precision, kept.of, kept.price.signal_db) == ("float16", "gru", {"y": 61.5})
+    (pair,) = back.ratios
+    assert (pair.precision, pair.versus.precision, pair.versus.model) == ("float16", "", "gru")
+    assert "float16 / float32 in eager" in str(make_store_report(tmp_path, by="commit"))
+
+
 def test_a_run_that_is_resumed_is_the_same_run(tmp_path):
     first = made([timed(1e-3)])
     whole = made([timed(1e-3), timed(2e-3, form="loop")], when="2026-01-02")
@@ -556,9 +571,9 @@ def test_json_and_markdown_say_the_same(two_machines, capsys):
 
 def test_the_first_rows_of_many_are_in_order(tmp_path):
     sizes_ = [(model, n) for model in ("a", "b") for n in range(1, 41)]
-    again = [timed(2e-3, model=model, batch=n, hidden=None) for model, n in sizes_[77:]]
+    again = [timed(2e-3, model=model, batch=n) for model, n in sizes_[77:]]
     append(tmp_path, rows_of(made(again, commit="1" * 40, when="2026-01-02")))
-    found = [timed(1e-3, model=model, batch=n, hidden=None) for model, n in reversed(sizes_)]
+    found = [timed(1e-3, model=model, batch=n) for model, n in reversed(sizes_)]
     append(tmp_path, rows_of(made(found)))
     sums = make_store_report(tmp_path).sums
     for view in (sums.best, sums.side_by_side):

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.benchmarking.plan import Implementation, runtime_name
+from rnnbench.benchmarking.precisions import PLAIN
+from rnnbench.benchmarking.precisions import WHAT as PRECISIONS
 from rnnbench.benchmarking.report import units
 from rnnbench.benchmarking.report.names import implementation_name
 from rnnbench.benchmarking.report.table import Table, make_table
@@ -182,6 +184,9 @@ def _compared(row: Row) -> str:
     if row["kind"] != "ratio":
         return _way(row)
     other = {name: row[f"versus_{name}"] for name in ("form", "runtime", "mode")}
+    if row["what"] == PRECISIONS:
+        where = runtime_name(row["runtime"], row["mode"])
+        return f"{row['precision']} / {row['versus_precision'] or PLAIN} in {where}"
     same = (row["runtime"], row["mode"]) == (other["runtime"], other["mode"])
     if same and row["form"] != other["form"]:
         where = runtime_name(row["runtime"], row["mode"])

@@ -50,6 +50,8 @@ CONDITIONS = {
     "layers": "whole",
     "threads": "whole",
     "frames_per_second": "real",
+    "precision": "text",
+    "of_model": "text",
 }
 _SAMPLED = {
     "median": "real",
@@ -85,6 +87,7 @@ _RATIO = {
     "versus_form": "text",
     "versus_runtime": "text",
     "versus_mode": "text",
+    "versus_precision": "text",
     "ratio": "real",
     "other_s": "real",
     "verdict": "text",
@@ -108,6 +111,7 @@ _STREAMS = {
 _LONG = {
     "samples": "reals",
     "summary": "text",
+    "price": "text",
     "extra": "text",
     "facts": "text",
 }
@@ -116,8 +120,10 @@ COLUMNS = {
     **(_LATENCY | _RATIO | _COST | _STREAMS | _LONG),
 }
 """Column -> what is in it: text, a number, the truth, a time (UTC), texts by name, numbers."""
-RENAMED = {"cores": "cores_used", "group": "group_name"}
+RENAMED = {"cores": "cores_used", "group": "group_name", "of": "of_model"}
 """A field of an entry -> its column, where the machine or SQL has the name already."""
+RECORDS = ("summary", "price")
+"""Fields of an entry that are records, which are kept as JSON."""
 MEASURED = (*CONDITIONS, *_STATISTICS, *_LATENCY, *_RATIO, *_COST, *_STREAMS)
 """The columns that an entry's `extra_info` fills."""
 
@@ -155,7 +161,7 @@ def schema() -> pa.Schema:
 
 def dictionaries() -> list[Any]:
     """The columns with few different values, which are written once for each."""
-    unlike = ("id", "extra", "summary")
+    unlike = ("id", "extra", *RECORDS)
     return [name for name, kind in COLUMNS.items() if kind == "text" and name not in unlike] + [
         "versions.key_value.key",
         "versions.key_value.value",

@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from typing import Any, get_args, get_type_hints
 
-from rnnbench.benchmarking.results import KINDS, name_of_machine
-from rnnbench.benchmarking.store.columns import COLUMNS, MEASURED, RENAMED
+from rnnbench.benchmarking.results import KINDS, Side, name_of_machine
+from rnnbench.benchmarking.store.columns import COLUMNS, MEASURED, RECORDS, RENAMED
 
 Row = dict[str, Any]
 
@@ -22,7 +23,7 @@ _ID = 24  # letters: 96 bits
 _LATER = ("skipped",)  # what a run finds as it goes on
 _STATS = {"median": "median", "min": "min", "max": "max", "mean": "mean", "stddev": "stddev"}
 _STATS |= {"iterations": "calls"}
-_SIDE = ("model", "form", "runtime", "mode")
+_SIDE = tuple(field.name for field in fields(Side))
 
 
 def rows_of(data: Mapping[str, Any], hashes: Mapping[str, str] | None = None) -> list[Row]:
@@ -95,13 +96,14 @@ def _row(entry: Mapping[str, Any], place: Row, hashes: Mapping[str, str]) -> Row
     row |= {column: stats.get(name) for name, column in _STATS.items()}
     row["samples"] = stats.get("data") or []
     row["model_sha256"] = info.get("model_sha256") or _hash_of(entry.get("param"), hashes)
+    row |= _defaults(info["kind"])
     extra = {}
     for name, value in info.items():
         column = RENAMED.get(name, name)
         if name == "versus":
-            row |= {f"versus_{part}": value.get(part) for part in _SIDE}
-        elif name == "summary":
-            row["summary"] = _text(value)
+            row |= {f"versus_{part}": value.get(part, "") for part in _SIDE}
+        elif name in RECORDS:
+            row[name] = None if value is None else _text(value)
         elif column in MEASURED:
             row[column] = value
         elif name not in ("kind", "model_sha256"):
@@ -121,10 +123,17 @@ def _entry(row: Row) -> dict[str, Any]:
             info[name] = row[column]
     if row["kind"] == "ratio":
         info["versus"] = {part: row[f"versus_{part}"] for part in _SIDE}
-    if row["summary"]:
-        info["summary"] = json.loads(row["summary"])
+    info |= {name: json.loads(row[name]) for name in RECORDS if row[name]}
     stats = {name: row[column] for name, column in _STATS.items()} | {"data": row["samples"]}
     return {"name": row["name"], "group": row["group_name"], "extra_info": info, "stats": stats}
+
+
+def _defaults(kind: str) -> Row:
+    """What a field is that results of an older version lack."""
+    found = {RENAMED.get(field.name, field.name): field.default for field in fields(KINDS[kind])}
+    return {
+        name: value for name, value in found.items() if name in MEASURED and value is not MISSING
+    }
 
 
 def _hash_of(item: Any, hashes: Mapping[str, str]) -> str | None:

@@ -23,7 +23,7 @@ COMMITS = 8
 SIZES = ("model", "device", "threads", "layers", "hidden", "batch", "time")
 """What has to be the same before two latencies stand beside one another."""
 WAY = ("form", "runtime", "mode")
-_OTHER = ("what", "versus_form", "versus_runtime", "versus_mode")
+_OTHER = ("what", "versus_form", "versus_runtime", "versus_mode", "precision", "versus_precision")
 BY = {"machine": ("best", "side_by_side"), "commit": ("history", "ratio_history")}
 """What a report is by -> its views."""
 _ORDER = "model, device, threads, layers nulls first, hidden nulls first, batch, time"
@@ -65,8 +65,8 @@ class Sums:
             most machines have measured first.
         history: of the latency of each size and way on each machine: `machine`, `SIZES`, `WAY`,
             `kind`, and `points`: `commit`, `created`, `run`, `value`; those of many commits first.
-        ratio_history: the same of ratios, with `what`, the other's `versus_form`, `versus_runtime`
-            and `versus_mode`, and the bounds `low` and `high` of a point.
+        ratio_history: the same of ratios, with `what`, the other's `versus_form`, `versus_runtime`,
+            `versus_mode`, both precisions, and the bounds `low` and `high` of a point.
     """
 
     folder: Path
