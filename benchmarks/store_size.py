@@ -116,7 +116,7 @@ def fill(folder, count):
 
 
 def report(folder, words):
-    """Seconds, the peak of memory in bytes, and the lines of a report."""
+    """Seconds, those of its CPUs, the peak of memory in bytes, and the lines of a report."""
     command = [sys.executable, "-m", "rnnbench", "report", str(folder), *words]
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -124,7 +124,8 @@ def report(folder, words):
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, words
-    return time.perf_counter() - start, usage.ru_maxrss * 1024, len(out.splitlines())
+    cpu = usage.ru_utime + usage.ru_stime
+    return time.perf_counter() - start, cpu, usage.ru_maxrss * 1024, len(out.splitlines())
 
 
 def main():
@@ -146,8 +147,11 @@ def main():
     files = live_files(given.folder)
     print(f"{len(files)} files, {sum(f.stat().st_size for f in files) / 1e6:.0f} MB")
     for name, words in REPORTS.items():
-        seconds, memory, lines = report(given.folder, words)
-        print(f"report {name}: {seconds:.1f} s, {memory / 1e6:.0f} MB, {lines} lines")
+        seconds, cpu, memory, lines = report(given.folder, words)
+        print(
+            f"report {name}: {seconds:.1f} s ({cpu:.1f} s of CPU), {memory / 1e6:.0f} MB, "
+            f"{lines} lines"
+        )
     start = time.perf_counter()
     before, after = compact(given.folder)
     print(f"compact: {before} -> {after} files, {time.perf_counter() - start:.1f} s")
