@@ -88,31 +88,59 @@ def run_plan(
             for item in searched(plan, lines) if plan.crossover else todo:
                 if on_progress is not None:
                     on_progress(item)
-                if f"{item.kind} {item.id}" not in done:
-                    line = _measure(item, artifacts, plan.quick)
+                if item.label not in done:
+                    line = measure_line(item, artifacts, plan.quick)
                     journal.add(line)
                     lines.append(line)
                     if on_result is not None:
-                        on_result(item, _in_words(line))
+                        on_result(item, in_words(line))
     except KeyboardInterrupt:
         taken_up()
         interrupted = True
     except BaseException:
         journal.end(finished=False)
         raise
-    entries = [line["entry"] for line in lines if "entry" in line]
-    skipped = list(_skipped(lines))
-    if entries:
-        facts = {**head["machine"], "skipped": skipped, "plan": head["plan"]}
-        write_results(journal.results, to_results(entries, facts))
+    path = save_lines(journal, head, lines)
     journal.end(finished=not interrupted)
-    wrong = tuple(line["skipped"]["what"] for line in lines if line.get("wrong"))
-    path = journal.results if entries else None
     if path is None and not interrupted:
-        reasons = "; ".join(dict.fromkeys(each["reason"] for each in skipped))
-        raise RnnbenchError(f"nothing could be measured: {reasons or 'the plan is empty'}")
+        raise nothing_measured(lines)
     total = len(lines) if plan.crossover else len(todo)
-    return Outcome(path, len(entries), total, wrong, interrupted)
+    return Outcome(path, count_measured(lines), total, wrong_in(lines), interrupted)
+
+
+def save_lines(
+    journal: Journal, head: dict[str, Any], lines: Sequence[dict[str, Any]]
+) -> Path | None:
+    """Writes the results file of a journal; None where nothing of it was measured.
+
+    Args:
+        journal: says where.
+        head: of it: the plan, the machine, and facts beside those where there are any.
+        lines: of it, those that count.
+    """
+    entries = [line["entry"] for line in lines if "entry" in line]
+    if not entries:
+        return None
+    facts = {**head["machine"], "skipped": list(_skipped(lines)), "plan": head["plan"]}
+    data = to_results(entries, facts, head.get("machine_info"))
+    write_results(journal.results, data)
+    return journal.results
+
+
+def nothing_measured(lines: Sequence[dict[str, Any]]) -> RnnbenchError:
+    """The error of a run without one entry."""
+    reasons = "; ".join(dict.fromkeys(each["reason"] for each in _skipped(lines)))
+    return RnnbenchError(f"nothing could be measured: {reasons or 'the plan is empty'}")
+
+
+def count_measured(lines: Sequence[dict[str, Any]]) -> int:
+    """How many lines have an entry."""
+    return sum("entry" in line for line in lines)
+
+
+def wrong_in(lines: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """What computed something else than the module in float64."""
+    return tuple(line["skipped"]["what"] for line in lines if line.get("wrong"))
 
 
 def forecast_s(todo: Sequence[Item], quick: bool) -> float:
@@ -128,7 +156,7 @@ def forecast_s(todo: Sequence[Item], quick: bool) -> float:
     return sum(each[item.kind] for item in todo) + _EXPORT_S * len(exported)
 
 
-def _in_words(line: dict[str, Any]) -> str:
+def in_words(line: dict[str, Any]) -> str:
     """What a line of the journal says: `73.8 us`, `0.245`, or that there is nothing: the tables
     say why, once for all that cannot be measured for the same reason.
     """
@@ -157,13 +185,17 @@ def _start(
         except BaseException:
             journal.end(finished=False)
             raise
-    sizes = tuple(plan.hidden) or _OTHER_SIZES
-    machine["limits"] = measure_limits(plan.threads, sizes)
+    machine["limits"] = limits_of(plan)
     head = {"plan": plan.to_json(), "machine": machine}
     while True:
         journal = Journal(next_file(folder, name or ("quick" if plan.quick else "full")))
         if journal.begin(head):
             return journal, head, []
+
+
+def limits_of(plan: Plan) -> dict[str, Any]:
+    """What the machine can do at most, at the sizes of a plan; it is measured now."""
+    return measure_limits(plan.threads, tuple(plan.hidden) or _OTHER_SIZES)
 
 
 def _read(
@@ -176,6 +208,11 @@ def _read(
             f"{journal.path} is of another plan: give the options that it was started with, "
             "or start anew without --resume"
         )
+    if "cluster" in head:
+        raise RnnbenchError(
+            f"{journal.path} is of a run on a cluster: give --cluster, or start anew without "
+            "--resume"
+        )
     differs = same_machine(machine, head["machine"])
     if differs:
         raise RnnbenchError(
@@ -184,9 +221,9 @@ def _read(
     return head, lines
 
 
-def _measure(item: Item, artifacts: Artifacts, quick: bool) -> dict[str, Any]:
+def measure_line(item: Item, artifacts: Artifacts, quick: bool) -> dict[str, Any]:
     """A line of the journal: an entry, or why there is none. Nothing but Ctrl-C ends a run."""
-    label = f"{item.kind} {item.id}"
+    label = item.label
     try:
         measured = measure(item, artifacts, QUICK if quick else FULL)
     except Exception as error:  # each runtime raises types of its own
@@ -201,7 +238,7 @@ def _measure(item: Item, artifacts: Artifacts, quick: bool) -> dict[str, Any]:
     return {"id": label, "entry": to_entry(measured)}
 
 
-def _skipped(lines: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
+def _skipped(lines: Sequence[dict[str, Any]]) -> Iterator[dict[str, str]]:
     """Each reason once."""
     seen = set()
     for line in lines:

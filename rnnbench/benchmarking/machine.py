@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shutil
-import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import rnnbench
 from rnnbench import runtimes
 from rnnbench.benchmarking.results import SCHEMA
+from rnnbench.core.hardware import cpu_name, gpu, usable_cores
 
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy")
 _VARIABLES = (
@@ -24,22 +23,25 @@ _VARIABLES = (
     "KMP_BLOCKTIME",
     "KMP_AFFINITY",
 )
+KIND = ("schema", "cpu", "caches", "cores", "governor", "gpu", "versions")
+"""The facts that machines share whose numbers belong together."""
+
 _CPU = Path("/sys/devices/system/cpu/cpu0")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
 def describe_machine() -> dict[str, Any]:
     """What `machine_info["rnnbench"]` holds, but for the limits; None for what cannot be known."""
-    gpu, driver = _gpu()
+    card, driver = gpu()
     return {
         "schema": SCHEMA,
         "rnnbench": rnnbench.__version__,
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "caches": _caches(),
         "cores": usable_cores(),
         "governor": _read(_CPU / "cpufreq" / "scaling_governor"),
         "load": _load(),
-        "gpu": gpu,
+        "gpu": card,
         "driver": driver,
         "threads": {name: os.environ.get(name) for name in _VARIABLES},
         "versions": _versions(),
@@ -48,24 +50,10 @@ def describe_machine() -> dict[str, Any]:
 
 def same_machine(facts: dict[str, Any], others: dict[str, Any]) -> str:
     """Why the numbers of two machines do not belong together; empty where they do."""
-    for name in ("schema", "cpu", "caches", "cores", "governor", "gpu", "versions"):
+    for name in KIND:
         if facts.get(name) != others.get(name):
             return f"{name} was {others.get(name)} and is {facts.get(name)}"
     return ""
-
-
-def usable_cores() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _cpu_name() -> str:
-    from cpuinfo import get_cpu_info  # which pytest-benchmark needs: of Linux, macOS and Windows
-
-    name = str(get_cpu_info().get("brand_raw") or "").strip()
-    return name or platform.processor() or platform.machine()
 
 
 def _caches() -> dict[str, int]:
@@ -88,15 +76,6 @@ def _load() -> list[float] | None:
         return None
 
 
-def _gpu() -> tuple[str | None, str | None]:
-    """Name and driver of the first NVIDIA GPU."""
-    if not shutil.which("nvidia-smi"):
-        return None, None
-    text = _output("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
-    name, _, driver = text.partition("\n")[0].partition(",")
-    return name.strip() or None, driver.strip() or None
-
-
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     theirs = [name for runtime in runtimes.every().values() for name in runtime.packages]
@@ -113,11 +92,3 @@ def _read(path: Path) -> str | None:
         return path.read_text("utf-8").strip()
     except OSError:
         return None
-
-
-def _output(*command: str) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()

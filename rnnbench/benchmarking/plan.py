@@ -132,6 +132,11 @@ class Item:
             parts.append(held_text(self.streams, self.held).replace(" ", "-"))
         return "-".join([*parts, str(self.conditions)])
 
+    @property
+    def label(self) -> str:
+        """The `id` of its line in a journal."""
+        return f"{self.kind} {self.id}"
+
 
 def numbers(what: str, given: str) -> tuple[int, ...]:
     """`1,32` -> (1, 32).

@@ -40,14 +40,23 @@ def to_entry(measured: Measured) -> dict[str, Any]:
     }
 
 
-def to_results(entries: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, Any]:
-    """The content of a results file; `facts` go to `machine_info["rnnbench"]`."""
+def to_results(
+    entries: list[dict[str, Any]],
+    facts: dict[str, Any],
+    machine_info: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The content of a results file.
+
+    Args:
+        entries: of `benchmarks`.
+        facts: ours about the machine, which go to `machine_info["rnnbench"]`.
+        machine_info: pytest-benchmark's own; those of this machine unless given.
+    """
     import pytest_benchmark
-    from pytest_benchmark.plugin import pytest_benchmark_generate_machine_info
     from pytest_benchmark.utils import get_commit_info
 
     return {
-        "machine_info": {**pytest_benchmark_generate_machine_info(), "rnnbench": facts},
+        "machine_info": {**(machine_info or describe_for_pytest()), "rnnbench": facts},
         "commit_info": get_commit_info(),
         "benchmarks": entries,
         "datetime": datetime.now(UTC).isoformat(),
@@ -55,11 +64,23 @@ def to_results(entries: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str
     }
 
 
-def machine_folder(out: Path) -> Path:
-    """Where pytest-benchmark keeps the results of machines like this one."""
+def describe_for_pytest() -> dict[str, Any]:
+    """pytest-benchmark's own facts of this machine."""
+    from pytest_benchmark.plugin import pytest_benchmark_generate_machine_info
+
+    return dict(pytest_benchmark_generate_machine_info())
+
+
+def machine_id() -> str:
+    """What pytest-benchmark calls machines like this one."""
     from pytest_benchmark.utils import get_machine_id
 
-    return out / str(get_machine_id())
+    return str(get_machine_id())
+
+
+def machine_folder(out: Path) -> Path:
+    """Where pytest-benchmark keeps the results of machines like this one."""
+    return out / machine_id()
 
 
 def next_file(folder: Path, name: str) -> Path:

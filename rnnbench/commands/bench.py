@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from rnnbench.commands._cluster import cluster_options, measure_on_cluster, tell_wrong
 from rnnbench.commands._console import note, print_json, say
 from rnnbench.commands._files import NAMES, bundles, file_options
 from rnnbench.commands._options import (
-    DIFFERS,
-    FINE,
     INTERRUPTED,
     as_json,
     as_markdown,
@@ -44,6 +43,7 @@ _OUT = Path("benchmarks/results")
     "rnnbench bench lstm --crossover hidden=8..1024",
     "rnnbench bench --quick --resume              # go on with a run that stopped",
     "rnnbench bench --quick --store results/      # add it to a store of many runs",
+    "rnnbench bench --cluster auto --on gpu       # every kind of node with a GPU",
 )
 @click.argument("targets", metavar="[BUNDLE | FILE | VARIANT | FILE.py[:FUNCTION]]...", nargs=-1)
 @option(
@@ -102,6 +102,7 @@ _OUT = Path("benchmarks/results")
     help="Add each measurement to a store as well; needs the extra store.",
     group="Output",
 )
+@cluster_options
 @file_options
 @as_markdown
 @as_json
@@ -139,6 +140,9 @@ def _measure(
     name: str | None,
     out: Path,
     store: Path | None,
+    cluster: str | None,
+    on: tuple[str, ...],
+    deadline: float,
     **sizes: str | None,
 ) -> int:
     """Runs the plan, and prints what was measured; the exit code."""
@@ -155,6 +159,11 @@ def _measure(
         from rnnbench.benchmarking.store.adding import check_place
 
         check_place(store)
+    if cluster is not None:
+        saved = {"out": out, "name": name, "resume": resume}
+        return measure_on_cluster(plan, cluster, on, deadline, saved, as_json, markdown)
+    if on:
+        raise RnnbenchError(f"--on {on[0]!r} chooses nodes of a cluster: give --cluster as well")
     with _Progress(plan) as progress:
         outcome = run_plan(
             plan,
@@ -178,11 +187,7 @@ def _measure(
     if outcome.interrupted:
         note("stopped: go on with the same options and --resume")
         return INTERRUPTED
-    if outcome.wrong:
-        count = len(outcome.wrong)
-        what = "1 computes" if count == 1 else f"{count} compute"
-        note(f"{what} something else: `rnnbench check` or `conform` says more")
-    return DIFFERS if outcome.wrong else FINE
+    return tell_wrong(outcome.wrong)
 
 
 def check_name(name: str | None) -> None:

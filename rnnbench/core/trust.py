@@ -70,8 +70,19 @@ def remember_code(spec: str, main: Path) -> None:
     beside = [main.resolve().parent] if _is_file(spec) else []
     folders = list(dict.fromkeys([*beside, Path.cwd()]))
     files = {str(file): digest(file) for file in {main.resolve(), *_local(folders)}}
-    code = {"folders": [*map(str, folders)], "root": str(_root(spec, main)), "files": files}
-    _remember("code", _key(spec, digest(main)), code)
+    record_code(spec, digest(main), Code(tuple(folders), str(_root(spec, main)), files))
+
+
+def record_code(spec: str, sha256: str, code: Code) -> None:
+    """Records code, where that can be written.
+
+    Args:
+        spec: as `remember_code` has it.
+        sha256: of the file that holds the function.
+        code: all that is imported with it.
+    """
+    said = {"folders": [*map(str, code.folders)], "root": code.root, "files": dict(code.files)}
+    _remember("code", _key(spec, sha256), said)
 
 
 def not_recorded(source: Mapping[str, Any]) -> str:
@@ -116,6 +127,11 @@ def remember_machine_code(file: Path) -> None:
     _remember("compiled", digest(file), {"file": str(file.resolve())})
 
 
+def is_own_machine_code(file: Path) -> bool:
+    """Whether a package of machine code was compiled here by this user."""
+    return _place("compiled", digest(file)).is_file()
+
+
 def refuse_machine_code(file: Path, done: str = "compiled") -> None:
     """Refuses machine code, or what becomes it, that this user did not make on this machine.
 
@@ -126,7 +142,7 @@ def refuse_machine_code(file: Path, done: str = "compiled") -> None:
     Raises:
         Unavailable: there is no record of it.
     """
-    if not _place("compiled", digest(file)).is_file():
+    if not is_own_machine_code(file):
         what = "machine code" if done == "compiled" else "C, which becomes machine code"
         raise Unavailable(
             f"{file.name} is {what}, and is not run: it was not {done} by you on this "

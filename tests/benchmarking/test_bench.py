@@ -227,7 +227,7 @@ def test_ctrl_c_keeps_what_is_measured_and_resume_goes_on(tmp_path, monkeypatch)
         seen.append(item.id)
         return made_line(item, artifacts, quick)
 
-    monkeypatch.setattr(driver, "_measure", stops)
+    monkeypatch.setattr(driver, "measure_line", stops)
     monkeypatch.setattr(driver, "measure_limits", lambda *_: {})
     first = driver.run_plan(TINY, tmp_path, name=None)
     assert first.interrupted
@@ -237,7 +237,9 @@ def test_ctrl_c_keeps_what_is_measured_and_resume_goes_on(tmp_path, monkeypatch)
     with pytest.raises(RnnbenchError, match="another plan"):
         driver.run_plan(Plan(("lstm",)), tmp_path, name=None, resume=True)
     again = []
-    monkeypatch.setattr(driver, "_measure", lambda *a: (again.append(a[0].id), made_line(*a))[1])
+    monkeypatch.setattr(
+        driver, "measure_line", lambda *a: (again.append(a[0].id), made_line(*a))[1]
+    )
     second = driver.run_plan(TINY, tmp_path, name=None, resume=True)
     assert second.path == first.path
     assert second.measured == second.total == 3 + len(again)

@@ -9,7 +9,6 @@ from torch import nn
 
 from rnnbench import Model, TensorSpec
 from rnnbench import __main__ as cli
-from rnnbench.benchmarking.machine import usable_cores
 from rnnbench.benchmarking.measuring.artifacts import Artifacts
 from rnnbench.benchmarking.measuring.judging import WrongOutput
 from rnnbench.benchmarking.measuring.measure import measure
@@ -26,6 +25,7 @@ from rnnbench.benchmarking.results import read_file
 from rnnbench.benchmarking.streams import HELD, ONE_BATCH, ONE_SESSION, SESSIONS
 from rnnbench.benchmarking.tables import format_results
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.core.hardware import usable_cores
 from tests.helpers.made_results import streams, wrap, write_made
 
 FAST = Effort(samples_s=0.005, warmup_s=0.02, rounds_s=0.01)

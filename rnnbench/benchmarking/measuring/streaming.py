@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from rnnbench.benchmarking.machine import usable_cores
 from rnnbench.benchmarking.measuring.paired import interval
 from rnnbench.benchmarking.measuring.sampling import (
     STEADY,
@@ -28,6 +27,7 @@ from rnnbench.benchmarking.measuring.sampling import (
     doubts_about,
     undisturbed_by_garbage,
 )
+from rnnbench.core.hardware import usable_cores
 from rnnbench.core.model import Arrays
 from rnnbench.runtimes.opened import Opened, Values
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import psutil
 
 from rnnbench import runtimes
-from rnnbench.benchmarking.machine import usable_cores
 from rnnbench.benchmarking.measuring.sampling import Effort
 from rnnbench.benchmarking.measuring.stream_cases import StreamTrial
 from rnnbench.benchmarking.measuring.streaming import (
@@ -25,6 +24,7 @@ from rnnbench.benchmarking.plan import (
 )
 from rnnbench.benchmarking.streams import ONE_BATCH, SESSIONS, ways_to_hold
 from rnnbench.core.errors import RnnbenchError, Unavailable
+from rnnbench.core.hardware import usable_cores
 from rnnbench.runtimes.opened import Opened
 from rnnbench.runtimes.timed import Source
 

@@ -1,0 +1,363 @@
+"""Gives each node one job after the other, alone, and outlives what dies meanwhile.
+
+    Group (jobs that belong on one node) ──▶ a node of its kind ──▶ job ─▶ job ─▶ ... ─▶ close
+                    ▲                               │
+                    └── what is left of it ◀── the node died
+
+A worker is an actor that holds the slot and all cores of its node, so that nothing of ours is
+beside a job; the next job is sent when the answer of the one before was taken. Where a worker ends
+or hangs, its job is tried on another node of the kind, and the rest of the group goes on there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rnnbench.cluster.engine import SLOT
+from rnnbench.cluster.nodes import Node, pinned
+from rnnbench.core.errors import RnnbenchError, one_line
+
+TRIES = 3
+"""How often a job may take its worker or its node with it, before it is given up."""
+
+_STARTS = 2  # of a worker that ends before its first job, until the node is given up
+_CLOSE_S = 10
+_LOOK_S = 1.0  # between two looks at what is overdue
+
+
+class Worker(Protocol):
+    """What runs on a node, in a process of its own."""
+
+    def begin(self) -> Any:
+        """Once, before the first job: what is to be known of the node."""
+
+    def run(self, payload: Any) -> Any:
+        """A job; what goes wrong with it is in the answer."""
+
+    def end_group(self) -> Any:
+        """Behind the last job of a group: what is to be known of how it went."""
+
+    def close(self) -> None:
+        """Nothing follows."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to do; `payload` travels."""
+
+    id: str
+    payload: Any
+
+
+@dataclass
+class Group:
+    """Jobs that run on one node, in their order, as long as it lives.
+
+    Attributes:
+        name: of it.
+        kind: of the nodes on which it may run.
+        jobs: what is left of it.
+        not_on: names of nodes on which it is not tried again.
+        again: whether it ran before, and this is to see whether another node is steadier.
+    """
+
+    name: str
+    kind: str
+    jobs: deque[Job]
+    not_on: frozenset[str] = frozenset()
+    again: bool = False
+
+
+class Listener(Protocol):
+    """Who is told what happens."""
+
+    def on_begin(self, node: Node, said: Any) -> None:
+        """A node's worker has begun; again, where it was started anew."""
+
+    def on_start(self, node: Node, job: Job) -> None:
+        """A job is sent."""
+
+    def on_answer(self, node: Node, job: Job, answer: Any) -> None:
+        """It is done."""
+
+    def on_lost(self, kind: str, node: str, job: Job, reason: str, *, tried: bool) -> None:
+        """It is given up: `tried` where it was the job's fault, as far as can be told."""
+
+    def on_end_group(self, node: Node, group: Group, said: Any) -> Iterable[Job]:
+        """A group is done; the jobs of it that are to be tried on another node, if there is one."""
+
+    def on_fault(self, node: Node, reason: str) -> None:
+        """A worker or a node is gone, and the sweep goes on."""
+
+
+@dataclass
+class _Seat:
+    """A node at work: its worker, and what that was asked last."""
+
+    node: Node
+    kind: str
+    worker: Any = None
+    asked: str = ""  # "", "waiting", "begin", "job" or "end"
+    answer: Any = None  # Ray's reference
+    since: float = 0.0
+    group: Group | None = None
+    job: Job | None = None
+    began: bool = False
+    failures: int = 0
+    gone: str = ""
+
+
+@dataclass
+class Sweep:
+    """All of it.
+
+    Attributes:
+        ray: the module, connected.
+        nodes: those that work.
+        kinds: name of a node -> its kind.
+        make: makes a worker there; it travels.
+        listener: is told what happens.
+        deadline_s: of one job, and of a worker's beginning.
+        slot: the resource that a worker holds.
+    """
+
+    ray: Any
+    nodes: Sequence[Node]
+    kinds: Mapping[str, str]
+    make: Callable[[], Worker]
+    listener: Listener
+    deadline_s: float
+    slot: str = SLOT
+    _queues: dict[str, deque[Group]] = field(default_factory=dict)
+    _faults: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+
+    def run(self, groups: Iterable[Group]) -> None:
+        """Until every job has an answer, or is given up.
+
+        Raises:
+            RnnbenchError: the cluster itself is gone.
+        """
+        seats = [_Seat(node, self.kinds[node.name]) for node in self.nodes]
+        for group in groups:
+            self._queues.setdefault(group.kind, deque()).append(group)
+        try:
+            while self._step(seats):
+                pass
+            self._close(seats)
+        except self.ray.exceptions.RayError as error:
+            raise RnnbenchError(
+                f"the cluster is gone ({one_line(error)}): start it, and go on with --resume"
+            ) from error
+        finally:
+            for seat in seats:
+                self._kill(seat)
+
+    def _step(self, seats: list[_Seat]) -> bool:
+        """Asks who is free, and takes what is answered; False where nothing is left."""
+        self._strand(seats)
+        for seat in seats:
+            if not seat.asked and not seat.gone:
+                self._ask(seat)
+        asked = {seat.answer: seat for seat in seats if seat.asked}
+        if not asked:
+            return False
+        waits = [*asked]
+        ready, _ = self.ray.wait(waits, num_returns=1, timeout=_LOOK_S)
+        if ready and len(waits) > 1:
+            ready, _ = self.ray.wait(waits, num_returns=len(waits), timeout=0)
+        for answer in ready:
+            self._take(asked[answer])
+        for seat in asked.values():
+            late = time.monotonic() - seat.since > self.deadline_s
+            if late and seat.asked in ("begin", "job", "end"):
+                self._fail(seat, f"no answer in {self.deadline_s:g} s")
+        return True
+
+    # ---- what a seat is asked, and what it says
+
+    def _ask(self, seat: _Seat) -> None:
+        """The next of: a worker, its beginning, a job, the end of the group."""
+        seat.group = seat.group or self._next(seat)
+        if seat.group is None:
+            return
+        if seat.worker is None:
+            seat.worker = self._make(seat.node)
+            self._send(seat, "waiting", seat.worker.ready.remote())
+        elif not seat.began:
+            self._send(seat, "begin", seat.worker.begin.remote())
+        elif seat.group.jobs:
+            seat.job = seat.group.jobs.popleft()
+            self.listener.on_start(seat.node, seat.job)
+            self._send(seat, "job", seat.worker.run.remote(seat.job.payload))
+        else:
+            self._send(seat, "end", seat.worker.end_group.remote())
+
+    def _send(self, seat: _Seat, what: str, answer: Any) -> None:
+        seat.asked, seat.answer, seat.since = what, answer, time.monotonic()
+
+    def _take(self, seat: _Seat) -> None:
+        """An answer, or what became of it."""
+        errors = self.ray.exceptions
+        try:
+            said = self.ray.get(seat.answer)
+        except errors.RayTaskError as error:
+            self._fail(seat, one_line(error.cause or error))
+            return
+        except errors.LocalRayletDiedError:
+            raise
+        except errors.RayError as error:
+            self._fail(seat, _ended(seat.asked, error))
+            return
+        asked, job, seat.asked = seat.asked, seat.job, ""
+        if asked == "begin":
+            seat.began = True
+            self.listener.on_begin(seat.node, said)
+        elif asked == "job":
+            assert job is not None
+            seat.job, seat.failures = None, 0
+            self.listener.on_answer(seat.node, job, said)
+        elif asked == "end":
+            self._end_group(seat, said)
+
+    def _end_group(self, seat: _Seat, said: Any) -> None:
+        group, seat.group = seat.group, None
+        assert group is not None
+        jobs = deque(self.listener.on_end_group(seat.node, group, said))
+        not_on = group.not_on | {seat.node.name}
+        if jobs and any(kind == group.kind and name not in not_on for name, kind in self._alive()):
+            again = Group(group.name, group.kind, jobs, not_on, again=True)
+            self._queues[group.kind].append(again)
+
+    # ---- faults
+
+    def _fail(self, seat: _Seat, reason: str) -> None:
+        """A worker ended, hangs or raised: what it held goes elsewhere."""
+        self._kill(seat)
+        job, asked, group = seat.job, seat.asked, seat.group
+        seat.job, seat.asked, seat.began = None, "", False
+        alive = self._is_alive(seat.node)
+        if asked in ("waiting", "begin"):
+            seat.failures += 1
+        if not alive or seat.failures >= _STARTS:
+            seat.gone = reason if alive else "the node died"
+        self.listener.on_fault(seat.node, seat.gone or reason)
+        if asked == "end" or (group is not None and not group.jobs and not seat.gone):
+            seat.group = None
+        elif seat.gone and group is not None:
+            seat.group = None
+            self._queue(group.kind).appendleft(group)
+        if job is not None and group is not None:
+            self._again(seat, group, job, seat.gone or reason)
+
+    def _again(self, seat: _Seat, group: Group, job: Job, reason: str) -> None:
+        """A job that was running: on another node, unless it has taken enough of them with it."""
+        faults = self._faults.setdefault((group.kind, job.id), [])
+        faults.append(f"{reason}, on {seat.node.name}")
+        if len(faults) >= TRIES:
+            self._lose(group, seat.node.name, job, tried=True)
+        elif seat.gone:
+            group.jobs.appendleft(job)
+        else:
+            not_on = group.not_on | {seat.node.name}
+            alone = Group(group.name, group.kind, deque([job]), not_on, group.again)
+            self._queue(group.kind).appendleft(alone)
+
+    def _strand(self, seats: Sequence[_Seat]) -> None:
+        """Gives up what no node that is left may run."""
+        for kind, queue in self._queues.items():
+            there = {seat.node.name for seat in seats if seat.kind == kind and not seat.gone}
+            for group in [g for g in queue if not there - g.not_on]:
+                queue.remove(group)
+                node = next((s for s in seats if s.kind == kind and s.gone), None)
+                for job in group.jobs:
+                    self._lose(group, node.node.name if node else "", job, tried=bool(there))
+
+    def _lose(self, group: Group, node: str, job: Job, *, tried: bool) -> None:
+        """It gets a row with its reason; unless it has a result already."""
+        if group.again:
+            return
+        faults = self._faults.get((group.kind, job.id), [])
+        reason = "; ".join(faults) or f"{node} died"
+        if not tried:
+            reason += ", and no node of its kind is left"
+        self.listener.on_lost(group.kind, node, job, reason, tried=tried)
+
+    # ---- nodes and workers
+
+    def _next(self, seat: _Seat) -> Group | None:
+        """The first group that may run there."""
+        queue = self._queue(seat.kind)
+        for group in queue:
+            if seat.node.name not in group.not_on:
+                queue.remove(group)
+                return group
+        return None
+
+    def _queue(self, kind: str) -> deque[Group]:
+        return self._queues.setdefault(kind, deque())
+
+    def _make(self, node: Node) -> Any:
+        """A worker that has the node to itself: its slot, its cores and its GPUs."""
+        actor = self.ray.remote(_Actor).options(
+            num_cpus=node.resources.get("CPU", 0),
+            num_gpus=node.resources.get("GPU", 0),
+            resources={self.slot: 1},
+            scheduling_strategy=pinned(self.ray, node.id),
+            max_restarts=0,
+            max_task_retries=0,
+        )
+        return actor.remote(self.make)
+
+    def _kill(self, seat: _Seat) -> None:
+        """So that it does not measure beside the next."""
+        worker, seat.worker = seat.worker, None
+        if worker is not None:
+            with contextlib.suppress(Exception):
+                self.ray.kill(worker, no_restart=True)
+
+    def _close(self, seats: Sequence[_Seat]) -> None:
+        """Workers that have nothing left to do clear up after themselves."""
+        closing = [seat.worker.close.remote() for seat in seats if seat.worker is not None]
+        if closing:
+            self.ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_S)
+
+    def _is_alive(self, node: Node) -> bool:
+        return node.name in {name for name, _ in self._alive()}
+
+    def _alive(self) -> list[tuple[str, str]]:
+        """Names and kinds of the nodes that live, as far as Ray knows."""
+        ids = {each["NodeID"] for each in self.ray.nodes() if each["Alive"]}
+        return [(node.name, self.kinds[node.name]) for node in self.nodes if node.id in ids]
+
+
+def _ended(asked: str, error: Exception) -> str:
+    """Why there is no answer: of a worker that could not be made, what it raised there."""
+    last = str(error).strip().splitlines()[-1:]
+    return last[0].strip() if asked == "waiting" and last else "the process that ran it ended"
+
+
+class _Actor:
+    """A worker, made in its process."""
+
+    def __init__(self, make: Callable[[], Worker]) -> None:
+        self._worker = make()
+
+    def ready(self) -> None:
+        """Its process is there, and holds the slot."""
+
+    def begin(self) -> Any:
+        return self._worker.begin()
+
+    def run(self, payload: Any) -> Any:
+        return self._worker.run(payload)
+
+    def end_group(self) -> Any:
+        return self._worker.end_group()
+
+    def close(self) -> None:
+        self._worker.close()

@@ -1,0 +1,117 @@
+"""`--cluster`: a verb on the machines of a Ray cluster, or on this one."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.commands._console import note, print_json, say
+from rnnbench.commands._options import DIFFERS, FINE, INTERRUPTED, option
+from rnnbench.core.documents import document
+from rnnbench.core.errors import RnnbenchError
+
+if TYPE_CHECKING:
+    from rnnbench.benchmarking.cluster.run import ClusterOutcome
+    from rnnbench.benchmarking.plan import Plan
+
+GROUP = "Cluster"
+
+_CLUSTER = option(
+    "--cluster",
+    metavar="local|ADDRESS",
+    help="On a Ray cluster: one that runs at HOST:PORT, or is started here for this run.",
+    group=GROUP,
+)
+_ON = option(
+    "--on",
+    multiple=True,
+    metavar="WHAT",
+    help="Nodes that are so: gpu, cpu=NAME, gpu=NAME, host=NAME, memory=GB, cores=N; with commas.",
+    group=GROUP,
+)
+_DEADLINE = option(
+    "--deadline",
+    metavar="SECONDS",
+    type=float,
+    default=1800.0,
+    show_default=True,
+    help="After which a measurement on a node is given up.",
+    group=GROUP,
+)
+
+
+def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `cluster`, `on` and `deadline`."""
+    for each in (_DEADLINE, _ON, _CLUSTER):
+        command = each(command)
+    return command
+
+
+def measure_on_cluster(
+    plan: Plan,
+    address: str,
+    on: Sequence[str],
+    deadline: float,
+    saved: dict[str, Any],
+    as_json: bool,
+    markdown: bool,
+) -> int:
+    """`bench` on a cluster: prints what each node measured; the exit code.
+
+    Args:
+        plan: what is measured.
+        address: of the cluster, or `local`.
+        on: which nodes.
+        deadline: seconds of a measurement.
+        saved: `out`, `name` and `resume`, as `bench` has them.
+        as_json: print JSON.
+        markdown: print Markdown.
+    """
+    from rnnbench.benchmarking.cluster.run import ClusterRun, run_on_cluster
+
+    if not 0 < deadline < math.inf:
+        raise RnnbenchError(f"--deadline {deadline:g}: give a number of seconds above 0")
+    how = ClusterRun(address, tuple(on), deadline)
+    outcome = run_on_cluster(
+        plan, saved["out"], how, name=saved["name"], resume=saved["resume"], on_line=note
+    )
+    _print(outcome, as_json, markdown)
+    if outcome.interrupted:
+        note("stopped: go on with the same options and --resume")
+        return INTERRUPTED
+    if outcome.lost:
+        note(f"{outcome.lost} had no node left: --resume tries them again")
+    return tell_wrong(outcome.wrong)
+
+
+def tell_wrong(wrong: Sequence[str]) -> int:
+    """Says how many compute something else; the exit code."""
+    if not wrong:
+        return FINE
+    what = "1 computes" if len(wrong) == 1 else f"{len(wrong)} compute"
+    note(f"{what} something else: `rnnbench check` or `conform` says more")
+    return DIFFERS
+
+
+def _print(outcome: ClusterOutcome, as_json: bool, markdown: bool) -> None:
+    """The tables of each node; one node's are as those of the plain `bench`."""
+    from rnnbench.benchmarking.results import read_file
+    from rnnbench.benchmarking.tables import BenchReport
+
+    several = len(outcome.nodes) > 1
+    if as_json:
+        read = [json.loads(node.path.read_text("utf-8")) for node in outcome.nodes]
+        if read:
+            print_json(document("bench", {"nodes": read} if several else read[0]))
+    else:
+        for n, node in enumerate(outcome.nodes):
+            found = BenchReport(node.path, read_file(node.path))
+            text = found.to_markdown() if markdown else str(found)
+            if several:
+                heading = f"## {node.node}" if markdown else f"On {node.node}"
+                text = "\n" * bool(n) + f"{heading}\n\n{text}"
+            say(text, whole=markdown)
+    for node in outcome.nodes:
+        note(f"{node.measured} of {outcome.total} measured on {node.node}: {node.path}")
