@@ -374,7 +374,8 @@ def test_a_run_of_other_machines_is_not_gone_on_with(cluster, tmp_path):
             if "[1/" in line:
                 kill_node(dying)
 
-        run(tmp_path, out, on=("cpu=first",), on_line=kill)
+        script = {label: {"hang": ["i"]} for label in LABELS[1:]}
+        run(tmp_path, out, script, ("cpu=first",), on_line=kill)
     with pytest.raises(RnnbenchError, match=r"is of other machines or versions \(i\): start anew"):
         run(tmp_path, out, on=("host=a",), resume=True)
 
