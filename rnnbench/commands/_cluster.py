@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.commands._console import note, print_json, say
@@ -43,10 +45,69 @@ _DEADLINE = option(
 
 
 def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds `cluster`, `on` and `deadline`."""
-    for each in (_DEADLINE, _ON, _CLUSTER):
+    """Adds `cluster` and `on`."""
+    for each in (_ON, _CLUSTER):
         command = each(command)
     return command
+
+
+def deadline_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `deadline`, of a measurement."""
+    added: Callable[..., Any] = _DEADLINE(command)
+    return added
+
+
+def refuse_with_cluster(cluster: str | None, on: Sequence[str], given: dict[str, str]) -> None:
+    """Refuses what does not go together.
+
+    Args:
+        cluster: the option.
+        on: the option.
+        given: option -> why it is of this machine alone, of those that were given.
+    """
+    if cluster is None and on:
+        raise RnnbenchError(f"--on {on[0]!r} chooses nodes of a cluster: give --cluster as well")
+    for flag, why in given.items() if cluster is not None else ():
+        raise RnnbenchError(f"{flag} and --cluster: {why}: give one of them")
+
+
+def on_each_bundle(
+    paths: Sequence[Path], function: Callable[[Path], Any], cluster: str, on: Sequence[str]
+) -> list[Any]:
+    """What a function returns for each bundle on a cluster, in their order; or its RnnbenchError.
+
+    What names the bundle's place on a node names its path here.
+    """
+    from rnnbench.cluster.tasks import for_each_bundle
+
+    done = 0
+
+    def tell(path: Path) -> None:
+        nonlocal done
+        done += 1
+        note(f"[{done}/{len(paths)}] {path.name}: done")
+
+    found = []
+    for path, said in zip(paths, for_each_bundle(paths, function, cluster, on, tell), strict=True):
+        if said.error:
+            found.append(RnnbenchError(said.error.replace(said.place or "\0", str(path))))
+        else:
+            found.append(_here(said.value, said.place, str(path)))
+    return found
+
+
+def _here(value: Any, there: str, here: str) -> Any:
+    """The same with another path in every text."""
+    if type(value) is str:  # a verdict is one as well
+        return value.replace(there, here)
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {f.name: _here(getattr(value, f.name), there, here) for f in fields(value)}
+        return replace(value, **parts)
+    if isinstance(value, dict):
+        return {key: _here(each, there, here) for key, each in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(_here(each, there, here) for each in value)
+    return value
 
 
 def measure_on_cluster(

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from rnnbench.commands._cluster import cluster_options, measure_on_cluster, tell_wrong
+from rnnbench.commands._cluster import (
+    cluster_options,
+    deadline_option,
+    measure_on_cluster,
+    refuse_with_cluster,
+    tell_wrong,
+)
 from rnnbench.commands._console import note, print_json, say
 from rnnbench.commands._files import NAMES, bundles, file_options
 from rnnbench.commands._options import (
@@ -103,6 +109,7 @@ _OUT = Path("benchmarks/results")
     group="Output",
 )
 @cluster_options
+@deadline_option
 @file_options
 @as_markdown
 @as_json
@@ -159,11 +166,10 @@ def _measure(
         from rnnbench.benchmarking.store.adding import check_place
 
         check_place(store)
+    refuse_with_cluster(cluster, on, {})
     if cluster is not None:
         saved = {"out": out, "name": name, "resume": resume}
         return measure_on_cluster(plan, cluster, on, deadline, saved, as_json, markdown)
-    if on:
-        raise RnnbenchError(f"--on {on[0]!r} chooses nodes of a cluster: give --cluster as well")
     with _Progress(plan) as progress:
         outcome = run_plan(
             plan,

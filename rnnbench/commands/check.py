@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnbench.commands._cluster import cluster_options, on_each_bundle, refuse_with_cluster
 from rnnbench.commands._console import Progress, RunsBar, loudness, print_json, say
 from rnnbench.commands._files import bundles as bundles_of
 from rnnbench.commands._files import file_options
@@ -44,6 +46,7 @@ _FILES = (".onnx", ".ts", ".pt", ".pth", ".pt2")
     "rnnbench check model.onnx --runtime ort,tract  # a file that somebody wrote",
     "rnnbench check a.onnx --against b.ts         # two files of one network",
     "rnnbench check exports/Net --bisect          # which node is off",
+    "rnnbench check --cluster auto                # every bundle, on the cores of a cluster",
 )
 @click.argument("targets", metavar="[BUNDLE | FILE]...", nargs=-1)
 @option(
@@ -120,6 +123,7 @@ _FILES = (".onnx", ".ts", ".pt", ".pth", ".pt2")
     "--details", is_flag=True, help="A row for each output, with its noise floor.", group="Output"
 )
 @trust_code
+@cluster_options
 @file_options
 @proof_options
 @as_markdown
@@ -139,6 +143,7 @@ def command(
     if as_json and options["markdown"]:
         raise RnnbenchError("--json and --markdown: give one of them")
     wanted = split_names(runtimes, "runtimes") or None
+    refuse_with_cluster(options["cluster"], options["on"], _of_this_machine(options))
     if options["against"] is not None:
         return prove(targets, wanted, as_json, options) or FINE
     for target in targets:
@@ -162,7 +167,10 @@ def _compare(
     wanted, trusted = _check_options(options), options["trust_code"]
     wanted = replace(wanted, formats=split_names(options["formats"], "formats"))
     paths = find_bundles(targets, Path(options["bundles"]))
-    report = merge(_check_all(paths, runtimes, wanted))
+    if options["cluster"] is None:
+        report = merge(_check_all(paths, runtimes, wanted))
+    else:
+        report = merge(_check_there(paths, runtimes, wanted, options["cluster"], options["on"]))
     if junit is not None:
         from rnnbench.checking.junit import write_junit
 
@@ -208,6 +216,40 @@ def _check_all(
                 reports.append(failed(path.name, error))
         progress.on_end("checked")
     return reports
+
+
+def _check_there(
+    paths: tuple[Path, ...],
+    runtimes: tuple[str, ...] | None,
+    options: CheckOptions,
+    cluster: str,
+    on: Sequence[str],
+) -> list[CheckReport]:
+    """The same on a cluster: each bundle has a core, as its processes do one after the other."""
+    from rnnbench.checking.check import check as check_bundle
+    from rnnbench.checking.report import failed
+
+    isolation = options.isolation and replace(options.isolation, workers=1)
+    function = partial(
+        check_bundle, runtimes=runtimes, options=replace(options, isolation=isolation)
+    )
+    reports = []
+    for path, said in zip(paths, on_each_bundle(paths, function, cluster, on), strict=True):
+        if isinstance(said, RnnbenchError) and len(paths) == 1:
+            raise said
+        reports.append(failed(path.name, said) if isinstance(said, RnnbenchError) else said)
+    return reports
+
+
+def _of_this_machine(options: dict[str, Any]) -> dict[str, str]:
+    """The options that were given, and are of no use on another: why."""
+    reasons = {
+        "--save-failures": ("save_failures", "the files would be on the nodes"),
+        "--against": ("against", "two files are compared here"),
+        "--drift": ("drift", "the drift is measured here"),
+        "--bisect": ("bisect", "a bundle is bisected here"),
+    }
+    return {flag: why for flag, (name, why) in reasons.items() if options.get(name)}
 
 
 def _check_options(options: dict[str, Any]) -> CheckOptions:

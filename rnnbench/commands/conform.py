@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnbench.commands._cluster import cluster_options, on_each_bundle, refuse_with_cluster
 from rnnbench.commands._console import note, print_json, say
 from rnnbench.commands._files import bundles as bundles_of
 from rnnbench.commands._files import file_options
@@ -23,6 +26,9 @@ from rnnbench.commands._options import (
 from rnnbench.core.documents import document
 from rnnbench.core.errors import RnnbenchError
 
+if TYPE_CHECKING:
+    from rnnbench.checking.conformance.rows import ConformanceRow
+
 
 @verb(
     "Run bundles in other languages and engines.",
@@ -30,6 +36,7 @@ from rnnbench.core.errors import RnnbenchError
     "rnnbench conform exports/hello-gru --target web --engine tract",
     "rnnbench conform exports/*/ --engine all     # a matrix",
     "rnnbench conform model.onnx                  # a file that somebody wrote",
+    "rnnbench conform exports/*/ --cluster auto   # on the cores of a cluster",
 )
 @click.argument("bundles", metavar="[BUNDLE | FILE]...", nargs=-1, required=True)
 @option(
@@ -72,6 +79,7 @@ from rnnbench.core.errors import RnnbenchError
     "--all", "every", is_flag=True, help="Also what cannot be run here, and why.", group="Output"
 )
 @trust_code
+@cluster_options
 @file_options
 @as_json
 def command(
@@ -93,6 +101,8 @@ def command(
     """
     if as_json and options["markdown"]:
         raise RnnbenchError("--json and --markdown: give one of them")
+    of_here = {"--result": "a result is read here"} if options["results"] else {}
+    refuse_with_cluster(options["cluster"], options["on"], of_here)
     if options["results"] and len(bundles) > 1:
         raise RnnbenchError(f"--result is of one bundle: {len(bundles)} given")
     with bundles_of(tuple(dict.fromkeys(bundles)), options) as found:
@@ -111,29 +121,36 @@ def _conform(
     markdown: bool,
     every: bool,
     trust_code: bool,
+    cluster: str | None,
+    on: Sequence[str],
 ) -> int:
     """Runs them, and prints what was found; the exit code."""
     from rnnbench.checking.conformance.matrix import format_matrix
     from rnnbench.checking.conformance.rows import format_conformed, is_fine, that_ran
     from rnnbench.core.bundle import Bundle
-    from rnnbench.embedding.conform import conform
 
     opened = [Bundle.open(path, trust_code=trust_code) for path in bundles]
     given = [bundle.name for bundle in opened]
     twice = next((name for name in given if given.count(name) > 1), None)
     if twice is not None:
         raise RnnbenchError(f"two bundles have the name {twice!r}: give one of them")
-    rows = []
-    for bundle in opened:
-        about = f"{bundle.name}: " if len(opened) > 1 else ""
-        rows += conform(
-            bundle,
-            split_names(names, "targets"),
-            results=results,
-            engines=split_names(engines, "runtimes"),
-            profiles=split_names(profiles, "runtimes"),
-            on_progress=lambda line, about=about: note(about + line),  # type: ignore[misc]
-        )
+    function = partial(
+        _rows_of,
+        trust_code=trust_code,
+        names=split_names(names, "targets"),
+        engines=split_names(engines, "runtimes"),
+        profiles=split_names(profiles, "runtimes"),
+    )
+    rows: list[ConformanceRow] = []
+    if cluster is not None:
+        for said in on_each_bundle([bundle.path for bundle in opened], function, cluster, on):
+            if isinstance(said, RnnbenchError):
+                raise said
+            rows += said
+    else:
+        for bundle in opened:
+            about = f"{bundle.name}: " if len(opened) > 1 else ""
+            rows += function(bundle.path, results=results, about=about, on_line=note)
     named = names or engines or profiles
     shown, left = (rows, "") if every or named else that_ran(rows)
     if as_json:
@@ -145,3 +162,28 @@ def _conform(
     if left:
         note(left)
     return FINE if is_fine(rows) else DIFFERS
+
+
+def _rows_of(
+    path: Path,
+    *,
+    trust_code: bool,
+    names: Sequence[str],
+    engines: Sequence[str],
+    profiles: Sequence[str],
+    results: Sequence[str] = (),
+    about: str = "",
+    on_line: Callable[[str], None] = lambda _: None,
+) -> list[ConformanceRow]:
+    """Of one bundle; here, or on a node."""
+    from rnnbench.core.bundle import Bundle
+    from rnnbench.embedding.conform import conform
+
+    return conform(
+        Bundle.open(path, trust_code=trust_code),
+        names,
+        results=results,
+        engines=engines,
+        profiles=profiles,
+        on_progress=lambda line: on_line(about + line),
+    )
