@@ -43,13 +43,20 @@ class Node:
         return f"{self.name} ({', '.join(str(each) for each in said if each)})"
 
 
-def find_nodes(ray: Any, describe: Callable[[], Facts], *, measuring: bool) -> list[Node]:
+def find_nodes(
+    ray: Any,
+    describe: Callable[[], Facts],
+    *,
+    measuring: bool,
+    on_refused: Callable[[str], None] = lambda _: None,
+) -> list[Node]:
     """Asks every node that is alive what it is, in the order of their names.
 
     Args:
         ray: the module, connected.
         describe: runs there; what it returns are the facts.
         measuring: only nodes that offer a slot for measurements.
+        on_refused: called with a line for each that cannot be used, where others can.
 
     Raises:
         RnnbenchError: there are none that can be used; the line says why.
@@ -80,6 +87,8 @@ def find_nodes(ray: Any, describe: Callable[[], Facts], *, measuring: bool) -> l
         found.append((each, facts))
     if not found:
         raise RnnbenchError(f"no node of the cluster can be used: {'; '.join(refused)}")
+    for line in refused:
+        on_refused(f"{line}: left out")
     return named(found)
 
 

@@ -27,6 +27,7 @@ TRIES = 3
 
 _STARTS = 2  # of a worker that ends before its first job, until the node is given up
 _CLOSE_S = 10
+_PATIENCE_S = 30  # until it is said that a node is not free
 _LOOK_S = 1.0  # between two looks at what is overdue
 
 
@@ -79,8 +80,8 @@ class Listener(Protocol):
     def on_begin(self, node: Node, said: Any) -> None:
         """A node's worker has begun; again, where it was started anew."""
 
-    def on_start(self, node: Node, job: Job) -> None:
-        """A job is sent."""
+    def on_wait(self, node: Node) -> None:
+        """A node is not free: somebody else holds its slot or a core."""
 
     def on_answer(self, node: Node, job: Job, answer: Any) -> None:
         """It is done."""
@@ -102,7 +103,7 @@ class _Seat:
     node: Node
     kind: str
     worker: Any = None
-    asked: str = ""  # "", "waiting", "begin", "job" or "end"
+    asked: str = ""  # "", "waiting", "begin" or "job"
     answer: Any = None  # Ray's reference
     since: float = 0.0
     group: Group | None = None
@@ -110,6 +111,7 @@ class _Seat:
     began: bool = False
     failures: int = 0
     gone: str = ""
+    told: bool = False
 
 
 @dataclass
@@ -135,6 +137,7 @@ class Sweep:
     slot: str = SLOT
     _queues: dict[str, deque[Group]] = field(default_factory=dict)
     _faults: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    _changed: bool = True  # whether a group may have no node any more
 
     def run(self, groups: Iterable[Group]) -> None:
         """Until every job has an answer, or is given up.
@@ -159,7 +162,9 @@ class Sweep:
 
     def _step(self, seats: list[_Seat]) -> bool:
         """Asks who is free, and takes what is answered; False where nothing is left."""
-        self._strand(seats)
+        if self._changed:
+            self._changed = False
+            self._strand(seats)
         for seat in seats:
             if not seat.asked and not seat.gone:
                 self._ask(seat)
@@ -167,21 +172,25 @@ class Sweep:
         if not asked:
             return False
         waits = [*asked]
-        ready, _ = self.ray.wait(waits, num_returns=1, timeout=_LOOK_S)
-        if ready and len(waits) > 1:
-            ready, _ = self.ray.wait(waits, num_returns=len(waits), timeout=0)
+        ready, _ = self.ray.wait(waits, num_returns=len(waits), timeout=0)
+        if not ready:
+            ready, _ = self.ray.wait(waits, num_returns=1, timeout=_LOOK_S)
         for answer in ready:
             self._take(asked[answer])
         for seat in asked.values():
-            late = time.monotonic() - seat.since > self.deadline_s
-            if late and seat.asked in ("begin", "job", "end"):
+            waited = time.monotonic() - seat.since
+            if seat.asked == "waiting" and waited > _PATIENCE_S and not seat.told:
+                seat.told = True
+                self.listener.on_wait(seat.node)
+            late = waited > self.deadline_s
+            if late and seat.asked in ("begin", "job"):
                 self._fail(seat, f"no answer in {self.deadline_s:g} s")
         return True
 
     # ---- what a seat is asked, and what it says
 
     def _ask(self, seat: _Seat) -> None:
-        """The next of: a worker, its beginning, a job, the end of the group."""
+        """The next of: a worker, its beginning, a job."""
         seat.group = seat.group or self._next(seat)
         if seat.group is None:
             return
@@ -190,12 +199,10 @@ class Sweep:
             self._send(seat, "waiting", seat.worker.ready.remote())
         elif not seat.began:
             self._send(seat, "begin", seat.worker.begin.remote())
-        elif seat.group.jobs:
-            seat.job = seat.group.jobs.popleft()
-            self.listener.on_start(seat.node, seat.job)
-            self._send(seat, "job", seat.worker.run.remote(seat.job.payload))
         else:
-            self._send(seat, "end", seat.worker.end_group.remote())
+            seat.job = seat.group.jobs.popleft()
+            last = not seat.group.jobs
+            self._send(seat, "job", seat.worker.run.remote(seat.job.payload, last))
 
     def _send(self, seat: _Seat, what: str, answer: Any) -> None:
         seat.asked, seat.answer, seat.since = what, answer, time.monotonic()
@@ -220,13 +227,13 @@ class Sweep:
         elif asked == "job":
             assert job is not None
             seat.job, seat.failures = None, 0
-            self.listener.on_answer(seat.node, job, said)
-        elif asked == "end":
-            self._end_group(seat, said)
+            answer, ended = said
+            self.listener.on_answer(seat.node, job, answer)
+            if seat.group is not None and not seat.group.jobs:
+                group, seat.group = seat.group, None
+                self._end_group(seat, group, ended)
 
-    def _end_group(self, seat: _Seat, said: Any) -> None:
-        group, seat.group = seat.group, None
-        assert group is not None
+    def _end_group(self, seat: _Seat, group: Group, said: Any) -> None:
         jobs = deque(self.listener.on_end_group(seat.node, group, said))
         not_on = group.not_on | {seat.node.name}
         if jobs and any(kind == group.kind and name not in not_on for name, kind in self._alive()):
@@ -246,13 +253,15 @@ class Sweep:
         if not alive or seat.failures >= _STARTS:
             seat.gone = reason if alive else "the node died"
         self.listener.on_fault(seat.node, seat.gone or reason)
-        if asked == "end" or (group is not None and not group.jobs and not seat.gone):
-            seat.group = None
-        elif seat.gone and group is not None:
-            seat.group = None
-            self._queue(group.kind).appendleft(group)
-        if job is not None and group is not None:
+        self._changed = True
+        if group is None:
+            return
+        if job is not None:
             self._again(seat, group, job, seat.gone or reason)
+        if seat.gone or not group.jobs:
+            seat.group = None
+        if seat.gone and group.jobs:
+            self._queue(group.kind).appendleft(group)
 
     def _again(self, seat: _Seat, group: Group, job: Job, reason: str) -> None:
         """A job that was running: on another node, unless it has taken enough of them with it."""
@@ -273,16 +282,18 @@ class Sweep:
             there = {seat.node.name for seat in seats if seat.kind == kind and not seat.gone}
             for group in [g for g in queue if not there - g.not_on]:
                 queue.remove(group)
-                node = next((s for s in seats if s.kind == kind and s.gone), None)
+                last = next((s for s in seats if s.kind == kind and s.gone), None)
                 for job in group.jobs:
-                    self._lose(group, node.node.name if node else "", job, tried=bool(there))
+                    if last is not None:
+                        why = f"{last.gone}, on {last.node.name}"
+                        self._faults.setdefault((kind, job.id), [why])
+                    self._lose(group, last.node.name if last else "", job, tried=bool(there))
 
     def _lose(self, group: Group, node: str, job: Job, *, tried: bool) -> None:
         """It gets a row with its reason; unless it has a result already."""
         if group.again:
             return
-        faults = self._faults.get((group.kind, job.id), [])
-        reason = "; ".join(faults) or f"{node} died"
+        reason = "; ".join(self._faults[group.kind, job.id])
         if not tried:
             reason += ", and no node of its kind is left"
         self.listener.on_lost(group.kind, node, job, reason, tried=tried)
@@ -353,11 +364,10 @@ class _Actor:
     def begin(self) -> Any:
         return self._worker.begin()
 
-    def run(self, payload: Any) -> Any:
-        return self._worker.run(payload)
-
-    def end_group(self) -> Any:
-        return self._worker.end_group()
+    def run(self, payload: Any, last: bool) -> tuple[Any, Any]:
+        """A job's answer; behind the last of a group, what is to be known of that as well."""
+        answer = self._worker.run(payload)
+        return answer, self._worker.end_group() if last else None
 
     def close(self) -> None:
         self._worker.close()

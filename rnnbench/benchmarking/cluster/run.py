@@ -106,7 +106,8 @@ def run_on_cluster(
     rules_of(how.on)
     todo = list(items(plan))
     with connected(how.address) as ray:
-        nodes = choose(find_nodes(ray, how.describe, measuring=True), how.on)
+        found = find_nodes(ray, how.describe, measuring=True, on_refused=on_line)
+        nodes = choose(found, how.on)
         kinds = kinds_of(nodes)
         records = Records(plan, todo, out, name)
         if resume:
@@ -190,8 +191,9 @@ class _Listener:
         """A node's journal is there from now on."""
         self.records.begin(node, self.kinds[node.name], said)
 
-    def on_start(self, node: Node, job: Job) -> None:
-        """Nothing is said before there is something to say."""
+    def on_wait(self, node: Node) -> None:
+        """It is said once."""
+        self.on_line(f"{node.name}: waits for its slot or a core, which somebody else has")
 
     def on_answer(self, node: Node, job: Job, answer: Any) -> None:
         """To the disk, and in words."""
