@@ -86,7 +86,7 @@ def searched(plan: Plan, lines: Sequence[dict[str, Any]]) -> Iterator[Item]:
         while (size := search.next()) is not None:
             item = _at(pair, axis, size)
             yield item
-            line = next(line for line in reversed(lines) if line["id"] == f"{item.kind} {item.id}")
+            line = next(line for line in reversed(lines) if line["id"] == item.label)
             entry = line.get("entry")
             search.answers[size] = entry and entry["extra_info"]["verdict"]
 

@@ -166,7 +166,8 @@ def _measure(
         from rnnbench.benchmarking.store.adding import check_place
 
         check_place(store)
-    refuse_with_cluster(cluster, on, {})
+    of_here = {"--crossover": "a search goes from one measurement to the next, here"}
+    refuse_with_cluster(cluster, on, of_here if crossover is not None else {})
     if cluster is not None:
         saved = {"out": out, "name": name, "resume": resume}
         return measure_on_cluster(plan, cluster, on, deadline, saved, as_json, markdown)

@@ -115,6 +115,8 @@ def test_what_is_compared_is_one_group_and_a_ratio_one_item():
             (members[0].target, members[0].conditions)
         }
         assert name == group_of(members[0])
+    rounded = Plan(("gru",), ("onnxruntime",), time=(1,), hidden=(4,), precisions=("float16",))
+    assert len(in_groups(items(rounded))) == 1, "a precision is held against float32"
     streams = Plan(("gru",), ("eager",), time=(1,), hidden=(4,), streams=(1, 4))
     held = in_groups(items(streams))
     assert len(held) == 1, "the ways to hold streams are held against one another"

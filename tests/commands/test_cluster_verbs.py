@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -27,6 +26,7 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
+LAYERS = "hidden = 4\n"
 NET = """
 import torch
 from layers import hidden
@@ -90,6 +90,10 @@ def test_conform_on_a_cluster_says_the_same(bundles):
             ("check", "--cluster", "local", "--save-failures", "x"),
             "--save-failures and --cluster:",
         ),
+        (
+            ("bench", "--cluster", "auto", "--crossover", "hidden=8..64"),
+            "--crossover and --cluster:",
+        ),
         (("check", "--on", "gpu"), "--on 'gpu' chooses nodes of a cluster: give --cluster as well"),
         (
             ("conform", "x", "--cluster", "auto", "--result", "y"),
@@ -99,8 +103,8 @@ def test_conform_on_a_cluster_says_the_same(bundles):
         (("check", "--cluster", "nowhere", "gru"), "no Ray cluster answers there (it has no port)"),
     ],
 )
-def test_what_does_not_go_together_is_one_line(words, said, bundles):
-    words = [bundles[0] if word in ("exports", "gru", "x") else word for word in words]
+def test_what_does_not_go_together_is_one_line(words, said, exported):
+    words = ["exports/net" if word in ("exports", "gru", "x") else word for word in words]
     done = run(*words)
     assert done.returncode == 2
     assert said in done.stderr
@@ -118,20 +122,32 @@ def test_a_path_on_a_node_is_the_path_here():
 # ---- what travels
 
 
-@pytest.fixture
-def exported(tmp_path, monkeypatch):
-    """A bundle of a file that imports another beside it; then a node: elsewhere, with no record."""
-    here, node = tmp_path / "here", tmp_path / "node"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A bundle of a file that imports another beside it, and the record of that."""
+    base = tmp_path_factory.mktemp("made")
+    here = base / "here"
     here.mkdir()
-    node.mkdir()
-    monkeypatch.chdir(here)
-    monkeypatch.setenv(trust.FOLDER, str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (here / "net.py").write_text(NET)
-    (here / "layers.py").write_text("hidden = 4\n")
-    done = run("export", "net.py", "--format", "onnx", "--out", "exports")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(here)
+        patch.setenv(trust.FOLDER, str(base / "state"))
+        Path("net.py").write_text(NET)
+        Path("layers.py").write_text(LAYERS)
+        done = run("export", "net.py", "--format", "onnx", "--out", "exports")
     assert done.returncode == 0, done.stderr
-    return here / "exports/net", node
+    return here
+
+
+@pytest.fixture
+def exported(made, tmp_path, monkeypatch):
+    """That bundle; and a node: elsewhere, with no record, and a cache of its own."""
+    node = tmp_path / "node"
+    node.mkdir()
+    monkeypatch.chdir(made)
+    monkeypatch.setenv(trust.FOLDER, str(made.parent / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    yield made / "exports/net", node
+    (made / "layers.py").write_text(LAYERS)
 
 
 def arrive(parcel, node, objects, monkeypatch):
@@ -153,7 +169,7 @@ def test_code_travels_with_what_this_user_exported(exported, monkeypatch):
     bundle, node = exported
     objects = []
     parcel = pack(bundle, keep(objects))
-    shutil.rmtree(bundle.parents[1])
+    (bundle.parents[1] / "layers.py").unlink()  # the node has another, or none
     there = arrive(parcel, node, objects, monkeypatch)
     model = rebuild(Bundle.open(there))
     assert model.module.rnn.hidden_size == 4

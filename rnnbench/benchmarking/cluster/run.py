@@ -17,7 +17,8 @@ from rnnbench.benchmarking.driver import (
     nothing_measured,
     wrong_in,
 )
-from rnnbench.benchmarking.plan import Plan, check_plan, items
+from rnnbench.benchmarking.plan import Plan, items
+from rnnbench.benchmarking.refusals import check_plan
 from rnnbench.cluster.engine import connected
 from rnnbench.cluster.nodes import Node, choose, find_nodes, rules_of
 from rnnbench.cluster.parcels import Parcel, pack
