@@ -10,11 +10,13 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rnnbench.benchmarking.measuring.measure import Measured
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.whole import LOCKS, lock, unlock, write_file
+
+if TYPE_CHECKING:
+    from rnnbench.benchmarking.measuring.measure import Measured
 
 JOURNAL = ".journal"
 

@@ -16,15 +16,17 @@ from pathlib import Path
 
 import pytest
 
+import rnnbench
 from rnnbench import RnnbenchError
-from rnnbench.__main__ import main
-from rnnbench.benchmarking.cluster.groups import group_of, in_groups, kind_of
+from rnnbench.benchmarking.cluster.groups import group_of, in_groups
+from rnnbench.benchmarking.cluster.kinds import kind_of
 from rnnbench.benchmarking.cluster.run import ClusterRun, run_on_cluster
 from rnnbench.benchmarking.cluster.steadiness import Steadiness, Watch
 from rnnbench.benchmarking.plan import Plan, items
 from rnnbench.benchmarking.record import JOURNAL
 from rnnbench.benchmarking.results import read_file
 from rnnbench.cluster.nodes import Node, choose, named
+from rnnbench.models import sources
 from tests.helpers import cluster_work
 from tests.helpers.cluster_work import started, write_script
 
@@ -419,10 +421,9 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     for name in ("own", "foreign", "alone"):
         (tmp_path / f"{name}.py").write_text(MODEL.replace("{name}", name))
-    for name in ("own", "foreign"):
-        with pytest.raises(SystemExit) as end:
-            main(["export", f"{name}.py", "--format", "onnx", "--out", "exports"])
-        assert end.value.code == 0
+    for file in ("own.py", "foreign.py"):
+        source = {"kind": "file", "spec": file}
+        rnnbench.export(sources.load(file), formats=("onnx",), out="exports", source=source)
     Path("foreign.py").write_text(MODEL.replace("{name}", "foreign") + "\n# changed since\n")
     Path("moved").mkdir()  # from where the record does not lead to the code by chance
     shutil.move("exports", "moved/exports")

@@ -51,13 +51,19 @@ def small(name):
     return variants.model(name, variants.Options(3, 4, 1), bundle_name=name)
 
 
-@pytest.fixture
-def bundles(tmp_path, monkeypatch):
-    """Three of them, of which one holds a file that is none."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three bundles, of which one holds a file that is none."""
+    folder = tmp_path_factory.mktemp("bundles")
     for name in ("lstm", "elman", "gru"):
-        rnnbench.export(small(name), formats=("onnx",), out="exports")
-    Path("exports/elman/model.onnx").write_bytes(b"damaged")
+        rnnbench.export(small(name), formats=("onnx",), out=folder / "exports")
+    (folder / "exports/elman/model.onnx").write_bytes(b"damaged")
+    return folder
+
+
+@pytest.fixture
+def bundles(folder, monkeypatch):
+    monkeypatch.chdir(folder)
     return [f"exports/{name}" for name in ("lstm", "elman", "gru")]
 
 

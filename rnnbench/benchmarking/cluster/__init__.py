@@ -2,6 +2,7 @@
 
     Plan ──groups──▶ sweep ──item──▶ work (on the node) ──line──▶ records: a journal for each node
 
-`groups` says what stays on one node, `work` measures there, `steadiness` says whether the node can
-be believed, `records` keeps the journals and makes results files of them, `run` puts it together.
+`groups` says what stays on one node, `kinds` which nodes are alike, `work` measures there,
+`steadiness` says whether the node can be believed, `records` keeps the journals and makes results
+files of them, `run` puts it together.
 """

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
-from rnnbench.benchmarking.machine import KIND
 from rnnbench.benchmarking.plan import Item
-from rnnbench.cluster.nodes import Node
 
 
 def group_of(item: Item) -> str:
@@ -28,13 +24,3 @@ def in_groups(todo: Iterable[Item]) -> dict[str, list[Item]]:
     for item in todo:
         found.setdefault(group_of(item), []).append(item)
     return found
-
-
-def kind_of(facts: dict[str, Any]) -> str:
-    """What nodes share whose numbers belong together: processor, cores, device, versions."""
-    return json.dumps([facts["machine_id"], *(facts.get(name) for name in KIND)], sort_keys=True)
-
-
-def kinds_of(nodes: Sequence[Node]) -> dict[str, str]:
-    """Name of a node -> its kind."""
-    return {node.name: kind_of(dict(node.facts)) for node in nodes}

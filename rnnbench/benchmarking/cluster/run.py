@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnnbench.benchmarking.cluster.groups import kinds_of
+from rnnbench.benchmarking.cluster.kinds import describe, kinds_of
 from rnnbench.benchmarking.cluster.records import Record, Records
-from rnnbench.benchmarking.cluster.work import Work, describe
+from rnnbench.benchmarking.cluster.work import Work
 from rnnbench.benchmarking.driver import (
     count_measured,
     in_words,

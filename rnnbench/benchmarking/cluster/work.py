@@ -15,20 +15,14 @@ from rnnbench.benchmarking.driver import limits_of, measure_line
 from rnnbench.benchmarking.machine import describe_machine
 from rnnbench.benchmarking.measuring.artifacts import Artifacts
 from rnnbench.benchmarking.plan import Item, Plan
-from rnnbench.benchmarking.record import describe_for_pytest, machine_id
+from rnnbench.benchmarking.record import describe_for_pytest
 from rnnbench.cluster.engine import import_ray
-from rnnbench.cluster.nodes import describe_node
 from rnnbench.cluster.parcels import Parcel, unpack
 from rnnbench.core import trust
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.temporary import temporary_folder
 
 _ENVIRONMENT = Path("/proc/self/environ")
-
-
-def describe() -> dict[str, Any]:
-    """What a node is, and what kind."""
-    return {**describe_node(), **describe_machine(), "machine_id": machine_id()}
 
 
 @dataclass(frozen=True)
