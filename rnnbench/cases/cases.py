@@ -28,6 +28,21 @@ _VMAP = (
 
 
 @dataclass(frozen=True)
+class Rounded:
+    """What a file that rounds values to whole numbers gives itself (`rounded.py`).
+
+    Attributes:
+        reference: its outputs in float64.
+        eager: in float32.
+        noise: the largest error of several runs of it, and of the module.
+    """
+
+    reference: Arrays
+    eager: Arrays
+    noise: Arrays
+
+
+@dataclass(frozen=True)
 class Case:
     """Inputs by name, and the outputs that belong to them.
 
@@ -42,6 +57,7 @@ class Case:
         feed_mode: at once, or in chunks; the outputs are those of the whole either way.
         seed: of the random inputs.
         scale: how many times as large as usual its inputs or states are.
+        rounded: what a file that rounds values gives itself, where the bundle has such a file.
     """
 
     name: str
@@ -53,11 +69,19 @@ class Case:
     feed_mode: FeedMode = field(default_factory=FeedMode)
     seed: int = 0
     scale: float = 1.0
+    rounded: Rounded | None = None
 
     @property
     def empty(self) -> bool:
         """Whether there are no rows or no steps at all."""
         return 0 in self.dims.values()
+
+    def as_rounded(self) -> Case:
+        """The case by which a file that rounds values is judged."""
+        if self.rounded is None:
+            return self
+        own = self.rounded
+        return replace(self, reference=own.reference, eager=own.eager, noise=own.noise)
 
 
 @dataclass(frozen=True)
@@ -188,11 +212,10 @@ def layout_of(model: Model | Bundle, cases: Sequence[Case]) -> StreamLayout:
     )
 
 
-def _precision(model: Model | Bundle) -> str:
+def _precision(model: Model | Bundle) -> Mapping[str, Any] | None:
     if getattr(model, "quantised", ()):  # a file whose values are rounded to whole numbers
-        return "int8-dynamic"
-    said = None if isinstance(model, Model) else model.manifest.get("precision")
-    return said["name"] if said else ""
+        return {"name": "int8-dynamic"}
+    return None if isinstance(model, Model) else model.manifest.get("precision")
 
 
 def _carried(model: Model, plan: Plan, run: Callable[[Arrays], Arrays]) -> Arrays:

@@ -25,6 +25,14 @@ Array = np.ndarray[Any, Any]
 _LEAK = 6e-9
 """A tenth of what a float32 function of size 1 is off by where it is well rounded."""
 
+_TIE = 5e-4
+"""Of a whole number: how near to the middle of two of them a value is where roundings decide.
+
+Of 127 it is 66 roundings of float32, several times what any value is off by before the first
+decision that is another one. The first run decides all of them upwards, and the next downwards, so
+that each is made otherwise than in float64 in one of the two, and followed to the outputs.
+"""
+
 
 @contextmanager
 def leaking(module: torch.nn.Module, run: int, rng: np.random.Generator) -> Iterator[None]:
@@ -33,6 +41,8 @@ def leaking(module: torch.nn.Module, run: int, rng: np.random.Generator) -> Iter
     A function's error is the same at each step, so that it adds up over them, and what it does to
     one gate may cancel what it does to the next. So of several runs, one has both functions off up,
     the next sigmoid up and tanh down, and the next each element by chance.
+
+    Of a file that rounds values to whole numbers, the nearest of two decides otherwise, too.
 
     Args:
         module: whose fused layers and cells, which call no function of Python, do so.
@@ -45,7 +55,7 @@ def leaking(module: torch.nn.Module, run: int, rng: np.random.Generator) -> Iter
     def signs(function: str, shape: tuple[int, ...]) -> Array:
         if run % 3 == 2:
             return np.asarray(rng.integers(0, 2, shape) * 2.0 - 1)
-        return np.asarray(-1.0 if run % 3 == 1 and function == "tanh" else 1.0)
+        return np.asarray(-1.0 if run % 3 == 1 and function != "sigmoid" else 1.0)
 
     def off(x: torch.Tensor, function: str, size: float = 1.0) -> torch.Tensor:
         if not x.is_floating_point():
@@ -53,7 +63,8 @@ def leaking(module: torch.nn.Module, run: int, rng: np.random.Generator) -> Iter
         return _more(x, np.asarray(signs(function, tuple(x.shape)) * (_LEAK * size)))
 
     def off_array(array: Array, function: str) -> Array:
-        return np.asarray(array + (signs(function, array.shape) * _LEAK).astype(array.dtype))
+        by = signs(function, array.shape) * (_TIE if function == "round" else _LEAK)
+        return np.asarray(array + by.astype(array.dtype))
 
     def hook(layer: nn.Module, args: Any, named: Any, outputs: Any) -> Any:
         states = args[1] if len(args) > 1 else named.get("hx")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from time import process_time
 from typing import Any
 
-from rnnbench.cases.cases import Case, CaseSet, count_outputs, make_cases
+from rnnbench.cases.cases import Case, CaseSet, Rounded, count_outputs, make_cases
 from rnnbench.cases.plans import parse_case, plan_further, plan_sweep
 from rnnbench.cases.room import MADE, room_for
+from rnnbench.cases.rounded import file_that_rounds, with_rounded
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays, Model
@@ -19,6 +20,7 @@ SECONDS = {"quick": 30, "full": 1200}
 
 _GROUP = 6  # cases
 _PARTS = ("inputs", "reference", "eager", "noise")
+_ROUNDED = ("reference", "eager", "noise")
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ def make_wanted(bundle: Bundle, model: Model, wanted: Wanted) -> CaseSet:
     narrow = {name: why for made in groups for name, why in made.narrow.items()}
     left = [plan.name for plan in rest]
     notes = (*_left_out(bundle, left, wanted.kind), *_own_precision(bundle, narrow))
-    return CaseSet(tuple(case for made in groups for case in made.cases), skipped, narrow, notes)
+    cases = [case for made in groups for case in made.cases]
+    rounded = with_rounded(cases, model, file_that_rounds(bundle))
+    return CaseSet(rounded, skipped, narrow, notes)
 
 
 def _next(done: int, seconds: float, limit: float) -> int:
@@ -119,19 +123,37 @@ def to_message(made: CaseSet) -> tuple[dict[str, Any], Arrays]:
         for part in _PARTS
         for name, array in getattr(case, part).items()
     }
+    arrays |= {
+        f"{i}/rounded-{part}/{name}": array
+        for i, case in enumerate(made.cases)
+        for part in _ROUNDED
+        for name, array in getattr(case.rounded, part, {}).items()
+    }
     return {"cases": said, "skipped": made.skipped, "notes": list(made.notes)}, arrays
 
 
 def from_message(header: Mapping[str, Any], arrays: Arrays) -> CaseSet:
     """The cases of a message."""
-    parts: list[dict[str, Arrays]] = [{p: {} for p in _PARTS} for _ in header["cases"]]
+    parts: list[dict[str, Arrays]] = [
+        {p: {} for p in (*_PARTS, *(f"rounded-{r}" for r in _ROUNDED))} for _ in header["cases"]
+    ]
     for key, array in arrays.items():
         number, part, name = key.split("/", 2)
         parts[int(number)][part][name] = array
     cases = tuple(
         Case(
-            **said, inputs=p["inputs"], reference=p["reference"], eager=p["eager"], noise=p["noise"]
+            **said,
+            inputs=p["inputs"],
+            reference=p["reference"],
+            eager=p["eager"],
+            noise=p["noise"],
+            rounded=_rounded_of(p),
         )
         for said, p in zip(header["cases"], parts, strict=True)
     )
     return CaseSet(cases, dict(header["skipped"]), notes=tuple(header["notes"]))
+
+
+def _rounded_of(parts: Mapping[str, Arrays]) -> Rounded | None:
+    own = [parts[f"rounded-{part}"] for part in _ROUNDED]
+    return Rounded(own[0], own[1], own[2]) if own[0] else None

@@ -12,18 +12,22 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnbench.cases.cases import Case, CaseSet, layout_of, make_cases
+from rnnbench.cases.cases import Case, CaseSet, Rounded, layout_of, make_cases
 from rnnbench.cases.feeding import FeedMode
 from rnnbench.cases.inputs import make_inputs
 from rnnbench.cases.plans import Plan, plan_empty
-from rnnbench.cases.streams import plan_streams
+from rnnbench.cases.rounded import with_rounded
+from rnnbench.cases.streams import plan_alone, plan_streams
 from rnnbench.core.bundle import CASES, Bundle
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Model
+
+if TYPE_CHECKING:
+    import torch
 
 _Array = np.ndarray[Any, Any]
 _MOST = 2**34  # bytes of all arrays
@@ -46,11 +50,19 @@ _DAMAGED = (
 )
 
 
-def write_cases(model: Model, folder: Path, plans: Sequence[Plan]) -> list[dict[str, Any]]:
+def write_cases(
+    model: Model, folder: Path, plans: Sequence[Plan], file: torch.nn.Module | None = None
+) -> list[dict[str, Any]]:
     """Runs the module on every plan, on nothing at all, and in chunks; writes cases.npz.
 
     A case at which the module itself fails (a convolution that needs five steps), or in which it
     gives something else in chunks, is listed with the reason, and not compared.
+
+    Args:
+        model: the declaration and its module.
+        folder: of the bundle.
+        plans: a case each.
+        file: the evaluation of a file that rounds values to whole numbers, where there is one.
 
     Returns:
         what the manifest says of the cases: name, dims, seed, note; `of` where a case has the
@@ -59,6 +71,7 @@ def write_cases(model: Model, folder: Path, plans: Sequence[Plan]) -> list[dict[
     empty = plan_empty(plans, (model.batch_dim, model.time_dim))
     empty = tuple(plan for plan in empty if _has_inputs(model, plan))
     made = make_cases(model, (*plans, *empty))
+    made = replace(made, cases=with_rounded(made.cases, model, file))
     arrays = {
         f"{case.name}/{part}/{name}": array
         for case in made.cases
@@ -70,7 +83,12 @@ def write_cases(model: Model, folder: Path, plans: Sequence[Plan]) -> list[dict[
         _entry(p, made) for p in (*plans, *empty) if p in plans or p.name not in made.skipped
     ]
     full = {case.name: case for case in made.cases if case.name not in made.narrow}
-    return entries + plan_streams(model, layout_of(model, made.cases), full)
+    layout = layout_of(model, made.cases)
+    alone = plan_alone(model, layout, full) if file is not None else []
+    return entries + plan_streams(model, layout, full) + alone
+
+
+_ROUNDED = (("rounded-ref", "reference"), ("rounded-eager", "eager"), ("rounded-noise", "noise"))
 
 
 def _parts(case: Case) -> tuple[tuple[str, Arrays], ...]:
@@ -80,6 +98,7 @@ def _parts(case: Case) -> tuple[tuple[str, Arrays], ...]:
         ("ref", case.reference),
         ("eager", case.eager),
         ("noise", case.noise),
+        *((part, getattr(case.rounded, what)) for part, what in _ROUNDED if case.rounded),
     )
 
 
@@ -223,4 +242,10 @@ def _case(bundle: Bundle, entry: dict[str, Any], stored: Any, before: list[Case]
         seed=int(entry["seed"]),
     )
     _fit(bundle, case)
+    if f"{name}/rounded-ref/{bundle.outputs[0]}" not in stored:
+        return case
+    noisy = [n for n in bundle.outputs if f"{name}/rounded-noise/{n}" in stored]
+    own = read("rounded-ref", bundle.outputs), read("rounded-eager", bundle.outputs)
+    case = replace(case, rounded=Rounded(own[0], own[1], read("rounded-noise", noisy)))
+    _fit(bundle, case.as_rounded())
     return case

@@ -63,6 +63,28 @@ def plan_streams(
     return entries
 
 
+def plan_alone(
+    model: Model, layout: StreamLayout, cases: Mapping[str, Case]
+) -> list[dict[str, Any]]:
+    """What the manifest says of a case whose rows are given alone, one call each.
+
+    Args:
+        model: its module is run in float64, and left as it was.
+        layout: of the model.
+        cases: those that there are, with a float64 reference.
+    """
+    several = [case for case in cases.values() if case.dims.get(model.batch_dim, 0) > 1]
+    if not several or not layout.batch_axes or not model.dims[model.batch_dim].allows(1):
+        return []
+    whole = max(several, key=lambda case: case.dims.get(model.time_dim, 0))
+    mode = FeedMode(interleaved=True)
+    with torch_threads(1), undisturbed(model.module, double=True):
+        why = _wrong(model, layout, whole, mode)
+    skipped = {"skipped": f"the model itself, row by row, {why}"} if why else {}
+    note = f"`{whole.name}`, each row alone"
+    return [_entry("alone", whole, mode) | {"note": note} | skipped]
+
+
 def _entry(name: str, whole: Case, mode: FeedMode) -> dict[str, Any]:
     note = f"`{whole.name}` in chunks" if mode.chunks else f"`{whole.name}` after another sequence"
     return {

@@ -22,6 +22,7 @@ from rnnbench.checking.rows import not_exported, output_rows
 from rnnbench.checking.runner import cases_for, live_module, rounded_as, run_jobs
 from rnnbench.checking.verdicts import CaseResult, Judge
 from rnnbench.checking.weights import AtHand, not_judged_notes, prove_weights
+from rnnbench.checking.whole import prove_values
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import choices
 from rnnbench.core.verdicts import all_well
@@ -125,6 +126,8 @@ def _check(
     found = gather(bundle, options.selection, model, options.isolation)
     layout = layout_of(bundle, found.cases)
     standard = standard_of(layout, found.cases, options.factor)
+    if any(artifact.details.get("whole") for artifact in bundle.artifacts.values()):
+        standard = replace(standard, coarseness=1.0)  # it has a reference of its own
     judge = Judge(bundle, {case.name: case for case in found.cases}, standard)
     work = {job: cases_for(job, found.cases, layout) for job in jobs}
     options.on_start(sum(map(len, work.values())))
@@ -143,6 +146,11 @@ def _check(
     at_hand = options.at_hand if model is None else lambda: nullcontext(model)
     proofs = prove_weights(bundle, judged, options.isolation, at_hand)
     for job, row, result in proofs:
+        rows[job].append(row)
+        results[job].append(result)
+        options.on_rows([row])
+    plain = Judge(bundle, judge.cases, standard, unrounded=True)
+    for job, row, result in prove_values(bundle, judged, work, layout, options.isolation, plain):
         rows[job].append(row)
         results[job].append(result)
         options.on_rows([row])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rnnbench.checking.verdicts import CaseResult
+from rnnbench.checking.verdicts import ALONE, STREAMED, CaseResult
 from rnnbench.core.documents import document, plain
 from rnnbench.core.errors import one_line
 from rnnbench.core.shown import Part, Shown, Table
@@ -14,6 +14,9 @@ from rnnbench.core.verdicts import Row, Verdict
 
 WEIGHTS = "(weights)"
 """Stands for an output, and for a case, in the rows and results about weights."""
+
+VALUES = "(values)"
+"""The same of the values that a file rounds to whole numbers."""
 
 SHORT = 30
 """Characters of a reason that fits into a table."""
@@ -127,15 +130,23 @@ def reasons(rows: Iterable[OutputRow], fitting: int = SHORT) -> list[str]:
     return [
         f"{row.model}: {row.format} in {row.runtime}"
         + (f", {row.output}" if row.output != "*" else "")
-        + f": {row.verdict}: {row.reason}"
+        + f": {_with_reason(row)}"
         for row in rows
         if len(row.reason) > fitting
     ]
 
 
 def _verdict(row: OutputRow) -> str:
-    word = str(row.verdict)
-    return f"{word}: {row.reason}" if 0 < len(row.reason) <= SHORT else word
+    if 0 < len(row.reason) <= SHORT:
+        return _with_reason(row)
+    way = next((way for way in (STREAMED, ALONE) if row.reason.startswith(f"{way}: ")), "")
+    return f"{row.verdict} {way}".rstrip()
+
+
+def _with_reason(row: OutputRow) -> str:
+    """`DIFFERS: why`, or `DIFFERS when streamed: why`."""
+    way = row.reason.startswith((f"{STREAMED}: ", f"{ALONE}: "))
+    return f"{row.verdict}{' ' if way else ': '}{row.reason}"
 
 
 def merge(reports: Sequence[CheckReport]) -> CheckReport:

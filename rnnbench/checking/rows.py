@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rnnbench.checking.report import OutputRow
 from rnnbench.checking.runner import RunResult
-from rnnbench.checking.verdicts import NOT_PROVED, CaseResult
+from rnnbench.checking.verdicts import ALONE, NOT_PROVED, STREAMED, CaseResult
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.verdicts import Verdict
 from rnnbench.runtimes import get
@@ -88,6 +88,9 @@ def _output_row(row: OutputRow, results: Sequence[CaseResult]) -> OutputRow:
         return replace(row, worst_case=name, verdict=Verdict.FAILED, reason=f"{where}: {why}")
     if wrong:
         where = f"{len(wrong)} of {len(results)} cases, at {row.worst_case}"
+        ways = {r.fed for r in results if r.case in wrong}
+        if "" not in ways:  # which are right with everything at once
+            where = f"{STREAMED if STREAMED in ways else ALONE}: {where}"
         why = wrong[row.worst_case].reason
         step = "" if row.first_step is None else f", first at step {row.first_step}"
         return replace(row, verdict=Verdict.DIFFERS, reason=f"{where}: {why}{step}")

@@ -173,13 +173,13 @@ def _is_the_module(job: Job) -> bool:
 
 def rounded_as(bundle: Bundle, model: Model) -> Model:
     """The model with its weights rounded as those of the bundle are; itself where they are not."""
-    from rnnbench.models.precision import round_weights
+    from rnnbench.models.precision import LEVELS, round_weights
 
     said = bundle.manifest.get("precision")
     if not said or not isinstance(model, Model):
         return model
     module = copy.deepcopy(model.module)
-    round_weights(module, said["name"], said.get("kept", ()))
+    round_weights(module, said["name"], said.get("kept", ()), said.get("levels", LEVELS))
     return replace(model, module=module)
 
 

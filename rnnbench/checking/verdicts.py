@@ -25,6 +25,13 @@ NOT_PROVED = "float32 has no digits left: the module's own noise is as large as 
 """Why a case that is equal proves nothing."""
 
 
+NO_REFERENCE = "the file cannot be evaluated in float64 there"
+"""Why a file that rounds values is not judged at a case."""
+
+STREAMED, ALONE = "when streamed", "in a batch"
+"""How something was fed that differs so alone."""
+
+
 @dataclass(frozen=True)
 class CaseResult:
     """One case of one artifact in one runtime.
@@ -38,6 +45,7 @@ class CaseResult:
         verdict: `same`, `DIFFERS`, `failed`, `limit` or `not run`.
         reason: what is wrong, in one line.
         outputs: what was compared, by the name of the output.
+        fed: how, where not at once: `when streamed` or `in a batch` (each row alone).
         repeat: the command that runs exactly this again, where something is wrong.
         enlarged: whether its inputs or states are unusually large, so that its errors say nothing
             of those in use.
@@ -53,6 +61,7 @@ class CaseResult:
     outputs: dict[str, Difference] = field(default_factory=dict)
     repeat: str = ""
     enlarged: bool = False
+    fed: str = ""
 
 
 _KEPT = 2**26
@@ -71,12 +80,14 @@ class Judge:
         bundle: what is judged.
         cases: by name.
         standard: by what.
+        unrounded: whether what ran is a file without its rounding of values, if it has any.
     """
 
     bundle: Bundle
     cases: Mapping[str, Case]
     standard: Standard
-    _limits: dict[tuple[str, str, float], Allowance | None] = field(default_factory=dict)
+    unrounded: bool = False
+    _limits: dict[tuple[str, str, float, bool], Allowance | None] = field(default_factory=dict)
 
     def judge(self, ran: RunResult) -> list[CaseResult]:
         """A result for each case that ran; one alone where nothing was loaded."""
@@ -127,10 +138,14 @@ class Judge:
             return self._wrong(ran, case, Verdict.FAILED, ran.errors[case.name])
         missing = [name for name in self.bundle.outputs if name not in outputs]
         coarseness = runtimes.get(ran.job.runtime).coarseness_on(ran.job.device)
+        rounds = self.rounds(ran)
+        if rounds and case.rounded is None:
+            return self._result(ran, case.name, Verdict.NOT_JUDGED, NO_REFERENCE)
+        case = case.as_rounded() if rounds else case
         compared = {
             name: self.standard.compare(
                 *(case, name, outputs[name], coarseness),
-                self._limit(case, name, coarseness),
+                self._limit(case, name, coarseness, rounds),
             )
             for name in self.bundle.outputs
             if name in outputs
@@ -146,12 +161,25 @@ class Judge:
             return self._result(ran, case.name, Verdict.NOT_JUDGED, NOT_PROVED, compared)
         return self._result(ran, case.name, Verdict.SAME, "", compared)
 
-    def _limit(self, case: Case, name: str, coarseness: float) -> Allowance | None:
+    def rounds(self, ran: RunResult) -> bool:
+        """Whether what ran is a file that rounds values to whole numbers."""
+        artifact = self.bundle.artifacts.get(ran.job.format)
+        return bool(artifact and artifact.details.get("whole")) and not self.unrounded
+
+    def _fed(self, case: str) -> str:
+        if case not in self.cases:
+            return ""
+        mode = self.cases[case].feed_mode
+        if mode.chunks:
+            return STREAMED
+        return ALONE if mode.interleaved else ""
+
+    def _limit(self, case: Case, name: str, coarseness: float, rounds: bool) -> Allowance | None:
         """What any runtime that is as coarse may be off by: worked out once for all of them.
 
         What takes more than there is room for is worked out for each.
         """
-        key = case.name, name, coarseness
+        key = case.name, name, coarseness, rounds
         if key in self._limits:
             return self._limits[key]
         limit = self.standard.limit(case, name, coarseness)
@@ -192,4 +220,4 @@ class Judge:
             repeat = f"rnnbench check {self.bundle.path} --runtime {job.label}{only}{factor}"
         given = (self.bundle.name, job.format, job.label, case, seed, verdict, reason)
         enlarged = case in self.cases and self.cases[case].scale > 1
-        return CaseResult(*given, compared or {}, repeat, enlarged)
+        return CaseResult(*given, compared or {}, repeat, enlarged, self._fed(case))

@@ -175,6 +175,7 @@ _ARTIFACT = {
     "profile": _or_null(_text),
     "pinned": _or_null(_table(_whole(0))),
     "precision": _or_null(_name),
+    "whole": _or_null(_whole(0)),
 }
 _ERRORS = ("before", "after")
 _COST = {"weights": _whole(0), "signal_db": _table(_anything)}
@@ -184,6 +185,7 @@ _PRECISION = {
     **_COST,
     "errors": _fields(dict.fromkeys(_ERRORS, _table(_or_null(_number))), _ERRORS),
     "kept": _list(_text),
+    "levels": _whole(1),
     "sensitivity": _list(_fields(_LAYER_COST, tuple(_LAYER_COST))),
 }
 _NEEDED = ("name", "inputs", "outputs", "states", "traced", "artifacts", "cases")

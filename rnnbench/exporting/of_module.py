@@ -14,7 +14,7 @@ from rnnbench.core.model import Model
 from rnnbench.core.trust import digest, remember_code
 from rnnbench.core.whole import full
 from rnnbench.exporting.described import describe, found_out, metadata_of, planned, possible
-from rnnbench.exporting.writers import without
+from rnnbench.exporting.writers import levels_of, without
 from rnnbench.formats._format import WriteOptions
 from rnnbench.models import sources
 
@@ -53,6 +53,7 @@ def write(
     from rnnbench.core.collector import collecting_seldom
     from rnnbench.core.threads import torch_threads
     from rnnbench.exporting.rounding import cost_in_words
+    from rnnbench.exporting.values import add_price, rounding_file
     from rnnbench.models.calls import on_cpu, save_weights
     from rnnbench.models.lifting import lifted
 
@@ -63,14 +64,17 @@ def write(
         declared, model = model, with_least_sizes(model, traced_sizes(model))
         check_declaration(model, plan_cases(model, traced_sizes(model))[0])
         larger = without(asked.precision, writers)
-        rounded = _rounded(model, asked)
+        rounded = _rounded(model, asked, levels_of(asked.precision, writers))
         plans = planned(model, asked.pin)
         captured = capture(model, **loops)
-        # After the capture, which refuses loops whose end depends on data: some have none.
-        cases = write_cases(model, folder, possible(plans, captured.dims, captured.frozen))
         digest = save_weights(model.module, folder)
         said = metadata_of(model, described["metadata"], digest)
         artifacts, failed = write_all(captured, folder, writers, replace(asked, metadata=said))
+        file = rounding_file(folder, artifacts)
+        if file is not None:
+            add_price(rounded["precision"], model, file)
+        # After the capture, which refuses loops whose end depends on data: some have none.
+        cases = write_cases(model, folder, possible(plans, captured.dims, captured.frozen), file)
         notes = [*found_out(declared, model), *map(cost_in_words, rounded.values())]
         notes += [_unchanged(name) for name in artifacts if rounded and name in larger]
         write_manifest(
@@ -89,14 +93,15 @@ def write(
     return Bundle.open(Path(out) / model.name, trust_code=True)
 
 
-def _rounded(model: Model, asked: WriteOptions) -> dict[str, Any]:
+def _rounded(model: Model, asked: WriteOptions, levels: int) -> dict[str, Any]:
     """Rounds the weights where a precision is asked for; what the manifest says of it."""
     from rnnbench.exporting.rounding import rounded
 
     if not asked.precision:
         return {}
     each_alone = asked.sensitivity
-    return {"precision": rounded(model, asked.precision, asked.keep, each_alone=each_alone)}
+    said = rounded(model, asked.precision, asked.keep, each_alone=each_alone, levels=levels)
+    return {"precision": said}
 
 
 def _unchanged(name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,9 @@ from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Model
 from rnnbench.core.tables import format_table
 from rnnbench.models.precision import (
+    LEVELS,
     UNCHANGED,
+    WHOLE,
     Weight,
     kept_signal,
     layers_of,
@@ -27,7 +30,12 @@ _MOST = 20  # rows: more layers than these are grouped by what they are parts of
 
 
 def rounded(
-    model: Model, precision: str, keep: Sequence[str] = (), *, each_alone: bool = False
+    model: Model,
+    precision: str,
+    keep: Sequence[str] = (),
+    *,
+    each_alone: bool = False,
+    levels: int = LEVELS,
 ) -> dict[str, Any]:
     """Rounds the weights of a model in place.
 
@@ -36,6 +44,7 @@ def rounded(
         precision: one of `rnnbench.models.precision.PRECISIONS`.
         keep: patterns of layers that stay float32.
         each_alone: whether the cost of each layer is measured as well.
+        levels: of an int8, on each side of 0.
 
     Returns:
         What the manifest says of it: the numbers of weights, how many dB each output is above the
@@ -45,29 +54,22 @@ def rounded(
         RnnbenchError: there is nothing to round, a pattern is of no layer, or a weight is too
             large.
     """
-    from rnnbench.capture.tracing.sizes import traced_sizes
-    from rnnbench.cases.inputs import make_inputs
-    from rnnbench.cases.plans import plan_cases
-    from rnnbench.models.calls import call, undisturbed
-
-    arrays = make_inputs(model, plan_cases(model, traced_sizes(model))[0])
-
-    def outputs() -> Arrays:
-        with undisturbed(model.module):
-            return call(model.module, model.inputs, model.outputs, arrays)
+    outputs = partial(outputs_of, model)
 
     before, errors = outputs(), errors_of(model)
     weights = weights_of(model.module, keep)
     found: list[dict[str, Any]] = []
     for layer, group in _groups(weights).items() if each_alone else ():
         as_it_was = [weight.data.detach().clone() for weight in group]
-        round_each(group, precision)
+        round_each(group, precision, levels)
         found.append({"layer": layer, **_cost(group, before, outputs())})
         with torch.no_grad():
             for weight, data in zip(group, as_it_was, strict=True):
                 weight.data.copy_(data)
-    round_each(weights, precision)
+    round_each(weights, precision, levels)
     said: dict[str, Any] = {"name": precision, **_cost(weights, before, outputs())}
+    if precision in WHOLE:
+        said["levels"] = levels
     if errors:
         said["errors"] = {"before": errors, "after": errors_of(model)}
     if keep:
@@ -75,6 +77,18 @@ def rounded(
     if each_alone:
         said["sensitivity"] = sorted(found, key=lambda row: least_above(row)[1])
     return said
+
+
+def outputs_of(model: Model) -> Arrays:
+    """What the module gives at the first case."""
+    from rnnbench.capture.tracing.sizes import traced_sizes
+    from rnnbench.cases.inputs import make_inputs
+    from rnnbench.cases.plans import plan_cases
+    from rnnbench.models.calls import call, undisturbed
+
+    arrays = make_inputs(model, plan_cases(model, traced_sizes(model))[0])
+    with undisturbed(model.module):
+        return call(model.module, model.inputs, model.outputs, arrays)
 
 
 def errors_of(model: Model) -> dict[str, float | None]:

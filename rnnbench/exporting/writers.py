@@ -8,6 +8,7 @@ from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, Unavailable
 from rnnbench.core.model import Model
 from rnnbench.formats._format import Format, WriteOptions
+from rnnbench.models.precision import LEVELS, WHOLE
 
 
 def find_writers(model: Model, formats: Sequence[str], options: WriteOptions) -> dict[str, Format]:
@@ -31,16 +32,33 @@ def check_precision(precision: str, writers: Mapping[str, Format]) -> None:
 
     check_name(precision)
     others = without(precision, writers)
-    if others and precision == "int8-dynamic":
-        raise RnnbenchError(
-            f"int8-dynamic computes with whole numbers in the format c only, and {others[0]} is "
-            "asked for: export that by itself, or as int8-weights"
-        )
+    if precision in WHOLE:
+        _refuse_several(precision, writers, others)
     if len(others) == len(writers):
         raise RnnbenchError(
             f"precision {precision} makes a smaller file in the formats onnx and c, not in "
             f"{' or '.join(writers)}: add --format onnx"
         )
+
+
+def _refuse_several(precision: str, writers: Mapping[str, Format], others: Sequence[str]) -> None:
+    """Refuses formats that compute with other whole numbers, or with none: a bundle has one."""
+    able = "onnx or c" if precision == "int8-dynamic" else "onnx"
+    if others:
+        raise RnnbenchError(
+            f"{precision} computes with whole numbers in the format {able} only, and {others[0]} "
+            "is asked for: export that by itself, or as int8-weights"
+        )
+    if len({writer.levels[precision] for writer in writers.values()}) > 1:
+        raise RnnbenchError(
+            f"{precision} computes with whole numbers of 8 bits in onnx, and of 16 in c, which are "
+            "other models: export each by itself"
+        )
+
+
+def levels_of(precision: str, writers: Mapping[str, Format]) -> int:
+    """The levels that an int8 weight may have on each side of 0."""
+    return min((w.levels.get(precision, LEVELS) for w in writers.values()), default=LEVELS)
 
 
 def without(precision: str, writers: Mapping[str, Format]) -> list[str]:

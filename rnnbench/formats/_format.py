@@ -56,6 +56,8 @@ class Format:
         refuse: raises RnnbenchError on options that cannot be, before anything is captured.
         lacks: what else is not here (a compiler), in one line that says what brings it.
         precisions: those of `rnnbench.models.precision` that it keeps rounded weights in.
+        levels: of those in which products are of whole numbers, the levels that a weight may have
+            on each side of 0.
     """
 
     suffix: str
@@ -64,6 +66,7 @@ class Format:
     refuse: Callable[[Model, WriteOptions], None] = _nothing
     lacks: Callable[[], str | None] = lambda: None
     precisions: tuple[str, ...] = ()
+    levels: Mapping[str, int] = field(default_factory=dict)
 
     def missing(self) -> str | None:
         """Why it cannot be written here, and what brings it; None where it can."""

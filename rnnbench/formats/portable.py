@@ -56,6 +56,6 @@ def refuse(model: Model, options: WriteOptions) -> None:
             raise RnnbenchError(f"dimension {dim}={size}: give 1 or more")
 
 
-FORMAT = Format(
-    ".portable.onnx", onnx.FORMAT.requires, write, refuse, precisions=onnx.FORMAT.precisions
-)
+_PRECISIONS = ("float16", "bfloat16", "int8-weights")
+
+FORMAT = Format(".portable.onnx", onnx.FORMAT.requires, write, refuse, precisions=_PRECISIONS)

@@ -3,6 +3,7 @@
     Cast(float16, bfloat16)                         to float32
     Mul(Cast(int8), scale)
     DequantizeLinear(int8 or uint8, scale, zero)
+    MatMulInteger(x, int8), scale                   the products of whole.py
 
 of constants, wherever they stand in the file.
 """
@@ -13,6 +14,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+from rnnbench.inspection.whole import (
+    OWN_LSTM,
+    held_as_floats,
+    lstm_weights,
+    whole_products,
+)
 
 Array = np.ndarray[Any, Any]
 Tensors = dict[str, Array]
@@ -35,6 +43,7 @@ def stood_for(graph: Any, held: Tensors) -> tuple[Tensors, frozenset[str]]:
     found: Tensors = {}
     whole: dict[str, str] = {}  # a cast integer -> what it was
     used: set[str] = set()
+    _add_whole(graph, held, found, used)
     for node in _nodes(graph):
         names = [*node.input]
         kind = node.op_type if node.domain in ("", "ai.onnx") else ""
@@ -57,6 +66,33 @@ def stood_for(graph: Any, held: Tensors) -> tuple[Tensors, frozenset[str]]:
                 found[node.output[0]] = dequantised
                 used |= {*names}
     return found, frozenset(used)
+
+
+def _add_whole(graph: Any, held: Tensors, found: Tensors, used: set[str]) -> None:
+    """The weights of products of whole numbers, as a layer has them: a row for each output."""
+    for part in _graphs(graph):
+        for product in whole_products(part, held):
+            name = _stem(product.weight, held)
+            found[name] = held_as_floats(product, held).swapaxes(-1, -2)
+            used |= {product.weight, product.scale, product.zero} & held.keys()
+        for node in part.node:
+            for name, array in (lstm_weights(node, held) or ()) if node.op_type == OWN_LSTM else ():
+                found[_stem(name, held)] = array
+                used |= {*node.input[1:3], *node.input[8:12]} & held.keys()
+
+
+def _stem(name: str, held: Tensors) -> str:
+    """`rnn.W_l0_t_int8` -> `rnn.W_l0`, where nothing else has that name."""
+    stem = name.removesuffix("_int8").removesuffix("_t")
+    return name if stem in held else stem
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in ([attribute.g] if attribute.HasField("g") else []) + [*attribute.graphs]:
+                yield from _graphs(body)
 
 
 def _nodes(graph: Any) -> Iterator[Any]:

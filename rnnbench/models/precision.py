@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,8 +21,11 @@ from rnnbench.core.model import Arrays
 if TYPE_CHECKING:
     import torch
 
-PRECISIONS = ("float16", "bfloat16", "int8-weights", "int8-dynamic")
-"""What weights are kept as; in the last one products are of whole numbers, too."""
+PRECISIONS = ("float16", "bfloat16", "int8-weights", "int8-dynamic", "int8-dynamic-ort")
+"""What weights are kept as."""
+
+WHOLE = ("int8-dynamic", "int8-dynamic-ort")
+"""Those in which products are of whole numbers, too; in the last one by ONNX Runtime's own LSTM."""
 
 LEVELS = 127
 """Of an int8, on each side of 0."""
@@ -36,13 +39,20 @@ _NAMED = 6  # layers of a message
 _ULPS = 3  # that a factor may be off by, worked out of a number that was rounded
 
 
-def coarseness_of(precision: str) -> float:
+def coarseness_of(said: Mapping[str, Any] | None) -> float:
     """How many times as coarse as float32 the arithmetic is.
 
     An int16 in units of a 32,767th of its row's largest number is 256 times as coarse as a float32
-    there, 1,024 times for one of a fourth of that size.
+    there, 1,024 times for one of a fourth of that size; a whole number up to 127 is 256 times as
+    coarse once more. `check` has a reference for an ONNX file that rounds so, beside which it is no
+    coarser (`rnnbench.cases.rounded`).
+
+    Args:
+        said: what the manifest says of the precision.
     """
-    return 1024.0 if precision == "int8-dynamic" else 1.0
+    if said is None or said["name"] not in WHOLE:
+        return 1.0
+    return 1024.0 if said.get("levels", LEVELS) == LEVELS else 1024.0 * 256
 
 
 def check_precision(name: str) -> None:
@@ -76,7 +86,9 @@ class Weight:
         return fnmatchcase(self.name, pattern) or fnmatchcase(self.name, f"{pattern}.*")
 
 
-def round_weights(module: torch.nn.Module, precision: str, keep: Sequence[str] = ()) -> int:
+def round_weights(
+    module: torch.nn.Module, precision: str, keep: Sequence[str] = (), levels: int = LEVELS
+) -> int:
     """Rounds the weights of a module in place, those of at least two dimensions.
 
     An int8 is `round(w / s)` with `s = max |w| / 127` over an output channel (a row of a layer's
@@ -87,6 +99,7 @@ def round_weights(module: torch.nn.Module, precision: str, keep: Sequence[str] =
         module: whose parameters are rounded.
         precision: one of PRECISIONS.
         keep: patterns of what stays as it is: `decoder`, `*.out`, `rnn.*_l0`.
+        levels: of an int8, on each side of 0, in the place of 127.
 
     Returns:
         How many numbers were rounded.
@@ -95,7 +108,7 @@ def round_weights(module: torch.nn.Module, precision: str, keep: Sequence[str] =
         RnnbenchError: a weight is too large for float16, there is nothing to round, or a pattern is
             of nothing.
     """
-    return round_each(weights_of(module, keep), precision)
+    return round_each(weights_of(module, keep), precision, levels)
 
 
 def weights_of(module: torch.nn.Module, keep: Sequence[str] = ()) -> list[Weight]:
@@ -123,13 +136,13 @@ def layers_of(weights: Sequence[Weight]) -> dict[str, list[Weight]]:
     return found
 
 
-def round_each(weights: Sequence[Weight], precision: str) -> int:
+def round_each(weights: Sequence[Weight], precision: str, levels: int = LEVELS) -> int:
     """Rounds weights in place; the rest is that of `round_weights`."""
     import torch
 
     with torch.no_grad():
         for weight in weights:
-            rounded = _rounded(weight.data.detach(), precision, weight.axis)
+            rounded = _rounded(weight.data.detach(), precision, weight.axis, levels)
             if not torch.isfinite(rounded).equal(torch.isfinite(weight.data)):
                 raise RnnbenchError(
                     f"{weight.name} has a weight of {weight.data.abs().max().item():.3g}, and "
@@ -166,14 +179,14 @@ def _weights(module: torch.nn.Module) -> Iterator[Weight]:
             yield Weight(full, layer, weight, axis)
 
 
-def _rounded(weight: torch.Tensor, precision: str, axis: int | None) -> torch.Tensor:
+def _rounded(weight: torch.Tensor, precision: str, axis: int | None, levels: int) -> torch.Tensor:
     import torch
 
     if precision in ("float16", "bfloat16"):
         return weight.to(getattr(torch, precision)).to(weight.dtype)
     others = [d for d in range(weight.dim()) if d != axis]
     exact = weight.double()
-    step = exact.abs().amax(others, keepdim=True) / LEVELS
+    step = exact.abs().amax(others, keepdim=True) / levels
     whole = torch.where(step > 0, exact / step, torch.zeros_like(exact)).round()
     return (whole * step.float().double() + 0.0).to(weight.dtype)  # an int8 has no -0
 
@@ -221,11 +234,14 @@ def _axes_of_factors(shape: Sequence[int]) -> list[tuple[int, ...]]:
     return sorted(fewer, key=counts.__getitem__)
 
 
-def whole_numbers(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+def whole_numbers(
+    matrix: torch.Tensor, levels: int = LEVELS
+) -> tuple[torch.Tensor, torch.Tensor] | None:
     """A matrix as int8 and a factor for each column, where it is a product of such.
 
     Args:
         matrix: [k, n], float32.
+        levels: that the whole numbers have at most, on each side of 0.
 
     Returns:
         int8 [k, n] and float32 [n]; their product, rounded to float32, is the matrix itself where
@@ -235,12 +251,12 @@ def whole_numbers(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | N
 
     apart = [max(1, size // most) for size, most in zip(matrix.shape, _SAMPLE, strict=True)]
     some = matrix[:, :: apart[1]].double()
-    if _factors(some[:: apart[0]], some.abs().amax(0)) is None:
+    if _factors(some[:: apart[0]], some.abs().amax(0), levels) is None:
         return None
     exact = matrix.double()
     if not torch.isfinite(exact).all():
         return None
-    factors = _factors(exact, exact.abs().amax(0))
+    factors = _factors(exact, exact.abs().amax(0), levels)
     if factors is None:
         return None
     steps = _exact_steps(exact, factors)
@@ -248,13 +264,13 @@ def whole_numbers(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | N
     return (exact / safe).round().to(torch.int8), steps
 
 
-def _factors(exact: torch.Tensor, largest: torch.Tensor) -> torch.Tensor | None:
+def _factors(exact: torch.Tensor, largest: torch.Tensor, most: int) -> torch.Tensor | None:
     """Of each column of [k, n] what its numbers are whole multiples of; None where one has none."""
     import torch
 
     factors = torch.zeros_like(largest)
     left = largest > 0
-    for levels in range(LEVELS, 0, -1):
+    for levels in range(most, 0, -1):
         if not left.any():
             break
         ratio = exact[:, left] / (largest[left] / levels)

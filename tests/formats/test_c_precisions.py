@@ -14,14 +14,16 @@ from torch import nn
 import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec
 from rnnbench.checking.check import check
+from rnnbench.formats import c as c_format
 from rnnbench.formats.c.kernels import DYNAMIC, HEADER, KINDS, SMALLER, products_of
 from rnnbench.formats.c.printing import PRELUDE
 from rnnbench.formats.c.products import _pairs_of, most_of, padded_bias, panels_of
-from rnnbench.models.precision import PRECISIONS, round_weights, whole_numbers
+from rnnbench.models.precision import round_weights, whole_numbers
 from rnnbench.runtimes.adapters._compiling import compiler
 from rnnbench.runtimes.adapters.c import FLAGS
 from tests.helpers.tagger import tagger
 
+PRECISIONS = c_format.FORMAT.precisions
 pytestmark = pytest.mark.skipif(shutil.which(compiler()[0]) is None, reason="no C compiler")
 
 

@@ -15,7 +15,7 @@ from rnnbench import Model, RnnbenchError, TensorSpec
 from rnnbench.__main__ import main
 from rnnbench.checking.check import check
 from rnnbench.exporting.rounding import cost_in_words, format_sensitivity, rounded
-from rnnbench.models.precision import PRECISIONS, UNCHANGED, layers_of, weights_of
+from rnnbench.models.precision import PRECISIONS, UNCHANGED, WHOLE, layers_of, weights_of
 
 WEIGHTS = {"encoder.0": 40, "rnn.*_l0": 360, "rnn.*_l0_reverse": 360, "out": 90}
 SOURCE = """
@@ -80,7 +80,7 @@ def test_a_pattern_is_of_a_module_a_layer_or_parameters(kept):
     assert {w.name for w in weights_of(Net())} - names == gone[kept]
 
 
-@pytest.mark.parametrize("precision", [p for p in PRECISIONS if p != "int8-dynamic"])
+@pytest.mark.parametrize("precision", [p for p in PRECISIONS if p not in WHOLE])
 @pytest.mark.parametrize("format", ["onnx", "c"])
 def test_what_is_kept_is_float32_in_the_file_and_the_rest_is_not(format, precision, tmp_path):
     given = model()

@@ -18,10 +18,10 @@ from rnnbench.checking.report import WEIGHTS
 from rnnbench.formats import onnx as onnx_format
 from rnnbench.formats.onnx.profiles import pinned, rewrite
 from rnnbench.inspection.weights import kept_small, read_weights
-from rnnbench.models.precision import in_fewer_bits, round_weights
+from rnnbench.models.precision import WHOLE, in_fewer_bits, round_weights
 from tests.helpers.tagger import tagger
 
-PRECISIONS = onnx_format.FORMAT.precisions
+PRECISIONS = [p for p in onnx_format.FORMAT.precisions if p not in WHOLE]
 STORED = {
     "float16": TensorProto.FLOAT16,
     "bfloat16": TensorProto.BFLOAT16,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.trust import digest
 from rnnbench.formats._format import Format, WriteOptions
+from rnnbench.models.precision import LEVELS
 
 if TYPE_CHECKING:
     from rnnbench.capture.program import Captured
@@ -70,4 +71,5 @@ FORMAT = Format(
     requires={"torch": "torch"},
     write=write,
     precisions=("float16", "bfloat16", "int8-weights", "int8-dynamic"),
+    levels={"int8-dynamic": LEVELS},
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.one_thread import ignoring, quiet_loggers
 from rnnbench.formats._format import Format, WriteOptions
+from rnnbench.models.precision import WHOLE
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -60,7 +61,13 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
         model = _convert_down(model, opset)
     finish(model, captured, options.metadata)
     model.ir_version = IR_VERSION
-    said = {"opset": opset} | small_in(model, options.precision)
+    if options.precision in WHOLE:
+        from rnnbench.formats.onnx.integers import make_whole
+
+        small = make_whole(model, captured.model.module, options)
+    else:
+        small = small_in(model, options.precision)
+    said = {"opset": opset} | small
     beside = save(model, path)
     nodes = sum(1 for _ in ir.traversal.RecursiveGraphIterator(model.graph))
     return said | {"nodes": nodes} | beside
@@ -201,5 +208,6 @@ FORMAT = Format(
     requires={"onnx": "onnx", "onnxscript": "onnxscript"},
     write=write,
     refuse=lambda _, options: check_opset(options.opset),
-    precisions=("float16", "bfloat16", "int8-weights"),
+    precisions=("float16", "bfloat16", "int8-weights", *WHOLE),
+    levels=dict.fromkeys(WHOLE, 63),
 )

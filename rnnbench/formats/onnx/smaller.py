@@ -11,6 +11,7 @@ and so computes it in each call; what is a Cast and a Mul of constants it folds 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,13 @@ FLOATS = {"float16": ir.DataType.FLOAT16, "bfloat16": ir.DataType.BFLOAT16}
 Array = np.ndarray[Any, Any]
 
 
-def keep_small(model: ir.Model, precision: str) -> int:
+def keep_small(model: ir.Model, precision: str, but: Collection[str] = ()) -> int:
     """Keeps each initializer that was rounded to a precision in so many bits.
 
     Args:
         model: is changed; its values keep their names.
         precision: one of `rnnbench.models.precision.PRECISIONS`.
+        but: initializers that stay as they are.
 
     Returns:
         How many numbers are kept so.
@@ -35,7 +37,8 @@ def keep_small(model: ir.Model, precision: str) -> int:
     count = 0
     for graph in [model.graph, *model.graph.subgraphs()]:
         for value in list(graph.initializers.values()):
-            if value.dtype is ir.DataType.FLOAT and not value.is_graph_output():
+            keeps = value.name not in but and not value.is_graph_output()
+            if value.dtype is ir.DataType.FLOAT and keeps:
                 count += _keep(graph, value, precision)
     return count
 

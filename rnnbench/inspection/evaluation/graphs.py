@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.inspection.evaluation.nodes import (
@@ -18,11 +20,16 @@ from rnnbench.inspection.evaluation.nodes import (
 from rnnbench.inspection.evaluation.operators import find_control, find_operation
 from rnnbench.inspection.evaluation.precision import Precision
 from rnnbench.inspection.evaluation.weights import constants_in, dense
+from rnnbench.inspection.whole import rounded_for_products
 
 
 @dataclass(frozen=True)
 class Step:
-    """A node, what computes it, and what nobody reads after it."""
+    """A node, what computes it, and what nobody reads after it.
+
+    Attributes:
+        decides: whether it rounds values to the whole numbers that are multiplied.
+    """
 
     node: Node
     inputs: tuple[str, ...]
@@ -31,10 +38,14 @@ class Step:
     control: Control | None
     bodies: Mapping[str, Graph]
     released: tuple[str, ...]
+    decides: bool = False
 
     def run(self, values: dict[str, Any]) -> None:
         """Adds its outputs to the values."""
         given = [values[name] if name else None for name in self.inputs]
+        off = self.node.precision.off
+        if off is not None and self.decides:
+            given = [off(np.asarray(value), "round") for value in given]
         try:
             if self.operation is not None:
                 results = self.operation(self.node, given)
@@ -46,7 +57,6 @@ class Step:
             raise error if self.bodies else self._failed(error) from None
         except Exception as error:
             raise self._failed(error) from error
-        off = self.node.precision.off
         if off is not None and self.node.op in ("Sigmoid", "Tanh"):
             results = [off(value, self.node.op.lower()) for value in results]
         for name, value in zip(self.outputs, results, strict=False):
@@ -81,9 +91,13 @@ class Graph:
         self.captured = self._captured(bodies)
         last = self._last_reads(bodies)
         constants = {n: precision.cast(a) for n, a in constants_in(proto).items()}
+        deciding = rounded_for_products(proto)
         self.constants |= constants
         self._steps = [
-            _step(node, inner, tuple(last.get(i, ())), opsets, precision)
+            replace(
+                _step(node, inner, tuple(last.get(i, ())), opsets, precision),
+                decides=bool(deciding.intersection(node.output)),
+            )
             for i, (node, inner) in enumerate(zip(proto.node, bodies, strict=True))
             if not (node.op_type == "Constant" and {*node.output} & constants.keys())
         ]

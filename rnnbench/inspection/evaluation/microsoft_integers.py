@@ -47,7 +47,7 @@ def _dynamic(weights: Array, scale: Array, zero: Array, node: Node) -> Product:
     dtype = node.precision.dtype
 
     def times(x: Array) -> Array:
-        values, x_scale, x_zero = quantise_dynamic(x)
+        values, x_scale, x_zero = quantise_dynamic(x, node.precision.off)
         total = product(values, weights, x_zero, np.asarray(zero)).astype(dtype)
         return np.asarray(total * (dtype.type(x_scale) * scale))
 

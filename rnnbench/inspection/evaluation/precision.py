@@ -37,7 +37,8 @@ class Precision:
         dtype: numpy's.
         code: TensorProto's.
         off: what is done to the results of functions (sigmoid, tanh, and those of layers), by their
-            names, to know how far an engine whose functions are others is moved; nothing unless
+            names, to know how far an engine whose functions are others is moved; and to what is
+            rounded to whole numbers, as "round", to know on what a tie decides; nothing unless
             somebody asks (`Evaluator.off_by`).
     """
 

@@ -9,6 +9,7 @@ own precision: a dequantised number, a product of integers and scales.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -50,10 +51,16 @@ def along(values: Array, shape: tuple[int, ...], axis: int | None, block: int = 
     return np.repeat(values, block, axis=axis).take(np.arange(shape[axis]), axis=axis)
 
 
-def quantise_dynamic(x: Array) -> tuple[Array, np.float32, Array]:
+def quantise_dynamic(
+    x: Array, off: Callable[[Array, str], Array] | None = None
+) -> tuple[Array, np.float32, Array]:
     """An array as uint8, its scale and its zero point, as DynamicQuantizeLinear does.
 
     Of zeros alone the specification's scale is 0; it is 1 here, as in ONNX Runtime.
+
+    Args:
+        x: the array.
+        off: what is done to the quotients, as "round" (`Precision.off`).
     """
     x = x.astype(np.float32)
     least = np.float32(min(x.min(initial=0), 0))
@@ -61,7 +68,8 @@ def quantise_dynamic(x: Array) -> tuple[Array, np.float32, Array]:
     scale = np.float32((most - least) / np.float32(255))
     scale = scale if scale else np.float32(1)
     zero = np.rint(np.clip(-least / scale, 0, 255)).astype(np.uint8)
-    return saturated(np.rint(x / scale), zero, np.uint8), scale, np.asarray(zero)
+    quotients = x / scale if off is None else off(x / scale, "round")
+    return saturated(np.rint(quotients), zero, np.uint8), scale, np.asarray(zero)
 
 
 def product(a: Array, b: Array, a_zero: Any = None, b_zero: Any = None) -> Array:
@@ -117,7 +125,7 @@ def _axis(node: Node) -> int | None:
 
 
 def _dynamic(node: Node, inputs: Values) -> list[Any]:
-    values, scale, zero = quantise_dynamic(inputs[0])
+    values, scale, zero = quantise_dynamic(inputs[0], node.precision.off)
     return [values, np.asarray(scale, dtype=node.precision.dtype), zero]
 
 

@@ -1,0 +1,94 @@
+"""What a file that rounds values to whole numbers is to give: itself, in float64.
+
+Its products are of whole numbers, each the nearest one of a value (`--precision int8-dynamic`). So
+the reference of its arithmetic is its own graph in float64, with that rounding; what the rounding
+does to the module's outputs is its price. That the graph is the module's, but for the rounding, is
+proved beside it (`rnnbench.checking.whole`).
+
+Where a value is within a rounding of the middle of two whole numbers, an engine takes either. So
+two of the runs that tell the noise take the upper one of each such pair, and the lower one: each
+decision is another one in one of them, and is carried through to the outputs (`leaks.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rnnbench.cases.cases import Case, Rounded, make_cases
+from rnnbench.cases.plans import Plan
+from rnnbench.core.model import Arrays, Model
+
+if TYPE_CHECKING:
+    import torch
+
+    from rnnbench.core.bundle import Bundle
+
+_QUANTA = 0.3
+"""Of the noise of decisions: times `FACTOR` that is 3, and they are as large elsewhere as here."""
+
+
+def file_that_rounds(bundle: Bundle) -> torch.nn.Module | None:
+    """The evaluation of the artifact whose products are of whole numbers; None without one."""
+    from rnnbench.models.files.declare import module_of
+
+    for artifact in bundle.artifacts.values():
+        if artifact.details.get("whole"):
+            return module_of(artifact.path, "onnx")
+    return None
+
+
+def with_rounded(
+    cases: Sequence[Case], model: Model, file: torch.nn.Module | None
+) -> tuple[Case, ...]:
+    """The cases with what the file itself gives, where it can be evaluated.
+
+    Args:
+        cases: of the module.
+        model: the declaration.
+        file: the evaluation of the file; None: there is none.
+    """
+    if file is None or not cases:
+        return tuple(cases)
+    plans = [Plan(case.name, case.dims, case.seed, "") for case in cases]
+    given = {case.name: case.inputs for case in cases}
+    evaluated = make_cases(replace(model, module=file), plans, given)
+    found = {case.name: case for case in evaluated.cases}
+    return tuple(
+        replace(case, rounded=_rounded(case, found[case.name])) if case.name in found else case
+        for case in cases
+    )
+
+
+def _rounded(case: Case, own: Case) -> Rounded:
+    return Rounded(own.reference, own.eager, _noise(case.noise, own.noise))
+
+
+def _noise(module: Arrays, file: Arrays) -> Arrays:
+    """That of the module's arithmetic, or of decisions, whichever is the larger."""
+    found: Arrays = {}
+    for name, noise in file.items():
+        own = (noise * np.float32(_QUANTA)).astype(np.float32)
+        other = module.get(name, own)
+        found[name] = np.fmax(own, other).astype(np.float32) if other.shape == own.shape else own
+    return found
+
+
+def moved(cases: Sequence[Case], outputs: Sequence[str]) -> Mapping[str, float]:
+    """How far the rounding moves each output of floats at most, at the usual sizes of inputs."""
+    found: dict[str, float] = {}
+    for case in cases:
+        if case.rounded is None or case.scale > 1 or case.empty:
+            continue
+        for name in outputs:
+            exact, other = case.reference[name], case.rounded.reference[name]
+            if exact.dtype.kind != "f" or exact.shape != other.shape:
+                continue
+            with np.errstate(invalid="ignore"):
+                off = np.abs(exact.astype(np.float64) - other.astype(np.float64))
+            most = float(off[np.isfinite(off)].max(initial=0.0))
+            found[name] = max(found.get(name, 0.0), most)
+    return found

@@ -1,0 +1,81 @@
+"""What the rounding of values to whole numbers costs, beside that of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rnnbench.core.model import Model
+from rnnbench.exporting.rounding import errors_of, outputs_of
+from rnnbench.models.kept import tensors_in
+from rnnbench.models.precision import kept_signal
+
+
+def rounding_file(folder: Path, artifacts: Mapping[str, Any]) -> torch.nn.Module | None:
+    """The evaluation of the artifact that rounds values; None where there is none."""
+    from rnnbench.models.files.declare import module_of
+
+    path = next((folder / said["file"] for said in artifacts.values() if said.get("whole")), None)
+    return None if path is None else module_of(path, "onnx")
+
+
+def add_price(said: dict[str, Any], model: Model, file: torch.nn.Module) -> None:
+    """Adds what the rounding of values costs to what the manifest says of the precision.
+
+    `signal_db` and the errors after are then those of the file, and no longer those of the module
+    with rounded weights alone.
+
+    Args:
+        said: of the precision.
+        model: with its rounded weights.
+        file: the evaluation of the artifact.
+    """
+    weights = outputs_of(model)
+    own = outputs_of(replace(model, module=file))
+    values = kept_signal(weights, own)
+    for name, db in values.items():
+        said["signal_db"][name] = round(_together(said["signal_db"].get(name, db), db), 1)
+    if "errors" in said:
+        said["errors"]["after"] = errors_of(replace(model, module=_AsTheModule(model, file)))
+
+
+def _together(one: float, other: float) -> float:
+    """The decibels above two changes that have nothing to do with one another."""
+    power = sum(10 ** (-db / 10) for db in (one, other))
+    return float(-10 * torch.log10(torch.tensor(power, dtype=torch.float64)))
+
+
+class _AsTheModule(torch.nn.Module):
+    """Takes and returns what the module does, and computes what the file does.
+
+    What else is asked of it, the module answers.
+    """
+
+    def __init__(self, model: Model, file: torch.nn.Module) -> None:
+        super().__init__()
+        self._own, self._file = [model.module], file  # a list: its parameters are not ours
+
+    def forward(self, *given: Any, **named: Any) -> Any:
+        returned = self._own[0](*given, **named)
+        tensors = [t for t in (*given, *named.values()) if isinstance(t, torch.Tensor)]
+        computed = iter(self._file(*tensors))
+        return _replaced(returned, computed, len(tensors_in(returned)))
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self._own[0], name)
+
+
+def _replaced(returned: Any, computed: Any, count: int) -> Any:
+    """The same nest with other tensors, in reading order."""
+    from torch.utils import _pytree
+
+    leaves, spec = _pytree.tree_flatten(returned)
+    others = [next(computed) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+    return _pytree.tree_unflatten(others, spec)

@@ -1,0 +1,281 @@
+"""Products of whole numbers in an ONNX file, and the same file with products of floats.
+
+    scale = max |x| / 127 ...                             (whatever it is)
+    q = Cast(Round(x / scale) + 128, to=uint8)
+    y = Cast(MatMulInteger(q, W, 128)) * W_scale * scale        is      y = MatMul(x, W * W_scale)
+
+but for the rounding, and com.microsoft.DynamicQuantizeLSTM is an LSTM. What is left without the
+rounding can be proved to be a module, exactly, and read as any other file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from rnnbench.core.errors import RnnbenchError, one_line
+
+Array = np.ndarray[Any, Any]
+OWN_LSTM = "DynamicQuantizeLSTM"
+_ZERO = 128
+_UINT8, _FLOAT = int(onnx.TensorProto.UINT8), int(onnx.TensorProto.FLOAT)
+
+
+@dataclass(frozen=True)
+class WholeProduct:
+    """A product of whole numbers.
+
+    Attributes:
+        x: the name of the value that is rounded.
+        y: of what comes of it, in floats.
+        weight: of the whole numbers of the weight.
+        scale: of what they are multiplied by.
+        zero: of what is subtracted from them; empty where nothing is.
+        nodes: of which it consists, from `MatMulInteger` on.
+    """
+
+    x: str
+    y: str
+    weight: str
+    scale: str
+    zero: str
+    nodes: tuple[Any, ...]
+
+
+def whole_products(graph: Any, constants: Mapping[str, Array]) -> Iterator[WholeProduct]:
+    """Those of one graph, without its bodies.
+
+    Args:
+        graph: a GraphProto.
+        constants: of it and the graphs around it.
+    """
+    if not any(node.op_type == "MatMulInteger" for node in graph.node):
+        return
+    makers = {name: node for node in graph.node for name in node.output}
+    readers: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for node in graph.node:
+        if node.op_type == "MatMulInteger" and len(node.input) > 2:
+            found = _product(node, makers, readers, constants)
+            if found is not None:
+                yield found
+
+
+def _product(
+    node: Any,
+    makers: Mapping[str, Any],
+    readers: Mapping[str, list[Any]],
+    constants: Mapping[str, Array],
+) -> WholeProduct | None:
+    """The product that one MatMulInteger is the middle of."""
+    value, weight, zero = node.input[:3]
+    if weight not in constants or not _is(constants.get(zero), _ZERO):
+        return None
+    divided = _quotient(value, makers, constants)
+    cast = _only(readers, node.output[0], "Cast")
+    if divided is None or cast is None or _to(cast) != _FLOAT:
+        return None
+    x, scale = divided.input
+    first = _only(readers, cast.output[0], "Mul")
+    second = _only(readers, first.output[0], "Mul") if first is not None else None
+    if first is None or second is None:
+        return None
+    own = next((n for n in first.input if n in constants), "")
+    if not own or scale not in second.input:
+        return None
+    also = node.input[3] if len(node.input) > 3 else ""
+    nodes = (node, cast, first, second)
+    return WholeProduct(x, second.output[0], weight, own, also, nodes)
+
+
+def _quotient(value: str, makers: Mapping[str, Any], constants: Mapping[str, Array]) -> Any:
+    """The division of which a value is the nearest whole number, plus 128, as uint8."""
+    cast = makers.get(value)
+    if cast is None or cast.op_type != "Cast" or _to(cast) != _UINT8:
+        return None
+    add = makers.get(cast.input[0])
+    if add is None or add.op_type != "Add" or not _is(constants.get(add.input[1]), _ZERO):
+        return None
+    rounded = makers.get(add.input[0])
+    if rounded is None or rounded.op_type != "Round":
+        return None
+    divided = makers.get(rounded.input[0])
+    return divided if divided is not None and divided.op_type == "Div" else None
+
+
+def rounded_for_products(graph: Any) -> frozenset[str]:
+    """What Round gives in a graph that becomes the uint8 of a product, by name."""
+    casts = {n.input[0] for n in graph.node if n.op_type == "Cast" and _to(n) == _UINT8}
+    shifted = {n.input[0] for n in graph.node if n.op_type == "Add" and n.output[0] in casts}
+    rounds = (n.output[0] for n in graph.node if n.op_type == "Round")
+    return frozenset(name for name in rounds if name in shifted)
+
+
+def held_as_floats(product: WholeProduct, constants: Mapping[str, Array]) -> Array:
+    """[..., k, n] float32: the weight that a product multiplies by."""
+    whole = constants[product.weight].astype(np.float32)
+    if product.zero:
+        whole = whole - constants[product.zero].astype(np.float32)
+    return np.asarray(whole * constants[product.scale], np.float32)
+
+
+def lstm_weights(node: Any, constants: Mapping[str, Array]) -> list[tuple[str, Array]] | None:
+    """The names of W and R of ONNX Runtime's LSTM, and each as an LSTM has it.
+
+    [directions, input, 4 * hidden] whole numbers -> [directions, 4 * hidden, input] float32.
+    """
+    found = []
+    names = [*node.input]
+    for place in (1, 2):
+        whole, scale, zero = names[place], names[6 + 2 * place], names[7 + 2 * place]
+        if not {whole, scale, zero} <= constants.keys():
+            return None
+        numbers = constants[whole].astype(np.float32)
+        shape = (len(numbers), 1, -1)
+        numbers = numbers - constants[zero].astype(np.float32).reshape(shape)
+        wide = numbers * constants[scale].astype(np.float32).reshape(shape)
+        found.append((whole, np.ascontiguousarray(wide.swapaxes(1, 2))))
+    return found
+
+
+@dataclass(frozen=True)
+class Unrounded:
+    """A file without the rounding of values.
+
+    Attributes:
+        proto: a ModelProto of products of floats.
+        weights: the name of each weight that was whole -> how many numbers it has.
+    """
+
+    proto: Any
+    weights: Mapping[str, int]
+
+
+def unrounded(proto: Any, constants: Mapping[str, Array]) -> Unrounded:
+    """The same file with products of floats; it is left as it is.
+
+    Args:
+        proto: a ModelProto.
+        constants: its initializers by name.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    weights: dict[str, int] = {}
+    _unround(copy.graph, copy.graph, dict(constants), weights)
+    if weights:
+        _remove_unread(copy.graph)
+    return Unrounded(copy, weights)
+
+
+def save_unrounded(path: Path, target: Path) -> Mapping[str, int]:
+    """Writes a file without the rounding of values; the weights that were whole, with their sizes.
+
+    Raises:
+        RnnbenchError: it is damaged.
+    """
+    try:
+        proto = onnx.load(str(path))
+    except Exception as error:  # onnx raises a handful of types
+        raise RnnbenchError(f"{path} is damaged ({one_line(error)}): export it again") from None
+    found = unrounded(proto, constants_of(proto))
+    onnx.save(found.proto, str(target))
+    return found.weights
+
+
+def constants_of(proto: Any, folder: str = "") -> dict[str, Array]:
+    """The initializers of a file's outermost graph, by name.
+
+    Raises:
+        RnnbenchError: one has no value.
+    """
+    try:
+        return {t.name: numpy_helper.to_array(t, folder) for t in proto.graph.initializer}
+    except Exception as error:
+        raise RnnbenchError(f"the file is damaged: an initializer has no value ({error})") from None
+
+
+def _unround(graph: Any, root: Any, constants: dict[str, Array], weights: dict[str, int]) -> None:
+    for product in list(whole_products(graph, constants)):
+        name = _held(root, f"{product.weight}_floats", held_as_floats(product, constants))
+        weights[product.weight] = int(constants[product.weight].size)
+        made = onnx.helper.make_node("MatMul", [product.x, name], [product.y])
+        made.name = product.nodes[0].name
+        last = [node.output[0] for node in graph.node].index(product.y)
+        graph.node[last].CopyFrom(made)
+    for node in graph.node:
+        if node.op_type == OWN_LSTM:
+            _unround_lstm(node, root, constants, weights)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _unround(attribute.g, root, constants, weights)
+
+
+def _unround_lstm(
+    node: Any, root: Any, constants: Mapping[str, Array], weights: dict[str, int]
+) -> None:
+    found = lstm_weights(node, constants)
+    if found is None:
+        return
+    names = [*node.input][:8]
+    for place, (name, array) in enumerate(found, 1):
+        weights[name] = array.size
+        names[place] = _held(root, f"{name}_floats", array)
+    del node.input[:]
+    node.input.extend(names)
+    node.op_type, node.domain = "LSTM", ""
+
+
+def _held(root: Any, name: str, array: Array) -> str:
+    """The initializer of a name, made where it is not there yet."""
+    if all(tensor.name != name for tensor in root.initializer):
+        root.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+    return name
+
+
+def _remove_unread(graph: Any) -> None:
+    """Removes nodes whose outputs nobody reads, and then initializers."""
+    while True:
+        read = {*_reads(graph), *(value.name for value in graph.output)}
+        unread = [n for n in graph.node if not read.intersection(n.output)]
+        for node in graph.node:
+            for attribute in node.attribute:
+                if attribute.HasField("g"):
+                    _remove_unread(attribute.g)
+        for node in unread:
+            graph.node.remove(node)
+        if not unread:
+            break
+    read = {*_reads(graph), *(value.name for value in graph.output)}
+    for tensor in [t for t in graph.initializer if t.name not in read]:
+        graph.initializer.remove(tensor)
+
+
+def _reads(graph: Any) -> Iterator[str]:
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _reads(attribute.g)
+                yield from (value.name for value in attribute.g.output)
+
+
+def _only(readers: Mapping[str, list[Any]], name: str, op: str) -> Any:
+    """What alone reads a value, where it is such an operator."""
+    found = readers.get(name, [])
+    return found[0] if len(found) == 1 and found[0].op_type == op else None
+
+
+def _to(node: Any) -> int:
+    return next((int(a.i) for a in node.attribute if a.name == "to"), 0)
+
+
+def _is(array: Array | None, number: int) -> bool:
+    return array is not None and array.size == 1 and bool(array.reshape(-1)[0] == number)
