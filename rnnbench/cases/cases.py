@@ -57,6 +57,7 @@ class Case:
         feed_mode: at once, or in chunks; the outputs are those of the whole either way.
         seed: of the random inputs.
         scale: how many times as large as usual its inputs or states are.
+        of: the case with the same inputs at once, of one that is fed otherwise.
         rounded: what a file that rounds values gives itself, where the bundle has such a file.
     """
 
@@ -69,6 +70,7 @@ class Case:
     feed_mode: FeedMode = field(default_factory=FeedMode)
     seed: int = 0
     scale: float = 1.0
+    of: str = ""
     rounded: Rounded | None = None
 
     @property

@@ -225,7 +225,7 @@ def _case(bundle: Bundle, entry: dict[str, Any], stored: Any, before: list[Case]
         feed_mode = FeedMode(
             tuple(map(int, entry["chunks"])), bool(entry["interleaved"]), bool(entry["reset"])
         )
-        return replace(whole, name=name, feed_mode=feed_mode)
+        return replace(whole, name=name, feed_mode=feed_mode, of=whole.name)
 
     def read(part: str, names: Sequence[str]) -> Arrays:
         return {n: stored[f"{name}/{part}/{n}"] for n in names}

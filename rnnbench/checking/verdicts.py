@@ -15,6 +15,7 @@ from rnnbench.cases.allowance import FACTOR, Allowance
 from rnnbench.cases.cases import Case
 from rnnbench.cases.standard import Standard
 from rnnbench.cases.tolerance import Difference
+from rnnbench.checking.by_itself import compared_with_itself
 from rnnbench.checking.runner import LOADING, RunResult
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
@@ -141,7 +142,7 @@ class Judge:
         rounds = self.rounds(ran)
         if rounds and case.rounded is None:
             return self._result(ran, case.name, Verdict.NOT_JUDGED, NO_REFERENCE)
-        case = case.as_rounded() if rounds else case
+        plain, case = case, case.as_rounded() if rounds else case
         compared = {
             name: self.standard.compare(
                 *(case, name, outputs[name], coarseness),
@@ -150,6 +151,9 @@ class Judge:
             for name in self.bundle.outputs
             if name in outputs
         }
+        if rounds and self._fed(case.name):
+            at_once = ran.outputs.get(case.of, {})
+            compared |= compared_with_itself(self.standard, plain, outputs, at_once, coarseness)
         if missing:
             why = f"there is no output {missing[0]!r}"
             return self._wrong(ran, case, Verdict.FAILED, why, compared)

@@ -79,4 +79,6 @@ def rounding_operators(program: Program) -> tuple[str, ...]:
     Where a value is near the middle of two of them, runtimes round to one or the other.
     """
     ops = dict.fromkeys(node.op for node in walk(program.graph))
-    return tuple(op for op in ops if any(part in op for part in _ROUNDING))
+    whole = ("QuantizeLinear",) if program.whole else ()  # of products that are read as floats
+    found = tuple(op for op in ops if any(part in op for part in _ROUNDING))
+    return tuple(dict.fromkeys((*found, *whole)))

@@ -142,6 +142,7 @@ class Program:
         producer: what wrote it.
         opset: the version of ONNX's operators; None in other formats.
         stale: names of dimensions around loops that no input has.
+        whole: the weights whose products are of whole numbers; they are read as products of floats.
     """
 
     path: Path
@@ -157,6 +158,7 @@ class Program:
     producer: str = ""
     opset: int | None = None
     stale: dict[str, str] = field(default_factory=dict)
+    whole: frozenset[str] = frozenset()
 
     @property
     def parameters(self) -> int:

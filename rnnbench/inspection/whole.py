@@ -23,6 +23,7 @@ from rnnbench.core.errors import RnnbenchError, one_line
 
 Array = np.ndarray[Any, Any]
 OWN_LSTM = "DynamicQuantizeLSTM"
+_FLOATS = "_floats"  # behind the name of a weight
 _ZERO = 128
 _UINT8, _FLOAT = int(onnx.TensorProto.UINT8), int(onnx.TensorProto.FLOAT)
 
@@ -159,20 +160,42 @@ class Unrounded:
     weights: Mapping[str, int]
 
 
-def unrounded(proto: Any, constants: Mapping[str, Array]) -> Unrounded:
+def unrounded(proto: Any, constants: Mapping[str, Array], *, own_lstm: bool = True) -> Unrounded:
     """The same file with products of floats; it is left as it is.
 
     Args:
         proto: a ModelProto.
         constants: its initializers by name.
+        own_lstm: whether ONNX Runtime's LSTM becomes a plain one, too.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
     weights: dict[str, int] = {}
-    _unround(copy.graph, copy.graph, dict(constants), weights)
+    for graph in every_graph(copy.graph):
+        _unround(graph, copy.graph, constants, weights)
+        for node in graph.node if own_lstm else ():
+            if node.op_type == OWN_LSTM:
+                _unround_lstm(node, copy.graph, constants, weights)
     if weights:
         _remove_unread(copy.graph)
     return Unrounded(copy, weights)
+
+
+def products_of_floats(proto: Any) -> tuple[Any, frozenset[str]]:
+    """A file whose products are of floats, to be read, and the weights that were whole, by name.
+
+    ONNX Runtime's LSTM stays what it is. A file without such products is given back itself.
+    """
+    nodes = [node.op_type for graph in every_graph(proto.graph) for node in graph.node]
+    if "MatMulInteger" not in nodes:
+        return proto, frozenset()
+    inside = (t for t in proto.graph.initializer if not t.external_data)
+    try:
+        constants = {t.name: numpy_helper.to_array(t) for t in inside}
+    except (ValueError, TypeError):  # damaged, as whoever reads it says
+        return proto, frozenset()
+    found = unrounded(proto, constants, own_lstm=False)
+    return found.proto, frozenset(f"{name}{_FLOATS}" for name in found.weights)
 
 
 def save_unrounded(path: Path, target: Path) -> Mapping[str, int]:
@@ -202,20 +225,16 @@ def constants_of(proto: Any, folder: str = "") -> dict[str, Array]:
         raise RnnbenchError(f"the file is damaged: an initializer has no value ({error})") from None
 
 
-def _unround(graph: Any, root: Any, constants: dict[str, Array], weights: dict[str, int]) -> None:
+def _unround(
+    graph: Any, root: Any, constants: Mapping[str, Array], weights: dict[str, int]
+) -> None:
     for product in list(whole_products(graph, constants)):
-        name = _held(root, f"{product.weight}_floats", held_as_floats(product, constants))
+        name = _held(root, f"{product.weight}{_FLOATS}", held_as_floats(product, constants))
         weights[product.weight] = int(constants[product.weight].size)
         made = onnx.helper.make_node("MatMul", [product.x, name], [product.y])
         made.name = product.nodes[0].name
         last = [node.output[0] for node in graph.node].index(product.y)
         graph.node[last].CopyFrom(made)
-    for node in graph.node:
-        if node.op_type == OWN_LSTM:
-            _unround_lstm(node, root, constants, weights)
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                _unround(attribute.g, root, constants, weights)
 
 
 def _unround_lstm(
@@ -227,7 +246,7 @@ def _unround_lstm(
     names = [*node.input][:8]
     for place, (name, array) in enumerate(found, 1):
         weights[name] = array.size
-        names[place] = _held(root, f"{name}_floats", array)
+        names[place] = _held(root, f"{name}{_FLOATS}", array)
     del node.input[:]
     node.input.extend(names)
     node.op_type, node.domain = "LSTM", ""
@@ -256,6 +275,15 @@ def _remove_unread(graph: Any) -> None:
     read = {*_reads(graph), *(value.name for value in graph.output)}
     for tensor in [t for t in graph.initializer if t.name not in read]:
         graph.initializer.remove(tensor)
+
+
+def every_graph(graph: Any) -> Iterator[Any]:
+    """A graph, and the bodies in it."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from every_graph(attribute.g)
 
 
 def _reads(graph: Any) -> Iterator[str]:

@@ -26,6 +26,7 @@ from rnnbench.inspection.program import (
 )
 from rnnbench.inspection.readers._archives import is_archive
 from rnnbench.inspection.readers._onnx_files import load_graph
+from rnnbench.inspection.whole import every_graph, products_of_floats
 
 _FEW = 64  # constants of up to so many numbers are read: shapes, axes, flags
 _INFER_BYTES = 2**30
@@ -53,7 +54,10 @@ def read(path: Path) -> Program:
     program.size = path.stat().st_size + external_bytes(proto, path)
     _note_stale(program, proto.graph)
     plain = _without_functions(proto)
+    plain, program.whole = products_of_floats(plain)
     _Reader(program, path).read(plain)
+    if program.whole:
+        program.nodes = sum(len(graph.node) for graph in every_graph(proto.graph))
     _note_shapes(program, _with_shapes(plain).graph)
     return program
 

@@ -12,6 +12,9 @@ from rnnbench.inspection.recurrences.cells import classify, dtype, sizes
 from rnnbench.inspection.recurrences.record import FoundRecurrence, state_in, state_out
 from rnnbench.inspection.recurrences.turned import direction, is_turned
 
+WHOLE = "int8 products"
+"""What is said of a recurrence whose states are multiplied as whole numbers."""
+
 _COMPUTES = (*MATRIX, *SIGMOID, *TANH, *RELU, *MULTIPLY, *CELLS)
 
 
@@ -42,6 +45,7 @@ def find_looped(flow: Flow) -> tuple[list[FoundRecurrence], set[int]]:
                 place=node.name,
                 representation="scan" if node.op.lower().endswith("scan") else "while",
                 kind=kind,
+                note=WHOLE if any(r in flow.program.whole for n in inner for r in n.refs) else "",
                 input_size=given,
                 hidden_size=hidden,
                 num_layers=layers,
