@@ -21,6 +21,7 @@ VALUES = "(values)"
 SHORT = 30
 """Characters of a reason that fits into a table."""
 _FEW = 3  # cases that a line names
+_WAYS = (STREAMED, ALONE, f"{STREAMED} and {ALONE}")
 
 
 @dataclass(frozen=True)
@@ -139,13 +140,13 @@ def reasons(rows: Iterable[OutputRow], fitting: int = SHORT) -> list[str]:
 def _verdict(row: OutputRow) -> str:
     if 0 < len(row.reason) <= SHORT:
         return _with_reason(row)
-    way = next((way for way in (STREAMED, ALONE) if row.reason.startswith(f"{way}: ")), "")
-    return f"{row.verdict} {way}".rstrip()
+    way = row.reason.partition(": ")[0]
+    return f"{row.verdict} {way}" if way in _WAYS else str(row.verdict)
 
 
 def _with_reason(row: OutputRow) -> str:
     """`DIFFERS: why`, or `DIFFERS when streamed: why`."""
-    way = row.reason.startswith((f"{STREAMED}: ", f"{ALONE}: "))
+    way = row.reason.partition(": ")[0] in _WAYS
     return f"{row.verdict}{' ' if way else ': '}{row.reason}"
 
 

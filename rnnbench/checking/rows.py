@@ -90,7 +90,7 @@ def _output_row(row: OutputRow, results: Sequence[CaseResult]) -> OutputRow:
         where = f"{len(wrong)} of {len(results)} cases, at {row.worst_case}"
         ways = {r.fed for r in results if r.case in wrong}
         if "" not in ways:  # which are right with everything at once
-            where = f"{STREAMED if STREAMED in ways else ALONE}: {where}"
+            where = f"{' and '.join(way for way in (STREAMED, ALONE) if way in ways)}: {where}"
         why = wrong[row.worst_case].reason
         step = "" if row.first_step is None else f", first at step {row.first_step}"
         return replace(row, verdict=Verdict.DIFFERS, reason=f"{where}: {why}{step}")

@@ -148,7 +148,9 @@ def round_each(weights: Sequence[Weight], precision: str, levels: int = LEVELS) 
                     f"{weight.name} has a weight of {weight.data.abs().max().item():.3g}, and "
                     "float16 ends at 65504: export with --precision bfloat16"
                 )
-            weight.data.copy_(rounded)
+            made_so = weight.data.is_inference()  # which no_grad does not write to
+            with torch.inference_mode() if made_so else torch.no_grad():
+                weight.data.copy_(rounded)
     count = sum(weight.data.numel() for weight in weights)
     if not count:
         raise RnnbenchError(

@@ -104,7 +104,8 @@ def not_smaller(
         Weight -> `float32`, or `computed`: something is there that is made of it.
     """
     left = [name for name in rounded if name not in small.found]
-    file = Held(others if left else ())
+    matrices = [array for array in others if array.ndim > 1]  # a row alone is as small as it gets
+    file = Held(matrices if left else ())
     return {name: "float32" if _how(weights[name], file, ()) else "computed" for name in left}
 
 

@@ -88,7 +88,7 @@ def _array(weight: torch.Tensor) -> np.ndarray[Any, Any]:
 
 def _result(name: str, value: Any) -> torch.Tensor:
     try:
-        return torch.from_numpy(np.ascontiguousarray(value).reshape(np.shape(value)))
+        return torch.from_numpy(np.array(value, order="C"))  # a copy: strides may be below 0
     except TypeError:
         kind = getattr(value, "dtype", type(value).__name__)
         raise RnnbenchError(

@@ -40,10 +40,15 @@ def make_whole(model: ir.Model, module: torch.nn.Module, options: WriteOptions) 
 
     from rnnbench.formats.onnx.integers.own_lstm import turn_into_own
     from rnnbench.formats.onnx.integers.products import make_products
-    from rnnbench.formats.onnx.integers.refusing import refuse_floats, refuse_none
+    from rnnbench.formats.onnx.integers.refusing import (
+        refuse_floats,
+        refuse_none,
+        refuse_small_floats,
+    )
     from rnnbench.formats.onnx.integers.steps import spell_out
     from rnnbench.formats.onnx.smaller import keep_small
 
+    refuse_small_floats(model)
     before = {*model.graph.initializers}
     own = turn_into_own(model) if options.precision == "int8-dynamic-ort" else 0
     spell_out(model)

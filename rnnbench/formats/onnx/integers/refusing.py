@@ -18,6 +18,26 @@ _LAYERS = (nn.Linear, nn.RNNBase, nn.RNNCellBase)
 _PRODUCTS = ("MatMul", "Gemm", "RNN", "GRU", "LSTM", "Einsum")
 
 
+def refuse_small_floats(model: ir.Model) -> None:
+    """Raises where the model itself rounds values to floats of 16 bits, as autocast does.
+
+    The reference of a file that rounds to whole numbers is its graph in float64, which has one type
+    of floats.
+
+    Raises:
+        RnnbenchError: it does.
+    """
+    for node in all_nodes(model):
+        to = node.attributes.get("to")
+        small = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+        if node.op_type == "Cast" and to is not None and to.as_int() in small:
+            name = ir.DataType(to.as_int()).name.lower()
+            raise RnnbenchError(
+                f"the model itself rounds values to {name}, as autocast does, and what is rounded "
+                "to whole numbers is not judged beside that: export with --precision int8-weights"
+            )
+
+
 def refuse_none(precision: str, own: int, whole: int) -> None:
     """Raises where nothing was made whole.
 
@@ -50,7 +70,7 @@ def refuse_floats(model: ir.Model, module: torch.nn.Module, keep: Sequence[str])
     left = _rows_of_products(model)
     for weight in weights_of(module, keep):
         array = weight.data.detach().cpu().numpy()
-        if array.ndim == 2 and _key(array[0]) in left:
+        if array.ndim == 2 and {*map(_key, array)} & left:
             raise RnnbenchError(_said(weight, "is not on the right of a product of matrices"))
     for weight in weights_of(module, keep):
         owner = _computes(module, weight)
@@ -76,11 +96,12 @@ def _rows_of_products(model: ir.Model) -> set[bytes]:
             if held is not None and held.dtype == np.float32 and held.ndim > 1:
                 for matrix in held.reshape(-1, *held.shape[-2:]):
                     found |= {_key(line) for way in (matrix, matrix.T) for line in way}
-    return found
+    return found - {b""}
 
 
 def _key(line: np.ndarray[Any, Any]) -> bytes:
-    return line.astype(np.float32).tobytes() if line.size > 1 and line.any() else b"none"
+    """The numbers of a row; nothing of one that may be anybody's."""
+    return line.astype(np.float32).tobytes() if np.unique(line).size > 1 else b""
 
 
 def _computes(module: torch.nn.Module, weight: Weight) -> str:

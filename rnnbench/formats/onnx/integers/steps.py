@@ -197,8 +197,9 @@ def _body(layer: _Layer, recurrent: ir.Value, bias: ir.Value | None, count: int)
         states = [make("Where", [alive, after, before]) for after, before in pairs]
     else:
         shown = make("Identity", [shown])
-    for value in (*states, shown):
+    for value in (*states, shown):  # the shape is asked for where there are no steps
         value.type = ir.TensorType(ir.DataType.FLOAT)
+        value.shape = ir.Shape([None, layer.hidden])
     return ir.Graph(inputs, [*states, shown], nodes=nodes, name=make.name("step"))
 
 
