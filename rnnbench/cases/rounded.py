@@ -21,6 +21,7 @@ import numpy as np
 from rnnbench.cases.cases import Case, Rounded, make_cases
 from rnnbench.cases.plans import Plan
 from rnnbench.core.model import Arrays, Model
+from rnnbench.models.precision import kept_signal
 
 if TYPE_CHECKING:
     import torch
@@ -78,17 +79,12 @@ def _noise(module: Arrays, file: Arrays) -> Arrays:
 
 
 def moved(cases: Sequence[Case], outputs: Sequence[str]) -> Mapping[str, float]:
-    """How far the rounding moves each output of floats at most, at the usual sizes of inputs."""
+    """How many decibels each output of floats is above what the rounding changes, at least."""
     found: dict[str, float] = {}
     for case in cases:
-        if case.rounded is None or case.scale > 1 or case.empty:
+        if case.rounded is None or case.empty:
             continue
-        for name in outputs:
-            exact, other = case.reference[name], case.rounded.reference[name]
-            if exact.dtype.kind != "f" or exact.shape != other.shape:
-                continue
-            with np.errstate(invalid="ignore"):
-                off = np.abs(exact.astype(np.float64) - other.astype(np.float64))
-            most = float(off[np.isfinite(off)].max(initial=0.0))
-            found[name] = max(found.get(name, 0.0), most)
+        own = {name: case.reference[name] for name in outputs}
+        for name, db in kept_signal(own, case.rounded.reference).items():
+            found[name] = min(found.get(name, db), db)
     return found

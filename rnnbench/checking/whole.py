@@ -98,5 +98,6 @@ def _proved(
     if wrong is not None:
         name = f"{wrong.output}: " if wrong.output != "*" else ""
         return wrong.verdict, f"without its rounding it is not the module: {name}{wrong.reason}"
-    far = ", ".join(f"{name} by {off:.1e}" for name, off in moved(cases, bundle.outputs).items())
-    return Verdict.SAME, f"the module but for its rounding, which moves {far}" if far else ""
+    far = ", ".join(f"{name} by {db:.1f} dB" for name, db in moved(cases, bundle.outputs).items())
+    above = f", above which is {far} at least" if far else ""
+    return Verdict.SAME, f"the module but for its rounding of values{above}"

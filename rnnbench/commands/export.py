@@ -98,7 +98,7 @@ if TYPE_CHECKING:
 @option(
     "--precision",
     metavar="NAME,...",
-    help="Of weights in ONNX and C: float16, bfloat16, int8-weights; int8-dynamic in C.",
+    help="Of weights in ONNX and C: float16, bfloat16, int8-weights, int8-dynamic ...",
     group="Files",
 )
 @option(

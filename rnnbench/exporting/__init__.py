@@ -50,9 +50,10 @@ def export(  # noqa: PLR0913  (keywords of a public function)
         profile: also write ONNX for other engines, the format `portable`: `portable` is for all,
             or name one (see rnnbench.formats.onnx.profiles).
         pin: dimensions that are fixed in that file, with their sizes.
-        precision: what the weights are rounded to: float16, bfloat16, int8-weights or
-            int8-dynamic. The bundle is that of the rounded model; ONNX and C keep its weights in so
-            many bits (the last one in C alone). The module that is given stays as it is.
+        precision: what the weights are rounded to: float16, bfloat16, int8-weights, or int8-dynamic
+            and int8-dynamic-ort, in which values are rounded as well. The bundle is that of the
+            rounded model; ONNX and C keep its weights in so many bits (the last one in ONNX alone).
+            The module that is given stays as it is.
         keep: patterns of layers whose weights are not rounded: `decoder`, `*.out`, `rnn.*_l0`.
         sensitivity: also measure what rounding each layer alone costs; it is in the manifest.
 

@@ -95,7 +95,9 @@ def test_a_model_is_right_by_its_own_rule(kind, cell, tmp_path):
     bundle = exported(model, tmp_path)
     report = check(bundle, ["onnxruntime", "eager"], model=model, options=STORED)
     assert not wrong(report)
-    assert row_of(report, VALUES).reason.startswith("the module but for its rounding, which moves")
+    assert row_of(report, VALUES).reason.startswith(
+        "the module but for its rounding of values, above"
+    )
     said = bundle.artifacts["onnx"].details
     graph = onnx.load(str(bundle.artifacts["onnx"].path)).graph
     small = [t for t in graph.initializer if t.data_type == TensorProto.INT8]
