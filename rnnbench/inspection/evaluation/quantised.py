@@ -72,6 +72,27 @@ def quantise_dynamic(
     return saturated(np.rint(quotients), zero, np.uint8), scale, np.asarray(zero)
 
 
+class _Widened:
+    """Integers in float64; those of weights, which a loop multiplies by again and again, once."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._known = most, dict[int, tuple[Array, Array]]()
+
+    def __call__(self, integers: Array) -> Array:
+        held = self._known.get(id(integers))
+        if held is not None and held[0] is integers:
+            return held[1]
+        wide = integers.astype(np.float64)
+        total = sum(array.nbytes for _, array in [*self._known.values()])
+        if total + wide.nbytes > self._most:
+            self._known.clear()
+        self._known[id(integers)] = integers, wide  # held, so that nothing else gets its id
+        return wide
+
+
+_WIDE = _Widened(2**27)  # bytes
+
+
 def product(a: Array, b: Array, a_zero: Any = None, b_zero: Any = None) -> Array:
     """A matrix product of integers less their zero points, exactly (in float64, below 2**53).
 
@@ -81,12 +102,12 @@ def product(a: Array, b: Array, a_zero: Any = None, b_zero: Any = None) -> Array
         a_zero: a number, one for each row (M,), or what broadcasts.
         b_zero: a number, one for each column (N,), or what broadcasts.
     """
-    wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
+    wide_a, wide_b = a.astype(np.float64), _WIDE(b)
     if a_zero is not None:
         rows = a_zero.ndim == 1 and a_zero.size > 1 and a.ndim > 1
         wide_a -= (a_zero[:, None] if rows else _scalar(a_zero)).astype(np.float64)
     if b_zero is not None:
-        wide_b -= _scalar(b_zero).astype(np.float64)
+        wide_b = wide_b - _scalar(b_zero).astype(np.float64)
     return np.asarray(wide_a @ wide_b)
 
 
