@@ -300,6 +300,14 @@ def keeps(runtime: str, precision: str) -> bool:
     return known and precision in plugins.load("formats", format).FORMAT.precisions
 
 
+def rounds_alike(runtime: str, precision: str) -> bool:
+    """Whether the weights in that file have the levels that they are rounded to here."""
+    from rnnbench.models.precision import LEVELS
+
+    writer = plugins.load("formats", timing_of(runtime).format).FORMAT
+    return bool(writer.levels.get(precision, LEVELS) == LEVELS)
+
+
 def _of_file(target: str) -> tuple[str, ...]:
     """The formats of a bundle of a file, which has no module and no other exporter; else none."""
     bundle = Bundle.open(target) if is_bundle(Path(target)) else None

@@ -35,6 +35,7 @@ from rnnbench.benchmarking.plan import (
     Conditions,
     Implementation,
     keeps,
+    rounds_alike,
     timing_of,
 )
 from rnnbench.cases.cases import Case
@@ -107,6 +108,10 @@ class Artifacts:
         network = self.network(target, way, conditions)
         if way.precision and not keeps(way.runtime, way.precision):
             raise Unavailable(f"its file has the weights of {way.precision} as float32")
+        if way.precision and not rounds_alike(way.runtime, way.precision):
+            raise Unavailable(
+                f"{way.precision} is another model there: bench the bundle that export writes"
+            )
         model = network.model
         inputs, outputs = tuple(model.inputs), tuple(model.outputs)
         if timing.format == "eager":

@@ -101,7 +101,7 @@ def make_trial(network: Network, conditions: Conditions, usual: Sequence[Case]) 
 def layout_for(network: Network, cases: Sequence[Case]) -> StreamLayout:
     """What feeding in chunks needs to know, with how coarse the network's arithmetic is."""
     layout = layout_of(network.model, cases)
-    coarseness = max(layout.coarseness, coarseness_of(network.precision))
+    coarseness = max(layout.coarseness, coarseness_of(network.price))
     return replace(layout, coarseness=coarseness)
 
 
