@@ -126,7 +126,7 @@ def measure_on_cluster(
         address: of the cluster, or `local`.
         on: which nodes.
         deadline: seconds of a measurement.
-        saved: `out`, `name` and `resume`, as `bench` has them.
+        saved: `out`, `name`, `resume` and `store`, as `bench` has them.
         as_json: print JSON.
         markdown: print Markdown.
     """
@@ -139,12 +139,21 @@ def measure_on_cluster(
         plan, saved["out"], how, name=saved["name"], resume=saved["resume"], on_line=note
     )
     _print(outcome, as_json, markdown)
+    for node in outcome.nodes if saved["store"] is not None else ():
+        add_to_store(saved["store"], node.path, plan)
     if outcome.interrupted:
         note("stopped: go on with the same options and --resume")
         return INTERRUPTED
     if outcome.lost:
         note(f"{outcome.lost} had no node left: --resume tries them again")
     return tell_wrong(outcome.wrong)
+
+
+def add_to_store(store: Path, results: Path, plan: Plan) -> None:
+    """Adds the results of a run that has ended; says how many rows are new."""
+    from rnnbench.benchmarking.store.adding import add_run
+
+    note(f"{add_run(store, results, plan.targets)} of them are new in {store}")
 
 
 def tell_wrong(wrong: Sequence[str]) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from rnnbench.commands._cluster import (
+    add_to_store,
     cluster_options,
     deadline_option,
     measure_on_cluster,
@@ -169,7 +170,7 @@ def _measure(
     of_here = {"--crossover": "a search goes from one measurement to the next, here"}
     refuse_with_cluster(cluster, on, of_here if crossover is not None else {})
     if cluster is not None:
-        saved = {"out": out, "name": name, "resume": resume}
+        saved = {"out": out, "name": name, "resume": resume, "store": store}
         return measure_on_cluster(plan, cluster, on, deadline, saved, as_json, markdown)
     with _Progress(plan) as progress:
         outcome = run_plan(
@@ -188,9 +189,7 @@ def _measure(
             say(found.to_markdown() if markdown else str(found), whole=markdown)
         note(f"{outcome.measured} of {outcome.total} measured: {outcome.path}")
     if outcome.path is not None and store is not None:
-        from rnnbench.benchmarking.store.adding import add_run
-
-        note(f"{add_run(store, outcome.path, plan.targets)} of them are new in {store}")
+        add_to_store(store, outcome.path, plan)
     if outcome.interrupted:
         note("stopped: go on with the same options and --resume")
         return INTERRUPTED

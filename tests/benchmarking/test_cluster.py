@@ -450,9 +450,14 @@ def test_bundles_and_files_travel_and_what_is_not_there_is_a_row(project, tmp_pa
     targets = ["moved/exports/own", "moved/exports/foreign", "alone.py"]
     words = ["--time", "2", "--quick", "--runtime", "eager,onnxruntime", "--device", "cpu,cuda:7"]
     done = subprocess.run(
-        command(*targets, *words, "--out", "out"), capture_output=True, text=True, check=False
+        command(*targets, *words, "--out", "out", "--store", "all"),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert "are new in all" in done.stderr
+    assert [*tmp_path.glob("all/*.parquet")]
     (path,) = tmp_path.glob("out/*/0001_quick.json")
     results = read_file(path)
     timed = {(x.model, x.runtime) for x in results.latencies if not x.mode}
