@@ -46,7 +46,7 @@ _FILES = (".onnx", ".ts", ".pt", ".pth", ".pt2")
     "rnnbench check model.onnx --runtime ort,tract  # a file that somebody wrote",
     "rnnbench check a.onnx --against b.ts         # two files of one network",
     "rnnbench check exports/Net --bisect          # which node is off",
-    "rnnbench check --cluster auto                # every bundle, on the cores of a cluster",
+    "rnnbench check --cluster auto                # every bundle, a core each",
 )
 @click.argument("targets", metavar="[BUNDLE | FILE]...", nargs=-1)
 @option(

@@ -20,9 +20,10 @@ from rnnbench.benchmarking.driver import (
 from rnnbench.benchmarking.plan import Plan, items
 from rnnbench.benchmarking.refusals import check_plan
 from rnnbench.cluster.engine import connected
+from rnnbench.cluster.jobs import Group, Job, Worker
 from rnnbench.cluster.nodes import Node, choose, find_nodes, rules_of
 from rnnbench.cluster.parcels import Parcel, pack
-from rnnbench.cluster.sweep import Group, Job, Sweep, Worker
+from rnnbench.cluster.sweep import Sweep
 from rnnbench.core.interrupts import taken_up
 
 DEADLINE_S = 1800.0
