@@ -35,7 +35,11 @@ _RANDOM = 4  # bytes
 _POLL = 0.01  # seconds between two looks at a lock that another holds
 _ASIDE = re.compile(rf"\.(.+)\.[0-9a-f]{{{2 * _RANDOM}}}{re.escape(_OLD)}")
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO)
-_SAID = re.compile(r"PytorchStreamWriter|file write failed|failed writing", re.IGNORECASE)
+# What torch's writer of archives says, at the first byte without room, or as it ends (torch 2.13).
+_SAID = re.compile(
+    r"PytorchStreamWriter|file write failed|failed writing|iostream error|unexpected pos \d+ vs",
+    re.IGNORECASE,
+)
 _OPEN = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of <linux/fs.h>
 
