@@ -483,6 +483,9 @@ def test_ctrl_c_ends_what_was_started_and_keeps_what_is_measured(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # ignored in the background
     )
     seen = []
     with process:

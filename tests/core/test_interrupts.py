@@ -16,6 +16,17 @@ from rnnbench.core.interrupts import AGAIN, Interrupts, noted
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 
 
+@pytest.fixture(autouse=True)
+def usual_handlers():
+    """Also where the tests run in the background, with signals ignored."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def wait(seconds):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
