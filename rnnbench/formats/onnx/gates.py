@@ -67,7 +67,9 @@ def _put_in(
     found = outer_product(scan.node.inputs[place])
     added = {id(other): n for n, (_, other) in sums.items()}
     rest = [n for n, value in enumerate(split.outputs) if id(value) not in added]
-    if step is None or found is None or len(rest) > 1 or len(list(step.uses())) != 1:
+    together = max(sums) - min(sums) + 1 == len(sums)
+    alone = step is not None and len(list(step.uses())) == 1
+    if step is None or found is None or len(rest) > 1 or not (together and alone):
         return False
     sizes = [columns_of(value) for value in split.outputs]
     ends = np.cumsum([size or 0 for size in sizes])[:-1]
@@ -76,18 +78,15 @@ def _put_in(
     blocks = [*zip(np.split(found.weights, ends, axis=1), np.split(bias, ends), strict=True)]
     of_part = {id(value): block for value, block in zip(split.outputs, blocks, strict=True)}
     own = np.zeros(len(product.weights), dtype) if product.bias is None else product.bias
-    weights, biases, start = [], [], 0
-    for n, part in enumerate(parts):
-        size = columns_of(part) or 0
-        mine = own.reshape(-1)[start : start + size]
-        start += size
-        columns, more = np.zeros((len(found.weights), size), dtype), np.zeros(size, dtype)
-        if n in sums:
-            columns, more = of_part[id(sums[n][1])]
+    weights, biases = [], own.reshape(-1).copy()
+    starts = np.cumsum([0, *(columns_of(part) or 0 for part in parts)])
+    for n in sorted(sums):
+        columns, more = of_part[id(sums[n][1])]
         weights.append(columns)
-        biases.append(mine + more)
+        biases[starts[n] : starts[n + 1]] += more
+    around = int(starts[min(sums)]), int(starts[-1] - starts[max(sums) + 1])
     name = step.name or "sequence"
-    fed = scan.feed_product(found.of, weights, biases, place, f"{name}_added")
+    fed = scan.feed_product(found.of, weights, biases, place, f"{name}_added", around)
     made = gemm(Adder(product.node), product.of, product.node.inputs[1], fed, product.out)
     stand_in(product.out, made)
     scan.body.remove(product.node, safe=True)
@@ -96,7 +95,7 @@ def _put_in(
         scan.body.remove(node, safe=True)
     for n in rest:
         columns, more = blocks[n]
-        left = scan.feed_product(found.of, [columns], [more], place, f"{name}_rest")
+        left = scan.feed_product(found.of, [columns], more, place, f"{name}_rest")
         stand_in(split.outputs[n], left)
     scan.body.remove(split, safe=True)
     return True

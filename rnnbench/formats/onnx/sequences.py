@@ -114,13 +114,26 @@ class Scan:
         self,
         of: ir.Value,
         weights: Sequence[np.ndarray],
-        biases: Sequence[np.ndarray],
+        bias: np.ndarray,
         like: int,
         name: str,
+        around: tuple[int, int] = (0, 0),
     ) -> ir.Value:
-        """What each step gets of MatMul(of, weights) + biases."""
-        whole, bias = np.concatenate(weights, axis=1), np.concatenate(biases)
+        """What each step gets of Pad(MatMul(of, weights)) + bias.
+
+        Args:
+            of: a sequence.
+            weights: blocks of columns.
+            bias: as wide as those, and what is around.
+            like: the place of a sequence that is read in the same direction.
+            name: of the value in the body.
+            around: columns of zeros before the product, and behind it.
+        """
         add = Adder(self.node)
+        whole = np.concatenate(weights, axis=1)
         sequence = add("MatMul", [of, self.weight(whole, f"{name}_weights")])
+        if any(around):
+            pads = add.constant(np.array([0, 0, around[0], 0, 0, around[1]], np.int64))
+            sequence = add("Pad", [sequence, pads])
         sequence = add("Add", [sequence, self.weight(bias, f"{name}_bias")])
-        return self.feed(sequence, whole.shape[1], like, name)
+        return self.feed(sequence, len(bias), like, name)
