@@ -77,16 +77,11 @@ def _put_in(
     bias = np.zeros(sum(size or 0 for size in sizes), dtype) if found.bias is None else found.bias
     blocks = [*zip(np.split(found.weights, ends, axis=1), np.split(bias, ends), strict=True)]
     of_part = {id(value): block for value, block in zip(split.outputs, blocks, strict=True)}
-    own = np.zeros(len(product.weights), dtype) if product.bias is None else product.bias
-    weights, biases = [], own.reshape(-1).copy()
+    chosen = [of_part[id(sums[n][1])] for n in sorted(sums)]
     starts = np.cumsum([0, *(columns_of(part) or 0 for part in parts)])
-    for n in sorted(sums):
-        columns, more = of_part[id(sums[n][1])]
-        weights.append(columns)
-        biases[starts[n] : starts[n + 1]] += more
     around = int(starts[min(sums)]), int(starts[-1] - starts[max(sums) + 1])
     name = step.name or "sequence"
-    fed = scan.feed_product(found.of, weights, biases, place, f"{name}_added", around)
+    fed = scan.feed_product(found.of, chosen, place, f"{name}_added", around, product.added)
     made = gemm(Adder(product.node), product.of, product.node.inputs[1], fed, product.out)
     stand_in(product.out, made)
     scan.body.remove(product.node, safe=True)
@@ -94,8 +89,7 @@ def _put_in(
         stand_in(node.outputs[0], parts[n])
         scan.body.remove(node, safe=True)
     for n in rest:
-        columns, more = blocks[n]
-        left = scan.feed_product(found.of, [columns], more, place, f"{name}_rest")
+        left = scan.feed_product(found.of, [blocks[n]], place, f"{name}_rest")
         stand_in(split.outputs[n], left)
     scan.body.remove(split, safe=True)
     return True

@@ -113,27 +113,32 @@ class Scan:
     def feed_product(
         self,
         of: ir.Value,
-        weights: Sequence[np.ndarray],
-        bias: np.ndarray,
+        blocks: Sequence[tuple[np.ndarray, np.ndarray]],
         like: int,
         name: str,
         around: tuple[int, int] = (0, 0),
+        bias: ir.Value | None = None,
     ) -> ir.Value:
-        """What each step gets of Pad(MatMul(of, weights)) + bias.
+        """What each step gets of Pad(MatMul(of, weights) + biases) + bias.
 
         Args:
             of: a sequence.
-            weights: blocks of columns.
-            bias: as wide as those, and what is around.
+            blocks: of columns: weights and their biases.
             like: the place of a sequence that is read in the same direction.
             name: of the value in the body.
             around: columns of zeros before the product, and behind it.
+            bias: as wide as all of that; None where there is none. It is not added to the others
+                here: their sum would have another rounding than the model's.
         """
         add = Adder(self.node)
-        whole = np.concatenate(weights, axis=1)
+        whole = np.concatenate([weights for weights, _ in blocks], axis=1)
+        own = np.concatenate([biases for _, biases in blocks])
         sequence = add("MatMul", [of, self.weight(whole, f"{name}_weights")])
+        if own.any():
+            sequence = add("Add", [sequence, self.weight(own, f"{name}_bias")])
         if any(around):
             pads = add.constant(np.array([0, 0, around[0], 0, 0, around[1]], np.int64))
             sequence = add("Pad", [sequence, pads])
-        sequence = add("Add", [sequence, self.weight(bias, f"{name}_bias")])
-        return self.feed(sequence, len(bias), like, name)
+        if bias is not None:
+            sequence = add("Add", [sequence, bias])
+        return self.feed(sequence, len(own) + sum(around), like, name)

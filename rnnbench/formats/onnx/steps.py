@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from rnnbench.formats.onnx.editing import Adder, constant_of
+from rnnbench.formats.onnx.editing import Adder
 from rnnbench.formats.onnx.gates import absorb_parts
 from rnnbench.formats.onnx.products import (
     Product,
@@ -152,14 +152,7 @@ class _Steps:
             return None
         add = Adder(self._scan.node)
         sequence = self._scan.node.inputs[place]
-        own = constant_of(bias)
-        assert own is not None
-        found = outer_product(sequence)
-        if found is not None and found.bias is not None:
-            whole = self._scan.weight(found.bias + own.reshape(-1), f"{value.name}_bias")
-            sequence = add("Add", [found.product, whole])
-        else:
-            sequence = add("Add", [sequence, bias])
+        sequence = add("Add", [sequence, bias])  # two in turn: their sum has other roundings
         return self._scan.feed(sequence, columns, place, f"{value.name}_and_bias")
 
     def _join(self) -> int:
