@@ -16,7 +16,6 @@ from rnnbench.inspection.nans import nans_in_tensor
 from rnnbench.inspection.program import (
     EXTERNAL,
     Body,
-    Carried,
     Dim,
     Node,
     Port,
@@ -26,6 +25,7 @@ from rnnbench.inspection.program import (
 )
 from rnnbench.inspection.readers._archives import is_archive
 from rnnbench.inspection.readers._onnx_files import load_graph
+from rnnbench.inspection.readers._onnx_loops import wire_loop, wire_scan
 from rnnbench.inspection.whole import every_graph, products_of_floats
 
 _FEW = 64  # constants of up to so many numbers are read: shapes, axes, flags
@@ -189,9 +189,9 @@ class _Reader:
             bodies,
         )
         if made.op == "Scan" and bodies:
-            _wire_scan(made, self.program.opset or 0)
+            wire_scan(made, self.program.opset or 0)
         elif made.op == "Loop" and bodies:
-            _wire_loop(made)
+            wire_loop(made)
         return made
 
     def _constant(self, node: Any) -> bool:
@@ -291,63 +291,3 @@ def _single(tensor: Any) -> float | None:
     with suppress(Exception):  # damaged: then nothing is known of it
         return float(numpy_helper.to_array(tensor).ravel()[0])
     return None
-
-
-def _wire_scan(node: Node, opset: int) -> None:
-    """https://onnx.ai/onnx/operators/onnx__Scan.html: states first, then sequences.
-
-    Opset 8 has the lengths of the rows before them, and a batch dimension of its own, which its
-    body does not see: its sequences are (batch, time, ...).
-    """
-    body = node.bodies[0]
-    args = list(node.args)
-    if opset == 8:
-        node.attributes["batched"] = True
-        node.attributes["lengths"] = args.pop(0)
-    states = len(args) - int(node.attributes.get("num_scan_inputs") or 0)
-    node.carried = tuple(
-        Carried(*ports)
-        for ports in zip(
-            args[:states],
-            body.inputs,
-            body.outputs,
-            _padded(node.outputs, states),
-            strict=False,
-        )
-    )[:states]
-    node.slices = tuple(zip(args[states:], body.inputs[states:], strict=False))
-
-
-def _wire_loop(node: Node) -> None:
-    """https://onnx.ai/onnx/operators/onnx__Loop.html: a count and a condition come before.
-
-    What a step picks by its number, or by what is handed on and grows, is a step of a sequence.
-    """
-    body = node.bodies[0]
-    states = len(node.args) - 2
-    node.carried = tuple(
-        Carried(*ports)
-        for ports in zip(
-            node.args[2:],
-            body.inputs[2:],
-            body.outputs[1:],
-            _padded(node.outputs, states),
-            strict=False,
-        )
-    )
-    grown = {n.outputs[0]: n for n in body.nodes if n.op == "Add" and n.outputs}
-    counters = {body.inputs[0]} if body.inputs else set()
-    counters |= {
-        c.inside for c in node.carried if c.next in grown and c.inside in grown[c.next].args
-    }
-    own = {name for n in body.nodes for name in n.outputs} | {*body.inputs}
-    picked = [n for n in body.nodes if n.op == "Gather" and not n.attributes.get("axis")]
-    node.slices = tuple(
-        (n.args[0], n.outputs[0])
-        for n in picked
-        if n.args[0] not in own and len(n.args) > 1 and n.args[1] in counters
-    )
-
-
-def _padded(names: tuple[str, ...], count: int) -> tuple[str, ...]:
-    return names[:count] + ("",) * (count - len(names))
