@@ -9,13 +9,12 @@ from typing import Any
 from rnnbench.benchmarking.entry import Entry
 from rnnbench.benchmarking.plan import runtime_name
 from rnnbench.benchmarking.results import Cost, Latency, Ratio
-from rnnbench.core.price import Price
+from rnnbench.core.price import Price, shown
 from rnnbench.models.precision import UNCHANGED
 
 PLAIN = "float32"
 ABOVE = "dB above the change"
 WHAT = "precision/float32"
-NEAR = 0.01  # of an error: what costs less than this costs next to nothing
 
 Where = tuple[Any, ...]
 
@@ -137,8 +136,7 @@ def row_of(choices: Choices, choice: Choice) -> tuple[str, ...]:
     memory = None if choice.cost is None else choice.cost.peak_memory_bytes
     cells.append("" if memory is None else f"{memory / 1e6:.0f}")
     for name in choices.errors:
-        error = choices.error(choice, name)
-        cells.append("not finite" if error is None else f"{error:.4g}")
+        cells.append(shown(choices.error(choice, name)))
     cells.append(_above(choice))
     return tuple(cells)
 
@@ -151,7 +149,11 @@ def to_ship(choices: Choices) -> str:
 
 def best_of(choices: Choices) -> Choice | None:
     """The smallest file that costs next to nothing; None where no errors say so."""
-    able = [choice for choice in choices.choices[1:] if choice.bytes and _is_as_good(choice.price)]
+    able = [
+        choice
+        for choice in choices.choices[1:]
+        if choice.bytes and choice.price is not None and choice.price.is_next_to_nothing
+    ]
     return min(able, key=lambda choice: choice.bytes or 0, default=None)
 
 
@@ -170,17 +172,6 @@ def saves(choices: Choices, choice: Choice) -> str:
         else:
             said.append(f"{name} {after - before:+.2g}")
     return ", ".join(said)
-
-
-def _is_as_good(price: Price | None) -> bool:
-    """Whether no error is another one, but for next to nothing."""
-    if price is None or not price.before:
-        return False
-    for name, before in price.before.items():
-        after = price.after.get(name)
-        if before is None or after is None or abs(after - before) > NEAR * abs(before):
-            return False
-    return True
 
 
 def _above(choice: Choice) -> str:

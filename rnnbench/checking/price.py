@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from rnnbench.checking.report import OutputRow
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
-from rnnbench.core.price import Price
+from rnnbench.core.price import Price, shown
 from rnnbench.core.verdicts import Verdict
 from rnnbench.models.precision import UNCHANGED
 
@@ -66,7 +66,7 @@ def price_notes(bundle: Bundle) -> Iterator[str]:
         return
     said = [f"{name} {_decibels(db)}" for name, db in price.signal_db.items()]
     said += [
-        f"{name} {_shown(before)} -> {_shown(price.after.get(name))}"
+        f"{name} {shown(before)} -> {shown(price.after.get(name))}"
         for name, before in price.before.items()
     ]
     name = bundle.manifest["precision"]["name"]
@@ -121,7 +121,3 @@ def _too_dear(before: float | None, after: float | None, share: float) -> str:
 
 def _decibels(db: float) -> str:
     return f"{db:.1f} dB above the change" if db < UNCHANGED else "unchanged"
-
-
-def _shown(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.4g}"

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Errors = Mapping[str, float | None]
+NEAR = 0.01
+"""Of an error: what changes it by less costs next to nothing."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,15 @@ class Price:
         name = min(self.signal_db, key=self.signal_db.__getitem__, default="")
         return name, self.signal_db.get(name, math.inf)
 
+    @property
+    def is_next_to_nothing(self) -> bool:
+        """Whether no error is another one, but for next to nothing; not where there are none."""
+        for name, before in self.before.items():
+            after = self.after.get(name)
+            if before is None or after is None or abs(after - before) > NEAR * abs(before):
+                return False
+        return bool(self.before)
+
     @classmethod
     def from_json(cls, said: Any) -> Price:
         """From a manifest's `precision`, or a results file.
@@ -43,6 +54,11 @@ class Price:
             return cls(signal, _numbers(errors["before"]), _numbers(errors["after"]))
         except (AttributeError, KeyError, TypeError, ValueError):
             raise ValueError("what rounding costs is no record of numbers") from None
+
+
+def shown(error: float | None) -> str:
+    """An error to four digits."""
+    return "not finite" if error is None else f"{error:.4g}"
 
 
 def _numbers(said: Mapping[str, Any]) -> Errors:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rnnbench.core.bundle import Bundle
+from rnnbench.core.price import NEAR, Price, shown
 from rnnbench.core.tables import format_table
-from rnnbench.exporting.rounding import least_above, show
 from rnnbench.models.precision import UNCHANGED
 
-_NEAR = 0.01  # of an error
 _ERRORS = 2  # columns: a table is to have 80 characters
 
 
@@ -33,13 +32,13 @@ def format_prices(bundles: Sequence[Bundle]) -> str:
     errors = rounded[0].manifest["precision"].get("errors", {}).get("before", {})
     names = list(errors)[:_ERRORS]
     whole = plain.artifacts[format].bytes
-    rows = [("float32", f"{whole:,}", "1.000", *(show(errors[n]) for n in names), "")]
+    rows = [("float32", f"{whole:,}", "1.000", *(shown(errors[n]) for n in names), "")]
     for bundle in rounded:
         said, size = bundle.manifest["precision"], bundle.artifacts[format].bytes
         after = said.get("errors", {}).get("after", {})
-        output, db = least_above(said)
+        output, db = Price.from_json(said).worst
         above = f"{db:.1f} ({output})" if db < UNCHANGED else "unchanged"
-        found = (show(after.get(name)) for name in names)
+        found = (shown(after.get(name)) for name in names)
         rows.append((said["name"], f"{size:,}", f"{size / whole:.3f}", *found, above))
     head = ("precision", f"{format}, bytes", "of float32", *names, "dB above the change")
     table = format_table(head, rows)
@@ -49,21 +48,10 @@ def format_prices(bundles: Sequence[Bundle]) -> str:
 
 def _smallest(rounded: Sequence[Bundle], format: str, whole: int) -> str:
     """Which file to ship, where the model can tell by its errors."""
-    able = [b for b in rounded if _is_as_good(b.manifest["precision"].get("errors"))]
+    able = [b for b in rounded if Price.from_json(b.manifest["precision"]).is_next_to_nothing]
     if not able:
         return ""
     best = min(able, key=lambda bundle: bundle.artifacts[format].bytes)
     share = best.artifacts[format].bytes / whole
     name = best.manifest["precision"]["name"]
-    return f"Smallest within {_NEAR:.0%} of every error: {name}, {share:.3f} of the bytes."
-
-
-def _is_as_good(errors: Mapping[str, Mapping[str, float | None]] | None) -> bool:
-    """Whether no error is another one, but for next to nothing."""
-    if not errors:
-        return False
-    for name, before in errors["before"].items():
-        after = errors["after"].get(name)
-        if before is None or after is None or abs(after - before) > _NEAR * abs(before):
-            return False
-    return True
+    return f"Smallest within {NEAR:.0%} of every error: {name}, {share:.3f} of the bytes."

@@ -14,6 +14,7 @@ import torch
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Model
+from rnnbench.core.price import Price, shown
 from rnnbench.core.tables import format_table
 from rnnbench.models.precision import (
     LEVELS,
@@ -75,7 +76,7 @@ def rounded(
     if keep:
         said["kept"] = list(keep)
     if each_alone:
-        said["sensitivity"] = sorted(found, key=lambda row: least_above(row)[1])
+        said["sensitivity"] = sorted(found, key=lambda row: Price.from_json(row).worst[1])
     return said
 
 
@@ -149,32 +150,20 @@ def cost_in_words(said: dict[str, Any]) -> str:
     kept = f"; kept as float32: {', '.join(said['kept'])}" if said.get("kept") else ""
     errors = said.get("errors", {})
     price = "".join(
-        f"; {name}: {show(value)} -> {show(errors['after'].get(name))}"
+        f"; {name}: {shown(value)} -> {shown(errors['after'].get(name))}"
         for name, value in errors.get("before", {}).items()
     )
     return f"{said['weights']:,} weights rounded to {said['name']}{price}{above}{kept}"
-
-
-def show(value: float | None) -> str:
-    """An error to four digits."""
-    return "not finite" if value is None else f"{value:.4g}"
 
 
 def format_sensitivity(said: dict[str, Any]) -> str:
     """A table of what each layer costs alone, at most 80 columns where the names allow it."""
     rows = []
     for row in [*said["sensitivity"], said | {"layer": "all of them"}]:
-        output, db = least_above(row)
+        output, db = Price.from_json(row).worst
         share = f"{row['weights'] / said['weights']:.0%}"
         above = f"{db:.1f}" if db < UNCHANGED else "unchanged"
         rows.append((row["layer"], f"{row['weights']:,}", share, output, above))
     head = ("layer", "weights", "share", "output", "dB above the change")
     title = f"Each layer alone as {said['name']}, the dearest first (--keep float32:LAYER):"
     return f"{title}\n{format_table(head, rows)}"
-
-
-def least_above(row: dict[str, Any]) -> tuple[str, float]:
-    """The output that is changed the most, and how much; infinite where none has a power."""
-    found: dict[str, float] = row["signal_db"]
-    name = min(found, key=found.__getitem__, default="")
-    return name, found.get(name, float("inf"))

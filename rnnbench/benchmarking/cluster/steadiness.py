@@ -7,10 +7,13 @@ others of the same kind take for it says how fast it should.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 
 import psutil
+
+from rnnbench.core.cpu_clock import cpu_seconds
 
 BUSY_CORES = 0.5
 """So many cores, kept busy by processes that are not ours, disturb."""
@@ -54,12 +57,12 @@ class Watch:
 
     def __init__(self) -> None:
         self._pace = pace()
-        self._start, self._all, self._own = time.perf_counter(), _busy_s(), _own_s()
+        self._start, self._all, self._own = time.perf_counter(), _busy_s(), cpu_seconds(os.getpid())
 
     def end(self) -> Steadiness:
         """What it saw."""
         seconds = max(time.perf_counter() - self._start, 1e-3)
-        others = (_busy_s() - self._all) - (_own_s() - self._own)
+        others = (_busy_s() - self._all) - (cpu_seconds(os.getpid()) - self._own)
         return Steadiness(
             max(self._pace, pace()), max(others, 0.0) / seconds, psutil.cpu_count() or 1
         )
@@ -82,17 +85,3 @@ def _busy_s() -> float:
     """Seconds for which cores of this machine were busy."""
     times = psutil.cpu_times()
     return float(times.user + times.system + getattr(times, "nice", 0.0))
-
-
-def _own_s() -> float:
-    """Seconds that this process and those that it started have computed."""
-    own = psutil.Process()
-    total = 0.0
-    for process in (own, *own.children(recursive=True)):
-        try:
-            times = process.cpu_times()
-        except psutil.Error:  # it has ended
-            continue
-        total += times.user + times.system
-        total += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
-    return total

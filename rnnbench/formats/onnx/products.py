@@ -56,13 +56,11 @@ class Outer:
 
     Attributes:
         of: what is multiplied, [time, rows, inner].
-        product: of it and the weights.
         weights: [inner, columns].
         bias: [columns], which is added; None where nothing is.
     """
 
     of: ir.Value
-    product: ir.Value
     weights: np.ndarray
     bias: np.ndarray | None
 
@@ -130,7 +128,7 @@ def outer_product(value: ir.Value | None) -> Outer | None:
         return None
     if bias is not None and bias.shape != weights.shape[1:]:
         return None
-    return Outer(node.inputs[0], node.outputs[0], weights, bias)
+    return Outer(node.inputs[0], weights, bias)
 
 
 def _made_for_one(value: ir.Value | None) -> ir.Node | None:
