@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -20,10 +22,22 @@ CHUNKS: dict[str, tuple[int, ...]] = {
 """Steps per call; the sequence begins with the first, and they are repeated to its end."""
 
 
-def inputs_of(stored: Mapping[str, Any]) -> Arrays:
-    """The inputs in an .npz: all that it holds, or the `in/NAME` of what --save-failures wrote."""
-    saved = [name for name in stored if name.startswith("in/")]
-    return {name.removeprefix("in/"): stored[name] for name in saved or stored}
+def read_inputs(path: Path) -> Arrays:
+    """The inputs in an .npz: all that it holds, or the `in/NAME` of what --save-failures wrote.
+
+    Raises:
+        OSError, ValueError, EOFError, BadZipFile: it cannot be read, or is something else.
+    """
+    with path.open("rb") as stream:  # numpy leaves a damaged file open
+        stored = np.load(stream, allow_pickle=False)
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise ValueError("it holds one array without a name")
+        saved = [name for name in stored if name.startswith("in/")]
+        return {name.removeprefix("in/"): stored[name] for name in saved or stored}
+
+
+UNREADABLE = (OSError, ValueError, EOFError, BadZipFile)
+"""What `read_inputs` raises."""
 
 
 @dataclass(frozen=True)

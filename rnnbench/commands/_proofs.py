@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -220,16 +219,13 @@ def _given(
 
 
 def _arrays(file: str | None) -> dict[str, Any]:
-    import numpy as np
-
-    from rnnbench.cases.feeding import inputs_of
+    from rnnbench.cases.feeding import UNREADABLE, read_inputs
 
     if file is None:
         return {}
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            return inputs_of(stored)
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        return read_inputs(Path(file))
+    except UNREADABLE as error:
         raise RnnbenchError(
             f"--inputs {file} is no .npz that can be read ({one_line(error)})"
         ) from None

@@ -13,9 +13,9 @@ import numpy as np
 from rnnbench import runtimes
 from rnnbench.core import plugins
 from rnnbench.core.bundle import Bundle
-from rnnbench.core.dims import Dim, names_of, value_of
 from rnnbench.core.errors import RnnbenchError, Unavailable, choices, one_line
-from rnnbench.core.model import Arrays, Dims, TensorSpec
+from rnnbench.core.fitting import fitting
+from rnnbench.core.model import Arrays, Dims
 from rnnbench.runtimes.job import Job
 from rnnbench.runtimes.worker import Worker
 
@@ -49,7 +49,7 @@ class Session:
             RnnbenchError: an input is missing, unknown, or of a wrong dtype, shape or value; or
                 the runtime failed.
         """
-        arrays = validated(self.bundle, inputs)
+        arrays = fitting(self.bundle, inputs)
         try:
             return self.run(arrays)
         except RnnbenchError:
@@ -138,37 +138,6 @@ def _find(
     return runtime, artifacts[format].path if format in artifacts else None
 
 
-def validated(bundle: Bundle, inputs: Mapping[str, Any]) -> Arrays:
-    """The inputs as contiguous arrays that fit the bundle's declaration.
-
-    Raises:
-        RnnbenchError: one does not fit; the message names it.
-    """
-    names = [spec.name for spec in bundle.inputs]
-    for name in inputs:
-        if name not in names:
-            raise choices("input", name, names)
-    arrays: Arrays = {}
-    dims: dict[str, int] = {}
-    for spec in bundle.inputs:
-        if spec.name not in inputs:
-            raise RnnbenchError(
-                f"input {spec.name!r} is missing: give {spec.dtype}{_shown(spec.shape)}"
-            )
-        arrays[spec.name] = _fitting(spec, np.asarray(inputs[spec.name]), dims)
-    for spec in bundle.inputs:  # once more: sums and products of dimensions that came later
-        _fitting(spec, arrays[spec.name], dims)
-    for name, size in dims.items():
-        dim = bundle.dims.get(name, Dim())
-        if not dim.allows(size):
-            raise RnnbenchError(
-                f"dimension {name!r} is {size}, and {bundle.name} takes {dim}: give {dim.fit(size)}"
-            )
-    for spec in bundle.inputs:
-        _check_values(spec, arrays[spec.name], dims.get(bundle.time_dim))
-    return arrays
-
-
 def _choose(format: str, runtime: str | None) -> str:
     """The runtime that was asked for, or the first that is installed."""
     able = runtimes.running(format)
@@ -185,55 +154,3 @@ def _choose(format: str, runtime: str | None) -> str:
             return name
         missing.append(why)
     raise Unavailable("; ".join(missing) or f"no runtime here runs {format}: update rnnbench")
-
-
-def _fitting(
-    spec: TensorSpec, array: np.ndarray[Any, Any], dims: dict[str, int]
-) -> np.ndarray[Any, Any]:
-    """The array, where its dtype and shape fit; `dims` collects the dynamic dimensions' sizes."""
-    if array.dtype != np.dtype(spec.dtype):
-        raise RnnbenchError(
-            f"input {spec.name!r} is {array.dtype}, and {spec.dtype} is declared: "
-            f"convert it with .astype({spec.dtype!r})"
-        )
-    fits = array.ndim == len(spec.shape) and all(
-        given > 0 and given == _wanted(size, given, dims)
-        for given, size in zip(array.shape, spec.shape, strict=True)
-    )
-    if not fits:
-        known = ", ".join(f"{dim}={size}" for dim, size in dims.items())
-        raise RnnbenchError(
-            f"input {spec.name!r} has shape {_shown(array.shape)}, and {_shown(spec.shape)} is "
-            f"declared{f' ({known})' if known else ''}: give every dimension 1 or more, and each "
-            "named one the same size everywhere"
-        )
-    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
-
-
-def _wanted(size: int | str, given: int, dims: dict[str, int]) -> int:
-    """What a size has to be; one that is a name alone is whatever was given for it first."""
-    names = names_of(size)
-    if names == (size,):
-        return dims.setdefault(names[0], given)
-    known = all(name in dims for name in names)
-    return value_of(size, dims) if known else given
-
-
-def _check_values(spec: TensorSpec, array: np.ndarray[Any, Any], time: int | None) -> None:
-    """Refuses values that make some runtimes read outside of their memory (onnxruntime#10768)."""
-    if spec.role == "lengths":
-        low, above = 1, (time or int(array.max())) + 1
-    elif spec.high is not None:
-        low, above = 0, spec.high
-    else:
-        return
-    least, most = int(array.min()), int(array.max())
-    if least < low or most >= above:
-        raise RnnbenchError(
-            f"input {spec.name!r} holds values from {least} to {most}: "
-            f"give values from {low} to {above - 1}"
-        )
-
-
-def _shown(shape: tuple[int | str, ...]) -> str:
-    return f"[{', '.join(map(str, shape))}]"

@@ -104,12 +104,12 @@ def test_a_product_has_to_be_one():
             ],
         },
     )
-    from rnnbench.runtimes.session import validated
+    from rnnbench.core.fitting import fitting
 
     def given_rows(rows):
         zeros = np.zeros((rows, 3), np.float32), np.zeros((2, 2), np.float32)
         return dict(zip(("rows", "h", "steps"), (*zeros, np.zeros(5, np.float32)), strict=True))
 
-    assert validated(bundle, given_rows(10))["rows"].shape == (10, 3)
+    assert fitting(bundle, given_rows(10))["rows"].shape == (10, 3)
     with pytest.raises(RnnbenchError, match=r"input 'rows' has shape .*11.*envs\*time"):
-        validated(bundle, given_rows(11))
+        fitting(bundle, given_rows(11))

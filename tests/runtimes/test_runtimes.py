@@ -14,8 +14,9 @@ from rnnbench import runtimes
 from rnnbench.cases.stored import read_cases
 from rnnbench.core.bundle import Bundle, write_manifest
 from rnnbench.core.errors import RnnbenchError, Unavailable
+from rnnbench.core.fitting import fitting
 from rnnbench.core.threads import torch_threads
-from rnnbench.runtimes.session import load, validated
+from rnnbench.runtimes.session import load
 from tests.helpers import handmade
 
 NAMES = runtimes.names()
@@ -215,7 +216,7 @@ def test_a_wrong_choice_is_one_line(bundle, settings, message):
 def test_a_wrong_input_is_one_line_that_names_it(bundle, inputs, change, message):
     given = {name: array for name, array in (inputs | change).items() if array is not None}
     with pytest.raises(RnnbenchError) as caught:
-        validated(bundle, given)
+        fitting(bundle, given)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -232,7 +233,7 @@ def test_lengths_and_ids_are_kept_in_their_range():
         "lengths": np.array([3, 1]),
         "gain": np.float32(1),
     }
-    arrays = validated(bundle, good)
+    arrays = fitting(bundle, good)
     assert arrays["gain"].shape == ()
     assert arrays["ids"].flags.c_contiguous
     for change, message in (
@@ -242,7 +243,7 @@ def test_lengths_and_ids_are_kept_in_their_range():
         ({"lengths": np.array([1, 4])}, "'lengths' holds values from 1 to 4"),
     ):
         with pytest.raises(RnnbenchError) as caught:
-            validated(bundle, good | change)
+            fitting(bundle, good | change)
         assert message in str(caught.value)
 
 

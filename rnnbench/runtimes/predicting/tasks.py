@@ -5,7 +5,6 @@ All that is needed stands in the bundle's manifest: the alphabet, the columns, t
 
 from __future__ import annotations
 
-import zipfile
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnbench import runtimes
-from rnnbench.cases.feeding import inputs_of
+from rnnbench.cases.feeding import UNREADABLE, read_inputs
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, TensorSpec
@@ -140,12 +139,8 @@ def run_npz(session: Session, path: Path) -> tuple[Arrays, tuple[str, ...]]:
     """
     bundle = session.bundle
     try:
-        with path.open("rb") as stream:  # numpy leaves a damaged file open
-            file = np.load(stream, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("it holds one array without a name")
-            arrays = inputs_of(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_inputs(path)
+    except UNREADABLE as error:
         raise RnnbenchError(
             f"cannot read {path} ({one_line(error)}): give an .npz with one array per input, "
             f"{', '.join(spec.name for spec in bundle.inputs)}"
