@@ -16,6 +16,7 @@ from rnnbench.core.trust import not_recorded
 from rnnbench.core.verdicts import Verdict
 from rnnbench.core.whole import recover_all
 from rnnbench.models import tasks, variants
+from rnnbench.models.precision import STATIC
 from rnnbench.models.sources import file_of, is_source
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class ExportOptions:
         written: the names of the models so far, with the targets that they came from.
         inputs: what is said of the inputs of files.
         precisions: of the weights; empty for float32. Of several each has a bundle of its own.
-        rounding: what else is said of it: `keep`, `sensitivity`.
+        rounding: what else is said of it: `keep`, `sensitivity`, `calibrate`.
     """
 
     formats: tuple[str, ...] = ("torchscript", "onnx")
@@ -241,6 +242,8 @@ def export_one(
                 "written: give one of them another Model(..., name=...)"
             )
         options = {"precision": precision, **exporting.rounding} if precision else {}
+        if precision != STATIC:
+            options.pop("calibrate", None)
         own = replace(exporting, options=exporting.options | options)
         progress.on_stage(f"exporting {precision}".rstrip())
         try:

@@ -115,6 +115,13 @@ if TYPE_CHECKING:
     group="Files",
 )
 @option(
+    "--calibrate",
+    metavar="FILE.npz",
+    multiple=True,
+    help="For int8-static: what ranges are measured on; repeat.",
+    group="Files",
+)
+@option(
     "--explain",
     is_flag=True,
     help="Where it fails: the line, why, what to change.",
@@ -138,6 +145,7 @@ def command(
     precision: str | None,
     keep: str | None,
     sensitivity: bool,
+    calibrate: tuple[str, ...],
     explain: bool,
     **options: Any,
 ) -> int:
@@ -167,7 +175,7 @@ def command(
         )
     flags: dict[str, Any] = {"keep_loops": keep_loops, "allow_frozen": allow_frozen, "opset": opset}
     flags |= _portable(profile, engine, pins)
-    rounding = _rounding(keep, sensitivity, precision)
+    rounding = _rounding(keep, sensitivity, precision, calibrate)
     exporting = ExportOptions(
         find_formats(formats),
         Path(out),
@@ -257,8 +265,12 @@ def _precisions(given: str | None) -> tuple[str, ...]:
     return asked if asked and len(names) == 1 else ("", *asked)
 
 
-def _rounding(keep: str | None, sensitivity: bool, precision: str | None) -> dict[str, Any]:
-    """What --keep and --sensitivity ask `rnnbench.export` for."""
+def _rounding(
+    keep: str | None, sensitivity: bool, precision: str | None, calibrate: tuple[str, ...]
+) -> dict[str, Any]:
+    """What --keep, --sensitivity and --calibrate ask `rnnbench.export` for."""
+    from rnnbench.models.precision import STATIC
+
     patterns = []
     for part in filter(None, (p.strip() for p in (keep or "").split(","))):
         kind, colon, pattern = part.partition(":")
@@ -270,6 +282,15 @@ def _rounding(keep: str | None, sensitivity: bool, precision: str | None) -> dic
         raise RnnbenchError(
             "--keep and --sensitivity are about layers that are rounded: add --precision"
         )
+    if calibrate and STATIC not in _precisions(precision):
+        raise RnnbenchError(
+            f"--calibrate is for int8-static alone: add --precision {STATIC}, or leave it out"
+        )
+    if STATIC in _precisions(precision) and not calibrate:
+        raise RnnbenchError(
+            f"{STATIC} measures the ranges of values on arrays of yours: add --calibrate FILE.npz"
+        )
+    asked["calibrate"] = calibrate
     return {name: value for name, value in asked.items() if value}
 
 

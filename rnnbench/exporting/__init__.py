@@ -11,6 +11,7 @@ from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model
 from rnnbench.exporting import of_file, of_module
+from rnnbench.exporting.calibration import Given, calls_in
 from rnnbench.exporting.writers import check_precision, find_writers
 from rnnbench.formats._format import WriteOptions
 
@@ -32,6 +33,7 @@ def export(  # noqa: PLR0913  (keywords of a public function)
     precision: str | None = None,
     keep: Sequence[str] = (),
     sensitivity: bool = False,
+    calibrate: Given | Sequence[Given] = (),
 ) -> Bundle:
     """Writes the bundle `out/<model.name>/`, whole or not at all.
 
@@ -50,11 +52,14 @@ def export(  # noqa: PLR0913  (keywords of a public function)
         profile: also write ONNX for other engines, the format `portable`: `portable` is for all,
             or name one (see rnnbench.formats.onnx.profiles).
         pin: dimensions that are fixed in that file, with their sizes.
-        precision: what the weights are rounded to: float16, bfloat16, int8-weights, or int8-dynamic
-            and int8-dynamic-ort, in which values are rounded as well. The bundle is that of the
-            rounded model; ONNX and C keep its weights in so many bits (the last one in ONNX alone).
-            The module that is given stays as it is.
+        precision: what the weights are rounded to: float16, bfloat16, int8-weights, or
+            int8-dynamic, int8-dynamic-ort and int8-static, in which values are rounded as well. The
+            bundle is that of the rounded model; ONNX and C keep its weights in so many bits (the
+            last two in ONNX alone). The module that is given stays as it is.
         keep: patterns of layers whose weights are not rounded: `decoder`, `*.out`, `rnn.*_l0`.
+        calibrate: for int8-static, what the ranges of values are measured on: an .npz with one
+            array per input, or the arrays by name; several for several calls. States that are left
+            out are zero.
         sensitivity: also measure what rounding each layer alone costs; it is in the manifest.
 
     Returns:
@@ -81,6 +86,7 @@ def export(  # noqa: PLR0913  (keywords of a public function)
         keep=tuple(keep),
         sensitivity=sensitivity,
         keep_loops=keep_loops,
+        calibration=calls_in(calibrate, precision or ""),
     )
     if (keep or sensitivity) and not precision:
         raise RnnbenchError(

@@ -13,10 +13,12 @@ from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Model
 from rnnbench.core.trust import digest, remember_code
 from rnnbench.core.whole import full
+from rnnbench.exporting.calibration import fitted
 from rnnbench.exporting.described import describe, found_out, metadata_of, planned, possible
 from rnnbench.exporting.writers import levels_of, without
 from rnnbench.formats._format import WriteOptions
 from rnnbench.models import sources
+from rnnbench.models.precision import STATIC
 
 if TYPE_CHECKING:
     from rnnbench.capture.program import Captured
@@ -63,6 +65,7 @@ def write(
     with writing(out, model.name) as folder, quick[0], quick[1], on_cpu(model.module):
         declared, model = model, with_least_sizes(model, traced_sizes(model))
         check_declaration(model, plan_cases(model, traced_sizes(model))[0])
+        asked = replace(asked, calibration=fitted(model, asked.calibration))
         larger = without(asked.precision, writers)
         rounded = _rounded(model, asked, levels_of(asked.precision, writers))
         plans = planned(model, asked.pin)
@@ -72,11 +75,12 @@ def write(
         artifacts, failed = write_all(captured, folder, writers, replace(asked, metadata=said))
         file = rounding_file(folder, artifacts)
         if file is not None:
-            add_price(rounded["precision"], model, file)
+            add_price(rounded["precision"], model, file, asked.calibration)
         # After the capture, which refuses loops whose end depends on data: some have none.
         cases = write_cases(model, folder, possible(plans, captured.dims, captured.frozen), file)
         notes = [*found_out(declared, model), *map(cost_in_words, rounded.values())]
         notes += [_unchanged(name) for name in artifacts if rounded and name in larger]
+        notes += _static(artifacts, len(asked.calibration))
         write_manifest(
             folder,
             describe(model, captured.dims, captured.frozen, captured.recurrences, notes)
@@ -100,8 +104,22 @@ def _rounded(model: Model, asked: WriteOptions, levels: int) -> dict[str, Any]:
     if not asked.precision:
         return {}
     each_alone = asked.sensitivity
-    said = rounded(model, asked.precision, asked.keep, each_alone=each_alone, levels=levels)
+    first = asked.calibration[0] if asked.calibration else None
+    said = rounded(
+        model, asked.precision, asked.keep, each_alone=each_alone, levels=levels, arrays=first
+    )
     return {"precision": said}
+
+
+def _static(artifacts: Mapping[str, Any], calls: int) -> list[str]:
+    """How much of a file has scales that were measured."""
+    return [
+        f"{name}: {said['whole']:,} of {said['weights']:,} rounded weights multiply whole numbers, "
+        f"whose scales were measured in {calls} call{'s' if calls != 1 else ''}; those of layers "
+        "and loops multiply floats"
+        for name, said in artifacts.items()
+        if said.get("precision") == STATIC
+    ]
 
 
 def _unchanged(name: str) -> str:

@@ -37,6 +37,7 @@ def rounded(
     *,
     each_alone: bool = False,
     levels: int = LEVELS,
+    arrays: Arrays | None = None,
 ) -> dict[str, Any]:
     """Rounds the weights of a model in place.
 
@@ -46,6 +47,7 @@ def rounded(
         keep: patterns of layers that stay float32.
         each_alone: whether the cost of each layer is measured as well.
         levels: of an int8, on each side of 0.
+        arrays: the inputs that the cost is measured with; those of the first case, unless given.
 
     Returns:
         What the manifest says of it: the numbers of weights, how many dB each output is above the
@@ -55,7 +57,7 @@ def rounded(
         RnnbenchError: there is nothing to round, a pattern is of no layer, or a weight is too
             large.
     """
-    outputs = partial(outputs_of, model)
+    outputs = partial(outputs_of, model, arrays)
 
     before, errors = outputs(), errors_of(model)
     weights = weights_of(model.module, keep)
@@ -80,14 +82,15 @@ def rounded(
     return said
 
 
-def outputs_of(model: Model) -> Arrays:
-    """What the module gives at the first case."""
+def outputs_of(model: Model, arrays: Arrays | None = None) -> Arrays:
+    """What the module gives for inputs; for those of the first case, unless they are given."""
     from rnnbench.capture.tracing.sizes import traced_sizes
     from rnnbench.cases.inputs import make_inputs
     from rnnbench.cases.plans import plan_cases
     from rnnbench.models.calls import call, undisturbed
 
-    arrays = make_inputs(model, plan_cases(model, traced_sizes(model))[0])
+    if arrays is None:
+        arrays = make_inputs(model, plan_cases(model, traced_sizes(model))[0])
     with undisturbed(model.module):
         return call(model.module, model.inputs, model.outputs, arrays)
 

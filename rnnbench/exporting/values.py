@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rnnbench.core.model import Model
+from rnnbench.core.model import Arrays, Model
 from rnnbench.exporting.rounding import errors_of, outputs_of
 from rnnbench.models.kept import tensors_in
 from rnnbench.models.precision import kept_signal
@@ -23,7 +23,9 @@ def rounding_file(folder: Path, artifacts: Mapping[str, Any]) -> torch.nn.Module
     return None if path is None else module_of(path, "onnx")
 
 
-def add_price(said: dict[str, Any], model: Model, file: torch.nn.Module) -> None:
+def add_price(
+    said: dict[str, Any], model: Model, file: torch.nn.Module, calls: Sequence[Arrays] = ()
+) -> None:
     """Adds what the rounding of values costs to what the manifest says of the precision.
 
     `signal_db` and the errors after are then those of the file, and no longer those of the module
@@ -33,9 +35,12 @@ def add_price(said: dict[str, Any], model: Model, file: torch.nn.Module) -> None
         said: of the precision.
         model: with its rounded weights.
         file: the evaluation of the artifact.
+        calls: the inputs that scales were measured on, of which the first is taken; that of the
+            first case, where there are none.
     """
-    weights = outputs_of(model)
-    own = outputs_of(replace(model, module=file))
+    arrays = calls[0] if calls else None
+    weights = outputs_of(model, arrays)
+    own = outputs_of(replace(model, module=file), arrays)
     values = kept_signal(weights, own)
     for name, db in values.items():
         said["signal_db"][name] = round(_together(said["signal_db"].get(name, db), db), 1)

@@ -11,7 +11,7 @@ from rnnbench.core.requirements import not_installed
 
 if TYPE_CHECKING:
     from rnnbench.capture.program import Captured
-    from rnnbench.core.model import Model
+    from rnnbench.core.model import Arrays, Model
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class WriteOptions:
         keep: patterns of layers whose weights stay float32 all the same.
         sensitivity: whether the cost of rounding each layer alone is measured.
         keep_loops: whether each product of a loop stays where the model has it.
+        calibration: inputs of calls by name, on which the ranges of values are measured.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class WriteOptions:
     keep: tuple[str, ...] = ()
     sensitivity: bool = False
     keep_loops: bool = False
+    calibration: tuple[Arrays, ...] = ()
 
 
 def _nothing(model: Model, options: WriteOptions) -> None:

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from rnnbench.inspection.whole import (
+    INTEGERS,
     OWN_LSTM,
+    dequantised,
     held_as_floats,
     lstm_weights,
     whole_products,
@@ -26,7 +28,6 @@ Array = np.ndarray[Any, Any]
 Tensors = dict[str, Array]
 
 _FLOATS = ("float16", "bfloat16")
-_INTEGERS = ("int8", "uint8")
 
 
 def stood_for(graph: Any, held: Tensors) -> tuple[Tensors, frozenset[str]]:
@@ -52,7 +53,7 @@ def stood_for(graph: Any, held: Tensors) -> tuple[Tensors, frozenset[str]]:
             if dtype in _FLOATS:
                 found[node.output[0]] = held[names[0]].astype(np.float32)
                 used.add(names[0])
-            elif dtype in _INTEGERS:
+            elif dtype in INTEGERS:
                 whole[node.output[0]] = names[0]
         elif kind == "Mul":
             for number, scale in (names, reversed(names)):
@@ -61,9 +62,9 @@ def stood_for(graph: Any, held: Tensors) -> tuple[Tensors, frozenset[str]]:
                     found[node.output[0]] = numbers * held[scale]
                     used |= {whole[number], scale}
         elif kind == "DequantizeLinear" and all(name in held for name in names if name):
-            dequantised = _dequantised(node, [held[name] for name in names if name])
-            if dequantised is not None:
-                found[node.output[0]] = dequantised
+            floats = dequantised(node, [held[name] for name in names if name])
+            if floats is not None:
+                found[node.output[0]] = floats
                 used |= {*names}
     return found, frozenset(used)
 
@@ -105,18 +106,3 @@ def _nodes(graph: Any) -> Iterator[Any]:
 
 def _is_to_float(node: Any) -> bool:
     return any(a.name == "to" and a.i == 1 for a in node.attribute)
-
-
-def _dequantised(node: Any, given: list[Array]) -> Array | None:
-    """(x - zero) * scale along an axis; None of what is kept in blocks."""
-    said = {a.name: a.i for a in node.attribute}
-    numbers, scale = given[:2]
-    if numbers.dtype.name not in _INTEGERS or said.get("block_size") or scale.ndim > 1:
-        return None
-    shape = [1] * numbers.ndim
-    if scale.ndim and numbers.ndim:
-        shape[said.get("axis", 1) % numbers.ndim] = -1
-    shifted = numbers.astype(np.float32)
-    if len(given) > 2:
-        shifted = shifted - given[2].astype(np.float32).reshape(shape)
-    return np.asarray(shifted * scale.astype(np.float32).reshape(shape), np.float32)

@@ -4,13 +4,14 @@
     q = Cast(Round(x / scale) + 128, to=uint8)
     y = Cast(MatMulInteger(q, W, 128)) * W_scale * scale        is      y = MatMul(x, W * W_scale)
 
-but for the rounding, and com.microsoft.DynamicQuantizeLSTM is an LSTM. What is left without the
-rounding can be proved to be a module, exactly, and read as any other file.
+but for the rounding, com.microsoft.DynamicQuantizeLSTM is an LSTM, and a QuantizeLinear with its
+DequantizeLinear is nothing. What is left without the rounding can be proved to be a module,
+exactly, and read as any other file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from rnnbench.core.errors import RnnbenchError, one_line
 
 Array = np.ndarray[Any, Any]
 OWN_LSTM = "DynamicQuantizeLSTM"
+INTEGERS = ("int8", "uint8")
+"""The types of weights that are read as what they stand for."""
+
 _FLOATS = "_floats"  # behind the name of a weight
 _ZERO = 128
 _UINT8, _FLOAT = int(onnx.TensorProto.UINT8), int(onnx.TensorProto.FLOAT)
@@ -173,6 +177,7 @@ def unrounded(proto: Any, constants: Mapping[str, Array], *, own_lstm: bool = Tr
     weights: dict[str, int] = {}
     for graph in every_graph(copy.graph):
         _unround(graph, copy.graph, constants, weights)
+        _unround_pairs(graph, copy.graph, constants, weights)
         for node in graph.node if own_lstm else ():
             if node.op_type == OWN_LSTM:
                 _unround_lstm(node, copy.graph, constants, weights)
@@ -235,6 +240,49 @@ def _unround(
         made.name = product.nodes[0].name
         last = [node.output[0] for node in graph.node].index(product.y)
         graph.node[last].CopyFrom(made)
+
+
+def _unround_pairs(
+    graph: Any, root: Any, constants: Mapping[str, Array], weights: dict[str, int]
+) -> None:
+    """X' = DequantizeLinear(QuantizeLinear(x, s, z), s, z)  ->  x' = Identity(x)."""
+    makers = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.op_type != "DequantizeLinear" or node.domain:
+            continue
+        whole, *others = node.input
+        maker = makers.get(whole)
+        if maker is not None and maker.op_type == "QuantizeLinear":
+            x = maker.input[0] if [*maker.input][1:] == others else ""
+        else:
+            floats = dequantised(node, [constants[n] for n in node.input if n in constants])
+            x = "" if floats is None else _held(root, f"{whole}{_FLOATS}", floats)
+            if floats is not None:
+                weights[whole] = floats.size
+        if x:
+            node.CopyFrom(onnx.helper.make_node("Identity", [x], [*node.output], node.name))
+
+
+def dequantised(node: Any, given: Sequence[Array]) -> Array | None:
+    """(x - zero) * scale of a DequantizeLinear along an axis; None of what is kept in blocks.
+
+    Args:
+        node: a NodeProto.
+        given: the numbers of its inputs; fewer where one is computed.
+    """
+    said = {a.name: a.i for a in node.attribute}
+    if len(given) != len([*filter(None, node.input)]):
+        return None
+    numbers, scale = given[:2]
+    if numbers.dtype.name not in INTEGERS or said.get("block_size") or scale.ndim > 1:
+        return None
+    shape = [1] * numbers.ndim
+    if scale.ndim and numbers.ndim:
+        shape[said.get("axis", 1) % numbers.ndim] = -1
+    shifted = numbers.astype(np.float32)
+    if len(given) > 2:
+        shifted = shifted - given[2].astype(np.float32).reshape(shape)
+    return np.asarray(shifted * scale.astype(np.float32).reshape(shape), np.float32)
 
 
 def _unround_lstm(

@@ -21,11 +21,14 @@ from rnnbench.core.model import Arrays
 if TYPE_CHECKING:
     import torch
 
-PRECISIONS = ("float16", "bfloat16", "int8-weights", "int8-dynamic", "int8-dynamic-ort")
-"""What weights are kept as."""
+STATIC = "int8-static"
+"""The precision whose scales of values are measured, once and for all."""
 
-WHOLE = ("int8-dynamic", "int8-dynamic-ort")
-"""Those in which products are of whole numbers, too; in the last one by ONNX Runtime's own LSTM."""
+WHOLE = ("int8-dynamic", "int8-dynamic-ort", STATIC)
+"""Those in which products are of whole numbers: `int8-dynamic-ort` has ONNX Runtime's own LSTM."""
+
+PRECISIONS = ("float16", "bfloat16", "int8-weights", *WHOLE)
+"""What weights are kept as."""
 
 LEVELS = 127
 """Of an int8, on each side of 0."""

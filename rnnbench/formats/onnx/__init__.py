@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.one_thread import ignoring, quiet_loggers
 from rnnbench.formats._format import Format, WriteOptions
-from rnnbench.models.precision import WHOLE
+from rnnbench.models.precision import STATIC, WHOLE
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -61,7 +61,11 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
         model = _convert_down(model, opset)
     finish(model, captured, options.metadata)
     model.ir_version = IR_VERSION
-    if options.precision in WHOLE:
+    if options.precision == STATIC:
+        from rnnbench.formats.onnx.integers.static import make_static
+
+        small = make_static(model, options)
+    elif options.precision in WHOLE:
         from rnnbench.formats.onnx.integers import make_whole
 
         small = make_whole(model, captured.model.module, options)

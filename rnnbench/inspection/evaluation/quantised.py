@@ -126,6 +126,8 @@ def quantise_linear(node: Node, inputs: Values) -> list[Any]:
         return list(leaf(node)(node, [*narrow, *inputs[2:]]))
     block, axis = node.get("block_size", 0), _axis(node)
     divided = narrow[0].astype(exact) / along(narrow[1].astype(exact), x.shape, axis, block)
+    if node.precision.off is not None:
+        divided = node.precision.off(divided, "round")
     shift = 0 if zero is None else along(zero, x.shape, axis, block)
     return [saturated(np.rint(divided), shift, target)]
 

@@ -1,8 +1,10 @@
-"""Products of whole numbers in ONNX: `--precision int8-dynamic`.
+"""Products of whole numbers in ONNX: `--precision int8-dynamic`, and int8-static.
 
 steps.py        a fused layer as one product over all steps, and a Scan with the other
 products.py     each product with a weight that was rounded, in standard integer operators
 own_lstm.py     or an LSTM as ONNX Runtime's own operator
+static.py       products outside layers with a scale that was measured, in QDQ form
+calibrating.py  the ranges of values, measured by ONNX Runtime
 refusing.py     a weight of a layer whose product would stay one of floats
 """
 

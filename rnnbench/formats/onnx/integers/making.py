@@ -46,6 +46,19 @@ class Maker:
         found._numbers = self._numbers
         return found
 
+    def behind(self) -> Maker:
+        """Makes nodes behind its node, in their order."""
+        last = [self._node]
+
+        def put(made: ir.Node) -> None:
+            assert last[-1].graph is not None
+            last[-1].graph.insert_after(last[-1], made)
+            last.append(made)
+
+        found = Maker(self._node, self._model, put)
+        found._numbers = self._numbers
+        return found
+
     def __call__(self, op: str, inputs: Sequence[ir.Value | None], **attributes: Any) -> ir.Value:
         """A node with one output."""
         return self.several(op, inputs, 1, **attributes)[0]
