@@ -41,6 +41,11 @@ def swallowing(number):
         return
 
 
+def swallowed_first(number):
+    swallowing(number)
+    wait(20 * AGAIN)
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_one_that_was_swallowed_is_raised_again(name):
     number = getattr(signal, name)
@@ -48,8 +53,7 @@ def test_one_that_was_swallowed_is_raised_again(name):
     interrupts = noted()
     # Whenever it is raised, also where this process stands still for a while, it is awaited.
     with pytest.raises(KeyboardInterrupt), interrupts:
-        swallowing(number)
-        wait(20 * AGAIN)
+        swallowed_first(number)
     assert interrupts.signal == number
     assert (signal.getsignal(number), signal.getsignal(signal.SIGALRM)) == before
     assert signal.getitimer(signal.ITIMER_REAL)[1] == 0  # that of pytest-timeout is there again
