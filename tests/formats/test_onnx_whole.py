@@ -358,7 +358,7 @@ def right_or_refused(name, precision, folder):
         bundle = exported(model, folder, precision, allow_frozen=True)
     except RnnbenchError as error:
         return [str(error)] if "\n" in str(error) else []
-    return wrong(check(bundle, ["onnxruntime", "eager"], model=model, options=STORED))
+    return wrong(check(bundle, ["onnxruntime"], options=STORED))
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -239,7 +239,7 @@ def test_where_single_steps_are_read_there_are_as_many_as_before(tmp_path):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-OTHERS = ("LstmPeephole", "LstmCoupled", "LstmLayerNorm", "IndependentRnn")
+OTHERS = ("LstmLayerNorm", "IndependentRnn")
 
 
 def arrays_of(model, sizes, seed):

@@ -12,6 +12,7 @@ from rnnbench.formats.onnx.optimizing.algebra.steps import Rows, Weights
 from rnnbench.formats.onnx.optimizing.building import Builder
 from rnnbench.formats.onnx.optimizing.graph import Array
 
+_PEEPHOLES = 7  # the place of P among an LSTM's inputs
 OPERATORS = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "gru": "GRU", "lstm": "LSTM"}
 
 
@@ -25,6 +26,7 @@ class Layer:
         r: (gates * hidden, hidden).
         b: (2 * gates * hidden,); None: zeros.
         resets_after: a GRU's `linear_before_reset`.
+        p: of an LSTM, (3 * hidden,), for the gates i o f; None: no gate looks at the cell state.
     """
 
     kind: str
@@ -32,6 +34,7 @@ class Layer:
     r: Array
     b: Array | None
     resets_after: bool
+    p: Array | None = None
 
     @property
     def hidden_size(self) -> int:
@@ -60,7 +63,16 @@ def layer_of(weights: Weights, matrices: Matrices, widths: list[int]) -> Layer:
         r.astype(dtype),
         b.astype(dtype) if b.any() else None,
         weights.resets_after,
+        _peepholes(matrices, weights, size),
     )
+
+
+def _peepholes(matrices: Matrices, weights: Weights, size: int) -> Array | None:
+    if not weights.peepholes:
+        return None
+    rows = weights.peepholes
+    found = [np.zeros(size) if m is None else np.diag(matrices.value(m)) for m in rows]
+    return np.concatenate(found).astype(matrices.dtype)
 
 
 def _two(matrices: Matrices, number: int | None, size: int) -> tuple[Array, Array]:
@@ -123,7 +135,18 @@ def add_layer(
     if first.kind == "rnn_relu":
         attributes["activations"] = ["Relu"] * len(layers)
     operator = OPERATORS[first.kind]
-    return _outputs(build, operator, [x, w, r, b, "", *states], wanted, attributes)
+    inputs = [x, w, r, b, "", *states]
+    if any(layer.p is not None for layer in layers):
+        inputs += [""] * (_PEEPHOLES - len(inputs))
+        inputs.append(build.constant(np.stack([_of_all(s) for s in layers]), "P"))
+    return _outputs(build, operator, inputs, wanted, attributes)
+
+
+def _of_all(layer: Layer) -> Array:
+    """The peepholes of a direction, zeros where it has none."""
+    if layer.p is None:
+        return np.zeros(3 * layer.hidden_size, layer.w.dtype)
+    return layer.p
 
 
 def _outputs(

@@ -44,7 +44,7 @@ def _kind(node: Any) -> str:
     """The kind of a layer of one direction, with the usual functions; empty of others."""
     activations = [a.decode().lower() for a in attribute(node, "activations") or ()]
     found = activations or _USUAL[node.op_type]
-    limited = attribute(node, "clip") or attribute(node, "input_forget", 0)
+    limited = attribute(node, "clip") or attribute(node, "input_forget", 0) or _given(node, 7)
     if attribute(node, "direction") == "bidirectional" or attribute(node, "layout", 0) or limited:
         return ""
     if node.op_type == "RNN":

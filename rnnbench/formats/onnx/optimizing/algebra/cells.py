@@ -10,6 +10,9 @@ from rnnbench.formats.onnx.optimizing.algebra.called import called_step
 from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
 from rnnbench.formats.onnx.optimizing.algebra.formulas import Formula, Gate, formula_of
 from rnnbench.formats.onnx.optimizing.algebra.steps import Rows, Step, Weights
+from rnnbench.formats.onnx.optimizing.graph import Array
+
+_OUT = 1  # of the gates i o f c
 
 
 def find_steps(forms: Forms, handed: Mapping[str, str] | None = None) -> list[Step]:
@@ -86,13 +89,20 @@ def _step(forms: Forms, f: Formula, h: int) -> Step | None:
     if size is None or any(g.width not in (None, size) for g, _ in gates):
         return None
     fed: dict[int, list[int | None]] = {}
+    peepholes: list[int | None] = [None] * 3
     for i, (affine, _) in enumerate(f.gates):
         for source, matrix in affine.terms:
-            if source != h:
+            if source == h:  # which is c, too, where both are the same zeros
+                continue
+            if i < len(peepholes) and _looks_at_the_cell(forms, f, i, source):
+                peepholes[i] = matrix
+            else:
                 fed.setdefault(source, [None] * len(f.gates))[i] = matrix
     recurrent = _through(f, h)
     if not fed or f.cell in fed or all(m is None for m in recurrent):
-        return None  # a layer is fed something; gates that look at c are peepholes
+        return None  # a layer is fed something
+    if any(m is not None and not _is_diagonal(forms.matrices.value(m)) for m in peepholes):
+        return None
     order = sorted(fed, key=lambda s: ([-1 if m is None else m for m in fed[s]], s))
     reset = _bias(forms, f.recurrent[-1], size) if f.kind == "gru" else None
     weights = Weights(
@@ -103,8 +113,21 @@ def _step(forms: Forms, f: Formula, h: int) -> Step | None:
         reset,
         f.resets_after,
         size,
+        tuple(peepholes) if any(m is not None for m in peepholes) else (),
     )
     return Step(weights, tuple(order), (h,) if f.cell is None else (h, f.cell), f.after)
+
+
+def _looks_at_the_cell(forms: Forms, f: Formula, gate: int, source: int) -> bool:
+    """Whether a source is the cell state that a gate of an LSTM may see: o that behind the step."""
+    if f.kind != "lstm":
+        return False
+    return forms.sources[source].root == f.after[1] if gate == _OUT else source == f.cell
+
+
+def _is_diagonal(matrix: Array) -> bool:
+    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
+    return square and not (matrix - np.diag(np.diag(matrix))).any()
 
 
 def _bias(forms: Forms, gate: Gate, size: int) -> int | None:

@@ -1,7 +1,8 @@
 """Which values are computed by the formulas of an Elman, GRU or LSTM cell.
 
 The formulas are those of the documentation of `nn.RNN`, `nn.GRU` and `nn.LSTM`; a GRU may reset
-its state before the matrix product as well, as ONNX's with `linear_before_reset=0`.
+its state before the matrix product as well, as ONNX's with `linear_before_reset=0`, the gates of an
+LSTM may look at its cell state, as ONNX's do with `P`, and one of them may be 1 less the other.
 """
 
 from __future__ import annotations
@@ -77,20 +78,42 @@ def _lstm(forms: Forms, name: str, form: Form) -> Formula | None:
     out, squashed = _of_kind(forms, pair, "sigmoid"), _of_kind(forms, pair, "tanh")
     if len(pair) != 2 or len(out) != 1 or len(squashed) != 1 or squashed[0] not in forms.names:
         return None
-    parts = _cell(forms, forms.atoms[squashed[0]][1])
+    inside = forms.atoms[squashed[0]][1]
+    parts = _cell(forms, inside) or _coupled(forms, inside)
     if parts is None:
         return None
     enter, forget, new, cell = parts
-    kinds = ("sigmoid", "sigmoid", "sigmoid", "tanh")
-    atoms = (enter, out[0], forget, new)
-    gates = [_gate(forms, a, k) for a, k in zip(atoms, kinds, strict=True)]
-    found = tuple(g for g in gates if g is not None)
-    if len(found) < len(gates):
+    given = [_gate(forms, a, k) for a, k in ((out[0], "sigmoid"), (new, "tanh"))]
+    outer, squash = given
+    if outer is None or squash is None:
         return None
+    entering = _gate(forms, enter, "sigmoid") if enter is not None else None
+    forgetting = _gate(forms, forget, "sigmoid") if forget is not None else None
+    entering = entering or (_less(forms, forgetting) if forgetting and enter is None else None)
+    forgetting = forgetting or (_less(forms, entering) if entering and forget is None else None)
+    if entering is None or forgetting is None:
+        return None
+    found = (entering, outer, forgetting, squash)
     return Formula("lstm", (name, forms.names[squashed[0]]), found, found, cell=cell)
 
 
-def _cell(forms: Forms, form: Form) -> tuple[int, int, int, int] | None:
+def _less(forms: Forms, gate: Gate) -> Gate:
+    """1 - sigmoid(a) is sigmoid(-a)."""
+    turned = scale(forms, Form(*gate, (), 0), -1.0)
+    assert turned.affine is not None
+    return turned.affine, turned.scalar
+
+
+def _coupled(forms: Forms, form: Form) -> tuple[int | None, int | None, int, int] | None:
+    """The same of f c + (1 - f) g, whose i is None, and of (1 - i) c + i g, whose f is None."""
+    mixed = _mixture(forms, form)
+    if mixed is None:
+        return None
+    z, new, cell, swapped = mixed
+    return (z, None, new, cell) if swapped else (None, z, new, cell)
+
+
+def _cell(forms: Forms, form: Form) -> tuple[int | None, int | None, int, int] | None:
     """The gates i, f and g of f c + i g, and the source c."""
     keeps = [m for m, _ in form.products if _of_kind(forms, m, "affine")]
     adds = [m for m, _ in form.products if _of_kind(forms, m, "tanh")]
@@ -118,10 +141,8 @@ def _gru(forms: Forms, name: str, form: Form) -> Formula | None:
     if update is None or candidate is None:
         return None
     given, reset, of_state, after = candidate
-    if swapped:  # 1 - sigmoid(a) is sigmoid(-a)
-        turned = scale(forms, Form(*update, (), 0), -1.0)
-        assert turned.affine is not None
-        update = turned.affine, turned.scalar
+    if swapped:
+        update = _less(forms, update)
     gates, recurrent = (update, reset, given), (update, reset, of_state)
     return Formula("gru", (name,), gates, recurrent, hidden=h, resets_after=after)
 

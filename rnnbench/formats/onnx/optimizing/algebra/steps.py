@@ -21,6 +21,8 @@ class Weights(NamedTuple):
         reset_bias: of a GRU, what is added to the state's product and reset with it.
         resets_after: of a GRU, whether the product with the state is reset, or the state before it.
         size: of the state.
+        peepholes: of an LSTM, diagonal matrices of the cell state, for the gates i, o and f; empty
+            where none looks at it.
     """
 
     kind: str
@@ -30,6 +32,7 @@ class Weights(NamedTuple):
     reset_bias: int | None
     resets_after: bool
     size: int
+    peepholes: Rows = ()
 
 
 @dataclass(frozen=True)
