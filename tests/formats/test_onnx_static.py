@@ -189,6 +189,31 @@ def test_what_several_products_read_is_rounded_once(tmp_path):
     assert check(bundle, ["onnxruntime"], model=model, options=STORED).ok
 
 
+def test_a_weight_that_something_else_reads_first(tmp_path):
+    class Seen(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.out = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return x + self.out.weight.sum(0), self.out(x.sigmoid())
+
+    torch.manual_seed(0)
+    model = Model(Seen().eval(), (TensorSpec("x", ("batch", 4)),), ("p", "q"))
+    x = np.random.default_rng(0).standard_normal((4, 4)).astype(np.float32)
+    bundle = exported(model, tmp_path, [{"x": x}])
+    assert check(bundle, ["onnxruntime"], model=model, options=STORED).ok
+
+
+def test_values_that_are_always_nothing(tmp_path):
+    torch.manual_seed(0)
+    model = Model(nn.Linear(4, 3).eval(), (TensorSpec("x", ("batch", 4)),), ("y",))
+    for size in (0.0, 1e-44):
+        calls = [{"x": np.full((2, 4), size, np.float32)}]
+        bundle = exported(model, tmp_path / str(size), calls)
+        assert check(bundle, ["onnxruntime"], model=model, options=STORED).ok
+
+
 def test_calls_are_measured_together_and_states_may_be_left_out(tmp_path):
     loud = exported(tagger(), tmp_path / "loud", [frames(), frames(size=40.0)])
     quiet = exported(tagger(), tmp_path / "quiet", [frames()])

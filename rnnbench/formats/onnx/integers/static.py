@@ -168,7 +168,7 @@ def _make_whole(
         known[x] = _rounded(make, x, ranges)
     node.replace_input_with(0, known[x])
     if weight.const_value is not None:  # and not what another product has it as
-        _keep_whole(product, weight, make)
+        _keep_whole(product, weight, Maker(model.graph[0], model))
     if node.op_type == "Conv":
         given = node.outputs[0]
         y = _rounded(make.behind(), given, ranges)
@@ -178,7 +178,7 @@ def _make_whole(
 
 
 def _keep_whole(product: _Product, weight: ir.Value, make: Maker) -> None:
-    """The weight as int8, under its name, for all who read it."""
+    """The weight as int8, under its name, for all who read it: they stand behind the first node."""
     name = str(weight.name)
     held = make.shared(f"{name}_int8", product.whole)
     scale = make.shared(f"{name}_scale", product.scale)
@@ -192,7 +192,7 @@ def _keep_whole(product: _Product, weight: ir.Value, make: Maker) -> None:
 def _rounded(make: Maker, x: ir.Value, ranges: Ranges) -> ir.Value:
     """The nearest of 256 numbers from the least to the greatest that was seen, 0 among them."""
     least, most = ranges[str(x.name)]
-    scale = np.float32((most - least) / _MOST)
+    scale = np.float32(max((most - least) / _MOST, np.finfo(np.float32).tiny))
     zero = np.uint8(np.rint(-least / scale))
     given = [make.constant(np.array(scale)), make.constant(np.array(zero))]
     return make("DequantizeLinear", [make("QuantizeLinear", [x, *given]), *given])
