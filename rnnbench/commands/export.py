@@ -238,12 +238,12 @@ def _aligned(shown: list[tuple[str, str]]) -> list[str]:
 
 def _portable(profile: str | None, engine: str | None, pins: str | None) -> dict[str, Any]:
     """What --profile, --for and --pin ask `rnnbench.export` for."""
-    from rnnbench.formats.onnx.profiles import check_profile
-
     if profile is not None and engine is not None:
         raise RnnbenchError(f"--profile {profile} and --for {engine}: give one of them")
     wanted = profile or engine
     if wanted is not None:
+        from rnnbench.formats.onnx.profiles import check_profile
+
         check_profile(wanted, "profile" if profile else "runtime for --for")
     sizes: dict[str, int] = {}
     for part in filter(None, (p.strip() for p in (pins or "").split(","))):

@@ -140,13 +140,13 @@ def translate(captured: Captured, opset: int = DEFAULT_OPSET) -> torch.onnx.ONNX
     from rnnbench.formats.onnx.decompositions import spell_out
     from rnnbench.formats.onnx.graph import translate_recurrence
     from rnnbench.formats.onnx.sizes import exact_sizes, round_to_whole
-    from rnnbench.formats.onnx.torchlib import parsed_when_needed
+    from rnnbench.formats.onnx.torchlib import parsed_when_needed, read_once
 
     refuse_autocast(captured.program.graph_module, captured.model.name, "ONNX")
     source = spell_out(captured)
     _forget_pending(source)
     try:
-        with _quiet(), torch.no_grad(), parsed_when_needed():
+        with _quiet(), torch.no_grad(), parsed_when_needed(), read_once():
             program = torch.onnx.export(
                 source,
                 (),

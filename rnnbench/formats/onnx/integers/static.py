@@ -192,7 +192,7 @@ def _keep_whole(product: _Product, weight: ir.Value, make: Maker) -> None:
 def _rounded(make: Maker, x: ir.Value, ranges: Ranges) -> ir.Value:
     """The nearest of 256 numbers from the least to the greatest that was seen, 0 among them."""
     least, most = ranges[str(x.name)]
-    scale = np.float32(max((most - least) / _MOST, np.finfo(np.float32).tiny))
+    scale = np.float32(max((most - least) / _MOST, float(np.finfo(np.float32).tiny)))
     zero = np.uint8(np.rint(-least / scale))
     given = [make.constant(np.array(scale)), make.constant(np.array(zero))]
     return make("DequantizeLinear", [make("QuantizeLinear", [x, *given]), *given])
