@@ -6,6 +6,7 @@ A file of its own (IR, .xml beside .bin) it runs as well, for `check --against`.
 from __future__ import annotations
 
 import threading
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,19 @@ if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
 
 
+@cache
+def _core() -> Any:
+    """The one of this process, which stays.
+
+    A thread that compiles gets a stack for its signals, which goes with the core: where that ends
+    in another thread, the next signal of the first one (Ctrl-C) kills the process (tried: OpenVINO
+    2026.4.1, `SigAltStackSetup` in its CPU plugin).
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 def load(
     bundle: Bundle | None,
     path: Path | None,
@@ -41,13 +55,11 @@ def load(
     Raises:
         RnnbenchError: the file is damaged, OpenVINO cannot run it, or it does not keep float32.
     """
-    import openvino
-
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = threads
     try:
-        core = openvino.Core()
+        core = _core()
         compiled: Any = core.compile_model(core.read_model(str(path)), "CPU", settings)
     except Exception as error:  # RuntimeError for all that is wrong with a file
         raise _refused(path, error) from None
@@ -92,10 +104,8 @@ def signature(path: Path) -> Signature:
     Raises:
         RnnbenchError: it is damaged, or its weights (.bin) are not beside it.
     """
-    import openvino
-
     try:
-        model: Any = openvino.Core().read_model(str(path))
+        model: Any = _core().read_model(str(path))
     except Exception as error:
         raise _refused(path, error) from None
     return Signature(tuple(map(_port, model.inputs)), tuple(map(_port, model.outputs)))
@@ -139,7 +149,7 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
         "INFERENCE_PRECISION_HINT": "f32",
         "PERFORMANCE_HINT": "LATENCY",
     }
-    compiled = openvino.Core().compile_model(str(path_of(source)), "CPU", config)
+    compiled = _core().compile_model(str(path_of(source)), "CPU", config)
     request = compiled.create_infer_request()
     used = {name for port in compiled.inputs for name in port.names}
     feeds = {name: array for name, array in arrays.items() if name in used}
@@ -164,14 +174,12 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
 
 def open_for_streams(source: Source, threads: int, at_once: int) -> Opened:
     """A compiled graph with a request for each thread that calls, and room for those at once."""
-    import openvino
-
     config = {
         "INFERENCE_NUM_THREADS": threads * at_once,
         "NUM_STREAMS": at_once,
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    compiled = openvino.Core().compile_model(str(path_of(source)), "CPU", config)
+    compiled = _core().compile_model(str(path_of(source)), "CPU", config)
     used = {name for port in compiled.inputs for name in port.names}
     given = [spec.name for spec in source.inputs if spec.name in used]
     outputs = [*zip(output_names(compiled), compiled.outputs, strict=True)]
