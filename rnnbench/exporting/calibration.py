@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def calls_in(given: Given | Sequence[Given], precision: str) -> tuple[Arrays, ..
     Raises:
         RnnbenchError: a file cannot be read, or there is no precision that needs any.
     """
-    calls = [given] if isinstance(given, str | Path | Mapping) else list(given)
+    calls = [given] if isinstance(given, str | Path | Mapping) else _listed(given)
     if not calls and precision == STATIC:
         raise RnnbenchError(
             f"{STATIC} measures the ranges of values on arrays of yours: add --calibrate FILE.npz, "
@@ -39,7 +39,36 @@ def calls_in(given: Given | Sequence[Given], precision: str) -> tuple[Arrays, ..
             f"--calibrate is for --precision {STATIC}, and {precision or 'none'} is asked for: "
             "leave one of them out"
         )
-    return tuple(dict(one) if isinstance(one, Mapping) else _read(Path(one)) for one in calls)
+    return tuple(_arrays(one) if isinstance(one, Mapping) else _read(Path(one)) for one in calls)
+
+
+def _listed(given: Any) -> list[Given]:
+    """Several, each a file or arrays by name.
+
+    Raises:
+        RnnbenchError: they are something else.
+    """
+    found = list(given) if isinstance(given, Iterable) and not hasattr(given, "shape") else [given]
+    for one in found:
+        if not isinstance(one, str | Path | Mapping):
+            raise RnnbenchError(
+                f"--calibrate takes the inputs of a call by name, and got {type(one).__name__}: "
+                "give an .npz file, a dict of arrays, or a list of these"
+            )
+    return found
+
+
+def _arrays(given: Mapping[str, Any]) -> Arrays:
+    found = {}
+    for name, value in given.items():
+        plain = value.detach().cpu() if hasattr(value, "detach") else value
+        try:
+            found[str(name)] = np.asarray(plain)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise RnnbenchError(
+                f"--calibrate: input {name!r} is no array ({one_line(error)}): give one of numpy's"
+            ) from None
+    return found
 
 
 def _read(path: Path) -> Arrays:

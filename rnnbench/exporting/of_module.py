@@ -80,7 +80,7 @@ def write(
         cases = write_cases(model, folder, possible(plans, captured.dims, captured.frozen), file)
         notes = [*found_out(declared, model), *map(cost_in_words, rounded.values())]
         notes += [_unchanged(name) for name in artifacts if rounded and name in larger]
-        notes += _static(artifacts, len(asked.calibration))
+        notes += _static(artifacts, rounded, len(asked.calibration))
         write_manifest(
             folder,
             describe(model, captured.dims, captured.frozen, captured.recurrences, notes)
@@ -111,15 +111,18 @@ def _rounded(model: Model, asked: WriteOptions, levels: int) -> dict[str, Any]:
     return {"precision": said}
 
 
-def _static(artifacts: Mapping[str, Any], calls: int) -> list[str]:
+def _static(artifacts: Mapping[str, Any], rounded: Mapping[str, Any], calls: int) -> list[str]:
     """How much of a file has scales that were measured."""
-    return [
-        f"{name}: {said['whole']:,} of {said['weights']:,} rounded weights multiply whole numbers, "
-        f"whose scales were measured in {calls} call{'s' if calls != 1 else ''}; those of layers "
-        "and loops multiply floats"
-        for name, said in artifacts.items()
-        if said.get("precision") == STATIC
-    ]
+    found = []
+    for name, said in artifacts.items():
+        if said.get("precision") == STATIC:
+            count = rounded["precision"]["weights"]
+            others = "; the others multiply floats" if said["whole"] < count else ""
+            found.append(
+                f"{name}: {said['whole']:,} of {count:,} rounded weights multiply whole numbers, "
+                f"whose scales were measured in {calls} call{'s' if calls != 1 else ''}{others}"
+            )
+    return found
 
 
 def _unchanged(name: str) -> str:

@@ -46,15 +46,23 @@ class Tagger(nn.Module):
 
 
 class Pole(nn.Module):
-    """One step, whose state is what a linear gives of it: a rounded one would be kept for ever."""
+    """One step of a slow filter: where its state was rounded it would stay where it is."""
 
-    def __init__(self, hidden=7):
+    def __init__(self, hidden=7, kind="linear"):
         super().__init__()
-        self.into, self.over = nn.Linear(3, hidden), nn.Linear(hidden, hidden, bias=False)
+        self.into, self.out = nn.Linear(3, hidden), nn.Linear(hidden, 2)
+        self.kind = kind
+        if kind == "linear":
+            self.over = nn.Linear(hidden, hidden, bias=False)
+            self.over.weight.data = 0.99 * torch.eye(hidden)
+        else:
+            self.over = nn.Conv1d(1, 1, 1, bias=False)
+            self.over.weight.data.fill_(0.99)
 
     def forward(self, x, h):
-        new = self.over(h) + self.into(x)
-        return new.tanh(), new
+        old = self.over(h) if self.kind == "linear" else self.over(h[:, None])[:, 0]
+        new = old + 0.01 * self.into(x)
+        return self.out(new), new
 
 
 def tagger(**sizes):
@@ -155,18 +163,25 @@ def test_a_linear_is_what_its_formula_says(least, most, features, n, tmp_path_fa
     np.testing.assert_allclose(y, expected, atol=1e-6 + 1e-6 * size * 255)
 
 
-def test_a_state_is_not_rounded(tmp_path):
+@pytest.mark.parametrize("kind", ["linear", "convolution"])
+def test_a_state_gets_as_far_as_in_floats(kind, tmp_path):
     torch.manual_seed(0)
     inputs = (TensorSpec("x", ("batch", 3)), TensorSpec("h", ("batch", 7), role="state"))
-    model = Model(Pole().eval(), inputs, ("y", "hn"), states={"h": "hn"})
-    x, h = (np.random.default_rng(0).standard_normal((4, n)).astype(np.float32) for n in (3, 7))
-    bundle = exported(model, tmp_path, [{"x": x, "h": h}])
-    graph = graph_of(bundle)
-    makers = {name: node.op_type for node in graph.node for name in node.output}
-    assert makers["hn"] == "Add"
+    model = Model(Pole(kind=kind).eval(), inputs, ("y", "hn"), states={"h": "hn"})
+    x, h = np.ones((1, 3), np.float32), np.zeros((1, 7), np.float32)
+    calls = []
+    with torch.no_grad():
+        for _ in range(400):
+            calls.append({"x": x, "h": h})
+            h = model.module(torch.from_numpy(x), torch.from_numpy(h))[1].numpy()
+    bundle = exported(model, tmp_path, calls[::20])
+    said = bundle.artifacts["onnx"].details
+    assert said["whole"] == 3 * 7 + 7 * 2  # what the state goes through is not among them
     session = onnxruntime.InferenceSession(str(bundle.artifacts["onnx"].path))
-    (hn,) = session.run(["hn"], {"x": x, "h": h})
-    assert len(np.unique(hn)) == hn.size  # not one of 256 numbers
+    found = np.zeros((1, 7), np.float32)
+    for _ in range(400):
+        found = session.run(["hn"], {"x": x, "h": found})[0]
+    np.testing.assert_allclose(found, h, rtol=0.03)
     assert check(bundle, ["onnxruntime"], model=model, options=STORED).ok
 
 
@@ -212,6 +227,68 @@ def test_values_that_are_always_nothing(tmp_path):
         calls = [{"x": np.full((2, 4), size, np.float32)}]
         bundle = exported(model, tmp_path / str(size), calls)
         assert check(bundle, ["onnxruntime"], model=model, options=STORED).ok
+
+
+def test_a_tied_embedding_is_kept_once(tmp_path):
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.mix = nn.Embedding(50, 8), nn.Linear(8, 8)
+            self.out = nn.Linear(8, 50)
+            self.out.weight = self.embed.weight
+
+        def forward(self, words):
+            return self.out(self.mix(self.embed(words[:, 0])))
+
+    torch.manual_seed(0)
+    words = TensorSpec("words", ("batch", "time"), "int64", high=50)
+    model = Model(Tied().eval(), (words,), ("y",))
+    given = np.arange(12).reshape(3, 4) % 50
+    bundle = exported(model, tmp_path, [{"words": given}])
+    sizes = [a.size for a in constants(graph_of(bundle)).values() if a.dtype == np.float32]
+    assert sizes.count(400) == 1
+    (note,) = [line for line in bundle.manifest["notes"] if "whole numbers" in line]
+    assert "64 of 64 rounded weights" in note
+    assert "others" not in note
+    assert check(bundle, ["onnxruntime"], model=model, options=STORED).ok
+
+
+def test_what_is_no_number_in_any_call_is_refused(tmp_path):
+    class Logarithm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.out = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.out((x + 10).log())
+
+    model = Model(Logarithm().eval(), (TensorSpec("x", ("batch", 4)),), ("y",))
+    good, bad = np.ones((2, 4), np.float32), np.full((2, 4), -20, np.float32)
+    with pytest.raises(RnnbenchError, match=r"call 2 of --calibrate gives .* from nan to nan"):
+        exported(model, tmp_path, [{"x": good}, {"x": bad}])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (5, "got int"),
+        ([np.zeros(3)], "got ndarray"),
+        (torch.zeros(2, 3), "got Tensor"),
+        ([[1.0, 2.0]], "got list"),
+        ({"x": [[1.0], [2.0, 3.0]]}, "input 'x' is no array"),
+        ({"x": torch.zeros(2, dtype=torch.bfloat16)}, "input 'x' is no array"),
+        ("none.npz", "cannot read none.npz"),
+    ],
+)
+def test_what_are_no_calls_is_one_line(given, said, tmp_path):
+    with pytest.raises(RnnbenchError, match=said) as caught:
+        exported(tagger(), tmp_path, given)
+    assert "\n" not in str(caught.value)
+
+
+def test_tensors_of_torch_are_arrays(tmp_path):
+    call = {"x": torch.from_numpy(frames()["x"]).requires_grad_()}
+    assert exported(tagger(), tmp_path, call).artifacts["onnx"].details["whole"] == 204
 
 
 def test_calls_are_measured_together_and_states_may_be_left_out(tmp_path):
@@ -294,7 +371,7 @@ def test_refusals(tmp_path):
         )
     torch.manual_seed(0)
     layer = Model(nn.GRU(3, 4).eval(), (TensorSpec("x", ("time", "batch", 3)),), ("y", "h"))
-    with pytest.raises(RnnbenchError, match="no product with a rounded weight outside its layers"):
+    with pytest.raises(RnnbenchError, match="weight outside its layers, loops and states"):
         exported(layer, tmp_path, frames(features=3))
     assert not [*tmp_path.glob("*/manifest.json")]
 

@@ -53,7 +53,7 @@ def _keep(graph: ir.Graph, value: ir.Value, precision: str) -> int:
     if kept is None:
         return 0
     stored, steps = kept
-    add = _Before(graph, str(value.name))
+    add = Before(graph, str(value.name))
     if steps is None:
         small = add.initializer(precision, _bits(stored), FLOATS[precision])
         made = add.node("Cast", [small], to=ir.DataType.FLOAT)
@@ -75,7 +75,7 @@ def _bits(stored: Any) -> Array:
     return found
 
 
-class _Before:
+class Before:
     """Adds to the outermost graph, before all other nodes."""
 
     def __init__(self, graph: ir.Graph, stem: str) -> None:

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays
+from rnnbench.core.one_thread import ignoring
 from rnnbench.core.temporary import temporary_folder
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -32,34 +33,45 @@ def ranges_of(model: ir.Model, names: Sequence[str], calls: Sequence[Arrays]) ->
 
     from rnnbench.formats.onnx.saving import save
 
-    with temporary_folder(failed="cannot calibrate") as folder:
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    with temporary_folder(failed="cannot calibrate") as folder, ignoring(("", RuntimeWarning)):
         path = Path(folder) / "floats.onnx"
-        save(model, path)
+        beside = save(model, path)
         try:
             calibrator = create_calibrator(
                 path,
                 ("MatMul", "Conv"),
                 augmented_model_path=str(Path(folder) / "measured.onnx"),
                 calibrate_method=CalibrationMethod.MinMax,
+                use_external_data_format=bool(beside),
             )
-            calibrator.collect_data(_Calls(calls))
-            found = calibrator.compute_data()
+            for call in calls:  # of several it leaves out what is no number
+                calibrator.calibrate_tensors_range = None
+                calibrator.collect_data(_Calls([call]))
+                ranges = calibrator.compute_data()
+                for name in names:
+                    found[name].append(_bounds(ranges[name].range_value))
         except Exception as error:  # ONNX Runtime raises types of its own
             raise RnnbenchError(
                 f"the graph does not run on the arrays of --calibrate ({one_line(error)}): give "
                 "what `rnnbench run --npz` takes"
             ) from error
-    return {name: _range(name, found[name].range_value) for name in names}
+    return {name: _range(name, each) for name, each in found.items()}
 
 
-def _range(name: str, found: Any) -> tuple[float, float]:
+def _bounds(found: Any) -> tuple[float, float]:
     least, most = (float(np.reshape(bound, -1)[0]) for bound in found)
-    if not np.isfinite([least, most]).all():
-        raise RnnbenchError(
-            f"the arrays of --calibrate give {name} from {least:g} to {most:g}: leave out what is "
-            "not finite"
-        )
-    least, most = min(least, 0.0), max(most, 0.0)
+    return least, most
+
+
+def _range(name: str, calls: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    for number, bounds in enumerate(calls, 1):
+        if not np.isfinite(bounds).all():
+            raise RnnbenchError(
+                f"call {number} of --calibrate gives {name} from {bounds[0]:g} to {bounds[1]:g}: "
+                "leave out what is not finite"
+            )
+    least, most = min(0.0, *(low for low, _ in calls)), max(0.0, *(high for _, high in calls))
     return (least, most) if most > least else (0.0, 1.0)
 
 

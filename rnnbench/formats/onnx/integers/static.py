@@ -9,16 +9,16 @@
         ->  c = Conv(x', DequantizeLinear(W_int8 [n, k, ...], W_scale [n], axis=0))
             y = DequantizeLinear(QuantizeLinear(c, s, z), s, z) + b [n, 1, ...]
 
-It is the form that engines with kernels of whole numbers look for. What ONNX Runtime makes of a
-graph (`quantize_static`) it also rounds where a product gives a state, which then is rounded at
-each step, and it rounds biases; here neither is. A convolution's result is rounded since ONNX
-Runtime has kernels for such alone. Layers, and products in bodies, multiply floats: no library
-measures a range in a body, and no engine has a layer of static scales.
+It is the form that engines with kernels of whole numbers look for. What a convolution gives is
+rounded since ONNX Runtime has kernels for such alone; biases are not, nor other results. Layers,
+and products in bodies, multiply floats: no library measures a range in a body, and no engine has a
+layer of static scales. So do products between a state's input and its output, which a caller runs
+again and again: what moves a state by less than half a unit would be lost in each step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from rnnbench.formats.onnx.editing import constant_of, replace
 from rnnbench.formats.onnx.integers.calibrating import Ranges, ranges_of
 from rnnbench.formats.onnx.integers.making import Array, Maker
 from rnnbench.formats.onnx.integers.products import whole_of
+from rnnbench.formats.onnx.smaller import Before, keep_small
 
 if TYPE_CHECKING:
     from rnnbench.formats._format import WriteOptions
@@ -61,11 +62,14 @@ class _Product:
         return [value for value in found if value is not None]
 
 
-def make_static(model: ir.Model, options: WriteOptions) -> dict[str, Any]:
+def make_static(
+    model: ir.Model, states: Mapping[str, str], options: WriteOptions
+) -> dict[str, Any]:
     """Products of the outermost graph become those of whole numbers; other weights are kept small.
 
     Args:
         model: is changed.
+        states: input -> the output that is handed on as it.
         options: the arrays that scales are measured on.
 
     Returns:
@@ -78,17 +82,19 @@ def make_static(model: ir.Model, options: WriteOptions) -> dict[str, Any]:
     from onnx_ir.passes import common
 
     from rnnbench.formats.onnx.integers.refusing import refuse_small_floats
-    from rnnbench.formats.onnx.smaller import keep_small
 
     refuse_small_floats(model)
+    again = _run_again(model.graph, states)
     for node in list(model.graph):
-        _without_bias(node, model)
+        if node not in again and _weight_of(node) is not None:
+            _without_bias(node, model)
     common.RemoveUnusedNodesPass()(model)
-    products = list(_products(model.graph))
+    products = [p for p in _products(model.graph) if p.node not in again]
     if not products:
         raise RnnbenchError(
-            "the graph has no product with a rounded weight outside its layers and loops, and in "
-            "those no scale is measured: export with --precision int8-dynamic, or int8-weights"
+            "the graph has no product with a rounded weight outside its layers, loops and states, "
+            "and in those no scale is measured: export with --precision int8-dynamic, or "
+            "int8-weights"
         )
     names = dict.fromkeys(str(value.name) for product in products for value in product.rounded)
     ranges = ranges_of(model, tuple(names), options.calibration)
@@ -103,14 +109,73 @@ def make_static(model: ir.Model, options: WriteOptions) -> dict[str, Any]:
     return {"precision": options.precision, "weights": count, "whole": whole}
 
 
+def _run_again(graph: ir.Graph, states: Mapping[str, str]) -> set[ir.Node]:
+    """The nodes between the input of a state and its own output."""
+    given = {str(value.name): value for value in graph.inputs}
+    made = {str(value.name): value for value in graph.outputs}
+    reads = {node: {*_reads(node)} for node in graph}
+    found: set[ir.Node] = set()
+    for before, after in states.items():
+        if before not in given or after not in made:
+            continue
+        reached, wanted = {given[before]}, {made[after]}
+        behind: set[ir.Node] = set()
+        for node in graph:
+            if reads[node] & reached:
+                behind.add(node)
+                reached |= {*node.outputs}
+        for node in reversed(list(graph)):
+            if wanted & {*node.outputs}:
+                wanted |= reads[node]
+                found |= {node} & behind
+    return found
+
+
+def _reads(node: ir.Node) -> Iterator[ir.Value]:
+    """What a node and those in its bodies are given."""
+    yield from (value for value in node.inputs if value is not None)
+    for attribute in node.attributes.values():
+        if attribute.type is ir.AttributeType.GRAPH:
+            body = attribute.as_graph()
+            yield from body.outputs
+            for inner in body:
+                yield from _reads(inner)
+
+
+def _weight_of(node: ir.Node) -> tuple[Array, Array] | None:
+    """The rounded weight of a product with a value, as int8 and the scales of its outputs.
+
+    Both as a MatMul has them on its right, [k, n] and [n], and as a Conv, [n, k, ...] and [n].
+    """
+    if node.domain or node.op_type not in ("MatMul", "Gemm", "Conv"):
+        return None
+    held, x = constant_of(node.inputs[1]), node.inputs[0]
+    if held is None or held.dtype != np.float32 or not held.size or x is None:
+        return None
+    if x.const_value is not None or (node.op_type != "Conv" and held.ndim != 2):
+        return None
+    filters = node.op_type == "Conv"
+    right = held.reshape(len(held), -1).T if filters else _right(node, held)
+    found = None if right is None else whole_of(right)
+    if found is None:
+        return None
+    whole, scale = found[0], found[1].reshape(-1)
+    return (np.ascontiguousarray(whole.T).reshape(held.shape) if filters else whole), scale
+
+
+def _right(node: ir.Node, held: Array) -> Array | None:
+    """[k, n] of a MatMul or a Gemm; None of one that does something else as well."""
+    said = {name: attribute.value for name, attribute in node.attributes.items()}
+    if said.get("transA") or said.get("alpha", 1.0) != 1.0 or said.get("beta", 1.0) != 1.0:
+        return None
+    return held.T if said.get("transB") else held
+
+
 def _without_bias(node: ir.Node, model: ir.Model) -> None:
-    """A product and a sum in the place of a Gemm or a convolution with a bias."""
-    if node.domain or node.op_type not in ("Gemm", "Conv"):
-        return
+    """A product and a sum in the place of a Gemm, or of a convolution with a bias."""
     weight = constant_of(node.inputs[1])
     bias = node.inputs[2] if len(node.inputs) > 2 else None
-    if weight is None or not weight.size:
-        return
+    assert weight is not None
     if node.op_type == "Gemm":
         _without_gemm(node, weight, bias, Maker(node, model))
     elif bias is not None and constant_of(bias) is not None:
@@ -123,12 +188,10 @@ def _without_bias(node: ir.Node, model: ir.Model) -> None:
 
 
 def _without_gemm(node: ir.Node, weight: Array, bias: ir.Value | None, make: Maker) -> None:
-    said = {name: attribute.value for name, attribute in node.attributes.items()}
-    if said.get("transA") or said.get("alpha", 1.0) != 1.0 or said.get("beta", 1.0) != 1.0:
-        return
     right = node.inputs[1]
     assert right is not None
-    if said.get("transB"):
+    turned = node.attributes.get("transB")
+    if turned is not None and turned.as_int():
         right = make.shared(f"{right.name}_t", np.ascontiguousarray(weight.T))
     y = make("MatMul", [node.inputs[0], right])
     if bias is not None:
@@ -140,20 +203,9 @@ def _without_gemm(node: ir.Node, weight: Array, bias: ir.Value | None, make: Mak
 
 def _products(graph: ir.Graph) -> Iterator[_Product]:
     for node in graph:
-        if node.domain or node.op_type not in ("MatMul", "Conv"):
-            continue
-        held, x = constant_of(node.inputs[1]), node.inputs[0]
-        if held is None or held.dtype != np.float32 or not held.size or x is None:
-            continue
-        if x.const_value is not None or (node.op_type == "MatMul" and held.ndim != 2):
-            continue
-        filters = node.op_type == "Conv"
-        found = whole_of(held.reshape(len(held), -1).T if filters else held)
-        if found is None:
-            continue
-        whole, scale = found
-        kept = np.ascontiguousarray(whole.T).reshape(held.shape) if filters else whole
-        yield _Product(node, kept, scale.reshape(-1), 0 if filters else 1)
+        found = _weight_of(node) if node.op_type != "Gemm" else None
+        if found is not None:
+            yield _Product(node, *found, 0 if node.op_type == "Conv" else 1)
 
 
 def _make_whole(
@@ -168,7 +220,7 @@ def _make_whole(
         known[x] = _rounded(make, x, ranges)
     node.replace_input_with(0, known[x])
     if weight.const_value is not None:  # and not what another product has it as
-        _keep_whole(product, weight, Maker(model.graph[0], model))
+        _keep_whole(product, weight)
     if node.op_type == "Conv":
         given = node.outputs[0]
         y = _rounded(make.behind(), given, ranges)
@@ -177,15 +229,16 @@ def _make_whole(
         replace(given, y, [made.inputs[0].producer()])  # type: ignore[union-attr, list-item]
 
 
-def _keep_whole(product: _Product, weight: ir.Value, make: Maker) -> None:
-    """The weight as int8, under its name, for all who read it: they stand behind the first node."""
+def _keep_whole(product: _Product, weight: ir.Value) -> None:
+    """The weight as int8, under its name, for all who read it."""
     name = str(weight.name)
-    held = make.shared(f"{name}_int8", product.whole)
-    scale = make.shared(f"{name}_scale", product.scale)
-    floats = make("DequantizeLinear", [held, scale], axis=product.axis)
+    assert product.node.graph is not None
+    add = Before(product.node.graph, name)
+    given = [add.initializer("int8", product.whole), add.initializer("scale", product.scale)]
+    floats = add.node("DequantizeLinear", given, axis=product.axis)
     floats.shape, floats.type = weight.shape, weight.type
     ir.convenience.replace_all_uses_with(weight, floats)
-    del make.root.initializers[name]
+    del add.root.initializers[name]
     weight.name, floats.name = None, name
 
 
