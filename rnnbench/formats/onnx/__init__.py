@@ -61,12 +61,10 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
         model = _convert_down(model, opset)
     finish(model, captured, options.metadata)
     model.ir_version = IR_VERSION
-    if not options.keep_loops and options.precision not in WHOLE:
-        model = _fused(model)
     if options.precision == STATIC:
         from rnnbench.formats.onnx.integers.static import make_static
 
-        small = make_static(model, options)
+        small = make_static(model, captured.model.states, options)
     elif options.precision in WHOLE:
         from rnnbench.formats.onnx.integers import make_whole
 
@@ -77,23 +75,6 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
     beside = save(model, path)
     nodes = sum(1 for _ in ir.traversal.RecursiveGraphIterator(model.graph))
     return said | {"nodes": nodes} | beside
-
-
-def _fused(model: ir.Model) -> ir.Model:
-    """The graph with a node for each loop whose step ONNX has one of; else itself.
-
-    Where products are to be of whole numbers, a loop is written as one anyway.
-    """
-    if not any(node.op_type == "Scan" and not node.domain for node in model.graph):
-        return model
-    import onnx_ir as ir
-
-    from rnnbench.core.temporary import temporary_folder
-    from rnnbench.formats.onnx.optimizing.known_steps import fuse_known_steps
-
-    with temporary_folder() as folder:  # there is nothing beside it yet
-        found = fuse_known_steps(ir.to_proto(model), Path(folder))
-    return model if found is None else ir.from_proto(found)
 
 
 def small_in(model: ir.Model, precision: str) -> dict[str, Any]:

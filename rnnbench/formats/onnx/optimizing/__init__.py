@@ -12,7 +12,6 @@
     emitting   the node, and what is around it; fused: its weights; building: adds nodes
     lengths    a step again and again, against the node
     proving    the file before and after on the same inputs; engines runs them, feeding feeds them
-    known_steps  what of it is for a file that is written here
     shapes     the sizes that a file declares, behind what was rewritten
     for_engine the new file in the form that an engine runs
     saving     the file and its external data, whole or not at all

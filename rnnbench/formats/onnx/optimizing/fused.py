@@ -70,9 +70,13 @@ def layer_of(weights: Weights, matrices: Matrices, widths: list[int]) -> Layer:
 def _peepholes(matrices: Matrices, weights: Weights, size: int) -> Array | None:
     if not weights.peepholes:
         return None
-    rows = weights.peepholes
-    found = [np.zeros(size) if m is None else np.diag(matrices.value(m)) for m in rows]
+    found = [_diagonal(matrices, m, size) for m in weights.peepholes]
     return np.concatenate(found).astype(matrices.dtype)
+
+
+def _diagonal(matrices: Matrices, number: int | None, size: int) -> Array:
+    times = 0.0 if number is None else matrices.of_eye(number)
+    return np.full(size, times) if times is not None else np.diag(matrices.value(number))  # type: ignore[arg-type]
 
 
 def _two(matrices: Matrices, number: int | None, size: int) -> tuple[Array, Array]:

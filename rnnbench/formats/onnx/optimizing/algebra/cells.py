@@ -10,7 +10,6 @@ from rnnbench.formats.onnx.optimizing.algebra.called import called_step
 from rnnbench.formats.onnx.optimizing.algebra.forms import Forms
 from rnnbench.formats.onnx.optimizing.algebra.formulas import Formula, Gate, formula_of
 from rnnbench.formats.onnx.optimizing.algebra.steps import Rows, Step, Weights
-from rnnbench.formats.onnx.optimizing.graph import Array
 
 _OUT = 1  # of the gates i o f c
 
@@ -101,7 +100,7 @@ def _step(forms: Forms, f: Formula, h: int) -> Step | None:
     recurrent = _through(f, h)
     if not fed or f.cell in fed or all(m is None for m in recurrent):
         return None  # a layer is fed something
-    if any(m is not None and not _is_diagonal(forms.matrices.value(m)) for m in peepholes):
+    if any(m is not None and not _is_diagonal(forms, m) for m in peepholes):
         return None
     order = sorted(fed, key=lambda s: ([-1 if m is None else m for m in fed[s]], s))
     reset = _bias(forms, f.recurrent[-1], size) if f.kind == "gru" else None
@@ -122,10 +121,16 @@ def _looks_at_the_cell(forms: Forms, f: Formula, gate: int, source: int) -> bool
     """Whether a source is the cell state that a gate of an LSTM may see: o that behind the step."""
     if f.kind != "lstm":
         return False
-    return forms.sources[source].root == f.after[1] if gate == _OUT else source == f.cell
+    if gate != _OUT:
+        return source == f.cell
+    view = forms.sources[source]
+    return view.root == f.after[1] and view.whole
 
 
-def _is_diagonal(matrix: Array) -> bool:
+def _is_diagonal(forms: Forms, number: int) -> bool:
+    if forms.matrices.of_eye(number) is not None:  # of any size
+        return True
+    matrix = forms.matrices.value(number)
     square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
     return square and not (matrix - np.diag(np.diag(matrix))).any()
 
