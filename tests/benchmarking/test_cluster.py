@@ -272,9 +272,10 @@ def test_a_worker_that_aborts_is_a_row_and_the_others_go_on(cluster, tmp_path):
 
 def test_a_measurement_that_hangs_is_given_up(cluster, tmp_path):
     script = {LABELS[1]: {"hang": ["a", "b", "c"]}}
-    outcome = run(tmp_path, tmp_path / "out", script, ("host=a",), deadline=1.0)
+    # long enough for all others, however busy the machine is
+    outcome = run(tmp_path, tmp_path / "out", script, ("host=a",), deadline=15.0)
     assert {*entries(outcome)} == {*LABELS} - {LABELS[1]}
-    assert skipped(outcome) == {LABELS[1]: "no answer in 1 s, on a"}
+    assert skipped(outcome) == {LABELS[1]: "no answer in 15 s, on a"}
 
 
 def test_a_node_that_dies_loses_nothing(cluster, tmp_path):
