@@ -115,6 +115,7 @@ class Workplace:
         return found
 
 
+@pytest.mark.timeout(1200)  # some 80 commands, of which each has a limit of its own
 def test_what_is_shown_is_what_is_printed(tmp_path):
     """One test, since the pages build on the README, whose blocks come first."""
     place = Workplace(tmp_path)
