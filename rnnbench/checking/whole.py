@@ -83,7 +83,7 @@ def _proved(
     judge: Judge,
     path: Path,
 ) -> tuple[Verdict, str]:
-    from rnnbench.inspection.whole import save_unrounded
+    from rnnbench.inspection.unrounded import save_unrounded
 
     assert job.path is not None
     held = sum(save_unrounded(job.path, path).values())

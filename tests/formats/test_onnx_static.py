@@ -327,7 +327,7 @@ def test_an_altered_number_is_found(tmp_path):
 
 
 def test_a_file_that_is_all_floats_fails(tmp_path):
-    from rnnbench.inspection.whole import save_unrounded
+    from rnnbench.inspection.unrounded import save_unrounded
 
     model = tagger()
     bundle = exported(model, tmp_path)

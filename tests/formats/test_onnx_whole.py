@@ -18,7 +18,7 @@ from rnnbench.checking.report import VALUES, WEIGHTS
 from rnnbench.core.verdicts import Verdict
 from rnnbench.formats.onnx.integers import LEVELS
 from rnnbench.inspection.evaluation import Evaluator
-from rnnbench.inspection.whole import every_graph, save_unrounded
+from rnnbench.inspection.unrounded import every_graph, save_unrounded
 from rnnbench.models.precision import WHOLE, round_weights
 from tests.helpers.tagger import tagger
 from tests.helpers.tiers import examples

@@ -26,7 +26,7 @@ from rnnbench.inspection.program import (
 from rnnbench.inspection.readers._archives import is_archive
 from rnnbench.inspection.readers._onnx_files import load_graph
 from rnnbench.inspection.readers._onnx_loops import wire_loop, wire_scan
-from rnnbench.inspection.whole import every_graph, products_of_floats
+from rnnbench.inspection.unrounded import every_graph, products_of_floats
 
 _FEW = 64  # constants of up to so many numbers are read: shapes, axes, flags
 _INFER_BYTES = 2**30
