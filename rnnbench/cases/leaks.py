@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnnbench.models.precision import LEVELS
+
 if TYPE_CHECKING:
     import torch
 
@@ -29,7 +31,8 @@ _TIE = 5e-4
 """Of a whole number: how near to the middle of two of them a value is where roundings decide.
 
 Of 127 it is 66 roundings of float32, several times what any value is off by before the first
-decision that is another one. The first run decides all of them upwards, and the next downwards, so
+decision that is another one; where numbers are beyond 127, as many of the largest, of which the
+others are sums. The first run decides all of them upwards, and the next downwards, so
 that each is made otherwise than in float64 in one of the two, and followed to the outputs.
 """
 
@@ -63,8 +66,8 @@ def leaking(module: torch.nn.Module, run: int, rng: np.random.Generator) -> Iter
         return _more(x, np.asarray(signs(function, tuple(x.shape)) * (_LEAK * size)))
 
     def off_array(array: Array, function: str) -> Array:
-        by = signs(function, array.shape) * (_TIE if function == "round" else _LEAK)
-        return np.asarray(array + by.astype(array.dtype))
+        size = _tie(array) if function == "round" else _LEAK
+        return np.asarray(array + (signs(function, array.shape) * size).astype(array.dtype))
 
     def hook(layer: nn.Module, args: Any, named: Any, outputs: Any) -> Any:
         states = args[1] if len(args) > 1 else named.get("hx")
@@ -84,6 +87,11 @@ def leaking(module: torch.nn.Module, run: int, rng: np.random.Generator) -> Iter
                 stack.callback(handle.remove)
         stack.enter_context(_functions(off))
         yield
+
+
+def _tie(quotients: Array) -> float:
+    most = np.abs(quotients[np.isfinite(quotients)]).max(initial=0)
+    return _TIE * max(1.0, float(most) / LEVELS)
 
 
 def _more(x: torch.Tensor, by: Array) -> torch.Tensor:

@@ -22,6 +22,7 @@ from rnnbench.cases.inputs import make_inputs
 from rnnbench.cases.plans import plan_cases
 from rnnbench.checking.case_selection import CaseSelection
 from rnnbench.checking.check import CheckOptions, check
+from rnnbench.checking.conformance.engines import find_engine_jobs, run_engines
 from rnnbench.checking.report import VALUES, WEIGHTS
 from rnnbench.core.verdicts import Verdict
 from tests.helpers.tiers import examples
@@ -334,6 +335,57 @@ def test_a_file_that_is_all_floats_fails(tmp_path):
     path = bundle.artifacts["onnx"].path
     save_unrounded(path, path)
     assert not check(bundle, ["onnxruntime"], model=model, options=STORED).ok
+
+
+class Denoiser(nn.Module):
+    """A mask, which rounding decides of, times a loud input."""
+
+    def __init__(self):
+        super().__init__()
+        self.into = nn.Linear(40, 32)
+        self.rnn = nn.GRU(32, 48, batch_first=True)
+        self.out = nn.Linear(48, 40)
+
+    def forward(self, x, h):
+        y, last = self.rnn(self.into(x).relu(), h)
+        return self.out(y).sigmoid() * x, last
+
+
+def denoiser():
+    torch.manual_seed(0)
+    inputs = (
+        TensorSpec("x", ("batch", "time", 40)),
+        TensorSpec("h", (1, "batch", 48), role="state"),
+    )
+    return Model(Denoiser().eval(), inputs, ("y", "hn"), states={"h": "hn"})
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_loud_states_decide_otherwise_and_are_right(seed, tmp_path):
+    """What a value is off by grows with the largest in its sum, not with the range of its scale."""
+    model = denoiser()
+    bundle = exported(model, tmp_path, [frames(4, 50, 40, seed=seed)])
+    options = CheckOptions(isolation=None)
+    report = check(bundle, ["onnxruntime"], model=model, options=options)
+    assert report.ok, report
+    assert {row.verdict for row in rows(report, "y")} == {Verdict.SAME}
+
+
+@pytest.mark.parametrize("precision", ["int8-static", "int8-dynamic"])
+def test_engines_run_it_or_say_why_not(precision, tmp_path):
+    more = {"calibrate": frames(4, 50, 40)} if precision == "int8-static" else {}
+    bundle = rnnbench.export(denoiser(), ("onnx",), tmp_path, precision=precision, **more)
+    jobs = find_engine_jobs(["openvino", "tract", "mnn", "iree"])
+    found = {(row.engine, row.profile): row for row in run_engines(bundle, jobs)}
+    for (engine, profile), row in found.items():
+        if row.verdict in ("not run", "same"):
+            continue
+        assert row.verdict == "refused", (engine, profile, row.reason)
+        assert row.reason
+        if engine == "mnn" and precision == "int8-static":
+            assert "leaves out without a word" in row.reason
+    assert found["openvino", "plain"].verdict == "same"
+    assert found["tract", "plain"].verdict == "same"
 
 
 def test_it_runs_where_rnnbench_never_was(tmp_path):
