@@ -1,7 +1,7 @@
 """Weights that an ONNX file keeps in fewer bits than it computes with: what they stand for.
 
     Cast(float16, bfloat16)                         to float32
-    Mul(Cast(int8), scale)
+    Mul(Cast(int8), scale)                          or Cast(Cast(int8) to int32)
     DequantizeLinear(int8 or uint8, scale, zero)
     MatMulInteger(x, int8), scale                   the products of whole.py
 
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
 from rnnbench.inspection.whole import (
     INTEGERS,
@@ -28,6 +29,8 @@ Array = np.ndarray[Any, Any]
 Tensors = dict[str, Array]
 
 _FLOATS = ("float16", "bfloat16")
+_EXACT = (TensorProto.FLOAT, TensorProto.INT32)
+"""To what a whole number of 8 bits may be cast, one after the other."""
 
 
 def stood_for(graph: Any, held: Tensors) -> tuple[Tensors, frozenset[str]]:
@@ -48,13 +51,14 @@ def stood_for(graph: Any, held: Tensors) -> tuple[Tensors, frozenset[str]]:
     for node in _nodes(graph):
         names = [*node.input]
         kind = node.op_type if node.domain in ("", "ai.onnx") else ""
-        if kind == "Cast" and names[0] in held and _is_to_float(node):
-            dtype = held[names[0]].dtype.name
-            if dtype in _FLOATS:
-                found[node.output[0]] = held[names[0]].astype(np.float32)
-                used.add(names[0])
-            elif dtype in INTEGERS:
-                whole[node.output[0]] = names[0]
+        if kind == "Cast" and _to(node) in _EXACT:
+            of = whole.get(names[0], names[0])
+            dtype = held[of].dtype.name if of in held else ""
+            if dtype in INTEGERS:
+                whole[node.output[0]] = of
+            elif dtype in _FLOATS and _to(node) == TensorProto.FLOAT:
+                found[node.output[0]] = held[of].astype(np.float32)
+                used.add(of)
         elif kind == "Mul":
             for number, scale in (names, reversed(names)):
                 if number in whole and scale in held:
@@ -104,5 +108,5 @@ def _nodes(graph: Any) -> Iterator[Any]:
                 yield from _nodes(body)
 
 
-def _is_to_float(node: Any) -> bool:
-    return any(a.name == "to" and a.i == 1 for a in node.attribute)
+def _to(node: Any) -> int:
+    return next((int(a.i) for a in node.attribute if a.name == "to"), 0)

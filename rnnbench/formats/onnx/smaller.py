@@ -6,7 +6,10 @@
                                                                     W = Mul(Cast(W_int8), W_scale)
 
 `DequantizeLinear` is made for this, but ONNX Runtime leaves it for its kernels of integers to find
-and so computes it in each call; what is a Cast and a Mul of constants it folds once.
+and so computes it in each call; what is a Cast and a Mul of constants it folds once. So does
+OpenVINO (2026.4.1), unless the graph rounds values as well: then it takes a Mul of an int8 that was
+cast for a part of that, and refuses layers whose weights are no constants. There an int32 is
+between: W = Mul(Cast(Cast(W_int8, int32), float32), W_scale).
 """
 
 from __future__ import annotations
@@ -34,16 +37,17 @@ def keep_small(model: ir.Model, precision: str, but: Collection[str] = ()) -> in
     Returns:
         How many numbers are kept so.
     """
+    rounds = any(node.op_type == "QuantizeLinear" for node in model.graph)
     count = 0
     for graph in [model.graph, *model.graph.subgraphs()]:
         for value in list(graph.initializers.values()):
             keeps = value.name not in but and not value.is_graph_output()
             if value.dtype is ir.DataType.FLOAT and keeps:
-                count += _keep(graph, value, precision)
+                count += _keep(graph, value, precision, rounds)
     return count
 
 
-def _keep(graph: ir.Graph, value: ir.Value, precision: str) -> int:
+def _keep(graph: ir.Graph, value: ir.Value, precision: str, rounds: bool) -> int:
     import torch
 
     from rnnbench.models.precision import in_fewer_bits
@@ -60,6 +64,8 @@ def _keep(graph: ir.Graph, value: ir.Value, precision: str) -> int:
     else:
         small = add.initializer("int8", stored.numpy())
         scale = add.initializer("scale", steps.numpy())
+        if rounds:
+            small = add.node("Cast", [small], "wide", to=ir.DataType.INT32)
         made = add.node("Mul", [add.node("Cast", [small], to=ir.DataType.FLOAT), scale])
     ir.convenience.replace_all_uses_with(value, made)
     name = str(value.name)
@@ -99,11 +105,13 @@ class Before:
         self.root.register_initializer(made)
         return made
 
-    def node(self, kind: str, inputs: list[ir.Value], **attributes: Any) -> ir.Value:
+    def node(
+        self, kind: str, inputs: list[ir.Value], called: str = "", **attributes: Any
+    ) -> ir.Value:
         """A node of one output."""
         made = ir.node(kind, inputs, attributes=attributes)
-        made.name = f"{self.stem}_{kind}"
-        made.outputs[0].name = f"{self.stem}_{kind}_0"
+        made.name = f"{self.stem}_{called or kind}"
+        made.outputs[0].name = f"{made.name}_0"
         self.root.insert_before(self.first, made)
         return made.outputs[0]
 
@@ -152,7 +160,11 @@ def _kept_by(node: ir.Node) -> tuple[str, Array] | None:
     maker = cast.producer() if cast is not None else None
     if maker is None or maker.op_type != "Cast" or not _to_float(maker):
         return None
-    whole = maker.inputs[0].const_value if maker.inputs[0] is not None else None
+    held = maker.inputs[0]
+    between = held.producer() if held is not None else None
+    if between is not None and between.op_type == "Cast":
+        held = between.inputs[0]
+    whole = held.const_value if held is not None else None
     steps = scale.const_value if scale is not None else None
     if whole is None or steps is None or whole.dtype is not ir.DataType.INT8:
         return None

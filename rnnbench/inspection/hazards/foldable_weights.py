@@ -28,8 +28,10 @@ def find(flow: Flow, recurrences: tuple[FoundRecurrence, ...]) -> Iterator[Found
 def _is_kept_small(flow: Flow, value: str) -> bool:
     """Whether a value is a constant in fewer bits, times a scale or not: already quantised."""
     for node in flow.makers[value]:
-        if node.op == "Cast" and node.refs[0] in flow.program.constants:
-            return flow.program.dtype(node.refs[0]) in _FEWER
+        if node.op == "Cast":
+            of = node.refs[0]
+            held = of in flow.program.constants
+            return flow.program.dtype(of) in _FEWER if held else _is_kept_small(flow, of)
         if node.op == "DequantizeLinear":
             return True
         if node.op == "Mul":
