@@ -25,6 +25,7 @@ from rnnbench.core.model import Arrays, Run
 from rnnbench.core.temporary import temporary_folder
 from rnnbench.formats.onnx.profile import filling
 from rnnbench.runtimes.adapters._by_shape import by_shape, load_pinned
+from rnnbench.runtimes.operators import refuse_operators
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
@@ -35,6 +36,14 @@ from rnnbench.runtimes.timed import (
 if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
 
+
+REFUSED = {
+    "QuantizeLinear": (
+        lambda node: True,
+        "MNN 3.6.1 leaves out without a word: nothing is rounded, or kept within its range",
+    )
+}
+"""findings/mnn_leaves_rounding_out.sh"""
 
 # Without the first, layers become While loops, which are wrong for more than one row. The second
 # is the converter's guess for a dynamic first dimension: 1 makes it drop the loop of an LSTM.
@@ -80,6 +89,7 @@ class Net:
             raise RnnbenchError(
                 f"{path} is not ONNX ({one_line(error)}): export it again"
             ) from None
+        refuse_operators(path, graph, REFUSED)
         self.outputs = {value.name: _dtype(value) for value in graph.output}
         given = [value.name for value in graph.input]
         with temporary_folder() as folder, heard() as told:
