@@ -215,9 +215,12 @@ def layout_of(model: Model | Bundle, cases: Sequence[Case]) -> StreamLayout:
 
 
 def _precision(model: Model | Bundle) -> Mapping[str, Any] | None:
+    """The precision of arithmetic that has no reference of its own."""
     if getattr(model, "quantised", ()):  # a file whose values are rounded to whole numbers
         return {"name": "int8-dynamic"}
-    return None if isinstance(model, Model) else model.manifest.get("precision")
+    if isinstance(model, Model) or model.rounds:
+        return None
+    return model.manifest.get("precision")
 
 
 def _carried(model: Model, plan: Plan, run: Callable[[Arrays], Arrays]) -> Arrays:

@@ -52,14 +52,18 @@ class Record:
     limits: np.ndarray[Any, Any] | None = None
 
 
-def golden_records(bundle: Bundle) -> Iterator[Record]:
+def golden_records(bundle: Bundle, format: str) -> Iterator[Record]:
     """The cases of a bundle that every runtime owes: not the empty ones, nor any NaN.
 
     Outputs are the float64 reference in the output's own dtype, with the error that `check` allows.
+
+    Args:
+        bundle: what `export` wrote.
+        format: of the artifact that is to give them: one that rounds values has its own reference.
     """
     streamed, whole = streamed_cases(bundle), whole_cases(bundle)
     standard = standard_of(layout_of(bundle, whole), whole)
-    for case in whole:
+    for case in judged_by(bundle, format, whole):
         stream = case.name in streamed
         for name, array in case.inputs.items():
             yield Record(case.name, "in", name, array, stream=stream)
@@ -103,6 +107,16 @@ def _towards_zero(
     finite = np.minimum(allowed, float(np.finfo(kind).max))
     near = finite.astype(kind)
     return np.asarray(np.where(near > finite, np.nextafter(near, kind(0)), near))
+
+
+def judged_by(bundle: Bundle, format: str, cases: Iterable[Case]) -> list[Case]:
+    """The cases with what an artifact is to give: one that rounds values, its own graph in float64.
+
+    Where that could not be worked out there is nothing to judge it by.
+    """
+    if not bundle.artifacts[format].rounds:
+        return [*cases]
+    return [case.as_rounded() for case in cases if case.rounded is not None]
 
 
 def whole_cases(bundle: Bundle) -> list[Case]:

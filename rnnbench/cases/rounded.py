@@ -37,7 +37,7 @@ def file_that_rounds(bundle: Bundle) -> torch.nn.Module | None:
     from rnnbench.models.files.declare import module_of
 
     for artifact in bundle.artifacts.values():
-        if artifact.details.get("whole"):
+        if artifact.rounds:
             return module_of(artifact.path, "onnx")
     return None
 
@@ -59,13 +59,13 @@ def with_rounded(
     evaluated = make_cases(replace(model, module=file), plans, given)
     found = {case.name: case for case in evaluated.cases}
     return tuple(
-        replace(case, rounded=_rounded(case, found[case.name])) if case.name in found else case
-        for case in cases
+        beside_itself(case, found[case.name]) if case.name in found else case for case in cases
     )
 
 
-def _rounded(case: Case, own: Case) -> Rounded:
-    return Rounded(own.reference, own.eager, _noise(case.noise, own.noise))
+def beside_itself(case: Case, own: Case) -> Case:
+    """A case of the module, with what the file gives at the same inputs."""
+    return replace(case, rounded=Rounded(own.reference, own.eager, _noise(case.noise, own.noise)))
 
 
 def _noise(module: Arrays, file: Arrays) -> Arrays:

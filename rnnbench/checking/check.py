@@ -126,8 +126,6 @@ def _check(
     found = gather(bundle, options.selection, model, options.isolation)
     layout = layout_of(bundle, found.cases)
     standard = standard_of(layout, found.cases, options.factor)
-    if any(artifact.details.get("whole") for artifact in bundle.artifacts.values()):
-        standard = replace(standard, coarseness=1.0)  # it has a reference of its own
     judge = Judge(bundle, {case.name: case for case in found.cases}, standard)
     work = {job: cases_for(job, found.cases, layout) for job in jobs}
     options.on_start(sum(map(len, work.values())))

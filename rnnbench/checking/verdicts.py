@@ -168,7 +168,7 @@ class Judge:
     def rounds(self, ran: RunResult) -> bool:
         """Whether what ran is a file that rounds values to whole numbers."""
         artifact = self.bundle.artifacts.get(ran.job.format)
-        return bool(artifact and artifact.details.get("whole")) and not self.unrounded
+        return artifact is not None and artifact.rounds and not self.unrounded
 
     def _fed(self, case: str) -> str:
         if case not in self.cases:

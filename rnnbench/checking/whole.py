@@ -49,7 +49,7 @@ def prove_values(
     first: dict[str, Job] = {}
     for job in jobs:
         artifact = bundle.artifacts.get(job.format)
-        if artifact is not None and artifact.details.get("whole") and job.device == "cpu":
+        if artifact is not None and artifact.rounds and job.device == "cpu":
             first.setdefault(job.format, job)
     found: Found = []
     for job in first.values():

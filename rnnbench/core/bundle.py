@@ -54,6 +54,11 @@ class Artifact:
         return sum(file.stat().st_size for file in files)
 
     @property
+    def rounds(self) -> bool:
+        """Whether it rounds values to whole numbers, by which it multiplies its weights."""
+        return bool(self.details.get("whole"))
+
+    @property
     def replaced(self) -> bool:
         """Whether the file is another than the manifest describes."""
         return self.details.get("sha256") not in (None, describe_file(self.path)["sha256"])
@@ -73,6 +78,11 @@ class Bundle:
     path: Path
     manifest: dict[str, Any] = field(repr=False)
     trust_code: bool = False
+
+    @property
+    def rounds(self) -> bool:
+        """Whether a file of it rounds values, so that its cases hold what that gives itself."""
+        return any(artifact.rounds for artifact in self.artifacts.values())
 
     @classmethod
     def open(cls, path: str | Path, *, trust_code: bool = False) -> Bundle:

@@ -103,7 +103,7 @@ def _fill(bundle: Bundle, target: Target, folder: Path) -> None:
     if target.header:
         (folder / "ports.h").write_text(c_header(model), encoding="utf-8")
     (folder / "golden").mkdir()
-    write_arrays(folder / "golden", golden_records(bundle))
+    write_arrays(folder / "golden", golden_records(bundle, format))
     arrays, _ = sample
     write_arrays(folder, [Record("sample", "in", n, a) for n, a in arrays.items()], HEADER)
 

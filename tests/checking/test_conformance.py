@@ -35,6 +35,7 @@ from rnnbench.embedding.project import embed
 from rnnbench.embedding.target import find_target
 from rnnbench.models import variants
 from rnnbench.models.variants import Options
+from rnnbench.runtimes.job import Job
 from tests.helpers import task_models
 from tests.helpers.altered import alter, take_away
 from tests.helpers.task_models import MODELS, with_other_weights
@@ -142,7 +143,7 @@ def test_an_integer_may_be_the_modules_own(ragged):
     exact, eager = np.array([3, 4, 5]), np.array([3, 4, 6])
     case = Case("traced", {}, {}, {"y": exact, "hn": exact}, {"y": eager, "hn": eager})
     for given, wrong in ((exact, False), (eager, False), (np.array([3, 5, 6]), True)):
-        found = _compared("tract", ragged, case, {"y": given}, Standard())
+        found = _compared(Job("tract", "onnx"), ragged, case, {"y": given}, Standard())
         assert [c.wrong for c in found] == [wrong, True]
         assert str(found[1]) == "traced (whole), hn: there is no such output"
 

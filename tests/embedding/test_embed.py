@@ -323,7 +323,7 @@ def test_a_bundle_without_the_format_is_one_line(tmp_path):
 
 def test_golden_files_are_read_as_they_were_written(task_bundles, tmp_path):
     out = embed(task_bundles["weather-lstm"], find_target("python-onnxruntime"), tmp_path / "p")
-    written = list(golden_records(task_bundles["weather-lstm"]))
+    written = list(golden_records(task_bundles["weather-lstm"], "onnx"))
     read = read_arrays(out / "golden/cases.json")
     assert any(record.limits is not None for record in written)
     assert [(r.case, r.part, r.name, r.allowed, r.stream) for r in read] == [

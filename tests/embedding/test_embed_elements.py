@@ -116,7 +116,7 @@ def test_an_element_is_judged_by_what_it_is_allowed_itself(weather, target, tmp_
     (project / artifact.name).write_bytes(good)
 
     # What nothing is allowed at is equal, or wrong, whatever its neighbour is allowed.
-    given = [r for r in golden_records(sound) if r.case == "traced" and r.part == "in"]
+    given = [r for r in golden_records(sound, "onnx") if r.case == "traced" and r.part == "in"]
     given = [replace(record, stream=False) for record in given]
     write_arrays(project, given, "given.json")
     assert run(project, target, "given.json", "output.json") == ""
@@ -157,7 +157,7 @@ def test_float64_has_limits_in_float64(target, tmp_path):
         return rnnbench.export(model, (TARGETS[target].format,), tmp_path / str(off))
 
     sound, off = export(0.0), export(1e-9)
-    records = [record for record in golden_records(sound) if record.part == "out"]
+    records = [record for record in golden_records(sound, "onnx") if record.part == "out"]
     assert {record.limits.dtype for record in records} == {np.dtype(np.float64)}
     (row,) = conform(sound, [target])
     assert row.verdict == "same", format_conformed([row])
@@ -190,7 +190,7 @@ def test_what_is_written_is_never_more_than_what_is_allowed(weather):
     sound, _ = weather
     cases = whole_cases(sound)
     standard = standard_of(layout_of(sound, cases), cases)
-    found = {(r.case, r.name): r for r in golden_records(sound) if r.part == "out"}
+    found = {(r.case, r.name): r for r in golden_records(sound, "onnx") if r.part == "out"}
     for case in cases:
         allowed, record = standard.allowed(case, "y", 4.0), found[case.name, "y"]
         assert record.limits.shape == record.array.shape

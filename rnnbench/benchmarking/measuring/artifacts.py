@@ -140,6 +140,13 @@ class Artifacts:
         sizes = conditions.hidden, conditions.layers
         return self.exported(target, way.form, timing.format, *sizes, way.precision)
 
+    def rounds(self, target: str, way: Implementation, conditions: Conditions) -> bool:
+        """Whether a way runs a bundle's file that rounds values to whole numbers."""
+        network = self.network(target, way, conditions)
+        if network.bundle is None or timing_of(way.runtime).format == "eager" or way.mode == STOCK:
+            return False
+        return self.file(target, way, conditions).artifact.rounds
+
     def subject(
         self, target: str, way: Implementation, conditions: Conditions, *, first_call: bool = True
     ) -> TimedCall:
@@ -186,7 +193,7 @@ class Artifacts:
         """
         trial = self._trial_of(target, way, conditions)
         if trial.timed is not None:
-            self._assert_right(outputs, trial.timed, trial, way, conditions)
+            self._assert_right(outputs, trial.timed, trial, (target, way, conditions))
         key = (target, way, conditions)
         if key not in self._elsewhere:
             self._elsewhere[key] = self._wrong_elsewhere(target, way, conditions, trial)
@@ -200,7 +207,7 @@ class Artifacts:
         try:
             for case in trial.others:
                 there = self._prepared(target, way, conditions, case.inputs)
-                self._assert_right(there.read(there.run()), case, trial, way, conditions)
+                self._assert_right(there.read(there.run()), case, trial, (target, way, conditions))
         except WrongOutput as error:
             return str(error)
         return ""
@@ -250,9 +257,15 @@ class Artifacts:
         return prepare(source, arrays, conditions.device, conditions.threads, mode)
 
     def _assert_right(
-        self, outputs: Arrays, case: Case, trial: Trial, way: Implementation, conditions: Conditions
+        self,
+        outputs: Arrays,
+        case: Case,
+        trial: Trial,
+        what: tuple[str, Implementation, Conditions],
     ) -> None:
+        _, way, conditions = what
         coarseness = runtimes.get(way.runtime).coarseness
+        case = case.as_rounded() if self.rounds(*what) else case
         assert_right(outputs, case, trial.standard, conditions.device, coarseness)
 
     def _make_trial(self, target: str, form: str, conditions: Conditions, precision: str) -> Trial:

@@ -21,6 +21,7 @@ from rnnbench.cases.feeding import StreamLayout
 from rnnbench.cases.least_sizes import with_least_sizes
 from rnnbench.cases.plans import Plan, plan_cases
 from rnnbench.cases.room import STORED, room_for
+from rnnbench.cases.rounded import file_that_rounds, with_rounded
 from rnnbench.cases.standard import Standard, standard_of
 from rnnbench.cases.stored import read_cases
 from rnnbench.core.errors import RnnbenchError
@@ -93,6 +94,9 @@ def make_trial(network: Network, conditions: Conditions, usual: Sequence[Case]) 
     arrays, sizes = inputs_for(model, conditions), sizes_for(model, conditions)
     given = {_TIMED: arrays, **_with_ends(model, arrays, sizes)}
     made = _made(network, {dim: sizes[dim] for dim in model.dims}, given)
+    if network.bundle is not None:
+        rounded = with_rounded([*made.values()], model, file_that_rounds(network.bundle))
+        made = {case.name: case for case in rounded}
     timed, others = made[_TIMED], [made[name] for name in given if name in made][1:]
     every = [*usual, *made.values()]
     return Trial(standard_of(layout_for(network, every), every), timed, tuple(others[:1]))
@@ -100,6 +104,8 @@ def make_trial(network: Network, conditions: Conditions, usual: Sequence[Case]) 
 
 def layout_for(network: Network, cases: Sequence[Case]) -> StreamLayout:
     """What feeding in chunks needs to know, with how coarse the network's arithmetic is."""
+    if network.bundle is not None:
+        return layout_of(network.bundle, cases)
     layout = layout_of(network.model, cases)
     coarseness = max(layout.coarseness, coarseness_of(network.price))
     return replace(layout, coarseness=coarseness)

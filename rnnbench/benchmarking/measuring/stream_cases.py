@@ -20,6 +20,7 @@ from rnnbench.benchmarking.plan import Conditions
 from rnnbench.cases.cases import Case, make_cases
 from rnnbench.cases.feeding import joined
 from rnnbench.cases.plans import Plan
+from rnnbench.cases.rounded import beside_itself, file_that_rounds
 from rnnbench.cases.standard import standard_of
 from rnnbench.core.errors import RnnbenchError, Unavailable
 from rnnbench.core.model import Arrays, Model, TensorSpec, sample_inputs
@@ -59,6 +60,7 @@ class StreamTrial:
             )
         self.model = model
         self.sizes = sizes_for(model, replace(conditions, batch=1))
+        self._file = None if network.bundle is None else file_that_rounds(network.bundle)
         self._layout = layout_for(network, usual)
         self._usual = tuple(usual)
         self._inputs: list[tuple[Arrays, ...]] = []
@@ -100,7 +102,11 @@ class StreamTrial:
         return tuple(found)
 
     def assert_right(
-        self, streams: Sequence[int], outputs: Sequence[Arrays], coarseness: float
+        self,
+        streams: Sequence[int],
+        outputs: Sequence[Arrays],
+        coarseness: float,
+        rounds: bool = False,
     ) -> None:
         """Each stream's rows, call by call, are what the module alone makes of that stream.
 
@@ -108,6 +114,7 @@ class StreamTrial:
             streams: their numbers.
             outputs: of each of their calls.
             coarseness: of the runtime.
+            rounds: whether what ran is the bundle's file that rounds values to whole numbers.
 
         Raises:
             WrongOutput: one is something else.
@@ -116,7 +123,8 @@ class StreamTrial:
         for row, stream in enumerate(streams):
             parts = outputs if len(streams) == 1 else self._rows(outputs, row)
             whole = joined(parts, self._layout.time_axes)
-            assert_right(whole, self._cases[stream], self._standard, coarseness=coarseness)
+            case = self._cases[stream].as_rounded() if rounds else self._cases[stream]
+            assert_right(whole, case, self._standard, coarseness=coarseness)
 
     def _rows(self, outputs: Sequence[Arrays], row: int) -> list[Arrays]:
         """One row of what calls with a batch gave."""
@@ -134,8 +142,12 @@ class StreamTrial:
         """What is right of so many streams, the first that there are not yet."""
         todo = self._inputs[len(self._cases) : count]
         if todo:
-            first = len(self._cases)
-            self._cases += _made(self.model, self._layout.time_axes, todo, first)
+            first, axes = len(self._cases), self._layout.time_axes
+            made = _made(self.model, axes, todo, first)
+            if self._file is not None:
+                own = _made(replace(self.model, module=self._file), axes, todo, first)
+                made = [beside_itself(*pair) for pair in zip(made, own, strict=True)]
+            self._cases += made
             self._standard = standard_of(self._layout, [*self._usual, *self._cases])
 
 

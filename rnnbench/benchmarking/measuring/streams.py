@@ -66,6 +66,7 @@ def measure_held(
     weights = _weights(artifacts, source, target, way, conditions)
     source = artifacts.fit(source, way, trial.inputs([0])[0])
     coarseness = runtimes.get(way.runtime).coarseness
+    rounds = artifacts.rounds(target, way, conditions)
     found: dict[str, Times | Exception] = {}
     ways: dict[str, Way] = {}
     for held in ways_to_hold(count):
@@ -76,7 +77,7 @@ def measure_held(
             at_once = min(len(numbers) // sessions, usable_cores())
             opened = [open_session(source, conditions.threads, at_once) for _ in range(sessions)]
             made = _make(opened, numbers, conditions, trial)
-            _assert_right(made, trial, coarseness)
+            _assert_right(made, trial, coarseness, rounds)
         except Exception as error:  # each runtime raises types of its own
             found[held] = error
         else:
@@ -84,7 +85,7 @@ def measure_held(
     times = time_by_turns(ways, effort)
     for held, made in ways.items():
         try:
-            _assert_right(made, trial, coarseness)
+            _assert_right(made, trial, coarseness, rounds)
         except Exception as error:
             found[held] = error
         else:
@@ -144,7 +145,7 @@ def _make(
     return Way(tuple(callers), conditions.time, conditions.threads)
 
 
-def _assert_right(way: Way, trial: StreamTrial, coarseness: float) -> None:
+def _assert_right(way: Way, trial: StreamTrial, coarseness: float, rounds: bool) -> None:
     """All streams at once give what the module alone gives for each.
 
     Raises:
@@ -152,4 +153,4 @@ def _assert_right(way: Way, trial: StreamTrial, coarseness: float) -> None:
     """
     found = all_at_once(way.callers, lambda caller, _: caller.from_start())
     for caller, outputs in zip(way.callers, found, strict=True):
-        trial.assert_right(caller.streams, outputs, coarseness)
+        trial.assert_right(caller.streams, outputs, coarseness, rounds)

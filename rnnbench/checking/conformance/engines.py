@@ -17,7 +17,7 @@ from pathlib import Path
 from rnnbench import runtimes
 from rnnbench.cases.cases import Case, layout_of
 from rnnbench.cases.feeding import StreamLayout
-from rnnbench.cases.golden import golden_cases
+from rnnbench.cases.golden import golden_cases, judged_by
 from rnnbench.cases.standard import Standard, standard_of
 from rnnbench.cases.stored import read_cases
 from rnnbench.checking.conformance.rows import Compared, ConformanceRow, judged, name_of
@@ -137,7 +137,7 @@ def _prepare(
         return replace(job, missing=one_line(error)), []
     sizes |= runtimes.get(job.runtime).own_sizes(layout.batch_dim)
     ready = replace(job, path=path, bundle=bundle.path, sizes=tuple(sorted(sizes.items())))
-    return ready, _cases(ready, golden, layout)
+    return ready, _cases(ready, judged_by(bundle, job.format, golden), layout)
 
 
 def _unready(bundle: Bundle, job: Job) -> ConformanceRow:
@@ -203,7 +203,7 @@ def _judged(
     compared: list[Compared] = []
     problems: dict[Verdict, list[str]] = {Verdict.DIED: [], Verdict.REFUSED: []}
     for name, outputs in result.outputs.items():
-        compared += _compared(job.runtime, bundle, cases[name], outputs, standard)
+        compared += _compared(job, bundle, cases[name], outputs, standard)
     for name, why in result.errors.items():
         where = "" if name == LOADING else f"{name}: "
         if name in result.unfit:  # there were results, which do not fit together
@@ -242,10 +242,11 @@ def _how(case: Case) -> str:
 
 
 def _compared(
-    engine: str, bundle: Bundle, case: Case, outputs: Arrays, standard: Standard
+    job: Job, bundle: Bundle, case: Case, outputs: Arrays, standard: Standard
 ) -> list[Compared]:
     """Each output of a case; a missing one is wrong without a word."""
-    coarseness = runtimes.get(engine).coarseness
+    coarseness = runtimes.get(job.runtime).coarseness
+    (case,) = judged_by(bundle, job.format, [case])
     found = []
     for name in bundle.outputs:
         allowed = float(standard.allowed(case, name, coarseness).max(initial=0.0))

@@ -1,0 +1,141 @@
+"""A file that rounds values to whole numbers is verified by its own graph, as closely as any other.
+
+By how coarse such arithmetic may be, a program would call anything right.
+"""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+import rnnbench
+from rnnbench import Model, TensorSpec
+from rnnbench.benchmarking.measuring.artifacts import Artifacts
+from rnnbench.benchmarking.measuring.judging import WrongOutput
+from rnnbench.benchmarking.plan import Conditions, Implementation
+from rnnbench.cases.golden import golden_records, judged_by, whole_cases
+from rnnbench.core.bundle import Bundle
+from rnnbench.embedding.conform import conform, format_conformed
+from tests.helpers.projects import EACH, TARGETS, skip
+
+pytestmark = pytest.mark.usefixtures("headers_of_target")
+
+PRECISIONS = ("int8-dynamic", "int8-static")
+READ_ONNX = [p for p in EACH if TARGETS[p.values[0]].format == "onnx"]
+ENGINES = {"int8-dynamic": ("openvino", "tract"), "int8-static": ("openvino", "tract")}
+CONDITIONS = Conditions(batch=2, time=5)
+
+
+class Net(nn.Module):
+    """A linear, a layer with its state outside, a linear."""
+
+    def __init__(self):
+        super().__init__()
+        self.into = nn.Linear(6, 16)
+        self.rnn = nn.GRU(16, 24, batch_first=True)
+        self.out = nn.Linear(24, 5)
+
+    def forward(self, x, h):
+        y, last = self.rnn(self.into(x).relu(), h)
+        return self.out(y), last
+
+
+def net():
+    torch.manual_seed(0)
+    inputs = (
+        TensorSpec("x", ("batch", "time", 6)),
+        TensorSpec("h", (1, "batch", 24), role="state"),
+    )
+    return Model(Net().eval(), inputs, ("y", "hn"), states={"h": "hn"})
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    calls = [{"x": rng.standard_normal((3, 40, 6)).astype(np.float32)}]
+    made = {}
+    for precision in PRECISIONS:
+        more = {"calibrate": calls} if precision == "int8-static" else {}
+        out = tmp_path_factory.mktemp(precision)
+        made[precision] = rnnbench.export(net(), ("onnx",), out, precision=precision, **more)
+    return made
+
+
+def damaged(bundle, folder):
+    """One weight of the last product, an int8, is others of its 63 levels by a few."""
+    other = Bundle.open(shutil.copytree(bundle.path, folder / bundle.name))
+    path = other.artifacts["onnx"].path
+    proto = onnx.load(path)
+    whole = [t for t in proto.graph.initializer if t.data_type == onnx.TensorProto.INT8]
+    (weight,) = [t for t in whole if list(t.dims) == [24, 5]]
+    array = numpy_helper.to_array(weight).copy()
+    array[0, 0] += 9 if array[0, 0] < 0 else -9
+    weight.CopyFrom(numpy_helper.from_array(array, weight.name))
+    onnx.save(proto, path)
+    return other
+
+
+@pytest.mark.parametrize("target", READ_ONNX)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_program_says_right_and_wrong(bundles, precision, target, tmp_path):
+    (row,) = conform(bundles[precision], [target])
+    if row.verdict == "not run":
+        skip(target, row.reason)
+    assert row.verdict == "same", format_conformed([row])
+    assert row.worst_error < 1e-4
+    assert row.allowed < 0.05, "a rounding otherwise, of one value, is the most that is allowed"
+    (row,) = conform(damaged(bundles[precision], tmp_path), [target])
+    assert row.verdict == "DIFFERS", format_conformed([row])
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_engines_are_judged_by_the_same(bundles, precision, tmp_path):
+    chosen = {"engines": ENGINES[precision], "profiles": ["plain"]}
+    rows = conform(bundles[precision], **chosen)
+    assert {row.verdict for row in rows} == {"same"}, format_conformed(rows)
+    assert max(row.allowed for row in rows) < 0.2
+    rows = conform(damaged(bundles[precision], tmp_path), **chosen)
+    assert {row.verdict for row in rows} == {"DIFFERS"}, format_conformed(rows)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_what_is_timed_is_judged_by_the_same(bundles, precision, tmp_path):
+    way = Implementation("model", "onnxruntime")
+    sound, other = bundles[precision], damaged(bundles[precision], tmp_path)
+    with Artifacts() as artifacts:
+        artifacts.subject(str(sound.path), way, CONDITIONS)
+        with pytest.raises(WrongOutput, match="y off by"):
+            artifacts.subject(str(other.path), way, CONDITIONS)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_files_hold_what_the_artifact_gives_itself(bundles, precision):
+    bundle = bundles[precision]
+    cases = {case.name: case for case in whole_cases(bundle)}
+    for record in golden_records(bundle, "onnx"):
+        if record.part == "out":
+            own = cases[record.case].rounded.reference[record.name]
+            assert np.array_equal(record.array, own.astype(record.array.dtype))
+            assert not np.array_equal(
+                record.array, cases[record.case].reference[record.name].astype(record.array.dtype)
+            )
+
+
+def test_a_case_that_could_not_be_worked_out_judges_nothing(bundles):
+    bundle = bundles["int8-dynamic"]
+    cases = whole_cases(bundle)
+    assert judged_by(bundle, "onnx", cases)[0].reference is cases[0].rounded.reference
+    bare = [replace(cases[0], rounded=None), *cases[1:]]
+    assert [c.name for c in judged_by(bundle, "onnx", bare)] == [c.name for c in cases[1:]]
+
+
+def test_a_bundle_that_rounds_nothing_is_judged_by_the_module(tmp_path):
+    bundle = rnnbench.export(net(), ("onnx",), tmp_path)
+    cases = whole_cases(bundle)
+    assert [c.reference for c in judged_by(bundle, "onnx", cases)] == [c.reference for c in cases]
+    assert not bundle.rounds
