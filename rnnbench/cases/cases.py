@@ -95,12 +95,15 @@ class CaseSet:
         skipped: case -> why the module itself cannot run it.
         narrow: case -> why float64 cannot, so that the module's own precision is the reference.
         notes: what else is to be known, a line each.
+        usual: those that the bundle holds, by which sizes are typical: whichever cases are
+            chosen, each is judged by the same.
     """
 
     cases: tuple[Case, ...]
     skipped: dict[str, str] = field(default_factory=dict)
     narrow: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    usual: tuple[Case, ...] = ()
 
 
 def make_cases(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import numpy as np
 
@@ -52,9 +53,9 @@ def measure_noise(
         for case, outputs in eager.items()
     }
     for number in range(RUNS):
-        rng = np.random.default_rng(number)
-        with _moved(module, rng), _other_kernels(number % 2 == 0):
+        with _moved(module, np.random.default_rng(number)), _other_kernels(number % 2 == 0):
             for case, noise in found.items():
+                rng = np.random.default_rng((number, crc32(case.encode())))  # with others or alone
                 arrays = {name: neighbours(a, rng) for name, a in inputs[case].items()}
                 try:
                     with leaking(module, number, rng):

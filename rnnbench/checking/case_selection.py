@@ -93,7 +93,7 @@ def gather(
     if not cases:
         why = "; ".join(skipped.values())
         raise RnnbenchError(f"{bundle.path}: no case is left to compare at ({why})")
-    return CaseSet(tuple(cases.values()), skipped, notes=made.notes)
+    return CaseSet(tuple(cases.values()), skipped, notes=made.notes, usual=tuple(stored))
 
 
 def _make(

@@ -124,8 +124,8 @@ def _check(
     if live is None and not bundle.source:
         jobs = [replace(j, missing=_NO_CODE) if j.format == "eager" else j for j in jobs]
     found = gather(bundle, options.selection, model, options.isolation)
-    layout = layout_of(bundle, found.cases)
-    standard = standard_of(layout, found.cases, options.factor)
+    layout = layout_of(bundle, (*found.usual, *found.cases))
+    standard = standard_of(layout, found.usual, options.factor)
     judge = Judge(bundle, {case.name: case for case in found.cases}, standard)
     work = {job: cases_for(job, found.cases, layout) for job in jobs}
     options.on_start(sum(map(len, work.values())))

@@ -11,6 +11,7 @@ import numpy as np
 from rnnbench.cases.cases import layout_of, make_cases
 from rnnbench.cases.plans import Plan
 from rnnbench.cases.standard import standard_of
+from rnnbench.cases.stored import read_cases
 from rnnbench.checking.case_selection import CaseSelection, gather
 from rnnbench.checking.runner import run_jobs
 from rnnbench.checking.verdicts import Judge
@@ -44,7 +45,7 @@ class Target:
     def judge(self, kind):
         cases = self.cases[kind]
         layout = layout_of(self.bundle, cases)
-        standard = standard_of(layout, cases)
+        standard = standard_of(layout, read_cases(self.bundle))
         return cases, layout, Judge(self.bundle, {case.name: case for case in cases}, standard)
 
     def damaged(self, folder, format, kind, rng):
@@ -87,8 +88,8 @@ class Target:
         sound, broken = load(_job(self.bundle, format)), _loaded(_job(other, format))
         if isinstance(broken, str):
             return broken
-        cases = self.cases["quick"]
-        standard = standard_of(layout_of(self.bundle, cases), cases)
+        layout = layout_of(self.bundle, self.cases["quick"])
+        standard = standard_of(layout, read_cases(self.bundle))
         twice = replace(standard, factor=2 * standard.factor)
         start, tries = process_time(), 0
         while process_time() - start < _SECONDS:

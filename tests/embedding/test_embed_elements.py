@@ -157,7 +157,9 @@ def test_float64_has_limits_in_float64(target, tmp_path):
         return rnnbench.export(model, (TARGETS[target].format,), tmp_path / str(off))
 
     sound, off = export(0.0), export(1e-9)
-    records = [record for record in golden_records(sound, "onnx") if record.part == "out"]
+    records = [
+        record for record in golden_records(sound, TARGETS[target].format) if record.part == "out"
+    ]
     assert {record.limits.dtype for record in records} == {np.dtype(np.float64)}
     (row,) = conform(sound, [target])
     assert row.verdict == "same", format_conformed([row])
