@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -143,17 +143,18 @@ class Judge:
         if rounds and case.rounded is None:
             return self._result(ran, case.name, Verdict.NOT_JUDGED, NO_REFERENCE)
         plain, case = case, case.as_rounded() if rounds else case
+        standard = self._standard(ran)
         compared = {
-            name: self.standard.compare(
+            name: standard.compare(
                 *(case, name, outputs[name], coarseness),
-                self._limit(case, name, coarseness, rounds),
+                self._limit(standard, case, name, coarseness, rounds),
             )
             for name in self.bundle.outputs
             if name in outputs
         }
         if rounds and self._fed(case.name):
             at_once = ran.outputs.get(case.of, {})
-            compared |= compared_with_itself(self.standard, plain, outputs, at_once, coarseness)
+            compared |= compared_with_itself(standard, plain, outputs, at_once, coarseness)
         if missing:
             why = f"there is no output {missing[0]!r}"
             return self._wrong(ran, case, Verdict.FAILED, why, compared)
@@ -178,15 +179,23 @@ class Judge:
             return STREAMED
         return ALONE if mode.interleaved else ""
 
-    def _limit(self, case: Case, name: str, coarseness: float, rounds: bool) -> Allowance | None:
+    def _standard(self, ran: RunResult) -> Standard:
+        """The rule; the module itself computes with floats, however coarse a file is."""
+        if ran.job.format != "eager" or self.standard.coarseness == 1:
+            return self.standard
+        return replace(self.standard, coarseness=1.0)
+
+    def _limit(
+        self, standard: Standard, case: Case, name: str, coarseness: float, rounds: bool
+    ) -> Allowance | None:
         """What any runtime that is as coarse may be off by: worked out once for all of them.
 
         What takes more than there is room for is worked out for each.
         """
-        key = case.name, name, coarseness, rounds
+        key = case.name, name, max(coarseness, standard.coarseness), rounds
         if key in self._limits:
             return self._limits[key]
-        limit = self.standard.limit(case, name, coarseness)
+        limit = standard.limit(case, name, coarseness)
         if limit is None or sum(map(_size_of, self._limits.values()), _size_of(limit)) <= _KEPT:
             self._limits[key] = limit
         return limit

@@ -13,7 +13,12 @@ from torch import nn
 
 import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec
+from rnnbench.cases.cases import layout_of
+from rnnbench.cases.standard import standard_of
+from rnnbench.cases.stored import read_cases
 from rnnbench.checking.check import check
+from rnnbench.checking.runner import RunResult
+from rnnbench.checking.verdicts import Judge
 from rnnbench.formats import c as c_format
 from rnnbench.formats.c.kernels import DYNAMIC, HEADER, KINDS, SMALLER, products_of
 from rnnbench.formats.c.printing import PRELUDE
@@ -21,6 +26,7 @@ from rnnbench.formats.c.products import _pairs_of, most_of, padded_bias, panels_
 from rnnbench.models.precision import round_weights, whole_numbers
 from rnnbench.runtimes.adapters._compiling import compiler
 from rnnbench.runtimes.adapters.c import FLAGS
+from rnnbench.runtimes.job import Job
 from tests.helpers.tagger import tagger
 
 PRECISIONS = c_format.FORMAT.precisions
@@ -47,6 +53,22 @@ def test_a_model_is_right_with_its_rounded_weights(precision, kind, tmp_path):
     floats = rnnbench.export(model, ("c",), tmp_path / "floats").artifacts["c"]
     share = bundle.artifacts["c"].details["weight_bytes"] / floats.details["weight_bytes"]
     assert share < (0.40 if "int8" in precision else 0.62)
+
+
+def test_the_module_is_judged_as_floats_however_coarse_the_file_is(tmp_path):
+    bundle = rnnbench.export(tagger("GRU"), ("c",), tmp_path, precision="int8-dynamic")
+    cases = read_cases(bundle)
+    case = cases[0]
+    judge = Judge(bundle, {case.name: case}, standard_of(layout_of(bundle, cases), cases))
+    assert judge.standard.coarseness == 1024
+
+    def verdict(format, off):
+        given = {"tags": case.eager["tags"] + np.float32(off)}
+        (result,) = judge.judge(RunResult(Job(format, format), {case.name: given}))
+        return result.verdict
+
+    assert [verdict("c", off) for off in (0, 1e-5, 1e-1)] == ["same", "same", "DIFFERS"]
+    assert [verdict("eager", off) for off in (0, 1e-5)] == ["same", "DIFFERS"]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
