@@ -21,6 +21,7 @@ from tests.helpers.projects import skip
 from tests.zoo import MODELS
 
 CORES = ("m4f", "m3")
+LARGE = {"HasPatience"}  # which may give 100,000 steps of any input
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_conform_builds_it_and_runs_it_in_the_emulator(c_bundle):
 @pytest.mark.full
 @pytest.mark.parametrize("name", MODELS)
 def test_the_zoo_is_right_on_a_cortex_m4f(name, tmp_path):
-    """A step of none of them takes more than 256 KiB."""
+    """A step of none of them takes more than 256 KiB, but where the outputs alone are larger."""
     bundle = rnnbench.export(MODELS[name].build(), ("c",), tmp_path)
     (row,) = conform(bundle, ["cortex-m"])
     if row.verdict == "not run":
@@ -76,7 +77,7 @@ def test_the_zoo_is_right_on_a_cortex_m4f(name, tmp_path):
     built = embed(bundle, find_target("cortex-m"), tmp_path / "p")
     call(built, ["make", "MCU=m4f"])
     sizes = [int(n) for n in re.findall(r"(?<= )\d+", run(built, "--sizes"))]
-    assert sum(sizes) <= 256 * 1024
+    assert (sum(sizes) <= 256 * 1024) == (name not in LARGE), sizes
 
 
 @pytest.mark.parametrize("core", CORES)
