@@ -14,6 +14,8 @@ from rnnbench.formats.c.products import padded_bias, panels_of
 from rnnbench.runtimes.adapters._compiling import compiler
 from rnnbench.runtimes.adapters.c import FLAGS
 
+LEVELS = (0, 1, 2)  # AVX2 and FMA; AVX-512
+
 pytestmark = pytest.mark.skipif(shutil.which(compiler()[0]) is None, reason="no C compiler")
 
 SHIM = """
@@ -88,7 +90,7 @@ EXACT |= {"tanh8": EXACT["tanhf"], "sigmoid8": EXACT["sigmoidf"]}
 def each(library, name, x):
     """A function of every number; x has a multiple of 8 of them."""
     if name.endswith("8") and library.level() == 0:
-        pytest.skip("this processor has no AVX2 and FMA")
+        pytest.skip("this processor has no such instructions")
     y = np.zeros_like(x)
     getattr(library, f"each_{name}")(address(y), address(x), ctypes.c_int64(x.size))
     return y
@@ -129,12 +131,12 @@ def product(library, level, x, matrix, bias):
     return y
 
 
-@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("level", LEVELS)
 def test_products_of_every_size_and_the_same_bits_in_a_batch(library, level):
     if level > library.level():
-        pytest.skip("this processor has no AVX2 and FMA")
+        pytest.skip("this processor has no such instructions")
     rng = np.random.default_rng(1)
-    for n in range(1, 71):
+    for n in (*range(1, 71), *range(71, 200, 7)):
         k, rows = int(rng.integers(1, 71)), int(rng.integers(1, 12))
         x = rng.standard_normal((rows, k)).astype(np.float32)
         matrix = rng.standard_normal((k, n)).astype(np.float32)
@@ -146,6 +148,8 @@ def test_products_of_every_size_and_the_same_bits_in_a_batch(library, level):
         for row in range(rows):
             alone = product(library, level, np.ascontiguousarray(x[row : row + 1]), matrix, bias)
             assert np.array_equal(alone[0], y[row]), (n, k, rows, row)
+        if level == 2:
+            assert np.array_equal(product(library, 1, x, matrix, bias), y), "the bits are AVX2's"
 
 
 def stepped(kind, h, c, xs, hs):
@@ -163,11 +167,11 @@ def stepped(kind, h, c, xs, hs):
     return sigmoid(o) * np.tanh(c), c
 
 
-@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize(("kind", "gates"), [("rnn", 1), ("relu", 1), ("gru", 3), ("lstm", 4)])
 def test_a_step_of_every_hidden_size(library, level, kind, gates):
     if level > library.level():
-        pytest.skip("this processor has no AVX2 and FMA")
+        pytest.skip("this processor has no such instructions")
     rng = np.random.default_rng(2)
     for hidden in range(1, 71):
         h, c = (rng.standard_normal(hidden).astype(np.float32) for _ in "hc")

@@ -170,7 +170,7 @@ MODEL_STATIC void model_product_dynamic(int level, float *y, const float *x, int
             step[r] = model_steps_of(q + r * pairs * 2, x + r * k, k, most);
         }
 #if defined(MODEL_VECTOR)
-        if (level == 1) {
+        if (level >= 1) {
             model_rows_dynamic(y, q, w, s, b, step, some, pairs, n);
             continue;
         }

@@ -45,8 +45,11 @@ def products_of(kind: Kind) -> str:
     With factors, a sum begins at 0, and is multiplied before the bias is added.
     """
     suffix = f"_{kind.name}" if kind.name else ""
-    own, own8 = f"model_load{suffix}", f"model_load8{suffix}"
+    own, own8, own16 = (f"model_load{lanes}{suffix}" for lanes in ("", "8", "16"))
     scaled = "model_fma8(sums[r][v], model_get8(s + v * 8), model_get8(b + v * 8))"
+    wide = "_mm512_fmadd_ps(wide[r][p], _mm512_loadu_ps(s + p * 24), _mm512_loadu_ps(b + p * 24))"
+    rest = "_mm256_fmadd_ps(rest[r][p], model_get8(s + p * 24 + 16), model_get8(b + p * 24 + 16))"
+    ends = f"            wide[r][p] = {wide};\n            rest[r][p] = {rest};"
     words = {
         "KIND": suffix,
         "TYPE": kind.c_type,
@@ -57,6 +60,10 @@ def products_of(kind: Kind) -> str:
         "BEGIN8": "model_all8(0.0f)" if kind.is_scaled else "model_get8(b + v * 8)",
         "END": "MODEL_FMA(sums[r][j], s[j], b[j])" if kind.is_scaled else "sums[r][j]",
         "END8": f"            sums[r][v] = {scaled};" if kind.is_scaled else "",
+        "LOAD16": own16 if kind.name else "_mm512_loadu_ps",
+        "BEGIN16": "_mm512_setzero_ps()" if kind.is_scaled else "_mm512_loadu_ps(b + p * 24)",
+        "BEGINREST": "_mm256_setzero_ps()" if kind.is_scaled else "model_get8(b + p * 24 + 16)",
+        "END16": ends if kind.is_scaled else "",
     }
     text = re.sub(r"@<(.*?)>@", r"\1" if kind.is_scaled else "", _text("products.h.in"))
     text = re.sub(r"@(\w+)@", lambda found: words[found[1]], text)

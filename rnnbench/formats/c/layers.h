@@ -72,7 +72,7 @@ MODEL_VECTOR MODEL_STATIC void model_lstm_1(float *y, float *h, float *c, const 
 MODEL_STATIC void model_rnn(int level, float *y, float *h, const float *xs, const float *hs,
                              int64_t hidden, int relu)
 {
-    if (level == 1) {
+    if (level >= 1) {
         model_rnn_1(y, h, xs, hs, hidden, relu);
         return;
     }
@@ -95,7 +95,7 @@ MODEL_STATIC void model_rnn_relu(int level, float *y, float *h, const float *xs,
 MODEL_STATIC void model_gru(int level, float *y, float *h, const float *xs, const float *hs,
                              int64_t hidden)
 {
-    if (level == 1) {
+    if (level >= 1) {
         model_gru_1(y, h, xs, hs, hidden);
         return;
     }
@@ -110,7 +110,7 @@ MODEL_STATIC void model_gru(int level, float *y, float *h, const float *xs, cons
 MODEL_STATIC void model_lstm(int level, float *y, float *h, float *c, const float *xs,
                               const float *hs, int64_t hidden)
 {
-    if (level == 1) {
+    if (level >= 1) {
         model_lstm_1(y, h, c, xs, hs, hidden);
         return;
     }
