@@ -113,10 +113,18 @@ def judged_by(bundle: Bundle, format: str, cases: Iterable[Case]) -> list[Case]:
     """The cases with what an artifact is to give: one that rounds values, its own graph in float64.
 
     Where that could not be worked out there is nothing to judge it by.
+
+    Raises:
+        RnnbenchError: it could not for any.
     """
     if not bundle.artifacts[format].rounds:
         return [*cases]
-    return [case.as_rounded() for case in cases if case.rounded is not None]
+    found = [case.as_rounded() for case in cases if case.rounded is not None]
+    if not found:
+        raise RnnbenchError(
+            f"{bundle.name} has no case that its {format} file can be judged by: export it again"
+        )
+    return found
 
 
 def whole_cases(bundle: Bundle) -> list[Case]:

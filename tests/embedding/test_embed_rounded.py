@@ -8,19 +8,23 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
 from torch import nn
 
 import rnnbench
-from rnnbench import Model, TensorSpec
+from rnnbench import Model, RnnbenchError, TensorSpec
 from rnnbench.benchmarking.measuring.artifacts import Artifacts
-from rnnbench.benchmarking.measuring.judging import WrongOutput
+from rnnbench.benchmarking.measuring.judging import WrongOutput, usual_cases
+from rnnbench.benchmarking.measuring.networks import Network
+from rnnbench.benchmarking.measuring.stream_cases import StreamTrial
 from rnnbench.benchmarking.plan import Conditions, Implementation
 from rnnbench.cases.golden import golden_records, judged_by, whole_cases
 from rnnbench.core.bundle import Bundle
 from rnnbench.embedding.conform import conform, format_conformed
+from rnnbench.models.calls import read_weights
 from tests.helpers.projects import EACH, TARGETS, skip
 
 pytestmark = pytest.mark.usefixtures("headers_of_target")
@@ -28,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("headers_of_target")
 PRECISIONS = ("int8-dynamic", "int8-static")
 READ_ONNX = [p for p in EACH if TARGETS[p.values[0]].format == "onnx"]
 ENGINES = {"int8-dynamic": ("openvino", "tract"), "int8-static": ("openvino", "tract")}
-CONDITIONS = Conditions(batch=2, time=5)
+CONDITIONS, STEPS = Conditions(batch=2, time=5), Conditions(batch=1, time=2)
 
 
 class Net(nn.Module):
@@ -113,6 +117,30 @@ def test_what_is_timed_is_judged_by_the_same(bundles, precision, tmp_path):
             artifacts.subject(str(other.path), way, CONDITIONS)
 
 
+def stream(bundle, trial):
+    """The calls of one stream, its state handed on, by ONNX Runtime alone."""
+    session = onnxruntime.InferenceSession(str(bundle.artifacts["onnx"].path))
+    h, found = None, []
+    for call in trial.inputs([0]):
+        given = call if h is None else call | {"h": h}
+        y, h = session.run(["y", "hn"], given)
+        found.append({"y": y, "hn": h})
+    return found
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_streams_are_judged_by_the_same(bundles, precision, tmp_path):
+    sound, other = bundles[precision], damaged(bundles[precision], tmp_path)
+    model = net()
+    model.module.load_state_dict(read_weights(sound.path))  # its rounded ones
+    network = Network(model, bundle=sound, precision=precision)
+    trial = StreamTrial(network, STEPS, usual_cases(network))
+    trial.assert_right([0], stream(sound, trial), 1.0, rounds=True)
+    for given, rounds in ((other, True), (sound, False)):
+        with pytest.raises(WrongOutput, match=r"where stream 1 is alone: (y|hn) off by"):
+            trial.assert_right([0], stream(given, trial), 1.0, rounds=rounds)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_files_hold_what_the_artifact_gives_itself(bundles, precision):
     bundle = bundles[precision]
@@ -132,6 +160,8 @@ def test_a_case_that_could_not_be_worked_out_judges_nothing(bundles):
     assert judged_by(bundle, "onnx", cases)[0].reference is cases[0].rounded.reference
     bare = [replace(cases[0], rounded=None), *cases[1:]]
     assert [c.name for c in judged_by(bundle, "onnx", bare)] == [c.name for c in cases[1:]]
+    with pytest.raises(RnnbenchError, match="no case that its onnx file can be judged by"):
+        judged_by(bundle, "onnx", bare[:1])
 
 
 def test_a_bundle_that_rounds_nothing_is_judged_by_the_module(tmp_path):

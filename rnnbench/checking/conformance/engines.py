@@ -133,11 +133,12 @@ def _prepare(
         return replace(job, missing=why), []
     try:
         path, sizes = _file(bundle, job, folder)
+        golden = judged_by(bundle, job.format, golden)
     except RnnbenchError as error:
         return replace(job, missing=one_line(error)), []
     sizes |= runtimes.get(job.runtime).own_sizes(layout.batch_dim)
     ready = replace(job, path=path, bundle=bundle.path, sizes=tuple(sorted(sizes.items())))
-    return ready, _cases(ready, judged_by(bundle, job.format, golden), layout)
+    return ready, _cases(ready, golden, layout)
 
 
 def _unready(bundle: Bundle, job: Job) -> ConformanceRow:
