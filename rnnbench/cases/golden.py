@@ -120,6 +120,7 @@ def judged_by(bundle: Bundle, format: str, cases: Iterable[Case]) -> list[Case]:
     if not bundle.artifacts[format].rounds:
         return [*cases]
     found = [case.as_rounded() for case in cases if case.rounded is not None]
+    found = [case for case in found if _finite(case)]
     if not found:
         raise RnnbenchError(
             f"{bundle.name} has no case that its {format} file can be judged by: export it again"

@@ -31,8 +31,8 @@ _TIE = 5e-4
 """Of a whole number: how near to the middle of two of them a value is where roundings decide.
 
 Of 127 it is 66 roundings of float32, several times what any value is off by before the first
-decision that is another one; where numbers are beyond 127, as many of the largest, of which the
-others are sums. The first run decides all of them upwards, and the next downwards, so
+decision that is another one; where numbers around it are beyond 127, as many of the largest, of
+which it may be a sum. The first run decides all of them upwards, and the next downwards, so
 that each is made otherwise than in float64 in one of the two, and followed to the outputs.
 """
 
@@ -66,7 +66,7 @@ def leaking(module: torch.nn.Module, run: int, rng: np.random.Generator) -> Iter
         return _more(x, np.asarray(signs(function, tuple(x.shape)) * (_LEAK * size)))
 
     def off_array(array: Array, function: str) -> Array:
-        size = _tie(array) if function == "round" else _LEAK
+        size = _tie(array) if function == "round" else np.asarray(_LEAK)
         return np.asarray(array + (signs(function, array.shape) * size).astype(array.dtype))
 
     def hook(layer: nn.Module, args: Any, named: Any, outputs: Any) -> Any:
@@ -89,9 +89,16 @@ def leaking(module: torch.nn.Module, run: int, rng: np.random.Generator) -> Iter
         yield
 
 
-def _tie(quotients: Array) -> float:
-    most = np.abs(quotients[np.isfinite(quotients)]).max(initial=0)
-    return _TIE * max(1.0, float(most) / LEVELS)
+def _tie(quotients: Array) -> Array:
+    """By each of [..., channels] or [..., channels, time]: no other row lends it anything.
+
+    Less than the next decision but one, however large they are.
+    """
+    sizes = np.where(np.isfinite(quotients), np.abs(quotients), 0)
+    most = sizes.max(-1, keepdims=True, initial=0)
+    if sizes.ndim > 2:
+        most = np.maximum(most, sizes.max(-2, keepdims=True, initial=0))
+    return np.asarray(np.minimum(_TIE * np.maximum(1.0, most / LEVELS), 0.5))
 
 
 def _more(x: torch.Tensor, by: Array) -> torch.Tensor:

@@ -20,6 +20,7 @@ import numpy as np
 
 from rnnbench.cases.cases import Case, Rounded, make_cases
 from rnnbench.cases.plans import Plan
+from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays, Model
 from rnnbench.models.precision import kept_signal
 
@@ -61,6 +62,24 @@ def with_rounded(
     return tuple(
         beside_itself(case, found[case.name]) if case.name in found else case for case in cases
     )
+
+
+def judged(case: Case, rounds: bool) -> Case:
+    """A case with what an artifact is to give.
+
+    Args:
+        case: with what the module gives.
+        rounds: whether the artifact is the file that rounds values.
+
+    Raises:
+        RnnbenchError: what that gives itself could not be worked out.
+    """
+    if rounds and case.rounded is None:
+        raise RnnbenchError(
+            f"there is nothing to judge a file that rounds values by at {case.name}: its own graph "
+            "could not be evaluated; export it again"
+        )
+    return case.as_rounded() if rounds else case
 
 
 def beside_itself(case: Case, own: Case) -> Case:

@@ -93,7 +93,8 @@ def gather(
     if not cases:
         why = "; ".join(skipped.values())
         raise RnnbenchError(f"{bundle.path}: no case is left to compare at ({why})")
-    return CaseSet(tuple(cases.values()), skipped, notes=made.notes, usual=tuple(stored))
+    usual = stored if any(not c.empty and not c.feed_mode.chunks for c in stored) else every
+    return CaseSet(tuple(cases.values()), skipped, notes=made.notes, usual=tuple(usual))
 
 
 def _make(

@@ -19,11 +19,14 @@ from rnnbench import Model, RnnbenchError, TensorSpec
 from rnnbench.benchmarking.measuring.artifacts import Artifacts
 from rnnbench.benchmarking.measuring.judging import WrongOutput, usual_cases
 from rnnbench.benchmarking.measuring.networks import Network
+from rnnbench.benchmarking.measuring.sampling import Effort
 from rnnbench.benchmarking.measuring.stream_cases import StreamTrial
 from rnnbench.benchmarking.plan import Conditions, Implementation
 from rnnbench.cases.golden import golden_records, judged_by, whole_cases
 from rnnbench.core.bundle import Bundle
 from rnnbench.embedding.conform import conform, format_conformed
+from rnnbench.formats.onnx.profiles import rewrite
+from rnnbench.models import rebuild
 from rnnbench.models.calls import read_weights
 from tests.helpers.projects import EACH, TARGETS, skip
 
@@ -32,6 +35,7 @@ pytestmark = pytest.mark.usefixtures("headers_of_target")
 PRECISIONS = ("int8-dynamic", "int8-static")
 READ_ONNX = [p for p in EACH if TARGETS[p.values[0]].format == "onnx"]
 ENGINES = {"int8-dynamic": ("openvino", "tract"), "int8-static": ("openvino", "tract")}
+FAST = Effort(samples_s=0.02, min_samples=5, max_samples=20, warmup_s=0.1, rounds_s=0.05)
 CONDITIONS, STEPS = Conditions(batch=2, time=5), Conditions(batch=1, time=2)
 
 
@@ -107,14 +111,57 @@ def test_engines_are_judged_by_the_same(bundles, precision, tmp_path):
     assert {row.verdict for row in rows} == {"DIFFERS"}, format_conformed(rows)
 
 
+@pytest.mark.parametrize("code", ["here", "elsewhere"])
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_what_is_timed_is_judged_by_the_same(bundles, precision, tmp_path):
+def test_what_is_timed_is_judged_by_what_was_exported(
+    bundles, precision, code, tmp_path, monkeypatch
+):
+    """At its own sizes a file is judged by itself, of which a damage is a part."""
+    if code == "here":
+        monkeypatch.setattr(rebuild, "rebuild", lambda bundle: net())
     way = Implementation("model", "onnxruntime")
     sound, other = bundles[precision], damaged(bundles[precision], tmp_path)
     with Artifacts() as artifacts:
         artifacts.subject(str(sound.path), way, CONDITIONS)
-        with pytest.raises(WrongOutput, match="y off by"):
+        with pytest.raises(WrongOutput, match=r"at its case .*: y off by"):
             artifacts.subject(str(other.path), way, CONDITIONS)
+        if code == "here":
+            times = artifacts.held(str(sound.path), way, STEPS, 2, FAST)
+            assert not [t for t in times.values() if isinstance(t, Exception)], times
+            with pytest.raises(WrongOutput, match=r"at its case .*: y off by"):
+                artifacts.held(str(other.path), way, STEPS, 2, FAST)
+
+
+def test_a_file_without_a_reference_is_not_called_wrong(bundles, tmp_path):
+    bundle = bundles["int8-static"]
+    other = Bundle.open(shutil.copytree(bundle.path, tmp_path / bundle.name))
+    with np.load(other.path / "cases.npz") as held:
+        kept = {name: held[name] for name in held.files if "/rounded-" not in name}
+    np.savez_compressed(other.path / "cases.npz", **kept)
+    way = Implementation("model", "onnxruntime")
+    said = "nothing to judge a file that rounds"
+    with Artifacts() as artifacts, pytest.raises(RnnbenchError, match=said):
+        artifacts.subject(str(other.path), way, CONDITIONS)
+    with pytest.raises(RnnbenchError, match="export it again"):
+        list(golden_records(other, "onnx"))
+
+
+@pytest.mark.parametrize(
+    ("precision", "profile", "said"),
+    [
+        ("int8-static", "mnn", "MNN 3.6.1 leaves out without a word"),
+        ("int8-static", "portable", "MNN 3.6.1 leaves out"),
+        ("int8-dynamic", "iree", "IREE 3.13.0 computes wrong"),
+    ],
+)
+def test_no_form_is_written_for_an_engine_that_computes_it_wrong(
+    bundles, precision, profile, said, tmp_path
+):
+    path = bundles[precision].artifacts["onnx"].path
+    with pytest.raises(RnnbenchError, match=said):
+        rewrite(path, tmp_path / "other.onnx", profile)
+    assert not (tmp_path / "other.onnx").exists()
+    rewrite(path, tmp_path / "other.onnx", "tract")
 
 
 def stream(bundle, trial):

@@ -39,6 +39,7 @@ from rnnbench.benchmarking.plan import (
     timing_of,
 )
 from rnnbench.cases.cases import Case
+from rnnbench.cases.rounded import judged
 from rnnbench.core.bundle import Artifact
 from rnnbench.core.errors import Unavailable
 from rnnbench.core.model import Arrays
@@ -172,7 +173,7 @@ class Artifacts:
     def assert_subject(
         self, subject: TimedCall, target: str, way: Implementation, conditions: Conditions
     ) -> None:
-        """Calls a subject once, and compares with the module in float64.
+        """Calls a subject once, and compares with what is right in float64.
 
         Raises:
             WrongOutput: it computes something else, here or at the other cases of its trial.
@@ -199,6 +200,17 @@ class Artifacts:
             self._elsewhere[key] = self._wrong_elsewhere(target, way, conditions, trial)
         if self._elsewhere[key]:
             raise WrongOutput(self._elsewhere[key])
+
+    def assert_elsewhere(self, target: str, way: Implementation, conditions: Conditions) -> None:
+        """Compares with what is right at the other cases of a trial alone.
+
+        Raises:
+            WrongOutput: it computes something else there.
+        """
+        trial = self._trial_of(target, way, conditions)
+        wrong = self._wrong_elsewhere(target, way, conditions, trial)
+        if wrong:
+            raise WrongOutput(wrong)
 
     def _wrong_elsewhere(
         self, target: str, way: Implementation, conditions: Conditions, trial: Trial
@@ -265,7 +277,7 @@ class Artifacts:
     ) -> None:
         _, way, conditions = what
         coarseness = runtimes.get(way.runtime).coarseness
-        case = case.as_rounded() if self.rounds(*what) else case
+        case = judged(case, self.rounds(*what))
         assert_right(outputs, case, trial.standard, conditions.device, coarseness)
 
     def _make_trial(self, target: str, form: str, conditions: Conditions, precision: str) -> Trial:

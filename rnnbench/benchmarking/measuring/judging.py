@@ -1,7 +1,8 @@
 """By what the outputs of what is timed are judged: the rule and the cases of `check`.
 
 The module runs at the inputs that are timed, in float64 and, moved by roundings, in its own
-precision (`cases/noise.py`). The typical sizes of channels are from a bundle's usual cases: of one
+precision (`cases/noise.py`); of a bundle whose file rounds values, so does the evaluation of that
+file. The typical sizes of channels are from a bundle's usual cases: of one
 row and a last state, each channel has a single value, which may be near 0 by chance.
 """
 
@@ -90,16 +91,20 @@ def make_trial(network: Network, conditions: Conditions, usual: Sequence[Case]) 
     model = network.model
     if not network.runnable:
         standard = standard_of(layout_for(network, usual), usual)
-        return Trial(standard, None, tuple(_small_cases(model, usual)))
+        return Trial(standard, None, tuple(small_cases(model, usual)))
     arrays, sizes = inputs_for(model, conditions), sizes_for(model, conditions)
     given = {_TIMED: arrays, **_with_ends(model, arrays, sizes)}
     made = _made(network, {dim: sizes[dim] for dim in model.dims}, given)
-    if network.bundle is not None:
+    stored: list[Case] = []
+    if network.bundle is not None and network.bundle.rounds:
+        # At these sizes it is judged by itself, and by what it gave as it was exported elsewhere.
         rounded = with_rounded([*made.values()], model, file_that_rounds(network.bundle))
         made = {case.name: case for case in rounded}
+        stored = small_cases(model, usual)
     timed, others = made[_TIMED], [made[name] for name in given if name in made][1:]
     every = [*usual, *made.values()]
-    return Trial(standard_of(layout_for(network, every), every), timed, tuple(others[:1]))
+    standard = standard_of(layout_for(network, every), every)
+    return Trial(standard, timed, (*others[:1], *stored))
 
 
 def layout_for(network: Network, cases: Sequence[Case]) -> StreamLayout:
@@ -222,8 +227,11 @@ def _full(lengths: Array, full: int) -> bool:
     return bool(np.all(lengths == full))
 
 
-def _small_cases(model: Model, cases: Sequence[Case]) -> list[Case]:
-    """The smallest of several rows and steps, and where its rows are full, one where one is not."""
+def small_cases(model: Model, cases: Sequence[Case]) -> list[Case]:
+    """Those of a bundle at which a file is judged quickly.
+
+    The smallest of several rows and steps, and where its rows are full, one where one is not.
+    """
     whole = [case for case in cases if not case.empty and not case.feed_mode.chunks]
     whole.sort(key=lambda case: sum(case.dims.values()))
     several = [case for case in whole if min(case.dims.values(), default=2) > 1] or whole

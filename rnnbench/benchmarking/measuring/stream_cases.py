@@ -1,7 +1,8 @@
-"""The inputs of each stream, call by call, and what the module alone on that stream makes of them.
+"""The inputs of each stream, call by call, and what is right of that stream alone.
 
 One case a stream: the module is called a few times with a batch of 1, and hands its own states on,
-in float64 and, moved by roundings, in its own precision. Whoever gives the states of one stream to
+in float64 and, moved by roundings, in its own precision; a file that rounds values is called so
+itself where that is what runs. Whoever gives the states of one stream to
 another, however they are held, computes something else.
 """
 
@@ -60,11 +61,12 @@ class StreamTrial:
             )
         self.model = model
         self.sizes = sizes_for(model, replace(conditions, batch=1))
-        self._file = None if network.bundle is None else file_that_rounds(network.bundle)
+        self._bundle = network.bundle
         self._layout = layout_for(network, usual)
         self._usual = tuple(usual)
         self._inputs: list[tuple[Arrays, ...]] = []
         self._cases: list[Case] = []
+        self._own: list[Case] = []  # with what the bundle's file that rounds values gives
         self._standard = standard_of(self._layout, self._usual)
 
     def inputs(self, streams: Sequence[int]) -> tuple[Arrays, ...]:
@@ -108,7 +110,7 @@ class StreamTrial:
         coarseness: float,
         rounds: bool = False,
     ) -> None:
-        """Each stream's rows, call by call, are what the module alone makes of that stream.
+        """Each stream's rows, call by call, are what is right of that stream alone.
 
         Args:
             streams: their numbers.
@@ -120,10 +122,12 @@ class StreamTrial:
             WrongOutput: one is something else.
         """
         self._make_cases(max(streams) + 1)
+        if rounds:
+            self._make_own(max(streams) + 1)
         for row, stream in enumerate(streams):
             parts = outputs if len(streams) == 1 else self._rows(outputs, row)
             whole = joined(parts, self._layout.time_axes)
-            case = self._cases[stream].as_rounded() if rounds else self._cases[stream]
+            case = self._own[stream] if rounds else self._cases[stream]
             assert_right(whole, case, self._standard, coarseness=coarseness)
 
     def _rows(self, outputs: Sequence[Arrays], row: int) -> list[Arrays]:
@@ -142,13 +146,19 @@ class StreamTrial:
         """What is right of so many streams, the first that there are not yet."""
         todo = self._inputs[len(self._cases) : count]
         if todo:
-            first, axes = len(self._cases), self._layout.time_axes
-            made = _made(self.model, axes, todo, first)
-            if self._file is not None:
-                own = _made(replace(self.model, module=self._file), axes, todo, first)
-                made = [beside_itself(*pair) for pair in zip(made, own, strict=True)]
-            self._cases += made
+            self._cases += _made(self.model, self._layout.time_axes, todo, len(self._cases))
             self._standard = standard_of(self._layout, [*self._usual, *self._cases])
+
+    def _make_own(self, count: int) -> None:
+        """What a file that rounds values makes of them."""
+        first = len(self._own)
+        todo = self._inputs[first:count]
+        file = None if self._bundle is None or not todo else file_that_rounds(self._bundle)
+        if file is not None:
+            what = replace(self.model, module=file)
+            own = _made(what, self._layout.time_axes, todo, first, "the file's own graph")
+            pairs = zip(self._cases[first:count], own, strict=True)
+            self._own += [beside_itself(*pair).as_rounded() for pair in pairs]
 
 
 def _check_steps(model: Model, steps: int) -> None:
@@ -167,7 +177,11 @@ def _check_steps(model: Model, steps: int) -> None:
 
 
 def _made(
-    model: Model, time_axes: Mapping[str, int], streams: Sequence[Sequence[Arrays]], first: int
+    model: Model,
+    time_axes: Mapping[str, int],
+    streams: Sequence[Sequence[Arrays]],
+    first: int,
+    what: str = "the model itself",
 ) -> list[Case]:
     """A case for each stream, by the module of all its calls.
 
@@ -183,7 +197,7 @@ def _made(
     with on_cpu(whole.module):
         made = make_cases(whole, plans, given)
     for why in made.skipped.values():
-        raise RnnbenchError(f"the model itself fails at the inputs that are timed: {why}")
+        raise RnnbenchError(f"{what} fails at the inputs that are timed: {why}")
     return [_renamed(case, model) for case in made.cases]
 
 

@@ -7,8 +7,10 @@
 #define MODEL_VECTOR __attribute__((target("avx2,fma,f16c")))
 #define MODEL_V8 MODEL_INLINE MODEL_VECTOR
 #define MODEL_HOLDS 12 /* sums of 8 numbers that stay in registers beside what is added */
+#if defined(__clang__) || __GNUC__ >= 8
 #define MODEL_WIDE __attribute__((target("avx512f,avx512vl,avx2,fma,f16c")))
 #define MODEL_V16 MODEL_INLINE MODEL_WIDE
+#endif
 typedef __m256 model_v8;
 
 MODEL_STATIC int model_level(void)
@@ -16,7 +18,11 @@ MODEL_STATIC int model_level(void)
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
         return 0;
     }
+#if defined(MODEL_WIDE)
     return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") ? 2 : 1;
+#else
+    return 1;
+#endif
 }
 MODEL_V8 model_v8 model_get8(const float *at) { return _mm256_loadu_ps(at); }
 MODEL_V8 void model_put8(float *at, model_v8 a) { _mm256_storeu_ps(at, a); }

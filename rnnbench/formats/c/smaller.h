@@ -32,6 +32,7 @@ MODEL_V8 model_v8 model_load8_int8(const int8_t *w)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)w)));
 }
+#if defined(MODEL_WIDE)
 MODEL_V16 __m512 model_load16_bfloat16(const uint16_t *w)
 {
     const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)w));
@@ -45,6 +46,7 @@ MODEL_V16 __m512 model_load16_int8(const int8_t *w)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)w)));
 }
+#endif
 #elif defined(MODEL_VECTOR) && defined(__aarch64__)
 MODEL_V8 model_v8 model_load8_bfloat16(const uint16_t *w)
 {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rnnbench.core.gaps import Gap
+    from rnnbench.core.operators import WrongOperator
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Profile:
             without, the model is refused.
         no_weights: precisions of weights that the engine does not load; a file with such is
             refused.
+        operators: those that it computes wrong wherever they stand; likewise.
     """
 
     always: tuple[str, ...] = ()
@@ -29,6 +31,7 @@ class Profile:
     last: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()
     no_weights: tuple[str, ...] = ()
+    operators: tuple[WrongOperator, ...] = ()
 
 
 _ORDER = (
@@ -57,6 +60,7 @@ def filling(
     once_pinned: tuple[str, ...] = (),
     last: tuple[str, ...] = (),
     no_weights: tuple[str, ...] = (),
+    operators: tuple[WrongOperator, ...] = (),
 ) -> Profile:
     """The profile of an engine: the rewrites that its gaps name, and others that it needs.
 
@@ -67,9 +71,10 @@ def filling(
             then and not before.
         last: the same, of what folding constants would undo.
         no_weights: precisions of weights that it does not load.
+        operators: those that it computes wrong.
     """
     known = tuple(gaps)
     later = {*once_pinned, *last} - set(always)
     own = {gap.rewrite for gap in known if gap.rewrite} - later
     first = tuple(sorted({*always, *own}, key=_ORDER.index))
-    return Profile(first, once_pinned, last, known, no_weights)
+    return Profile(first, once_pinned, last, known, no_weights, operators)

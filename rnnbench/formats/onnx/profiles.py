@@ -15,6 +15,7 @@ import onnx_ir as ir
 from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.core.gaps import Gap, all_gaps
+from rnnbench.core.operators import REMEDY
 from rnnbench.formats.onnx.editing import all_nodes
 from rnnbench.formats.onnx.present import find_gaps
 from rnnbench.formats.onnx.profile import Profile, filling
@@ -44,6 +45,7 @@ def _portable(engines: Iterable[Profile]) -> Profile:
         once_pinned=("unroll_scans", "gather_backward_slices", "drop_default_direction"),
         last=("name_outputs",),
         no_weights=tuple({name: None for profile in known for name in profile.no_weights}),
+        operators=tuple(each for profile in known for each in profile.operators),
     )
 
 
@@ -225,8 +227,14 @@ def _refuse(model: ir.Model, profile: Profile) -> None:
     """Stops at what an engine does not compute, and no rewrite did without.
 
     Raises:
-        RnnbenchError: there is such a layer; the message names it, and who computes it.
+        RnnbenchError: there is such a layer or operator; the message names it, and who computes it.
     """
+    for node in all_nodes(model) if profile.operators else ():
+        given = sum(value is not None for value in node.inputs)
+        for each in profile.operators:
+            if each.is_in(node.op_type, node.domain, given):
+                name = node.name or str(node.outputs[0].name)
+                raise RnnbenchError(f"the file has {each.about(name)}: {REMEDY}")
     fixed = not _dims(model)
     for node, gap in find_gaps(model, profile.gaps):
         waits = gap.rewrite in (*profile.once_pinned, *profile.last)

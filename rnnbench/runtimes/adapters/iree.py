@@ -10,9 +10,9 @@ import numpy as np
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.gaps import LAYERS, seen
 from rnnbench.core.model import Arrays, Run
+from rnnbench.core.operators import WrongOperator, refuse_operators
 from rnnbench.formats.onnx.profile import ONE_DIRECTION, filling
 from rnnbench.runtimes.adapters._by_shape import by_shape
-from rnnbench.runtimes.operators import refuse_operators
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
@@ -25,12 +25,11 @@ if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
 
 
-REFUSED = {
-    "MatMulInteger": (
-        lambda node: len(node.input) > 2 and bool(node.input[2]),
-        "IREE 3.13.0 computes wrong, without a word, of some shapes (one row of uint8)",
-    )
-}
+OPERATORS = (
+    WrongOperator(
+        "MatMulInteger", "IREE 3.13.0", "computes wrong, without a word, of one row of uint8", 3
+    ),
+)
 """findings/iree_one_row_of_uint8.sh"""
 
 _FLAGS = ["--iree-llvmcpu-target-cpu=host"]
@@ -71,7 +70,7 @@ class Compiled:
     def __init__(self, path: Path, proto: Any, driver: str) -> None:
         import iree.runtime
 
-        refuse_operators(path, proto.graph, REFUSED)
+        refuse_operators(path, proto, OPERATORS)
         proto.graph.name = "main"
         self.inputs = [value.name for value in proto.graph.input]
         self.outputs = [value.name for value in proto.graph.output]
@@ -163,6 +162,11 @@ RUNTIME = Runtime(
     packages=("iree-base-compiler", "iree-base-runtime"),
     coarseness=4.0,  # its tanh is off by up to 2.2e-7
     gaps=GAPS,
-    profile=filling(GAPS, always=("make_explicit_values",), once_pinned=ONE_DIRECTION),
+    profile=filling(
+        GAPS,
+        always=("make_explicit_values",),
+        once_pinned=ONE_DIRECTION,
+        operators=OPERATORS,
+    ),
     timing=Timing("onnx", prepare, rewritten="pinned"),
 )

@@ -22,10 +22,10 @@ import numpy as np
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.gaps import LAYERS, seen
 from rnnbench.core.model import Arrays, Run
+from rnnbench.core.operators import WrongOperator, refuse_operators
 from rnnbench.core.temporary import temporary_folder
 from rnnbench.formats.onnx.profile import filling
 from rnnbench.runtimes.adapters._by_shape import by_shape, load_pinned
-from rnnbench.runtimes.operators import refuse_operators
 from rnnbench.runtimes.runtime import Runtime, Timing
 from rnnbench.runtimes.timed import (
     Source,
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from rnnbench.core.bundle import Bundle
 
 
-REFUSED = {
-    "QuantizeLinear": (
-        lambda node: True,
-        "MNN 3.6.1 leaves out without a word: nothing is rounded, or kept within its range",
-    )
-}
+OPERATORS = (
+    WrongOperator(
+        *("QuantizeLinear", "MNN 3.6.1"),
+        "leaves out without a word: nothing is rounded, or kept within its range",
+    ),
+)
 """findings/mnn_leaves_rounding_out.sh"""
 
 # Without the first, layers become While loops, which are wrong for more than one row. The second
@@ -84,14 +84,14 @@ class Net:
         import onnx
 
         try:
-            graph = onnx.load(str(path), load_external_data=False).graph
+            proto = onnx.load(str(path), load_external_data=False)
         except Exception as error:  # protobuf's
             raise RnnbenchError(
                 f"{path} is not ONNX ({one_line(error)}): export it again"
             ) from None
-        refuse_operators(path, graph, REFUSED)
-        self.outputs = {value.name: _dtype(value) for value in graph.output}
-        given = [value.name for value in graph.input]
+        refuse_operators(path, proto, OPERATORS)
+        self.outputs = {value.name: _dtype(value) for value in proto.graph.output}
+        given = [value.name for value in proto.graph.input]
         with temporary_folder() as folder, heard() as told:
             import MNN  # it greets on stdout
 
@@ -246,6 +246,7 @@ RUNTIME = Runtime(
     gaps=GAPS,
     profile=filling(
         GAPS,
+        operators=OPERATORS,
         always=("make_explicit_states", "make_explicit_values"),
         once_pinned=("unroll_scans",),
         last=("name_outputs",),
