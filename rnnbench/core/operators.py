@@ -67,12 +67,13 @@ def refuse_operators(path: object, proto: Any, wrong: Iterable[WrongOperator]) -
 
 def _nodes(proto: Any) -> Iterator[Any]:
     for graph in (proto.graph, *proto.functions):
-        yield from _nodes_of(graph)
+        yield from nodes_of(graph)
 
 
-def _nodes_of(graph: Any) -> Iterator[Any]:
+def nodes_of(graph: Any) -> Iterator[Any]:
+    """The nodes of a GraphProto and of its bodies, each before those in it."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:
             for body in ([attribute.g] if attribute.HasField("g") else []) + [*attribute.graphs]:
-                yield from _nodes_of(body)
+                yield from nodes_of(body)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
+from rnnbench.core.operators import nodes_of
 from rnnbench.inspection.whole import (
     INTEGERS,
     OWN_LSTM,
@@ -48,7 +49,7 @@ def stood_for(graph: Any, held: Tensors) -> tuple[Tensors, frozenset[str]]:
     whole: dict[str, str] = {}  # a cast integer -> what it was
     used: set[str] = set()
     _add_whole(graph, held, found, used)
-    for node in _nodes(graph):
+    for node in nodes_of(graph):
         names = [*node.input]
         kind = node.op_type if node.domain in ("", "ai.onnx") else ""
         if kind == "Cast" and _to(node) in _EXACT:
@@ -98,14 +99,6 @@ def _graphs(graph: Any) -> Iterator[Any]:
         for attribute in node.attribute:
             for body in ([attribute.g] if attribute.HasField("g") else []) + [*attribute.graphs]:
                 yield from _graphs(body)
-
-
-def _nodes(graph: Any) -> Iterator[Any]:
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for body in ([attribute.g] if attribute.HasField("g") else []) + [*attribute.graphs]:
-                yield from _nodes(body)
 
 
 def _to(node: Any) -> int:

@@ -195,11 +195,7 @@ class Artifacts:
         trial = self._trial_of(target, way, conditions)
         if trial.timed is not None:
             self._assert_right(outputs, trial.timed, trial, (target, way, conditions))
-        key = (target, way, conditions)
-        if key not in self._elsewhere:
-            self._elsewhere[key] = self._wrong_elsewhere(target, way, conditions, trial)
-        if self._elsewhere[key]:
-            raise WrongOutput(self._elsewhere[key])
+        self.assert_elsewhere(target, way, conditions)
 
     def assert_elsewhere(self, target: str, way: Implementation, conditions: Conditions) -> None:
         """Compares with what is right at the other cases of a trial alone.
@@ -207,15 +203,15 @@ class Artifacts:
         Raises:
             WrongOutput: it computes something else there.
         """
-        trial = self._trial_of(target, way, conditions)
-        wrong = self._wrong_elsewhere(target, way, conditions, trial)
-        if wrong:
-            raise WrongOutput(wrong)
+        key = (target, way, conditions)
+        if key not in self._elsewhere:
+            self._elsewhere[key] = self._wrong_elsewhere(*key)
+        if self._elsewhere[key]:
+            raise WrongOutput(self._elsewhere[key])
 
-    def _wrong_elsewhere(
-        self, target: str, way: Implementation, conditions: Conditions, trial: Trial
-    ) -> str:
+    def _wrong_elsewhere(self, target: str, way: Implementation, conditions: Conditions) -> str:
         """What is wrong at the other cases of a trial; empty where nothing is."""
+        trial = self._trial_of(target, way, conditions)
         try:
             for case in trial.others:
                 there = self._prepared(target, way, conditions, case.inputs)
