@@ -104,6 +104,23 @@ def test_the_interval_covers_the_ratio_in_most_simulated_runs():
     assert covered >= 19, covered  # 24 of 25 are expected; fewer than 19 in less than 1 of 1,000
 
 
+def test_what_disturbs_every_few_calls_counts_alike_for_both():
+    made, due = Made(), [35_000]
+
+    def takes(microseconds):
+        def run():
+            made.now += 1000 * microseconds
+            while made.now >= due[0]:
+                made.now += 3_300
+                due[0] += made.random.randrange(30_000, 40_000)
+
+        return run
+
+    effort = Effort(rounds_s=0.5, warmup_s=0.05)
+    found = interleave(takes(28), takes(14), effort, clock=made.clock)
+    assert found.ratio == pytest.approx(2, rel=0.01)
+
+
 def test_the_interval_covers_the_ratio_beside_a_busy_process():
     def unit():
         sum(range(2000))
