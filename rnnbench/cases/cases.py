@@ -221,7 +221,7 @@ def _precision(model: Model | Bundle) -> Mapping[str, Any] | None:
     """The precision of arithmetic that has no reference of its own."""
     if getattr(model, "quantised", ()):  # a file whose values are rounded to whole numbers
         return {"name": "int8-dynamic"}
-    if isinstance(model, Model) or model.rounds:
+    if isinstance(model, Model) or any("whole" in a.details for a in model.artifacts.values()):
         return None
     return model.manifest.get("precision")
 

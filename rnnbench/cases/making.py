@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import process_time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnnbench.cases.cases import Case, CaseSet, Rounded, count_outputs, make_cases
 from rnnbench.cases.plans import parse_case, plan_further, plan_sweep
 from rnnbench.cases.room import MADE, room_for
-from rnnbench.cases.rounded import file_that_rounds, with_rounded
+from rnnbench.cases.rounded import with_rounded
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays, Model
+
+if TYPE_CHECKING:
+    import torch
 
 SECONDS = {"quick": 30, "full": 1200}
 """Of CPU that the module may take for further cases, by the kind of check."""
@@ -40,8 +43,16 @@ class Wanted:
     seed: int = 0
 
 
-def make_wanted(bundle: Bundle, model: Model, wanted: Wanted) -> CaseSet:
+def make_wanted(
+    bundle: Bundle, model: Model, wanted: Wanted, file: torch.nn.Module | None
+) -> CaseSet:
     """Runs the module at each of them, as long as there is time.
+
+    Args:
+        bundle: what `export` wrote.
+        model: the declaration and its module.
+        wanted: which cases.
+        file: the evaluation of the file that rounds values; None: there is none.
 
     Raises:
         RnnbenchError: one that was asked for is none, or the bundle has other sizes frozen.
@@ -75,7 +86,7 @@ def make_wanted(bundle: Bundle, model: Model, wanted: Wanted) -> CaseSet:
     left = [plan.name for plan in rest]
     notes = (*_left_out(bundle, left, wanted.kind), *_own_precision(bundle, narrow))
     cases = [case for made in groups for case in made.cases]
-    rounded = with_rounded(cases, model, file_that_rounds(bundle))
+    rounded = with_rounded(cases, model, file)
     return CaseSet(rounded, skipped, narrow, notes)
 
 

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnnbench.cases.cases import Case, Rounded, make_cases
+from rnnbench.cases.cases import Case, Rounded, layout_of, make_cases
 from rnnbench.cases.plans import Plan
+from rnnbench.cases.standard import standard_of
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays, Model
 from rnnbench.models.precision import kept_signal
@@ -27,20 +28,8 @@ from rnnbench.models.precision import kept_signal
 if TYPE_CHECKING:
     import torch
 
-    from rnnbench.core.bundle import Bundle
-
 _QUANTA = 0.3
 """Of the noise of decisions: times `FACTOR` that is 3, and they are as large elsewhere as here."""
-
-
-def file_that_rounds(bundle: Bundle) -> torch.nn.Module | None:
-    """The evaluation of the artifact whose products are of whole numbers; None without one."""
-    from rnnbench.models.files.declare import module_of
-
-    for artifact in bundle.artifacts.values():
-        if artifact.rounds:
-            return module_of(artifact.path, "onnx")
-    return None
 
 
 def with_rounded(
@@ -48,12 +37,15 @@ def with_rounded(
 ) -> tuple[Case, ...]:
     """The cases with what the file itself gives, where it can be evaluated.
 
+    What evaluates the program that a file was written of can leave the rounding out: it is then
+    judged as any runtime is, at each case, and where it is not the module it proves nothing.
+
     Args:
         cases: of the module.
         model: the declaration.
         file: the evaluation of the file; None: there is none.
     """
-    if file is None or not cases:
+    if file is None or not cases or not _is_the_module(cases, model, file):
         return tuple(cases)
     plans = [Plan(case.name, case.dims, case.seed, "") for case in cases]
     given = {case.name: case.inputs for case in cases}
@@ -62,6 +54,28 @@ def with_rounded(
     return tuple(
         beside_itself(case, found[case.name]) if case.name in found else case for case in cases
     )
+
+
+def _is_the_module(cases: Sequence[Case], model: Model, file: torch.nn.Module) -> bool:
+    """Whether the evaluation, without its rounding, gives what the module does."""
+    from rnnbench.models.calls import call, undisturbed
+
+    without = getattr(file, "unrounded", None)
+    if not callable(without):  # of a file, which is judged without it in a runtime
+        return True
+    standard = standard_of(layout_of(model, cases), cases)
+    with undisturbed(file), without():
+        for case in cases:
+            if case.empty:
+                continue
+            try:
+                outputs = call(file, model.inputs, model.outputs, case.inputs)
+            except Exception:  # at none: then there is no reference there, either
+                continue
+            for name, array in outputs.items():
+                if standard.compare(case, name, array).reason:
+                    return False
+    return True
 
 
 def judged(case: Case, rounds: bool) -> Case:

@@ -11,6 +11,7 @@ from rnnbench.cases.stored import read_cases
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, choices, one_line
 from rnnbench.core.model import Model
+from rnnbench.formats._rounding import file_that_rounds
 from rnnbench.runtimes.job import Job
 from rnnbench.runtimes.pool import Isolation
 from rnnbench.runtimes.worker import Worker
@@ -104,9 +105,9 @@ def _make(
     from rnnbench.models.rebuild import trained
 
     if model is not None:
-        return make_wanted(bundle, model, wanted)
+        return make_wanted(bundle, model, wanted, file_that_rounds(bundle, model))
     if isolation is None:
-        return make_wanted(bundle, trained(bundle), wanted)
+        return _make(bundle, wanted, trained(bundle), None)
     job = Job("eager", "eager", None, bundle.path, trust_code=bundle.trust_code)
     seconds = 2 * SECONDS[wanted.kind] + isolation.seconds
     with Worker(job, seconds=seconds, memory=isolation.memory) as worker:

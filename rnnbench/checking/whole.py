@@ -2,7 +2,8 @@
 
 Its outputs are compared with those of its own graph in float64 (`rnnbench.cases.rounded`), which
 says nothing of whose graph it is. So the rounding is taken out of the file, and what is left is
-judged as any other file is: by the module in float64, in the same runtime, at the same cases.
+judged as any other file is: by the module in float64, in the same runtime, at the same cases. Of C
+the program that it was written of is proved so, as its reference is made.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from rnnbench.cases.rounded import moved
 from rnnbench.checking.report import VALUES, OutputRow
 from rnnbench.checking.rows import output_rows
 from rnnbench.checking.runner import run_jobs
-from rnnbench.checking.verdicts import CaseResult, Judge
+from rnnbench.checking.verdicts import NO_REFERENCE, CaseResult, Judge
 from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.temporary import temporary_folder
@@ -86,6 +87,8 @@ def _proved(
     from rnnbench.inspection.unrounded import save_unrounded
 
     assert job.path is not None
+    if job.path.suffix != ".onnx":
+        return _as_written(bundle, cases)
     held = sum(save_unrounded(job.path, path).values())
     said = int(bundle.artifacts[job.format].details["whole"])
     if held != said:
@@ -98,6 +101,17 @@ def _proved(
     if wrong is not None:
         name = f"{wrong.output}: " if wrong.output != "*" else ""
         return wrong.verdict, f"without its rounding it is not the module: {name}{wrong.reason}"
+    return Verdict.SAME, f"the module but for its rounding of values{_above(bundle, cases)}"
+
+
+def _as_written(bundle: Bundle, cases: Sequence[Case]) -> tuple[Verdict, str]:
+    """Of C, whose reference is the program that it was written of: proved as each case was made."""
+    if not any(case.rounded is not None for case in cases):
+        return Verdict.NOT_JUDGED, NO_REFERENCE
+    above = _above(bundle, cases)
+    return Verdict.SAME, f"its program is the module but for its rounding of values{above}"
+
+
+def _above(bundle: Bundle, cases: Sequence[Case]) -> str:
     far = ", ".join(f"{name} by {db:.1f} dB" for name, db in moved(cases, bundle.outputs).items())
-    above = f", above which is {far} at least" if far else ""
-    return Verdict.SAME, f"the module but for its rounding of values{above}"
+    return f", above which is {far} at least" if far else ""

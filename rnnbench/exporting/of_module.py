@@ -73,7 +73,7 @@ def write(
         digest = save_weights(model.module, folder)
         said = metadata_of(model, described["metadata"], digest)
         artifacts, failed = write_all(captured, folder, writers, replace(asked, metadata=said))
-        file = rounding_file(folder, artifacts)
+        file = rounding_file(folder, artifacts, writers, captured)
         if file is not None:
             add_price(rounded["precision"], model, file, asked.calibration)
         # After the capture, which refuses loops whose end depends on data: some have none.

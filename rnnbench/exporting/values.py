@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,13 +14,26 @@ from rnnbench.exporting.rounding import errors_of, outputs_of
 from rnnbench.models.kept import tensors_in
 from rnnbench.models.precision import kept_signal
 
+if TYPE_CHECKING:
+    from rnnbench.capture.program import Captured
+    from rnnbench.formats._format import Format
 
-def rounding_file(folder: Path, artifacts: Mapping[str, Any]) -> torch.nn.Module | None:
-    """The evaluation of the artifact that rounds values; None where there is none."""
-    from rnnbench.models.files.declare import module_of
 
-    path = next((folder / said["file"] for said in artifacts.values() if said.get("whole")), None)
-    return None if path is None else module_of(path, "onnx")
+def rounding_file(
+    folder: Path, artifacts: Mapping[str, Any], writers: Mapping[str, Format], captured: Captured
+) -> torch.nn.Module | None:
+    """The evaluation of the artifact that rounds values; None where there is none.
+
+    Args:
+        folder: of the bundle.
+        artifacts: what the manifest says of each.
+        writers: the formats, by name.
+        captured: the program that they were written of.
+    """
+    for name, said in artifacts.items():
+        if said.get("whole"):
+            return writers[name].evaluated(folder / said["file"], lambda: captured)
+    return None
 
 
 def add_price(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.core.requirements import not_installed
 
 if TYPE_CHECKING:
+    import torch
+
     from rnnbench.capture.program import Captured
     from rnnbench.core.model import Arrays, Model
 
@@ -46,6 +48,13 @@ def _nothing(model: Model, options: WriteOptions) -> None:
     """Refuses nothing."""
 
 
+def _of_onnx(path: Path, captured: Callable[[], Captured]) -> torch.nn.Module:
+    """The graph of an ONNX file."""
+    from rnnbench.models.files.declare import module_of
+
+    return module_of(path, "onnx")
+
+
 @dataclass(frozen=True)
 class Format:
     """One way to write a captured program; `FORMAT` in a module here, whose name is its own.
@@ -60,6 +69,8 @@ class Format:
         precisions: those of `rnnbench.models.precision` that it keeps rounded weights in.
         levels: of those in which products are of whole numbers, the levels that a weight may have
             on each side of 0.
+        evaluated: what computes what a file of it does that rounds values to whole numbers, in any
+            precision: of its path, and of what gives the program that it was written of.
     """
 
     suffix: str
@@ -69,6 +80,7 @@ class Format:
     lacks: Callable[[], str | None] = lambda: None
     precisions: tuple[str, ...] = ()
     levels: Mapping[str, int] = field(default_factory=dict)
+    evaluated: Callable[[Path, Callable[[], Captured]], torch.nn.Module] = _of_onnx
 
     def missing(self) -> str | None:
         """Why it cannot be written here, and what brings it; None where it can."""

@@ -47,8 +47,8 @@ def coarseness_of(said: Mapping[str, Any] | None) -> float:
 
     An int16 in units of a 32,767th of its row's largest number is 256 times as coarse as a float32
     there, 1,024 times for one of a fourth of that size; a whole number up to 127 is 256 times as
-    coarse once more. `check` has a reference for an ONNX file that rounds so, beside which it is no
-    coarser (`rnnbench.cases.rounded`).
+    coarse once more. What `export` writes so has a reference beside which it is no coarser
+    (`rnnbench.cases.rounded`): this is of somebody else's file.
 
     Args:
         said: what the manifest says of the precision.

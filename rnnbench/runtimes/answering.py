@@ -88,12 +88,14 @@ def _account(job: Job, asked: dict[str, Any], arrays: Arrays) -> Answer:
 def _cases(job: Job, asked: dict[str, Any], _arrays: Arrays) -> Answer:
     from rnnbench.cases.making import Wanted, make_wanted, to_message
     from rnnbench.core.bundle import Bundle
+    from rnnbench.formats._rounding import file_that_rounds
     from rnnbench.models.rebuild import trained
 
     bundle = Bundle.open(job.bundle or "", trust_code=job.trust_code)
     said = asked["wanted"]
     wanted = Wanted(**said | {"asked": tuple(said["asked"])})
-    return to_message(make_wanted(bundle, trained(bundle), wanted))
+    model = trained(bundle)
+    return to_message(make_wanted(bundle, model, wanted, file_that_rounds(bundle, model)))
 
 
 def _effects(job: Job, asked: dict[str, Any], _arrays: Arrays) -> Answer:

@@ -10,12 +10,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
 from onnx import numpy_helper
-from torch import nn
 
 import rnnbench
-from rnnbench import Model, RnnbenchError, TensorSpec
+from rnnbench import RnnbenchError
 from rnnbench.benchmarking.measuring.artifacts import Artifacts
 from rnnbench.benchmarking.measuring.judging import WrongOutput, usual_cases
 from rnnbench.benchmarking.measuring.networks import Network
@@ -28,6 +26,7 @@ from rnnbench.embedding.conform import conform, format_conformed
 from rnnbench.formats.onnx.profiles import rewrite
 from rnnbench.models import rebuild
 from rnnbench.models.calls import read_weights
+from tests.helpers.between_linears import between_linears
 from tests.helpers.projects import EACH, TARGETS, skip
 
 pytestmark = pytest.mark.usefixtures("headers_of_target")
@@ -39,29 +38,6 @@ FAST = Effort(samples_s=0.02, min_samples=5, max_samples=20, warmup_s=0.1, round
 CONDITIONS, STEPS = Conditions(batch=2, time=5), Conditions(batch=1, time=2)
 
 
-class Net(nn.Module):
-    """A linear, a layer with its state outside, a linear."""
-
-    def __init__(self):
-        super().__init__()
-        self.into = nn.Linear(6, 16)
-        self.rnn = nn.GRU(16, 24, batch_first=True)
-        self.out = nn.Linear(24, 5)
-
-    def forward(self, x, h):
-        y, last = self.rnn(self.into(x).relu(), h)
-        return self.out(y), last
-
-
-def net():
-    torch.manual_seed(0)
-    inputs = (
-        TensorSpec("x", ("batch", "time", 6)),
-        TensorSpec("h", (1, "batch", 24), role="state"),
-    )
-    return Model(Net().eval(), inputs, ("y", "hn"), states={"h": "hn"})
-
-
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory):
     rng = np.random.default_rng(0)
@@ -70,7 +46,9 @@ def bundles(tmp_path_factory):
     for precision in PRECISIONS:
         more = {"calibrate": calls} if precision == "int8-static" else {}
         out = tmp_path_factory.mktemp(precision)
-        made[precision] = rnnbench.export(net(), ("onnx",), out, precision=precision, **more)
+        made[precision] = rnnbench.export(
+            between_linears(), ("onnx",), out, precision=precision, **more
+        )
     return made
 
 
@@ -118,7 +96,7 @@ def test_what_is_timed_is_judged_by_what_was_exported(
 ):
     """At its own sizes a file is judged by itself, of which a damage is a part."""
     if code == "here":
-        monkeypatch.setattr(rebuild, "rebuild", lambda bundle: net())
+        monkeypatch.setattr(rebuild, "rebuild", lambda bundle: between_linears())
     way = Implementation("model", "onnxruntime")
     sound, other = bundles[precision], damaged(bundles[precision], tmp_path)
     with Artifacts() as artifacts:
@@ -178,7 +156,7 @@ def stream(bundle, trial):
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_streams_are_judged_by_the_same(bundles, precision, tmp_path):
     sound, other = bundles[precision], damaged(bundles[precision], tmp_path)
-    model = net()
+    model = between_linears()
     model.module.load_state_dict(read_weights(sound.path))  # its rounded ones
     network = Network(model, bundle=sound, precision=precision)
     trial = StreamTrial(network, STEPS, usual_cases(network))
@@ -212,7 +190,7 @@ def test_a_case_that_could_not_be_worked_out_judges_nothing(bundles):
 
 
 def test_a_bundle_that_rounds_nothing_is_judged_by_the_module(tmp_path):
-    bundle = rnnbench.export(net(), ("onnx",), tmp_path)
+    bundle = rnnbench.export(between_linears(), ("onnx",), tmp_path)
     cases = whole_cases(bundle)
     assert [c.reference for c in judged_by(bundle, "onnx", cases)] == [c.reference for c in cases]
     assert not bundle.rounds

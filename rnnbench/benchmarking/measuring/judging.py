@@ -22,11 +22,12 @@ from rnnbench.cases.feeding import StreamLayout
 from rnnbench.cases.least_sizes import with_least_sizes
 from rnnbench.cases.plans import Plan, plan_cases
 from rnnbench.cases.room import STORED, room_for
-from rnnbench.cases.rounded import file_that_rounds, with_rounded
+from rnnbench.cases.rounded import with_rounded
 from rnnbench.cases.standard import Standard, standard_of
 from rnnbench.cases.stored import read_cases
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays, Model, TensorSpec, sample_inputs
+from rnnbench.formats._rounding import file_that_rounds
 from rnnbench.models.calls import on_cpu
 from rnnbench.models.precision import coarseness_of
 
@@ -98,7 +99,7 @@ def make_trial(network: Network, conditions: Conditions, usual: Sequence[Case]) 
     stored: list[Case] = []
     if network.bundle is not None and network.bundle.rounds:
         # At these sizes it is judged by itself, and by what it gave as it was exported elsewhere.
-        rounded = with_rounded([*made.values()], model, file_that_rounds(network.bundle))
+        rounded = with_rounded([*made.values()], model, file_that_rounds(network.bundle, model))
         made = {case.name: case for case in rounded}
         stored = small_cases(model, usual)
     timed, others = made[_TIMED], [made[name] for name in given if name in made][1:]

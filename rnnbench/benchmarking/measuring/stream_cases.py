@@ -21,10 +21,11 @@ from rnnbench.benchmarking.plan import Conditions
 from rnnbench.cases.cases import Case, make_cases
 from rnnbench.cases.feeding import joined
 from rnnbench.cases.plans import Plan
-from rnnbench.cases.rounded import beside_itself, file_that_rounds
+from rnnbench.cases.rounded import beside_itself
 from rnnbench.cases.standard import standard_of
 from rnnbench.core.errors import RnnbenchError, Unavailable
 from rnnbench.core.model import Arrays, Model, TensorSpec, sample_inputs
+from rnnbench.formats._rounding import file_that_rounds
 from rnnbench.models.calls import invoke, on_cpu
 from rnnbench.models.kept import tensors_in
 
@@ -153,7 +154,7 @@ class StreamTrial:
         """What a file that rounds values makes of them."""
         first = len(self._own)
         todo = self._inputs[first:count]
-        file = None if self._bundle is None or not todo else file_that_rounds(self._bundle)
+        file = file_that_rounds(self._bundle, self.model) if self._bundle and todo else None
         if file is not None:
             what = replace(self.model, module=file)
             own = _made(what, self._layout.time_axes, todo, first, "the file's own graph")

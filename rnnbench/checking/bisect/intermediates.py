@@ -93,15 +93,10 @@ def find_reference(bundle: Bundle) -> Reference:
 
 def recapture(bundle: Bundle, model: Model) -> Reference:
     """The program that `export` captured, captured again from the module with its weights."""
-    from rnnbench.capture.pipeline import capture
+    from rnnbench.capture.again import captured_again
     from rnnbench.formats.onnx import translate
 
-    frozen = bool(bundle.manifest.get("frozen"))
-    captured = capture(model, allow_frozen=frozen)
-    kinds = [r.get("representation") for r in bundle.manifest.get("recurrences", [])]
-    if kinds and kinds != [r.representation for r in captured.recurrences]:
-        captured = capture(model, keep_loops=True, allow_frozen=frozen)
-    program = translate(captured).exported_program
+    program = translate(captured_again(bundle, model)).exported_program
     assert program is not None
 
     def run(inputs: Arrays) -> Values:

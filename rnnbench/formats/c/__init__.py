@@ -11,9 +11,14 @@ from rnnbench.formats._format import Format, WriteOptions
 from rnnbench.models.precision import LEVELS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
     from rnnbench.capture.program import Captured
 
 CODE, HEADER, WEIGHTS = "model.c", "model.h", "model_weights.c"
+_WHOLE = "int8-dynamic"
 _SUM = "/* sha256 of "
 
 
@@ -57,7 +62,9 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
         lines.append(f"{_SUM}{name} {digest(path.parent / name)} */\n")
     path.write_text("".join(lines) + files.code, encoding="utf-8")
     remember_machine_code(path)
-    said = {"precision": options.precision} if options.precision else {}
+    said: dict[str, Any] = {"precision": options.precision} if options.precision else {}
+    if options.precision == _WHOLE:
+        said["whole"] = files.whole
     return said | {
         "weight_bytes": files.weight_bytes,
         "beside": [HEADER, WEIGHTS],
@@ -66,10 +73,19 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
     }
 
 
+def evaluated(path: Path, captured: Callable[[], Captured]) -> torch.nn.Module:
+    """What a file of int8-dynamic computes: its program, rounded where the C rounds."""
+    from rnnbench.formats.c.program import rounding_of
+    from rnnbench.formats.c.rounding import RoundingProgram
+
+    return RoundingProgram(*rounding_of(captured(), _WHOLE))
+
+
 FORMAT = Format(
     suffix=".c",
     requires={"torch": "torch"},
     write=write,
-    precisions=("float16", "bfloat16", "int8-weights", "int8-dynamic"),
-    levels={"int8-dynamic": LEVELS},
+    precisions=("float16", "bfloat16", "int8-weights", _WHOLE),
+    levels={_WHOLE: LEVELS},
+    evaluated=evaluated,
 )

@@ -69,12 +69,14 @@ def product(
         if smaller is not None:
             kind, weights, *scales = smaller
             given = ", ".join([weights, *scales, offset])
+            writer.note_product("" if kind else weights, matrix.numel())
             if kind is None:
                 _dynamic(writer, (into, x, given), (rows, k, n), name)
                 return
             call = f"model_product_{kind.name}(level, {into}, {x}, {given}"
             writer.line(f"{call}, {rows}, {k}, {n}, {back});")
             return
+    writer.note_product("", matrix.numel())
     panels = writer.packed(panels_of(matrix), f"{name}_panels")
     writer.line(f"model_product(level, {into}, {x}, {panels}, {offset}, {rows}, {k}, {n}, {back});")
 

@@ -80,6 +80,7 @@ class Files:
         weight_bytes: what the constants take.
         inputs: name -> field, in order.
         outputs: name -> field, dtype and how many dimensions, in order.
+        whole: how many weights multiply whole numbers.
     """
 
     code: str
@@ -88,6 +89,7 @@ class Files:
     weight_bytes: int
     inputs: dict[str, str]
     outputs: dict[str, tuple[str, str, int]]
+    whole: int = 0
 
 
 def files_of(captured: Captured, facts: str, precision: str = "") -> Files:
@@ -101,12 +103,50 @@ def files_of(captured: Captured, facts: str, precision: str = "") -> Files:
     Raises:
         RnnbenchError: an operator, a type or a size has no form in C.
     """
+    writer, _, inputs, outputs = _written(captured, precision)
+    fields = _fields(captured)
+    arguments = ", ".join(f"int64_t {field}" for field in fields.values()) or "void"
+    return Files(
+        code_text(writer, facts, arguments, list(fields.values()), outputs),
+        header_text(captured, facts, inputs, outputs, arguments, writer),
+        weights_text(writer, facts),
+        sum(t.numel() * t.element_size() for t in writer.constants.values()),
+        {p.name: p.field for p in inputs},
+        {p.name: (p.field, p.dtype, p.rank) for p in outputs},
+        sum(writer.whole_weights.values()),
+    )
+
+
+def rounding_of(
+    captured: Captured, precision: str
+) -> tuple[fx.GraphModule, dict[fx.Node, list[bool]]]:
+    """The program that a file is written of, and which of its products are of whole numbers.
+
+    Args:
+        captured: the program.
+        precision: what the weights of products are kept as.
+
+    Returns:
+        The graph, and node -> of each of its products, whether it is one.
+    """
+    writer, graph, *_ = _written(captured, precision)
+    return graph, writer.whole
+
+
+def _fields(captured: Captured) -> dict[str, str]:
+    """The dynamic dimensions, and what C calls them."""
+    return {dim: re.sub(r"\W", "_", dim) for dim in captured.model.dims}
+
+
+def _written(
+    captured: Captured, precision: str
+) -> tuple[Writer, fx.GraphModule, list[Port], list[Port]]:
+    """The statements of a program, the graph that they are of, its inputs and outputs."""
     from rnnbench.capture.tracing.trace import unlift
 
     graph = unlift(_decomposed(captured.program))
     model = captured.model
-    dims = list(model.dims)
-    fields = {dim: re.sub(r"\W", "_", dim) for dim in dims}
+    fields = _fields(captured)
     sizes = Sizes({})
     writer = Writer(sizes, OPERATORS, model.name, complexes.OPERATORS | spectra.OPERATORS)
     writer.precision = precision
@@ -118,16 +158,7 @@ def files_of(captured: Captured, facts: str, precision: str = "") -> Files:
     sizes.limit = model.max_steps
     writer.write(graph.graph, graph)
     results: Any = graph.graph.output_node().args[0]
-    outputs = _outputs(writer, results, captured)
-    arguments = ", ".join(f"int64_t {fields[d]}" for d in dims) or "void"
-    return Files(
-        code_text(writer, facts, arguments, list(fields.values()), outputs),
-        header_text(captured, facts, inputs, outputs, arguments, writer),
-        weights_text(writer, facts),
-        sum(t.numel() * t.element_size() for t in writer.constants.values()),
-        {p.name: p.field for p in inputs},
-        {p.name: (p.field, p.dtype, p.rank) for p in outputs},
-    )
+    return writer, graph, inputs, _outputs(writer, results, captured)
 
 
 def _decomposed(program: ExportedProgram) -> ExportedProgram:

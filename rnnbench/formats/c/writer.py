@@ -23,6 +23,11 @@ aten = torch.ops.aten
 _CHECKS = ("_assert", "sym_constrain_range")  # what they check, the export has checked
 
 
+def is_check(target: Any) -> bool:
+    """Whether a node only makes sure of sizes."""
+    return any(check in str(target) for check in _CHECKS)
+
+
 Writing = Callable[["Writer", fx.Node, list[Any], dict[str, Any]], Any]
 
 
@@ -38,6 +43,8 @@ class Writer(Statements):
     Attributes:
         values: node -> what it gives.
         products: the sizes that say how many rows, the inputs and the columns of each product.
+        whole: node -> of each of its products, whether it is one of whole numbers.
+        whole_weights: array of whole numbers -> how many weights it holds.
         precision: what the weights of products are kept as; floats where it is empty.
     """
 
@@ -51,10 +58,25 @@ class Writer(Statements):
         super().__init__(sizes)
         self.values: dict[fx.Node, Any] = {}
         self.products: list[tuple[Sequence[Any], int, int]] = []
+        self.whole: dict[fx.Node, list[bool]] = {}
+        self.whole_weights: dict[str, int] = {}
         self.precision = ""
         self._operators = operators
         self._of_complex = of_complex
         self._model = model
+        self._at: fx.Node | None = None
+
+    def note_product(self, array: str, weights: int) -> None:
+        """Says of the node that is written which kind of product it has.
+
+        Args:
+            array: of its whole numbers; empty where it is one of floats.
+            weights: how many it has.
+        """
+        assert self._at is not None
+        self.whole.setdefault(self._at, []).append(bool(array))
+        if array:
+            self.whole_weights[array] = weights
 
     def copied(self, node: fx.Node, value: Value) -> Value:
         """An array of a node's own that holds a value, so that some of it may be written over."""
@@ -92,7 +114,7 @@ class Writer(Statements):
 
     def _call(self, node: fx.Node, module: fx.GraphModule) -> None:
         target: Any = node.target
-        if any(check in str(target) for check in _CHECKS):
+        if is_check(target):
             return
         value = node.meta.get("val")
         if isinstance(value, torch.SymInt | int) and not isinstance(value, bool):
@@ -141,6 +163,7 @@ class Writer(Statements):
         for value in values:
             if value.dtype not in known:
                 raise self.refusal(node, f"{value.dtype} has no form in C yet")
+        self._at = node
         try:
             result = writing(self, node, args, named)
         except NoForm as error:
