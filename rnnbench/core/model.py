@@ -6,17 +6,16 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rnnbench.core.dims import Dim, names_of, products, value_of
 from rnnbench.core.errors import RnnbenchError, one_line
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
-Arrays = dict[str, np.ndarray[Any, Any]]
+Arrays: TypeAlias = "dict[str, np.ndarray[Any, Any]]"
 Run = Callable[[Arrays], Arrays]
 Dims = Mapping[str, int]
 Role = Literal["data", "lengths", "state"]
@@ -266,6 +265,8 @@ def sample_inputs(
     Raises:
         RnnbenchError: `model.sample` raised, or returned something that does not fit.
     """
+    import numpy as np
+
     _refuse_too_much(model, dims)
     rng = np.random.default_rng(seed)
     if model.sample is not None:
@@ -305,6 +306,8 @@ def _random(
     scale: float,
     zero_state: bool,
 ) -> np.ndarray[Any, Any]:
+    import numpy as np
+
     shape = spec.resolve(dims)
     if spec.role == "lengths":
         others = (n for d, n in dims.items() if d != model.batch_dim)
@@ -324,6 +327,8 @@ def _random(
 
 
 def _fitting(spec: TensorSpec, given: Mapping[str, Any], dims: Dims) -> np.ndarray[Any, Any]:
+    import numpy as np
+
     if spec.name not in given:
         raise RnnbenchError(
             f"sample() returned no {spec.name!r}: it returned {', '.join(given) or 'nothing'}"

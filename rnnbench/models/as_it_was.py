@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rnnbench.models.copies import copies_of
 
 if TYPE_CHECKING:
@@ -142,6 +140,7 @@ def _set_environment(before: dict[str, str]) -> None:
 
 
 def _random_numbers() -> Iterator[Callable[[], object]]:
+    import numpy as np
     import torch
 
     states: list[tuple[Callable[[Any], object], Any]] = [

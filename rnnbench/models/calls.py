@@ -8,8 +8,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rnnbench.core.bundle import WEIGHTS
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, TensorSpec
@@ -17,6 +15,7 @@ from rnnbench.models.as_it_was import every_tensor, is_tensor, process_as_it_was
 from rnnbench.models.binding import bind, ordered
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from rnnbench.core.model import Model
@@ -45,6 +44,7 @@ def call(
     Raises:
         RnnbenchError: the module returned another number of tensors, or something else.
     """
+    import numpy as np
     import torch
 
     from rnnbench.models.kept import tensors_in
@@ -112,6 +112,7 @@ def call_float64(
     module: torch.nn.Module, specs: Sequence[TensorSpec], outputs: Sequence[str], arrays: Arrays
 ) -> Arrays:
     """`call` with a module that `undisturbed(module, double=True)` converted: inputs in float64."""
+    import numpy as np
     import torch
 
     wide = {
@@ -308,6 +309,7 @@ def _refuse_others(returned: Any) -> None:
 
 def arrays_of(tensors: Mapping[str, Any]) -> Arrays:
     """The tensors among some values as arrays; those of bfloat16 in float32, no complex ones."""
+    import numpy as np
     import torch
 
     found: Arrays = {}
@@ -322,6 +324,8 @@ def arrays_of(tensors: Mapping[str, Any]) -> Arrays:
 
 def to_array(name: str, tensor: torch.Tensor) -> np.ndarray[Any, Any]:
     """A tensor as an array of its own; `name` is for the error where numpy lacks the dtype."""
+    import numpy as np
+
     try:
         return np.array(tensor.detach().cpu().numpy())
     except TypeError as error:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     import torch
 
@@ -54,6 +52,7 @@ def _copy(tensor: torch.Tensor, file: IO[bytes]) -> Read:
 
 
 def _in_file(tensor: torch.Tensor, file: IO[bytes]) -> Read:
+    import numpy as np
     import torch
 
     whole = tensor.detach().cpu().contiguous()

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rnnbench.core.errors import RnnbenchError, choices
 from rnnbench.core.model import Arrays
 
@@ -316,6 +314,8 @@ def kept_signal(before: Arrays, after: Arrays) -> dict[str, float]:
         before: the outputs with the weights as they were.
         after: with the rounded ones.
     """
+    import numpy as np
+
     found = {}
     for name, exact in before.items():
         if exact.dtype.kind != "f" or exact.shape != after[name].shape or not exact.size:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.core.errors import RnnbenchError, Unavailable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 VEGA_HINT = "pip install 'rnnbench[tasks]' (or: pip install vega_datasets)"
 
@@ -122,6 +123,8 @@ def encode_text(metadata: Mapping[str, Any], text: str) -> NDArray[np.int64]:
     Raises:
         RnnbenchError: a character is not in the alphabet, and the task has no stand-in for it.
     """
+    import numpy as np
+
     alphabet, unknown = metadata["alphabet"], metadata.get("unknown")
     places = {character: place for place, character in enumerate(alphabet)}
     strange = next((c for c in text if c not in places), None)
@@ -148,6 +151,8 @@ def encode_columns(
     Raises:
         RnnbenchError: a column is missing, or has something else than finite numbers.
     """
+    import numpy as np
+
     needed = metadata["columns"]
     missing = [name for name in needed if name not in columns]
     if missing:
@@ -170,6 +175,8 @@ def encode_columns(
 
 def decode_values(metadata: Mapping[str, Any], y: NDArray[Any]) -> NDArray[np.float64]:
     """Normalised values [..., value] -> values in the task's unit."""
+    import numpy as np
+
     target = metadata["target"]
     with np.errstate(all="ignore"):
         values: NDArray[np.float64] = y.astype(np.float64) * target["std"] + target["mean"]
@@ -178,6 +185,8 @@ def decode_values(metadata: Mapping[str, Any], y: NDArray[Any]) -> NDArray[np.fl
 
 def returns(prices: NDArray[np.float64]) -> NDArray[np.float64]:
     """Prices [time, ...] -> the change from each to the next in percent [time - 1, ...]."""
+    import numpy as np
+
     with np.errstate(all="ignore"):  # of a price of 0; whoever uses it refuses what is not finite
         changes: NDArray[np.float64] = 100 * (prices[1:] / prices[:-1] - 1)
     return changes
@@ -198,6 +207,8 @@ def windows(
     Returns:
         Inputs [last - first, window, feature] and targets [last - first, window, value].
     """
+    import numpy as np
+
     ends = range(max(first, window), last)
     inputs = [features[end - window : end] for end in ends]
     targets = [values[end - window + 1 : end + 1] for end in ends]
@@ -206,6 +217,8 @@ def windows(
 
 def errors(prefix: str, difference: NDArray[np.float64]) -> dict[str, float]:
     """The mean absolute and the root mean square of a difference, by name."""
+    import numpy as np
+
     return {
         f"{prefix}mae": float(np.abs(difference).mean()),
         f"{prefix}rmse": float(np.sqrt((difference**2).mean())),

@@ -18,7 +18,7 @@ try:
     main(sys.argv[1:])
 except SystemExit as end:
     code = end.code or 0
-heavy = ("torch", "onnxscript", "onnxruntime", "onnx_ir", "sympy")
+heavy = ("torch", "onnxscript", "onnxruntime", "onnx_ir", "sympy", "onnx", "numpy")
 print(json.dumps([code, [name for name in heavy if name in sys.modules]]))
 """
 
@@ -34,12 +34,12 @@ def imported_by(*words):
 
 
 @pytest.mark.skipif(cuda.driver_is_here(), reason="where a device may be, it is asked for")
-def test_list_imports_neither_torch_nor_onnxruntime():
+def test_list_imports_nothing_heavy_nor_numpy():
     assert imported_by("list") == []
 
 
 def test_inspect_of_an_onnx_file_imports_neither_torch_nor_onnxscript(tmp_path):
-    assert imported_by("inspect", make_bundle(tmp_path).path / "model.onnx") == []
+    assert imported_by("inspect", make_bundle(tmp_path).path / "model.onnx") == ["onnx", "numpy"]
 
 
 @pytest.mark.parametrize(

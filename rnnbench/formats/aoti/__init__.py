@@ -19,8 +19,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, sample_inputs
 from rnnbench.core.trust import remember_machine_code
@@ -127,6 +125,8 @@ def _sizes(captured: Captured) -> Iterator[tuple[dict[str, int], int]]:
 
 
 def _difference(expected: Arrays, given: Arrays, output: str) -> str:
+    import numpy as np
+
     a, b = expected[output], given[output]
     if a.shape != b.shape or a.dtype != b.dtype:
         return f"as {b.dtype}{list(b.shape)} for {a.dtype}{list(a.shape)}"

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from rnnbench.models.task import (
     Split,
@@ -18,6 +15,10 @@ from rnnbench.models.task import (
     vega_missing,
     windows,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FILE = "stocks.csv"
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -32,6 +33,8 @@ def available() -> str | None:
 
 def load() -> Task:
     """Split by time at the same months for every stock."""
+    import numpy as np
+
     series = _read()
     train = [returns(prices[months < VALIDATION]) for months, prices in series.values()]
     metadata = _metadata(np.concatenate(train), list(series))
@@ -60,6 +63,8 @@ def load() -> Task:
 
 def _read() -> dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Stock -> its months [time] and its prices [time], in the order of time."""
+    import numpy as np
+
     rows: dict[str, list[tuple[int, float]]] = {}
     with vega_file(FILE).open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -79,6 +84,8 @@ def _split(
     last: int,
 ) -> Split:
     """The windows of all stocks whose next month is in first..last-1."""
+    import numpy as np
+
     found = []
     for months, prices in series.values():
         features = encode_columns(metadata, {"price": prices})

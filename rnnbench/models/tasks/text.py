@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from importlib import util
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from rnnbench.models.task import Split, Task, encode_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 # Printable ASCII whatever the text holds, so that the network has one shape on every Python.
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
@@ -60,6 +61,8 @@ def _sequences(ids: NDArray[np.int64]) -> Split:
 
 def _pairs(train: NDArray[np.int64], test: NDArray[np.int64]) -> dict[str, float]:
     """How well the character before alone foretells the next one: counted pairs, plus one each."""
+    import numpy as np
+
     counts = np.ones((len(ALPHABET), len(ALPHABET)))
     np.add.at(counts, (train[:-1], train[1:]), 1)
     chance = counts / counts.sum(axis=1, keepdims=True)

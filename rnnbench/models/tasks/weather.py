@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 from typing import Any
 
-import numpy as np
-
 from rnnbench.models.task import Task, encode_columns, errors, vega_file, vega_missing, windows
 
 FILE = "seattle-weather.csv"
@@ -22,6 +20,8 @@ def available() -> str | None:
 
 def load() -> Task:
     """Split by time: each part is forecast from the days before, also those of the part before."""
+    import numpy as np
+
     with vega_file(FILE).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     dates = [row["date"] for row in rows]

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rnnbench.core.dims import solve
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Arrays, Run
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
 FLAGS = ("-std=c99", "-O3", "-fno-math-errno", "-ffp-contract=off", "-fPIC", "-shared", "-w")
 _ALIGN = 64
 _LIBRARIES = 50  # that are kept, the newest
-
-Array = np.ndarray[Any, Any]
 
 
 def load(
@@ -93,6 +89,8 @@ class Compiled:
 
     def prepared(self, arrays: Arrays) -> tuple[Callable[[], None], Callable[[], Arrays]]:
         """A call with its arguments, and what reads the outputs that it left."""
+        import numpy as np
+
         given = {name: np.ascontiguousarray(arrays[name]) for name in self._inputs}
         shapes = [
             (declared, size)
@@ -183,6 +181,8 @@ def open_for_streams(source: Source, threads: int, at_once: int) -> Opened:
     Raises:
         Unavailable: more than one thread is asked for, or somebody else wrote the file.
     """
+    import numpy as np
+
     one_thread("C", threads)
     from rnnbench.core.bundle import Bundle
 

@@ -6,8 +6,6 @@ import ctypes
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.gaps import seen
 from rnnbench.core.model import Arrays, Run
@@ -24,6 +22,8 @@ from rnnbench.runtimes.timed import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from rnnbench.core.bundle import Bundle
 
 
@@ -75,6 +75,8 @@ class Compiled:
 
     def __call__(self, arrays: Arrays) -> Arrays:
         """Computes once."""
+        import numpy as np
+
         given = [np.ascontiguousarray(arrays[name]) for name in self.inputs]
         results = self.empty()
         self.function(*addresses([*given, *results.values()]))
@@ -82,6 +84,8 @@ class Compiled:
 
     def empty(self) -> Arrays:
         """Room for the outputs."""
+        import numpy as np
+
         return {name: np.empty(shape, dtype) for name, (shape, dtype) in self.outputs.items()}
 
 
@@ -127,6 +131,8 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
     Raises:
         Unavailable: more than one thread is asked for.
     """
+    import numpy as np
+
     one_thread("emx-onnx-cgen's C", threads)
     import onnx
 

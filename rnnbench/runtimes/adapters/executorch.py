@@ -10,8 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
 from rnnbench.runtimes.runtime import Runtime, Timing
@@ -81,6 +79,7 @@ def _xnnpack() -> Any:
 
 
 def _method(file: bytes, threads: int | None) -> Compiled:
+    import numpy as np
     import torch
     from executorch.extension.pybindings import portable_lib
     from executorch.runtime import Runtime

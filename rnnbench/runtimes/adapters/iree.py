@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.gaps import LAYERS, seen
 from rnnbench.core.model import Arrays, Run
@@ -82,11 +80,15 @@ class Compiled:
 
     def __call__(self, arrays: Arrays) -> Arrays:
         """Computes once."""
+        import numpy as np
+
         given = [np.ascontiguousarray(arrays[name]) for name in self.inputs]
         return self.read(self.function(*given))
 
     def read(self, results: Any) -> Arrays:
         """What `function` returned, by name."""
+        import numpy as np
+
         several = results if isinstance(results, list | tuple) else (results,)
         return {n: np.array(r.to_host()) for n, r in zip(self.outputs, several, strict=True)}
 
@@ -122,6 +124,8 @@ def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str
     Raises:
         Unavailable: more than one thread is asked for.
     """
+    import numpy as np
+
     one_thread("IREE", threads)
     import iree.runtime
     import onnx

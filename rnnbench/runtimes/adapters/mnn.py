@@ -17,8 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.gaps import LAYERS, seen
 from rnnbench.core.model import Arrays, Run
@@ -34,6 +32,8 @@ from rnnbench.runtimes.timed import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from rnnbench.core.bundle import Bundle
 
 
@@ -126,6 +126,7 @@ class Net:
     @staticmethod
     def variable(array: np.ndarray[Any, Any]) -> Any:
         """An input as MNN takes it; it keeps a copy."""
+        import numpy as np
         from MNN import expr
 
         kind = expr.float if array.dtype.kind == "f" else expr.int
@@ -134,6 +135,7 @@ class Net:
 
     def read(self, results: Any) -> Arrays:
         """What `module.forward` returned, by name."""
+        import numpy as np
         from MNN import expr
 
         plain = [

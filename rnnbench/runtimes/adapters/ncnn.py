@@ -16,8 +16,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.gaps import LAYERS, seen
 from rnnbench.core.model import Arrays, Run
@@ -96,6 +94,7 @@ class Network:
     def give(self, arrays: Arrays) -> list[Any]:
         """Arrays as ncnn's own, in the order of the inputs."""
         import ncnn
+        import numpy as np
 
         mats = []
         for name, axis in self.inputs.items():
@@ -123,6 +122,8 @@ class Network:
 
     def take(self, mats: list[Any]) -> Arrays:
         """Ncnn's outputs as arrays of the shapes that the file gives them."""
+        import numpy as np
+
         results = {}
         for (name, (axis, shape, dtype)), mat in zip(self.outputs.items(), mats, strict=True):
             found = np.array(mat.numpy(batch_index=axis))

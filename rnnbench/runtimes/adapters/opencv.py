@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.gaps import seen
 from rnnbench.core.model import Arrays, Run
@@ -57,6 +55,7 @@ class Net:
         self, path: Path, threads: int | None = None, shapes: dict[str, Any] | None = None
     ) -> None:
         import cv2
+        import numpy as np
         import onnx
 
         if threads is not None:
@@ -84,11 +83,15 @@ class Net:
 
     def feed(self, arrays: Arrays) -> None:
         """Sets the inputs."""
+        import numpy as np
+
         for name in self.inputs:
             self.net.setInput(np.ascontiguousarray(arrays[name]), name)
 
     def __call__(self, arrays: Arrays) -> Arrays:
         """Computes once."""
+        import numpy as np
+
         with _quiet():
             try:
                 self.feed(arrays)
@@ -122,6 +125,8 @@ def _cause(error: BaseException) -> str:
 
 def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
     """A net; a call sets its inputs, or it would know that there is nothing to compute."""
+    import numpy as np
+
     net = Net(path_of(source), threads)
     given = [(np.ascontiguousarray(arrays[name]), name) for name in net.inputs]
     set_input, forward, outputs = net.net.setInput, net.net.forward, net.outputs

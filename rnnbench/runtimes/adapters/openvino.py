@@ -10,8 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.gaps import LAYERS, seen
 from rnnbench.core.model import Arrays, Run
@@ -142,6 +140,7 @@ def output_names(compiled: Any) -> list[str]:
 
 def prepare(source: Source, arrays: Arrays, device: str, threads: int, mode: str = "") -> TimedCall:
     """A request with its inputs; `bound` leaves the outputs where OpenVINO wrote them."""
+    import numpy as np
     import openvino
 
     config = {

@@ -10,8 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.model import Arrays, Run
 from rnnbench.runtimes.runtime import Runtime, Timing
@@ -52,6 +50,7 @@ def compile(program: Any, path: Path | None, threads: int | None) -> Compiled:
     Raises:
         RnnbenchError: TVM cannot compile it.
     """
+    import numpy as np
     import tvm
     from tvm import relax
     from tvm.relax.frontend.torch import from_exported_program
