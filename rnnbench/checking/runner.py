@@ -173,12 +173,14 @@ def _is_the_module(job: Job) -> bool:
 
 def rounded_as(bundle: Bundle, model: Model) -> Model:
     """The model with its weights rounded as those of the bundle are; itself where they are not."""
+    from rnnbench.core.known_warnings import export_warnings
     from rnnbench.models.precision import LEVELS, round_weights
 
     said = bundle.manifest.get("precision")
     if not said or not isinstance(model, Model):
         return model
-    module = copy.deepcopy(model.module)
+    with export_warnings():  # a module with its state lifted holds a program
+        module = copy.deepcopy(model.module)
     round_weights(module, said["name"], said.get("kept", ()), said.get("levels", LEVELS))
     return replace(model, module=module)
 

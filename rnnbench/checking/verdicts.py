@@ -21,6 +21,7 @@ from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.verdicts import Verdict
 from rnnbench.core.whole import write_file
+from rnnbench.models.precision import coarseness_when_loud
 
 NOT_PROVED = "float32 has no digits left: the module's own noise is as large as its values"
 """Why a case that is equal proves nothing."""
@@ -142,6 +143,9 @@ class Judge:
         rounds = self.rounds(ran)
         if rounds and case.rounded is None:
             return self._result(ran, case.name, Verdict.NOT_JUDGED, NO_REFERENCE)
+        if rounds and case.scale > 1:
+            loud = coarseness_when_loud(self.bundle.manifest.get("precision"))
+            coarseness = max(coarseness, loud)
         plain, case = case, case.as_rounded() if rounds else case
         standard = self._standard(ran)
         compared = {

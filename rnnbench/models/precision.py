@@ -56,6 +56,20 @@ def coarseness_of(said: Mapping[str, Any] | None) -> float:
     return 1024.0 if said.get("levels", LEVELS) == LEVELS else 1024.0 * 256
 
 
+def coarseness_when_loud(said: Mapping[str, Any] | None) -> float:
+    """How much coarser a file that rounds values is judged where inputs are hundreds.
+
+    Of values of 16 bits most decisions are close ones. Where inputs are so large that a rounding of
+    float32 decides what comes out, it takes more runs than the noise is told by to see them all.
+
+    Args:
+        said: what the manifest says of the precision.
+    """
+    if said is None or said["name"] not in WHOLE or said.get("levels", LEVELS) != LEVELS:
+        return 1.0
+    return 1024.0
+
+
 def check_precision(name: str) -> None:
     """Refuses what is none.
 

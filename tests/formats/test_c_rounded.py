@@ -26,10 +26,13 @@ from rnnbench.formats.c.program import rounding_of
 from rnnbench.formats.c.rounding import RoundingProgram
 from rnnbench.models import rebuild
 from rnnbench.models.calls import call_float64, undisturbed
+from rnnbench.models.lifting import lifted
 from rnnbench.models.precision import round_weights
 from rnnbench.runtimes.adapters._compiling import compiler
+from tests.helpers import tiers
 from tests.helpers.between_linears import between_linears
 from tests.helpers.projects import skip
+from tests.zoo import MODELS
 
 pytestmark = pytest.mark.skipif(shutil.which(compiler()[0]) is None, reason="no C compiler")
 
@@ -197,3 +200,26 @@ def test_rows_are_multiples_of_a_step_of_their_own():
         found = program.rounded(x)
     assert np.isnan(found[2:4]).all()
     assert np.isfinite(found[[0, 1, 4]]).all()
+
+
+# ---- the zoo
+
+UNLIKE = {
+    "ElmanInFloat64": "it has no float32 weight",
+    "MaskOfAList": "of lengths that are all 1 the module broadcasts a mask; C has every step",
+}
+SAMPLE = ("SoFar", "EveryThirdStep", "TextRecognition", "StreamingFilters")
+NAMES = SAMPLE if tiers.samples(1, 2) == 1 else tuple(name for name in MODELS if name not in UNLIKE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_of_the_zoo_is_right_beside_its_program(name, tmp_path):
+    """Also at cases that the bundle has not, for which its module is captured again."""
+    model = MODELS[name].build()
+    found = rnnbench.export(model, ("c",), tmp_path, precision=INT8)
+    whole = found.artifacts["c"].details["whole"]
+    for case in read_cases(found):
+        assert case.empty or case.rounded is not None or not whole, case.name
+    report = check(found, ["c"], model=lifted(model), isolate=False)
+    wrong = [row for row in report.rows if row.verdict != "same"]
+    assert not wrong, wrong

@@ -41,6 +41,7 @@ _LEFT = {  # of a product: which argument has the rows
     aten.addmm.default: 1,
 }
 _CONVOLUTIONS = (aten.convolution.default, aten.conv1d.default, aten.conv2d.default)
+_VIEWS = (aten.view.default, aten._unsafe_view.default)  # whose strides may be others here
 _FUNCTIONS = {aten.sigmoid.default: "sigmoid", aten.tanh.default: "tanh"}
 
 
@@ -145,6 +146,8 @@ class RoundingProgram(nn.Module):
             with node.graph.inserting_before(node):
                 rows = node.graph.call_function(_of_arrays(self.rounded), (node.args[place],))
             node.update_arg(place, rows)
+        elif target in _VIEWS:
+            node.target = aten.reshape.default
         elif target in _FUNCTIONS:
             node.target = _of_arrays(getattr(self, _FUNCTIONS[target]))
         elif torch.float32 in tree_leaves((node.args, node.kwargs)):
