@@ -81,6 +81,7 @@ def write(
         notes = [*found_out(declared, model), *map(cost_in_words, rounded.values())]
         notes += [_unchanged(name) for name in artifacts if rounded and name in larger]
         notes += _static(artifacts, rounded, len(asked.calibration))
+        notes += _peepholes(artifacts)
         write_manifest(
             folder,
             describe(model, captured.dims, captured.frozen, captured.recurrences, notes)
@@ -123,6 +124,20 @@ def _static(artifacts: Mapping[str, Any], rounded: Mapping[str, Any], calls: int
                 f"whose scales were measured in {calls} call{'s' if calls != 1 else ''}{others}"
             )
     return found
+
+
+def _peepholes(artifacts: Mapping[str, Any]) -> list[str]:
+    """Who computes what a loop has become as wrong as can be: without a word."""
+    from rnnbench.core.gaps import WORDS, all_gaps
+
+    known = [gap for gaps in all_gaps().values() for gap in gaps if gap.attribute == "P"]
+    wrong = ", ".join(gap.version for gap in known if gap.behaviour == "wrong")
+    return [
+        f"{name}: a loop is an LSTM with {WORDS['P']}, which {wrong} compute wrong, without a "
+        "word: --profile portable writes a form for all, --for NAME one for an engine"
+        for name, said in artifacts.items()
+        if said.get("peepholes")
+    ]
 
 
 def _unchanged(name: str) -> str:

@@ -13,7 +13,7 @@ from rnnbench.formats.onnx.rewrites import unroll_scan as onnx_unroll
 from rnnbench.formats.onnx.rewrites.last_steps import read_last_step
 from rnnbench.formats.onnx.rewrites.layers import make_explicit_biases
 from rnnbench.formats.onnx.rewrites.lengths import drop_lengths
-from rnnbench.formats.onnx.rewrites.own_functions import turn_into_scan
+from rnnbench.formats.onnx.rewrites.own_functions import turn_into_scan, write_out_peepholes
 from rnnbench.formats.onnx.rewrites.values import make_explicit_values
 from tests.helpers.onnx_graphs import GATES, ROWS, STEPS, feeds, kinds, layer, run, same, scanned
 
@@ -79,13 +79,37 @@ def test_a_tanh_layer_is_exactly_a_gru_with_shut_and_open_gates(lengths):
 
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 @pytest.mark.parametrize("given", [{}, {"states": True}, {"lengths": True}])
-def test_a_layer_of_another_function_is_a_scan(direction, given):
+def test_a_layer_of_another_function_is_a_scan(direction, given, tmp_path):
     proto = layer("RNN", direction, **given)
     model = ir.from_proto(proto)
     drop_lengths(model)
     turn_into_scan(model)
     assert "Scan" in kinds(ir.to_proto(model))
     same(proto, ir.to_proto(model), feeds(proto))
+    onnx.save(proto, tmp_path / "plain.onnx")
+    fixed = portable.pinned(
+        tmp_path / "plain.onnx", {n: a.shape for n, a in feeds(proto).items()}, "mnn"
+    )
+    assert "Scan" not in kinds(fixed), "which MNN has not"
+    same(proto, fixed, feeds(proto))
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("states", [False, True])
+@pytest.mark.parametrize("profile", ["openvino", "portable", "mnn"])
+def test_peepholes_are_written_out(tmp_path, direction, states, profile):
+    proto = layer("LSTM", direction, states=states, peepholes=True)
+    arrays = feeds(proto)
+    model = ir.from_proto(proto)
+    write_out_peepholes(model)
+    assert "LSTM" not in kinds(ir.to_proto(model))
+    same(proto, ir.to_proto(model), arrays)
+    onnx.save(proto, tmp_path / "plain.onnx")
+    portable.rewrite(tmp_path / "plain.onnx", tmp_path / "own.onnx", profile)
+    same(proto, onnx.load(tmp_path / "own.onnx"), arrays)
+    fixed = portable.pinned(tmp_path / "own.onnx", {n: a.shape for n, a in arrays.items()})
+    same(proto, fixed, arrays)
+    assert ("Scan" in kinds(fixed)) == (profile == "openvino")
 
 
 @pytest.mark.parametrize("kind", GATES)

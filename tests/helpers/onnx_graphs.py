@@ -9,7 +9,15 @@ GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
 def layer(
-    kind, direction, *, lengths=False, states=False, dims=("time", "batch"), relu=True, layout=0
+    kind,
+    direction,
+    *,
+    lengths=False,
+    states=False,
+    dims=("time", "batch"),
+    relu=True,
+    layout=0,
+    peepholes=False,
 ):
     """A graph of one recurrent node with all its outputs."""
     rng = np.random.default_rng(0)
@@ -23,6 +31,9 @@ def layer(
     names = ["x", "W", "R", "B", "lengths" if lengths else "", ""]
     if lengths:
         inputs.append(helper.make_tensor_value_info("lengths", TensorProto.INT32, [dims[1]]))
+    if peepholes:
+        names += ["", "P"]
+        weights["P"] = rng.standard_normal((n, 3 * HIDDEN)).astype(np.float32)
     if states:
         names[5] = "h0"
         inputs.append(helper.make_tensor_value_info("h0", TensorProto.FLOAT, [n, dims[1], HIDDEN]))

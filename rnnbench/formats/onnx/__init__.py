@@ -49,12 +49,16 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
     import onnx_ir as ir
 
     from rnnbench.formats.onnx.graph import finish, replace_recurrences
+    from rnnbench.formats.onnx.peepholes import fuse_peepholes, with_peepholes
     from rnnbench.formats.onnx.saving import save
     from rnnbench.formats.onnx.steps import lighten_steps
 
     model = translate(captured, max(opset, 18)).model
     replace_recurrences(model)
     _fold(model)
+    if not options.keep_loops and options.precision not in WHOLE:  # which rounds at each step
+        model = fuse_peepholes(model)
+        _remove_unread(model)
     if not options.keep_loops and lighten_steps(model):
         _remove_unread(model)
     if opset < 18:
@@ -71,7 +75,7 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
         small = make_whole(model, captured.model.module, options)
     else:
         small = small_in(model, options.precision)
-    said = {"opset": opset} | small
+    said = {"opset": opset} | small | with_peepholes(model)
     beside = save(model, path)
     nodes = sum(1 for _ in ir.traversal.RecursiveGraphIterator(model.graph))
     return said | {"nodes": nodes} | beside

@@ -39,6 +39,7 @@ _ORDER = (
     "make_explicit_states",
     "tell_states_apart",
     "turn_into_scan",
+    "write_out_peepholes",
     "make_explicit_biases",
     "make_explicit_values",
     "turn_into_gru",

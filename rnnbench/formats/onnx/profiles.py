@@ -283,6 +283,7 @@ def _fold(model: ir.Model) -> None:
     _infer_shapes(model)
     fold_constants(model, input_size_limit=_FOLD_BYTES, output_size_limit=_FOLD_BYTES)
     _remove_unused(model)
+    _infer_shapes(model)  # behind what was computed, as a sequence that is read from its end
 
 
 def _remove_unused(model: ir.Model) -> None:

@@ -232,7 +232,7 @@ GAPS = (
         rewrite="drop_lengths",
     ),
     *seen(_SEEN, "input_forget", wrong=("LSTM",)),
-    *seen(_SEEN, "P", refused=("LSTM",)),
+    *seen(_SEEN, "P", refused=("LSTM",), rewrite="write_out_peepholes"),
 )
 
 RUNTIME = Runtime(

@@ -280,7 +280,7 @@ GAPS = (
     *seen(_SEEN, "sequence_lens", refused=LAYERS),
     *seen(_SEEN, "linear_before_reset=0", wrong=("GRU",)),
     *seen(_SEEN, "input_forget", wrong=("LSTM",)),
-    *seen(_SEEN, "P", refused=("LSTM",)),
+    *seen(_SEEN, "P", refused=("LSTM",), rewrite="write_out_peepholes"),
 )
 
 RUNTIME = Runtime(

@@ -154,7 +154,7 @@ GAPS = (
     *seen(_SEEN, "layout", refused=("GRU", "LSTM")),
     *seen(_SEEN, "sequence_lens", wrong=("GRU", "LSTM"), rewrite="drop_lengths"),
     *seen(_SEEN, "input_forget", wrong=("LSTM",)),
-    *seen(_SEEN, "P", wrong=("LSTM",)),
+    *seen(_SEEN, "P", wrong=("LSTM",), rewrite="write_out_peepholes"),
 )
 
 RUNTIME = Runtime(

@@ -204,7 +204,7 @@ GAPS = (
     *seen(_SEEN, "layout", wrong=LAYERS, source="openvinotoolkit/openvino#37820"),
     *seen(_SEEN, "sequence_lens", wrong=LAYERS, sizes="dynamic", rewrite="drop_lengths"),
     *seen(_SEEN, "input_forget", wrong=("LSTM",)),
-    *seen(_SEEN, "P", wrong=("LSTM",)),
+    *seen(_SEEN, "P", wrong=("LSTM",), rewrite="write_out_peepholes"),
 )
 
 RUNTIME = Runtime(

@@ -24,6 +24,7 @@ from rnnbench.formats.onnx.integers.making import Array, Maker
 from rnnbench.formats.onnx.present import activations, usual_activations
 
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+_PEEPHOLES = 7  # the place of P among an LSTM's inputs
 _STATES = {"RNN": 1, "GRU": 1, "LSTM": 2}
 
 
@@ -51,10 +52,13 @@ def _refuse(node: ir.Node) -> None:
     relu = node.op_type == "RNN" and {*function} == {"relu"}
     known = {"hidden_size", "direction", "linear_before_reset", "activations", "layout"}
     other = node.op_type == "GRU" and not _attribute(node, "linear_before_reset")
+    peepholes = len(node.inputs) > _PEEPHOLES and node.inputs[_PEEPHOLES] is not None
+    other |= peepholes
     if {*node.attributes} <= known and (usual or relu) and not other | _attribute(node, "layout"):
         return
     raise RnnbenchError(
-        f"{node.op_type} {node.name!r} has {', '.join(map(str, function))} and "
+        f"{node.op_type} {node.name!r} has {', '.join(map(str, function))}"
+        f"{', peepholes (P)' if peepholes else ''} and "
         f"{', '.join(node.attributes)}, of which there is no step in whole numbers: export with "
         "--precision int8-weights"
     )

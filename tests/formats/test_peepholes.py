@@ -1,0 +1,114 @@
+"""A loop that is an LSTM with peepholes is exported as ONNX's node, and stays a loop elsewhere."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+import rnnbench
+from rnnbench import Model, TensorSpec
+from rnnbench.checking.check import check
+from rnnbench.core import gaps
+from tests.helpers.onnx_graphs import kinds
+
+H = 6
+
+
+class Peepholes(nn.Module):
+    """Gers and Schmidhuber, Recurrent nets that time and count, 2000: gates see the cell state.
+
+    Args:
+        joined: one product for all gates, or one for each.
+        bias: whether the products have one.
+        between: whether a fused layer stands in front.
+    """
+
+    def __init__(self, joined=True, bias=True, between=False):
+        super().__init__()
+        self.front = nn.GRU(5, 5, batch_first=True) if between else None
+        count = 1 if joined else 4
+        self.x = nn.ModuleList(nn.Linear(5, 4 * H // count, bias=bias) for _ in range(count))
+        self.h = nn.Linear(H, 4 * H, bias=False)
+        self.peep = nn.Parameter(torch.randn(3, H))
+
+    def forward(self, x, h, c):
+        x = x if self.front is None else self.front(x)[0]
+        steps = []
+        for t in range(x.shape[1]):
+            gates = torch.cat([part(x[:, t]) for part in self.x], -1) + self.h(h)
+            i, f, g, o = gates.chunk(4, -1)
+            c_new = torch.sigmoid(f + self.peep[0] * c) * c
+            c_new = c_new + torch.sigmoid(i + self.peep[1] * c) * torch.tanh(g)
+            h, c = torch.sigmoid(o + self.peep[2] * c_new) * torch.tanh(c_new), c_new
+            steps.append(h)
+        return torch.stack(steps, 1), h, c
+
+
+def model_of(**options):
+    torch.manual_seed(0)
+    state = TensorSpec("h", ("batch", H), role="state")
+    specs = (
+        TensorSpec("x", ("batch", "time", 5)),
+        state,
+        TensorSpec("c", ("batch", H), role="state"),
+    )
+    states = {"h": "hn", "c": "cn"}
+    return Model(Peepholes(**options).eval(), specs, ("y", "hn", "cn"), states=states)
+
+
+@pytest.mark.parametrize("joined", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("between", [True, False])
+def test_it_is_one_node_that_takes_its_input(joined, bias, between, tmp_path):
+    model = model_of(joined=joined, bias=bias, between=between)
+    bundle = rnnbench.export(model, ("onnx",), tmp_path)
+    proto = onnx.load(bundle.artifacts["onnx"].path)
+    assert "Scan" not in kinds(proto)
+    assert "MatMul" not in kinds(proto), "the products are the layer's own"
+    (node,) = [n for n in proto.graph.node if n.op_type == "LSTM"]
+    held = {t.name: list(t.dims) for t in proto.graph.initializer}
+    assert held[node.input[1]] == [1, 4 * H, 5]
+    assert held[node.input[7]] == [1, 3 * H]
+    assert any("test_peepholes.py" in entry.value for entry in node.metadata_props)
+    report = check(bundle, ["onnxruntime"], model=model, isolate=False)
+    assert {row.verdict for row in report.rows} == {"same"}, report.rows
+
+
+@pytest.mark.parametrize("options", [{"keep_loops": True}, {"precision": "int8-dynamic"}])
+def test_it_stays_a_loop_where_that_is_asked_for(options, tmp_path):
+    bundle = rnnbench.export(model_of(), ("onnx",), tmp_path, **options)
+    proto = onnx.load(bundle.artifacts["onnx"].path)
+    assert "Scan" in kinds(proto)
+    assert "LSTM" not in kinds(proto)
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8-weights"])
+def test_its_weights_are_kept_in_fewer_bits(precision, tmp_path):
+    bundle = rnnbench.export(model_of(), ("onnx",), tmp_path, precision=precision)
+    assert "LSTM" in kinds(onnx.load(bundle.artifacts["onnx"].path))
+    report = check(bundle, ["onnxruntime"], model=model_of(), isolate=False)
+    assert {row.verdict for row in report.rows} == {"same"}, report.rows
+
+
+def test_who_computes_it_wrong_is_said_and_its_form_is_right(tmp_path):
+    bundle = rnnbench.export(model_of(), ("onnx", "portable"), tmp_path)  # as --profile does
+    known = [gap for found in gaps.all_gaps().values() for gap in found if gap.attribute == "P"]
+    wrong = [gap.version for gap in known if gap.behaviour == "wrong"]
+    assert len(wrong) >= 3
+    (note,) = [n for n in bundle.manifest["notes"] if "peepholes" in n]
+    assert all(version in note for version in wrong), note
+    assert "--for" in note
+    form = bundle.artifacts["portable"].path
+    assert "LSTM" not in kinds(onnx.load(form))
+    rng = np.random.default_rng(0)
+    given = {
+        "x": rng.standard_normal((2, 7, 5)).astype(np.float32),
+        "h": rng.standard_normal((2, H)).astype(np.float32),
+        "c": rng.standard_normal((2, H)).astype(np.float32),
+    }
+    paths = (bundle.artifacts["onnx"].path, form)
+    found = [onnxruntime.InferenceSession(str(p)).run(None, given) for p in paths]
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-6)
