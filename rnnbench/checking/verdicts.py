@@ -21,13 +21,13 @@ from rnnbench.core.bundle import Bundle
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.verdicts import Verdict
 from rnnbench.core.whole import write_file
-from rnnbench.models.precision import coarseness_when_loud
+from rnnbench.models.precision import LOUD, coarseness_when_loud
 
 NOT_PROVED = "float32 has no digits left: the module's own noise is as large as its values"
 """Why a case that is equal proves nothing."""
 
 
-NO_REFERENCE = "the file cannot be evaluated in float64 there"
+NO_REFERENCE = "what it is to give cannot be worked out there, or is not the module's"
 """Why a file that rounds values is not judged at a case."""
 
 STREAMED, ALONE = "when streamed", "in a batch"
@@ -143,7 +143,7 @@ class Judge:
         rounds = self.rounds(ran)
         if rounds and case.rounded is None:
             return self._result(ran, case.name, Verdict.NOT_JUDGED, NO_REFERENCE)
-        if rounds and case.scale > 1:
+        if rounds and case.scale >= LOUD:
             loud = coarseness_when_loud(self.bundle.manifest.get("precision"))
             coarseness = max(coarseness, loud)
         plain, case = case, case.as_rounded() if rounds else case

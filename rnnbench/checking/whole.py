@@ -106,8 +106,9 @@ def _proved(
 
 def _as_written(bundle: Bundle, cases: Sequence[Case]) -> tuple[Verdict, str]:
     """Of C, whose reference is the program that it was written of: proved as each case was made."""
-    if not any(case.rounded is not None for case in cases):
-        return Verdict.NOT_JUDGED, NO_REFERENCE
+    lacking = [case for case in cases if case.rounded is None and not case.empty]
+    if lacking:
+        return Verdict.NOT_JUDGED, f"{NO_REFERENCE}, as at {lacking[0].name}"
     above = _above(bundle, cases)
     return Verdict.SAME, f"its program is the module but for its rounding of values{above}"
 

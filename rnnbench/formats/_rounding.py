@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rnnbench.core import plugins
+from rnnbench.core.errors import RnnbenchError
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +23,7 @@ def file_that_rounds(bundle: Bundle, model: Model) -> torch.nn.Module | None:
         model: its declaration and module, with the bundle's weights.
 
     Raises:
-        RnnbenchError: the file is damaged, or the module cannot be captured again.
+        RnnbenchError: the file is damaged, or the module cannot be captured again as it was.
     """
 
     def captured() -> Captured:
@@ -30,9 +31,17 @@ def file_that_rounds(bundle: Bundle, model: Model) -> torch.nn.Module | None:
 
         return captured_again(bundle, model)
 
+    from rnnbench.models.calls import on_cpu
+
     for artifact in bundle.artifacts.values():
         if artifact.rounds:
             form = plugins.load("formats", artifact.format).FORMAT
-            made: torch.nn.Module = form.evaluated(artifact.path, captured)
+            with on_cpu(model.module):  # what is timed may be elsewhere
+                made: torch.nn.Module = form.evaluated(artifact.path, captured)
+            if artifact.details["whole"] != getattr(made, "weights", artifact.details["whole"]):
+                raise RnnbenchError(
+                    f"{bundle.name} is captured in another way than when it was exported, so that "
+                    "its values would be rounded elsewhere: export it again"
+                )
             return made
     return None

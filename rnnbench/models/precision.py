@@ -34,6 +34,9 @@ LEVELS = 127
 UNCHANGED = 300.0
 """Decibels, of an output that is what it was."""
 
+LOUD = 100.0
+"""How many times as large as usual inputs are where `coarseness_when_loud` counts."""
+
 _OFF = 3e-5  # of a level: 127 levels of a float32 rounding are 8e-6
 _SAMPLE = (32, 8)  # rows and columns of a matrix that are tried first
 _NAMED = 6  # layers of a message

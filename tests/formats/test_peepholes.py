@@ -112,3 +112,59 @@ def test_who_computes_it_wrong_is_said_and_its_form_is_right(tmp_path):
     found = [onnxruntime.InferenceSession(str(p)).run(None, given) for p in paths]
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-6)
+
+
+class InsideAStep(nn.Module):
+    """A layer in each step of another loop, which stays one, beside the peepholes."""
+
+    def __init__(self):
+        super().__init__()
+        self.own, self.layer = Peepholes(), nn.GRU(1, 3, batch_first=True)
+
+    def forward(self, x, h, c):
+        y, h, c = self.own(x, h, c)
+        seen, s = [], x.new_zeros(x.shape[0], 3)
+        for t in range(x.shape[1]):
+            s = torch.sin(s + self.layer(x[:, t, :, None])[1][0])
+            seen.append(s)
+        return y, h, c, torch.stack(seen, 1)
+
+
+class BothWays(nn.Module):
+    """Two loops, of which one goes backwards."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = Peepholes(), Peepholes(bias=False)
+
+    def forward(self, x, h, c):
+        y, h, c = self.one(x, h, c)
+        back, *_ = self.other(x.flip(1), torch.zeros_like(h), torch.zeros_like(c))
+        return y, h, c, back.flip(1)
+
+
+@pytest.mark.parametrize("opset", [17, 18])
+@pytest.mark.parametrize(("kind", "layers"), [(InsideAStep, 1), (BothWays, 2)])
+def test_other_loops_stay_what_they_are(kind, layers, opset, tmp_path):
+    torch.manual_seed(0)
+    one = model_of()
+    model = Model(kind().eval(), one.inputs, (*one.outputs, "more"), states=one.states)
+    bundle = rnnbench.export(model, ("onnx",), tmp_path, opset=opset)
+    proto = onnx.load(bundle.artifacts["onnx"].path)
+    assert kinds(proto).count("LSTM") == layers
+    assert kinds(proto).count("Scan") == (kind is InsideAStep)
+    for node in proto.graph.node if opset > 17 else ():  # onnx's converter drops metadata
+        if node.op_type == "LSTM":
+            assert any("test_peepholes.py" in entry.value for entry in node.metadata_props)
+    report = check(bundle, ["onnxruntime"], model=model, isolate=False)
+    assert {row.verdict for row in report.rows} == {"same"}, report.rows
+
+
+def test_no_runtime_has_the_node_in_float64(tmp_path):
+    one = model_of()
+    specs = tuple(TensorSpec(s.name, s.shape, "float64", role=s.role) for s in one.inputs)
+    model = Model(one.module.double(), specs, one.outputs, states=one.states)
+    bundle = rnnbench.export(model, ("onnx",), tmp_path)
+    assert "Scan" in kinds(onnx.load(bundle.artifacts["onnx"].path))
+    report = check(bundle, ["onnxruntime"], model=model, isolate=False)
+    assert {row.verdict for row in report.rows} == {"same"}, report.rows

@@ -119,7 +119,7 @@ def files_of(captured: Captured, facts: str, precision: str = "") -> Files:
 
 def rounding_of(
     captured: Captured, precision: str
-) -> tuple[fx.GraphModule, dict[fx.Node, list[bool]]]:
+) -> tuple[fx.GraphModule, dict[fx.Node, list[bool]], int]:
     """The program that a file is written of, and which of its products are of whole numbers.
 
     Args:
@@ -127,10 +127,11 @@ def rounding_of(
         precision: what the weights of products are kept as.
 
     Returns:
-        The graph, and node -> of each of its products, whether it is one.
+        The graph, node -> of each of its products, whether it is one, and how many weights
+        these have.
     """
     writer, graph, *_ = _written(captured, precision)
-    return graph, writer.whole
+    return graph, writer.whole, sum(writer.whole_weights.values())
 
 
 def _fields(captured: Captured) -> dict[str, str]:

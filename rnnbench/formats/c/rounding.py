@@ -51,15 +51,23 @@ class RoundingProgram(nn.Module):
     Args:
         program: its parameters are attributes, and it returns one flat tuple; it is changed.
         whole: node -> of each of its products, whether it is one of whole numbers.
+        weights: how many weights these have.
     """
 
-    def __init__(self, program: fx.GraphModule, whole: Mapping[fx.Node, Sequence[bool]]) -> None:
+    def __init__(
+        self, program: fx.GraphModule, whole: Mapping[fx.Node, Sequence[bool]], weights: int = 0
+    ) -> None:
         super().__init__()
+        self.weights = weights
         self.off: Change | None = None
         self.rounds = True
         self.register_buffer("_kind", torch.zeros((), dtype=torch.float32), persistent=False)
         # A plain one: a module of torch.export refuses eval().
         self.program = fx.GraphModule(program, program.graph)
+        for part in self.program.modules():  # of its own: the module's may be moved elsewhere
+            for name, parameter in part.named_parameters(recurse=False):
+                own = nn.Parameter(parameter.detach().clone(), requires_grad=False)
+                part.register_parameter(name, own)
         for graph in self.program.modules():
             if isinstance(graph, fx.GraphModule):
                 graph.graph.set_codegen(fx.graph.CodeGen())

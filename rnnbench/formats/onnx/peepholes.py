@@ -9,14 +9,19 @@ back (`rewrites/own_functions.py`: write_out_peepholes).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
 
 from rnnbench.formats.onnx.editing import add_initializer, constant_of, recurrent_nodes
 from rnnbench.formats.onnx.present import layer_of
+
+if TYPE_CHECKING:
+    from rnnbench.formats.onnx.optimizing.graph import Graph
+    from rnnbench.formats.onnx.optimizing.looped import LoopPlan
 
 _PLACE = 7  # of P among the inputs of an LSTM
 _GATES = {"Sigmoid": 3, "Tanh": 2}
@@ -29,40 +34,50 @@ def fuse_peepholes(model: ir.Model) -> ir.Model:
     if not any(map(_may_be, model.graph)):
         return model
     from rnnbench.formats.onnx.optimizing.branches import graphs_along, write_back
-    from rnnbench.formats.onnx.optimizing.graph import is_standard
-    from rnnbench.formats.onnx.optimizing.looped import LoopPlan, NotFusedError, rewrite
-    from rnnbench.formats.onnx.optimizing.loops import read_loop
+    from rnnbench.formats.onnx.optimizing.looped import rewrite
     from rnnbench.formats.onnx.optimizing.passes import around_layers
 
+    lines = {node.name: dict(node.metadata_props) for node in model.graph}
+    others = frozenset(node.name for node in recurrent_nodes(model) if node.name)
     proto = ir.to_proto(model)
     graphs = graphs_along(proto, (), Path())
-    graph, plans, others = graphs[0], [], set()
-    lines = {node.name: dict(node.metadata_props) for node in model.graph}
-    for node in graph.nodes:
-        if is_standard(node, "RNN", "GRU", "LSTM"):
-            others.add(node.name)
-        if not is_standard(node, "Scan"):
-            continue
-        loop = read_loop(graph, node)
-        try:
-            plan = None if isinstance(loop, str) else LoopPlan(graph, loop)
-        except NotFusedError:
-            continue
-        if plan is not None and all(spec.layer.p is not None for spec in plan.specs):
-            plans.append(plan)
+    plans = [*_plans(graphs[0])]
     if not plans:
         return model
-    rewrite(graph, plans)
-    around_layers.find(graph, frozenset(others), frozenset())
+    rewrite(graphs[0], plans)
+    around_layers.find(graphs[0], others, frozenset())
     write_back(graphs)
     made = ir.from_proto(proto)
-    for node in recurrent_nodes(made):
-        if node.name not in others:
-            scans = (plan.loop.node.name for plan in plans)
-            scan = next(name for name in scans if str(node.name).startswith(name))
-            node.metadata_props.update(lines[scan])
-            _take_in_products(node)
+    for node in list(made.graph):
+        if node.op_type != "LSTM" or node.domain or node.name in others:
+            continue
+        for scan in (plan.loop.node.name for plan in plans):
+            if str(node.name).startswith(f"{scan}_lstm/"):  # as `looped.rewrite` calls it
+                node.metadata_props.update(lines[scan])
+        _take_in_products(node)
     return made
+
+
+def _plans(graph: Graph) -> Iterator[LoopPlan]:
+    """How each such loop becomes a node; no runtime has the node in another dtype."""
+    from rnnbench.formats.onnx.optimizing.graph import is_standard
+    from rnnbench.formats.onnx.optimizing.looped import LoopPlan, NotFusedError
+    from rnnbench.formats.onnx.optimizing.loops import read_loop
+
+    for node in graph.nodes:
+        loop = read_loop(graph, node) if is_standard(node, "Scan") else ""
+        if isinstance(loop, str):
+            continue
+        try:
+            plan = LoopPlan(graph, loop)
+        except NotFusedError:
+            continue
+        if all(map(_is_known, plan.specs)):
+            yield plan
+
+
+def _is_known(spec: Any) -> bool:
+    return spec.layer.p is not None and spec.layer.w.dtype == np.float32
 
 
 def with_peepholes(model: ir.Model) -> dict[str, int]:
