@@ -44,7 +44,7 @@ class Wanted:
 
 
 def make_wanted(
-    bundle: Bundle, model: Model, wanted: Wanted, file: torch.nn.Module | None
+    bundle: Bundle, model: Model, wanted: Wanted, file: torch.nn.Module | None = None
 ) -> CaseSet:
     """Runs the module at each of them, as long as there is time.
 
