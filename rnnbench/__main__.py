@@ -18,7 +18,7 @@ from rnnbench.commands._console import refuse, set_loudness
 from rnnbench.commands._options import BAD_INPUT, FINE, INTERRUPTED, UNREAD
 from rnnbench.core import plugins
 from rnnbench.core.errors import RnnbenchError, choices, one_line
-from rnnbench.core.interrupts import noted
+from rnnbench.core.interrupts import came_of_one, noted
 from rnnbench.core.whole import full
 
 _NO_MEMORY = re.compile(r"can't start new thread|can't allocate memory|Cannot allocate memory")
@@ -69,6 +69,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         _write_to_nobody()
         return UNREAD
     except Exception as error:
+        ours = isinstance(error, RnnbenchError | click.ClickException)
+        if not ours and came_of_one(error):
+            return INTERRUPTED
         message = _explained(error)
         if message is None:
             raise

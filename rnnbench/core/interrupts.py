@@ -86,11 +86,18 @@ def _ends(frame: FrameType | None) -> bool:
 
 def _on_its_way() -> bool:
     """Whether something is cleaned up for it: `finally`, `except` and `__exit__` see an error."""
-    error = sys.exc_info()[1]
+    return came_of_one(sys.exc_info()[1])
+
+
+def came_of_one(error: BaseException | None) -> bool:
+    """Whether an error is `KeyboardInterrupt`, or came up as one was handled.
+
+    Up to Python 3.11 one in `__set_name__`, as a class is made, becomes a RuntimeError.
+    """
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True
-        error = error.__context__
+        error = error.__cause__ or error.__context__
     return False
 
 

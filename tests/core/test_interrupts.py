@@ -159,3 +159,30 @@ def test_a_signal_that_meets_an_exec_of_a_string_has_its_own_code(tmp_path):
         [sys.executable, "-m", "meets"], env={**os.environ, "PYTHONPATH": path}, check=False
     )
     assert done.returncode == 128 + signal.SIGTERM
+
+
+AS_A_CLASS_IS_MADE = """
+import os, signal
+from rnnbench.__main__ import main
+from rnnbench.core import plugins
+
+class Field:
+    def __set_name__(self, owner, name):
+        os.kill(os.getpid(), signal.{name})
+
+plugins.load("commands", "list").command.callback = lambda **_: type("Made", (), {{"x": Field()}})
+main(["list"])
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_one_that_a_library_made_an_error_of_is_no_bug(name):
+    """`import torch` makes thousands of classes; CI was interrupted as it made one."""
+    done = subprocess.run(
+        [sys.executable, "-c", AS_A_CLASS_IS_MADE.format(name=name)],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert done.returncode == 128 + getattr(signal, name), done.stderr
+    assert done.stderr == ""
