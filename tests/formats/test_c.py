@@ -33,9 +33,8 @@ SAMPLE = (
     "SpectralMask",
     "RowsThatHaveSteps",
     "MadeForInference",
+    "MaskOfAList",
 )
-# Of lengths that are all 1 the module broadcasts a mask of one step; C has one of all steps.
-STORED_ALONE = ("MaskOfAList",)
 NAMES = SAMPLE if tiers.samples(1, 2) == 1 else tuple(MODELS)
 
 
@@ -58,8 +57,7 @@ def test_a_model_of_the_zoo_is_right_in_c(name, tmp_path):
     done = subprocess.run(shared, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert max(map(len, path.read_text().splitlines())) <= 120
-    further = None if name in STORED_ALONE else lifted(model)  # else at other sizes and values
-    report = check(bundle, ["c"], model=further, isolate=False)
+    report = check(bundle, ["c"], model=lifted(model), isolate=False)  # also at other sizes
     assert {(row.format, row.runtime) for row in report.rows} >= {("c", "c")}
     wrong = [row for row in report.rows if row.format == "c" and row.verdict != "same"]
     assert not wrong, wrong

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from rnnbench.formats.c import arithmetic, elementwise, filling, joining, layout, picking
+from rnnbench.formats.c import arithmetic, elementwise, filling, joining, layout, picking, slicing
+from rnnbench.formats.c.broadcasting import broadcast
 from rnnbench.formats.c.elementwise import call, pointwise
 from rnnbench.formats.c.layout import moved
 from rnnbench.formats.c.values import Block, Complex, Index, Value, atom
@@ -180,7 +181,7 @@ def _complex(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, An
     sizes = elementwise.shape_of(node)[0]
 
     def spread(value: Value) -> Value:
-        at = lambda i, block: value.at(elementwise.broadcast(i, sizes, value), block)  # noqa: E731
+        at = lambda i, block: value.at(broadcast(i, sizes, value), block)  # noqa: E731
         return replace(value, sizes=sizes, at=at, array="", constant=None)
 
     return Complex(*(v if v.sizes == sizes else spread(v) for v in args))
@@ -197,7 +198,7 @@ def _polar(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]
 
 _MOVED = {
     operator: writing
-    for family in (layout, joining, filling)
+    for family in (layout, slicing, joining, filling)
     for operator, writing in family.OPERATORS.items()
     if family is not filling or operator in (aten.clone.default, aten._to_copy.default)
 }

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from rnnbench.formats.c.broadcasting import beside, broadcast
 from rnnbench.formats.c.literals import literal
 from rnnbench.formats.c.sizes import size_of
 from rnnbench.formats.c.values import C_TYPES, Block, Index, Value, atom
@@ -151,12 +152,6 @@ _COMPARED: dict[str, Spelled] = {
 _OVERLOADS = ("default", "Tensor", "Scalar", "other", "self")
 
 
-def broadcast(index: Index, sizes: Sequence[Any], value: Value) -> list[str]:
-    """The indices of an argument for those of a result."""
-    own = index[len(index) - len(value.sizes) :]
-    return ["0" if size == 1 else i for i, size in zip(own, value.sizes, strict=True)]
-
-
 def shape_of(node: fx.Node) -> tuple[tuple[Any, ...], torch.dtype]:
     """The sizes and the type of a node's result; of a complex one, that of its parts."""
     value = node.meta["val"]
@@ -177,6 +172,7 @@ def pointwise(
         of: the type in which it is computed.
     """
     sizes, dtype = shape_of(node)
+    sizes = beside(sizes, args)
     for needed in (of, dtype):
         if needed not in C_TYPES:
             raise writer.refusal(node, f"{needed} has no form in C yet")
@@ -237,6 +233,7 @@ def _compared(spelled: Spelled) -> Any:
 def _where(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
     test, yes, no = args
     sizes, dtype = shape_of(node)
+    sizes = beside(sizes, args)
     cost = 1 + sum(a.cost for a in args if isinstance(a, Value) and not a.array)
 
     def at(index: Index, block: Block) -> str:

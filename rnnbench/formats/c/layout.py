@@ -1,4 +1,4 @@
-"""Operators that move elements and compute nothing: views, slices, turns."""
+"""Operators that move elements and compute nothing: views and turns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from rnnbench.formats.c.elementwise import broadcast, shape_of
+from rnnbench.formats.c.broadcasting import as_said, broadcast
+from rnnbench.formats.c.elementwise import shape_of
 from rnnbench.formats.c.literals import literal
 from rnnbench.formats.c.sizes import size_of
 from rnnbench.formats.c.values import C_TYPES, Block, Index, Value, added, atom, complete, scaled
@@ -81,83 +82,21 @@ def _movedim(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, An
 
 def _expand(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
     value: Value = args[0]
-    return moved(value, shape_of(node)[0], lambda i: broadcast(i, (), value))
+    asked, said = list(shape_of(node)[0]), node.args[1] if isinstance(args[1], list) else ()
+    for back, own in enumerate(reversed(value.sizes), 1):
+        if said and args[1][-back] == -1:
+            asked[-back] = own
+    sizes = as_said(writer, asked, said)
+    return moved(value, sizes, lambda i: broadcast(i, sizes, value))
 
 
 def _unsqueeze(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
     value: Value = args[0]
-    if value.array:
-        return writer.array(value.array, value.dtype, shape_of(node)[0])
     dim = args[1] % (len(value.sizes) + 1)
-    return moved(value, shape_of(node)[0], lambda i: i[:dim] + i[dim + 1 :])
-
-
-def _slice(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
-    value: Value = args[0]
-    dim = dim_of(value, args[1] if len(args) > 1 else 0)
-    start = args[2] if len(args) > 2 and args[2] is not None else 0
-    step = args[4] if len(args) > 4 else 1
-    first = from_start(writer, start, value.sizes[dim])
-    made = shape_of(node)[0]
-    if first == "0" and step == 1 and made == value.sizes:
-        return value
-    if getattr(made[dim], "is_Symbol", False) and made[dim] not in writer.sizes.names:
-        end = args[3] if len(args) > 3 else None
-        _name_length(writer, node, made[dim], (first, end, value.sizes[dim], step))
-
-    def to(index: list[str]) -> list[str]:
-        index[dim] = added(first, scaled(index[dim], writer.number(step)))
-        return index
-
-    return moved(value, shape_of(node)[0], to)
-
-
-def _name_length(
-    writer: Writer, node: fx.Node, symbol: Any, ends: tuple[str, Any, Any, Any]
-) -> None:
-    """How long a slice is whose ends are data: a symbol of its own in the program."""
-    first, end, size, step = ends
-    last = writer.sizes.text(size) if end is None else from_start(writer, end, size)
-    by = writer.number(step)
-    name = writer.fresh(f"{node.name}_length")
-    text = f"model_max(({last} - {first} + {by} - 1) / {by}, 0)"
-    writer.line(f"const int64_t {name} = {text};")
-    writer.line(f"(void){name};")
-    writer.sizes.names[symbol] = name
-
-
-def _narrow(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
-    return _slice(writer, node, [args[0], args[1], args[2]], {})
-
-
-def from_start(writer: Writer, start: Any, size: Any) -> str:
-    """A place counted from the end, from the start."""
-    if isinstance(start, int) and start < 0:
-        if isinstance(size, int):
-            return str(max(size + start, 0))
-        return f"model_max({writer.sizes.text(size)} - {-start}, 0)"
-    if isinstance(start, int):
-        return str(start)
-    text = writer.number(start)
-    return f"model_min(model_from({text}, {writer.sizes.text(size)}), {writer.sizes.text(size)})"
-
-
-def _select(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
-    value: Value = args[0]
-    dim = dim_of(value, args[1])
-    at = args[2]
-    if isinstance(at, int) and at < 0:
-        place = writer.sizes.text(value.sizes[dim] + at)
-    elif isinstance(at, Value):
-        block = Block(writer.fresh)
-        text = at.at(["0"] * len(at.sizes), block)
-        writer.block(block)
-        place = f"model_at({text}, {writer.sizes.text(value.sizes[dim])})"
-    elif isinstance(at, int):
-        place = str(at)
-    else:
-        place = f"model_at({writer.number(at)}, {writer.sizes.text(value.sizes[dim])})"
-    return moved(value, shape_of(node)[0], lambda i: [*i[:dim], place, *i[dim:]])
+    sizes = (*value.sizes[:dim], 1, *value.sizes[dim:])
+    if value.array:
+        return writer.array(value.array, value.dtype, sizes)
+    return moved(value, sizes, lambda i: i[:dim] + i[dim + 1 :])
 
 
 def _flip(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
@@ -310,9 +249,6 @@ OPERATORS: dict[Any, Any] = {
     aten.expand.default: _expand,
     aten.expand_as.default: _expand,
     aten.broadcast_to.default: _expand,
-    aten.slice.Tensor: _slice,
-    aten.narrow.default: _narrow,
-    aten.select.int: _select,
     aten.flip.default: _flip,
     aten.split.Tensor: _split,
     aten.split_with_sizes.default: _split,
@@ -325,3 +261,10 @@ OPERATORS: dict[Any, Any] = {
     aten.triu.default: _triangle(False),
     aten.diagonal.default: _diagonal,
 }
+
+
+BY_SIZE = (
+    *(aten.unsqueeze.default, aten.permute.default, aten.transpose.int, aten.t.default),
+    aten.expand.default,
+)
+"""Of these, what goes by the sizes of the values that it is given."""

@@ -9,7 +9,8 @@ import sympy
 import torch
 from torch import fx
 
-from rnnbench.formats.c.elementwise import broadcast, shape_of
+from rnnbench.formats.c.broadcasting import broadcast
+from rnnbench.formats.c.elementwise import shape_of
 from rnnbench.formats.c.layout import moved
 from rnnbench.formats.c.picking import index_put, picked_by
 from rnnbench.formats.c.sizes import numel, size_of

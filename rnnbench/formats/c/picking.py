@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import fx
 
-from rnnbench.formats.c.elementwise import broadcast, shape_of
-from rnnbench.formats.c.layout import dim_of, from_start
+from rnnbench.formats.c.broadcasting import broadcast
+from rnnbench.formats.c.elementwise import shape_of
+from rnnbench.formats.c.layout import dim_of
 from rnnbench.formats.c.literals import literal
+from rnnbench.formats.c.slicing import from_start
 from rnnbench.formats.c.values import Block, Index, Value, added, scaled
 from rnnbench.formats.c.writer import Writer
 

@@ -30,9 +30,11 @@ from rnnbench.formats.c import (
     products,
     recurrences,
     reductions,
+    slicing,
     solving,
     spectra,
 )
+from rnnbench.formats.c.broadcasting import with_all
 from rnnbench.formats.c.printing import Port, code_text, field_of, header_text, weights_text
 from rnnbench.formats.c.sizes import NoForm, Sizes, size_of
 from rnnbench.formats.c.values import C_TYPES, Value
@@ -49,6 +51,7 @@ OPERATORS: dict[Any, Any] = (
     | activations.OPERATORS
     | filling.OPERATORS
     | layout.OPERATORS
+    | slicing.OPERATORS
     | joining.OPERATORS
     | picking.OPERATORS
     | masks.OPERATORS
@@ -66,6 +69,16 @@ OPERATORS: dict[Any, Any] = (
 )
 
 
+_BY_SIZE = frozenset(
+    {
+        *elementwise.OPERATORS,
+        *arithmetic.OPERATORS,
+        *(filling.OPERATORS.keys() - {torch.ops.aten.copy.default}),
+        *reductions.BY_SIZE,
+        *layout.BY_SIZE,
+        *slicing.OPERATORS,
+    }
+)
 _BROADCAST = {torch.ops.aten.matmul.default}  # which has a form in some cases only
 
 
@@ -149,7 +162,8 @@ def _written(
     model = captured.model
     fields = _fields(captured)
     sizes = Sizes({})
-    writer = Writer(sizes, OPERATORS, model.name, complexes.OPERATORS | spectra.OPERATORS)
+    of_complex = complexes.OPERATORS | spectra.OPERATORS
+    writer = Writer(sizes, OPERATORS, model.name, of_complex, _BY_SIZE)
     writer.precision = precision
     for name in (*fields.values(), "level", "base", "room"):
         writer.fresh(name)
@@ -232,7 +246,7 @@ def _name_symbol(writer: Writer, size: Any, declared: str, fields: dict[str, str
 def _outputs(writer: Writer, results: Sequence[Any], captured: Captured) -> list[Port]:
     """Each output is copied into what the caller gives, with its shape."""
     found = []
-    ready = [writer.given(r) for r in results]
+    ready = [with_all(writer, writer.given(r)) for r in results]
     for name, value in zip(captured.model.outputs, ready, strict=True):
         if not isinstance(value, Value):
             raise NoForm(f"output {name!r} is no tensor, which has no form in C yet")

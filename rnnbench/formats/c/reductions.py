@@ -73,6 +73,10 @@ def _reduced(
         given = None if isinstance(given, torch.dtype) else given
         walk = Walk(writer, value, dims_of(value, given))
         sizes, dtype = shape_of(node)
+        if len(sizes) == len(value.sizes):  # keepdim
+            sizes = tuple(1 if n in walk.dims else s for n, s in enumerate(value.sizes))
+        else:
+            sizes = tuple(walk.outer_sizes())
         writer.say(node)
         made = writer.room(dtype, sizes, node.name)
         kind = "double" if wide and dtype.is_floating_point else C_TYPES[dtype]
@@ -117,9 +121,9 @@ def _running(start: str, sign: str) -> Any:
     def write(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
         value: Value = args[0]
         walk = Walk(writer, value, dims_of(value, args[1]))
-        sizes, dtype = shape_of(node)
+        dtype = shape_of(node)[1]
         writer.say(node)
-        made = writer.room(dtype, sizes, node.name)
+        made = writer.room(dtype, value.sizes, node.name)
         kind = "double" if dtype.is_floating_point else C_TYPES[dtype]
         with writer.loops(walk.outer_sizes()) as outer:
             total = writer.fresh("sum")
@@ -222,3 +226,7 @@ OPERATORS: dict[Any, Any] = {
     aten.linalg_vector_norm.default: _norm,
     aten.norm.ScalarOpt_dim: _norm,
 }
+
+
+BY_SIZE = tuple(target for target in OPERATORS if "norm" not in str(target))
+"""Of these, what goes by the sizes of the values that it is given."""

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from rnnbench.formats.c.elementwise import broadcast, shape_of
+from rnnbench.formats.c.broadcasting import broadcast
+from rnnbench.formats.c.elementwise import shape_of
 from rnnbench.formats.c.layout import moved
 from rnnbench.formats.c.values import Block, Value, atom
 from rnnbench.formats.c.writer import Writer

@@ -11,6 +11,7 @@ from torch import fx
 
 from rnnbench.capture.source_lines import source_line
 from rnnbench.core.errors import RnnbenchError
+from rnnbench.formats.c.broadcasting import is_dimension, keep_said, said_by_data, with_all
 from rnnbench.formats.c.folding import folded_call
 from rnnbench.formats.c.literals import literal
 from rnnbench.formats.c.scalars import ITEMS, scalar
@@ -39,12 +40,15 @@ class Writer(Statements):
         operators: target -> what writes a call of it.
         model: the model's name, for errors.
         of_complex: as `operators`, of those that are given a complex tensor.
+        by_size: those of `operators` that go by the sizes of what they are given.
 
     Attributes:
         values: node -> what it gives.
         products: the sizes that say how many rows, the inputs and the columns of each product.
         whole: node -> of each of its products, whether it is one of whole numbers.
         whole_weights: array of whole numbers -> how many weights it holds.
+        said: node -> the size that it gives, made of what a tensor says, where the program has
+            a dimension for that.
         precision: what the weights of products are kept as; floats where it is empty.
     """
 
@@ -54,15 +58,18 @@ class Writer(Statements):
         operators: dict[Any, Writing],
         model: str,
         of_complex: dict[Any, Writing],
+        by_size: frozenset[Any] = frozenset(),
     ) -> None:
         super().__init__(sizes)
         self.values: dict[fx.Node, Any] = {}
         self.products: list[tuple[Sequence[Any], int, int]] = []
         self.whole: dict[fx.Node, list[bool]] = {}
         self.whole_weights: dict[str, int] = {}
+        self.said: dict[fx.Node, Any] = {}
         self.precision = ""
         self._operators = operators
         self._of_complex = of_complex
+        self._by_size = by_size
         self._model = model
         self._at: fx.Node | None = None
 
@@ -118,10 +125,7 @@ class Writer(Statements):
             return
         value = node.meta.get("val")
         if isinstance(value, torch.SymInt | int) and not isinstance(value, bool):
-            if target in ITEMS:
-                self._number(node)
-            else:
-                self.values[node] = size_of(value)
+            self._size(node, size_of(value))
             return
         if isinstance(value, torch.SymFloat | torch.SymBool | float | bool):
             self.values[node] = scalar(self, node)
@@ -131,6 +135,8 @@ class Writer(Statements):
             return
         args = [self.given(a) for a in node.args]
         named = {name: self.given(a) for name, a in node.kwargs.items()}
+        if target not in self._by_size:
+            args = with_all(self, args)
         known = folded_call(self, node, args, named)
         if known is not None:
             self.values[node] = known
@@ -218,15 +224,25 @@ class Writer(Statements):
             return literal(arg, torch.float64)
         return self.sizes.text(arg)
 
+    def _size(self, node: fx.Node, size: Any) -> None:
+        self.values[node] = size
+        if node.target in ITEMS:
+            self._number(node)
+        else:
+            keep_said(self, node)
+
     def _number(self, node: fx.Node) -> None:
-        """A size that is a number in a tensor."""
+        """A size that is a number in a tensor: another one, or a dimension in the program."""
+        size = self.values[node]
+        text = f"(int64_t){self.single(self.given(node.args[0]))}"
+        if is_dimension(self, size):
+            said_by_data(self, node, size, text)
+            return
         name = self.fresh(node.name)
-        self.line(f"const int64_t {name} = (int64_t){self.single(self.given(node.args[0]))};")
+        self.line(f"const int64_t {name} = {text};")
         self.line(f"(void){name};")
-        symbol = size_of(node.meta["val"])
-        if not isinstance(symbol, int):
-            self.sizes.names.setdefault(symbol, name)
-        self.values[node] = symbol
+        if not isinstance(size, int):
+            self.sizes.names.setdefault(size, name)
 
     def single(self, value: Value) -> str:
         """The only element of a tensor, after what it needs."""
