@@ -13,7 +13,11 @@ from rnnbench.formats.onnx.rewrites import unroll_scan as onnx_unroll
 from rnnbench.formats.onnx.rewrites.last_steps import read_last_step
 from rnnbench.formats.onnx.rewrites.layers import make_explicit_biases
 from rnnbench.formats.onnx.rewrites.lengths import drop_lengths
-from rnnbench.formats.onnx.rewrites.own_functions import turn_into_scan, write_out_peepholes
+from rnnbench.formats.onnx.rewrites.own_functions import (
+    turn_into_scan,
+    write_out_peepholes,
+    write_out_resets,
+)
 from rnnbench.formats.onnx.rewrites.values import make_explicit_values
 from tests.helpers.onnx_graphs import GATES, ROWS, STEPS, feeds, kinds, layer, run, same, scanned
 
@@ -110,6 +114,29 @@ def test_peepholes_are_written_out(tmp_path, direction, states, profile):
     fixed = portable.pinned(tmp_path / "own.onnx", {n: a.shape for n, a in arrays.items()})
     same(proto, fixed, arrays)
     assert ("Scan" in kinds(fixed)) == (profile == "openvino")
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("states", [False, True])
+def test_a_state_that_is_reset_before_its_product_is_written_out(tmp_path, direction, states):
+    proto = layer("GRU", direction, states=states, resets_after=False)
+    arrays = feeds(proto)
+    model = ir.from_proto(proto)
+    write_out_resets(model)
+    assert "GRU" not in kinds(ir.to_proto(model))
+    same(proto, ir.to_proto(model), arrays)
+    onnx.save(proto, tmp_path / "plain.onnx")
+    for profile in ("portable", "ncnn"):
+        portable.rewrite(tmp_path / "plain.onnx", tmp_path / "own.onnx", profile)
+        fixed = portable.pinned(tmp_path / "own.onnx", {n: a.shape for n, a in arrays.items()})
+        assert not {"GRU", "Scan"} & {*kinds(fixed)}
+        same(proto, fixed, arrays)
+
+
+def test_what_resets_behind_the_product_stays_a_layer():
+    model = ir.from_proto(layer("GRU", "forward"))
+    assert not write_out_resets(model)
+    assert "GRU" in kinds(ir.to_proto(model))
 
 
 @pytest.mark.parametrize("kind", GATES)

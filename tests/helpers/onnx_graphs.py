@@ -18,6 +18,7 @@ def layer(
     relu=True,
     layout=0,
     peepholes=False,
+    resets_after=True,
 ):
     """A graph of one recurrent node with all its outputs."""
     rng = np.random.default_rng(0)
@@ -38,7 +39,7 @@ def layer(
         names[5] = "h0"
         inputs.append(helper.make_tensor_value_info("h0", TensorProto.FLOAT, [n, dims[1], HIDDEN]))
     outputs = ["y", "hn", "cn"][: 3 if kind == "LSTM" else 2]
-    extra = {"linear_before_reset": 1} if kind == "GRU" else {}
+    extra = {"linear_before_reset": int(resets_after)} if kind == "GRU" else {}
     if kind == "RNN" and relu:
         extra = {"activations": ["Relu", "Tanh"][:n]}
     if layout:  # batch first; the shapes here are not

@@ -40,6 +40,7 @@ _ORDER = (
     "tell_states_apart",
     "turn_into_scan",
     "write_out_peepholes",
+    "write_out_resets",
     "make_explicit_biases",
     "make_explicit_values",
     "turn_into_gru",

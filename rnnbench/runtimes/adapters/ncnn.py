@@ -278,7 +278,7 @@ GAPS = (
     *seen(_SEEN, "clip", wrong=LAYERS),
     *seen(_SEEN, "layout", refused=LAYERS),
     *seen(_SEEN, "sequence_lens", refused=LAYERS),
-    *seen(_SEEN, "linear_before_reset=0", wrong=("GRU",)),
+    *seen(_SEEN, "linear_before_reset=0", wrong=("GRU",), rewrite="write_out_resets"),
     *seen(_SEEN, "input_forget", wrong=("LSTM",)),
     *seen(_SEEN, "P", refused=("LSTM",), rewrite="write_out_peepholes"),
 )

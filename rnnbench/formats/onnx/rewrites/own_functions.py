@@ -1,13 +1,14 @@
-"""A layer with functions or peepholes that an engine does not read becomes a Scan over its step.
+"""A layer that an engine computes as another one becomes a Scan over its step.
 
 Shapes are ONNX's: x [time, batch, input], W [1, gates * hidden, input], R [1, gates * hidden,
 hidden], B [1, 2 * gates * hidden], P [1, 3 * hidden], y [time, 1, batch, hidden], h and c
-[1, batch, hidden]. The formulas are those of https://onnx.ai/onnx/operators/onnx__LSTM.html.
+[1, batch, hidden]. The formulas are those of https://onnx.ai/onnx/operators/onnx__LSTM.html and of
+onnx__GRU.html there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -58,6 +59,20 @@ def write_out_peepholes(model: ir.Model) -> int:
     return _each(model, _has_peepholes)
 
 
+@rewrite()
+def write_out_resets(model: ir.Model) -> int:
+    """A GRU that resets its state before the product becomes a Scan: an engine resets behind it.
+
+        y, hn = GRU(x, W, R, B, , h0)                           linear_before_reset=0
+            ->  p = MatMul(x, W') + Wb + Rb
+                hn, ys = Scan(h0, p, body: h, p_t -> n = Tanh(p_h + (r * h) R_h'), ...)
+                y = Unsqueeze(ys)
+
+    Likewise of both directions.
+    """
+    return _each(model, _resets_before)
+
+
 def _each(model: ir.Model, which: Callable[[ir.Node], bool]) -> int:
     places = split(model, which) + turn(model, which)
     for node in recurrent_nodes(model):
@@ -78,6 +93,13 @@ def _has_peepholes(node: ir.Node) -> bool:
     if node.op_type != "LSTM" or constant_of(_given(node, _PEEPHOLES)) is None:
         return False
     return activations(node) == usual_activations(node) and _is_plain(node)
+
+
+def _resets_before(node: ir.Node) -> bool:
+    if node.op_type != "GRU" or activations(node) != usual_activations(node):
+        return False
+    given = node.attributes.get("linear_before_reset")
+    return (given is None or not given.as_int()) and _is_plain(node)
 
 
 def _is_plain(node: ir.Node) -> bool:
@@ -109,12 +131,9 @@ def _replace(model: ir.Model, node: ir.Node) -> None:
     states = [
         add("Squeeze", [s if s is not None else zero_state(add, node), first]) for s in starts
     ]
-    weights = add.constant(np.ascontiguousarray(r[0].T))
-    dtype = ir.DataType.from_numpy(w.dtype)
-    if node.op_type == "LSTM":
-        body = _peephole_body(model, node, weights, add, dtype)
-    else:
-        body = _body(model, node, weights, _OPERATORS.get(activations(node)[0], "Tanh"), dtype)
+    step = _Step(node, ir.DataType.from_numpy(w.dtype), ("h", "c")[:count])
+    after = {"RNN": _own_function, "GRU": _resetting, "LSTM": _peeping}[node.op_type]
+    body = step.graph(after(step, node, r[0], add), model)
     scan = add.node(
         "Scan",
         [*states, given],
@@ -129,67 +148,101 @@ def _replace(model: ir.Model, node: ir.Node) -> None:
     node.graph.remove(node, safe=True)  # type: ignore[union-attr]
 
 
-def _peephole_body(
-    model: ir.Model, node: ir.Node, weights: ir.Value, add: Adder, dtype: ir.DataType
-) -> ir.Graph:
-    """One step: h, c and p_t [batch, 4 * hidden], i o f c -> h', c', and h' for the sequence."""
+class _Step:
+    """The body of a Scan while it is written: states [batch, hidden], p_t [batch, gates * hidden].
+
+    Args:
+        node: the layer.
+        dtype: of all values.
+        states: their names.
+
+    Attributes:
+        states: the values before the step.
+        p: the product with the input, and the biases.
+    """
+
+    def __init__(self, node: ir.Node, dtype: ir.DataType, states: Sequence[str]) -> None:
+        self._layer, self._type = node, ir.TensorType(dtype)
+        self.states = [self._value(name) for name in states]
+        self.p = self._value("p")
+        self._nodes: list[ir.Node] = []
+
+    def _value(self, name: str) -> ir.Value:
+        return ir.Value(name=f"{self._layer.name}_{name}", type=self._type)
+
+    def call(self, kind: str, *inputs: ir.Value) -> ir.Value:
+        """Adds a node; what it gives."""
+        return self._add(kind, inputs, [], 1)[0]
+
+    def split(self, value: ir.Value, sizes: ir.Value, count: int) -> Sequence[ir.Value]:
+        """The parts of a value, along the features."""
+        return self._add("Split", [value, sizes], [ir.AttrInt64("axis", -1)], count)
+
+    def _add(
+        self, kind: str, inputs: Sequence[ir.Value], attributes: Sequence[ir.Attr], count: int
+    ) -> Sequence[ir.Value]:
+        made = ir.Node("", kind, inputs, attributes, num_outputs=count)
+        made.name = f"{self._layer.name}_step_{kind}_{len(self._nodes)}"
+        for n, output in enumerate(made.outputs):
+            output.name, output.type = f"{made.name}_{n}", self._type
+        made.metadata_props.update(self._layer.metadata_props)
+        self._nodes.append(made)
+        return made.outputs
+
+    def graph(self, after: Sequence[ir.Value], model: ir.Model) -> ir.Graph:
+        """The body: the states behind the step, and the first of them for the sequence."""
+        copy = self.call("Identity", after[0])
+        return ir.Graph(
+            [*self.states, self.p],
+            [*after, copy],
+            nodes=self._nodes,
+            opset_imports=dict(model.opset_imports),
+            name=f"{self._layer.name}_step",
+        )
+
+
+def _own_function(step: _Step, node: ir.Node, r: np.ndarray, add: Adder) -> list[ir.Value]:
+    """An RNN of another function than tanh."""
+    weights = add.constant(np.ascontiguousarray(r.T))
+    product = step.call("MatMul", step.states[0], weights)
+    kind = _OPERATORS.get(activations(node)[0], "Tanh")
+    return [step.call(kind, step.call("Add", step.p, product))]
+
+
+def _peeping(step: _Step, node: ir.Node, r: np.ndarray, add: Adder) -> list[ir.Value]:
+    """An LSTM of the gates i o f c, of which three look at the cell state."""
     peepholes = constant_of(node.inputs[_PEEPHOLES])
     assert peepholes is not None
     hidden = peepholes.shape[1] // 3
     by = [add.constant(p) for p in peepholes.reshape(3, hidden)]  # of i, o, f
     sizes = add.constant(np.full(4, hidden, np.int64))
-    kind_of = ir.TensorType(dtype)
-    h, c, p = (ir.Value(name=f"{node.name}_{name}", type=kind_of) for name in ("h", "c", "p"))
-    nodes: list[ir.Node] = []
-
-    def call(kind: str, *inputs: ir.Value, outputs: int = 1) -> ir.Value:
-        attributes = [ir.AttrInt64("axis", -1)] if kind == "Split" else []
-        made = ir.Node("", kind, inputs, attributes, num_outputs=outputs)
-        made.name = f"{node.name}_step_{kind}_{len(nodes)}"
-        for n, output in enumerate(made.outputs):
-            output.name, output.type = f"{made.name}_{n}", kind_of
-        made.metadata_props.update(node.metadata_props)
-        nodes.append(made)
-        return made.outputs[0]
+    h, c = step.states
+    product = step.call("MatMul", h, add.constant(np.ascontiguousarray(r.T)))
+    i, o, f, g = step.split(step.call("Add", step.p, product), sizes, 4)  # [batch, hidden] each
 
     def gate(of: ir.Value, state: ir.Value, peephole: ir.Value) -> ir.Value:
-        return call("Sigmoid", call("Add", of, call("Mul", peephole, state)))
+        return step.call("Sigmoid", step.call("Add", of, step.call("Mul", peephole, state)))
 
-    call("Split", call("Add", p, call("MatMul", h, weights)), sizes, outputs=4)
-    i, o, f, g = nodes[-1].outputs  # [batch, hidden] each
     kept, taken = gate(f, c, by[2]), gate(i, c, by[0])
-    cell = call("Add", call("Mul", kept, c), call("Mul", taken, call("Tanh", g)))
-    after = call("Mul", gate(o, cell, by[1]), call("Tanh", cell))
-    copy = call("Identity", after)
-    return ir.Graph(
-        [h, c, p],
-        [after, cell, copy],
-        nodes=nodes,
-        opset_imports=dict(model.opset_imports),
-        name=f"{node.name}_step",
-    )
+    new = step.call("Mul", taken, step.call("Tanh", g))
+    cell = step.call("Add", step.call("Mul", kept, c), new)
+    return [step.call("Mul", gate(o, cell, by[1]), step.call("Tanh", cell)), cell]
 
 
-def _body(
-    model: ir.Model, node: ir.Node, weights: ir.Value, kind: str, dtype: ir.DataType
-) -> ir.Graph:
-    """One step: h and p_t [batch, hidden] -> h', and the same for the sequence."""
-    kind_of = ir.TensorType(dtype)
-    h, p = (ir.Value(name=f"{node.name}_{name}", type=kind_of) for name in ("h", "p"))
-    product = ir.node("MatMul", [h, weights])
-    total = ir.node("Add", [p, product.outputs[0]])
-    after = ir.node(kind, [total.outputs[0]])
-    copy = ir.node("Identity", [after.outputs[0]])
-    nodes = [product, total, after, copy]
-    for made in nodes:
-        made.name = f"{node.name}_step_{made.op_type}"
-        made.outputs[0].name = f"{made.name}_0"
-        made.outputs[0].type = kind_of
-        made.metadata_props.update(node.metadata_props)
-    return ir.Graph(
-        [h, p],
-        [after.outputs[0], copy.outputs[0]],
-        nodes=nodes,
-        opset_imports=dict(model.opset_imports),
-        name=f"{node.name}_step",
-    )
+def _resetting(step: _Step, node: ir.Node, r: np.ndarray, add: Adder) -> list[ir.Value]:
+    """A GRU of the gates z r h, whose state is reset before its product.
+
+    n = tanh(p_h + (r * h) R_h'), h' = n + z * (h - n)
+    """
+    hidden = r.shape[1]
+    sizes = add.constant(np.array([hidden, hidden, hidden], np.int64))
+    pair = add.constant(np.array([hidden, hidden], np.int64))
+    (h,) = step.states
+    p_z, p_r, p_h = step.split(step.p, sizes, 3)  # [batch, hidden] each
+    product = step.call("MatMul", h, add.constant(np.ascontiguousarray(r[: 2 * hidden].T)))
+    h_z, h_r = step.split(product, pair, 2)
+    z, reset = (step.call("Sigmoid", step.call("Add", p, q)) for p, q in ((p_z, h_z), (p_r, h_r)))
+    weights = add.constant(np.ascontiguousarray(r[2 * hidden :].T))
+    of_state = step.call("MatMul", step.call("Mul", reset, h), weights)
+    n = step.call("Tanh", step.call("Add", p_h, of_state))
+    return [step.call("Add", n, step.call("Mul", z, step.call("Sub", h, n)))]
