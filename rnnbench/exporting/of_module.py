@@ -81,7 +81,7 @@ def write(
         notes = [*found_out(declared, model), *map(cost_in_words, rounded.values())]
         notes += [_unchanged(name) for name in artifacts if rounded and name in larger]
         notes += _static(artifacts, rounded, len(asked.calibration))
-        notes += _peepholes(artifacts)
+        notes += _unusual(artifacts)
         write_manifest(
             folder,
             describe(model, captured.dims, captured.frozen, captured.recurrences, notes)
@@ -126,18 +126,23 @@ def _static(artifacts: Mapping[str, Any], rounded: Mapping[str, Any], calls: int
     return found
 
 
-def _peepholes(artifacts: Mapping[str, Any]) -> list[str]:
+def _unusual(artifacts: Mapping[str, Any]) -> list[str]:
     """Who computes what a loop has become as wrong as can be: without a word."""
     from rnnbench.core.gaps import WORDS, all_gaps
 
-    known = [gap for gaps in all_gaps().values() for gap in gaps if gap.attribute == "P"]
-    wrong = ", ".join(gap.version for gap in known if gap.behaviour == "wrong")
-    return [
-        f"{name}: a loop is an LSTM with {WORDS['P']}, which {wrong} compute wrong, without a "
-        "word: --profile portable writes a form for all, --for NAME one for an engine"
-        for name, said in artifacts.items()
-        if said.get("peepholes")
-    ]
+    found = []
+    for name, said in artifacts.items():
+        for attribute in said.get("unusual", ()):
+            known = [g for gaps in all_gaps().values() for g in gaps if g.attribute == attribute]
+            wrong = [gap for gap in known if gap.behaviour == "wrong"]
+            if wrong:
+                who = ", ".join(gap.version for gap in wrong)
+                found.append(
+                    f"{name}: a loop is a layer, {wrong[0].op} with {WORDS[attribute]}, which "
+                    f"{who} compute{'s' if len(wrong) == 1 else ''} wrong, without a word: "
+                    "--profile portable writes a form for all, --for NAME one for an engine"
+                )
+    return found
 
 
 def _unchanged(name: str) -> str:

@@ -48,8 +48,8 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
     opset = DEFAULT_OPSET if options.opset is None else options.opset
     import onnx_ir as ir
 
+    from rnnbench.formats.onnx.fused_loops import fuse_loops, unusual_layers
     from rnnbench.formats.onnx.graph import finish, replace_recurrences
-    from rnnbench.formats.onnx.peepholes import fuse_peepholes, with_peepholes
     from rnnbench.formats.onnx.saving import save
     from rnnbench.formats.onnx.steps import lighten_steps
 
@@ -57,7 +57,7 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
     replace_recurrences(model)
     _fold(model)
     if not options.keep_loops and options.precision not in WHOLE:  # which rounds at each step
-        model = fuse_peepholes(model)
+        model = fuse_loops(model)
         _remove_unread(model)
     if not options.keep_loops and lighten_steps(model):
         _remove_unread(model)
@@ -75,7 +75,7 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
         small = make_whole(model, captured.model.module, options)
     else:
         small = small_in(model, options.precision)
-    said = {"opset": opset} | small | with_peepholes(model)
+    said = {"opset": opset} | small | unusual_layers(model)
     beside = save(model, path)
     nodes = sum(1 for _ in ir.traversal.RecursiveGraphIterator(model.graph))
     return said | {"nodes": nodes} | beside

@@ -134,8 +134,8 @@ def add_layer(
     attributes: dict[str, Any] = {"hidden_size": first.hidden_size}
     if direction != "forward":
         attributes["direction"] = direction
-    if first.resets_after:
-        attributes["linear_before_reset"] = 1
+    if first.kind == "gru":
+        attributes["linear_before_reset"] = int(first.resets_after)
     if first.kind == "rnn_relu":
         attributes["activations"] = ["Relu"] * len(layers)
     operator = OPERATORS[first.kind]

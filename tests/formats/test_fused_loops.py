@@ -1,4 +1,4 @@
-"""A loop that is an LSTM with peepholes is exported as ONNX's node, and stays a loop elsewhere."""
+"""A loop that is a layer of ONNX is exported as its node, and stays a loop elsewhere."""
 
 import numpy as np
 import onnx
@@ -46,6 +46,58 @@ class Peepholes(nn.Module):
         return torch.stack(steps, 1), h, c
 
 
+class ResetsBefore(nn.Module):
+    """A GRU as in https://arxiv.org/abs/1406.1078: the state is reset, then multiplied.
+
+    Args:
+        joined: one product of [x, h] for both gates, or one of each.
+        bias: whether the products have one.
+        keeps: whether z says what is kept of the state, or what is new.
+    """
+
+    def __init__(self, joined=True, bias=True, keeps=True):
+        super().__init__()
+        self.gates = nn.Linear(5 + H, 2 * H, bias=bias)
+        self.alone = nn.ModuleList(nn.Linear(n, H, bias=bias) for n in (5, 5, H, H))
+        self.new, self.old = nn.Linear(5, H, bias=bias), nn.Linear(H, H, bias=False)
+        self.joined, self.keeps = joined, keeps
+
+    def forward(self, x, h):
+        steps = []
+        for t in range(x.shape[1]):
+            if self.joined:
+                z, r = torch.sigmoid(self.gates(torch.cat([x[:, t], h], -1))).chunk(2, -1)
+            else:
+                z = torch.sigmoid(self.alone[0](x[:, t]) + self.alone[2](h))
+                r = torch.sigmoid(self.alone[1](x[:, t]) + self.alone[3](h))
+            n = torch.tanh(self.new(x[:, t]) + self.old(r * h))
+            h = z * h + (1 - z) * n if self.keeps else (1 - z) * h + z * n
+            steps.append(h)
+        return torch.stack(steps, 1), h
+
+
+class Minimal(nn.Module):
+    """A minimal gated unit, https://arxiv.org/abs/1603.09420: one gate resets and lets in."""
+
+    def __init__(self):
+        super().__init__()
+        self.f, self.x, self.h = nn.Linear(5 + H, H), nn.Linear(5, H), nn.Linear(H, H)
+
+    def forward(self, x, h):
+        steps = []
+        for frame in x.unbind(1):
+            f = torch.sigmoid(self.f(torch.cat([frame, h], 1)))
+            h = (1 - f) * h + f * torch.tanh(self.x(frame) + self.h(f * h))
+            steps.append(h)
+        return torch.stack(steps, 1), h
+
+
+def gru_of(module, dtype="float32"):
+    x = TensorSpec("x", ("batch", "time", 5), dtype)
+    h = TensorSpec("h", ("batch", H), dtype, role="state")
+    return Model(module.eval(), (x, h), ("y", "hn"), states={"h": "hn"})
+
+
 def model_of(**options):
     torch.manual_seed(0)
     state = TensorSpec("h", ("batch", H), role="state")
@@ -71,17 +123,50 @@ def test_it_is_one_node_that_takes_its_input(joined, bias, between, tmp_path):
     held = {t.name: list(t.dims) for t in proto.graph.initializer}
     assert held[node.input[1]] == [1, 4 * H, 5]
     assert held[node.input[7]] == [1, 3 * H]
-    assert any("test_peepholes.py" in entry.value for entry in node.metadata_props)
+    assert any("test_fused_loops.py" in entry.value for entry in node.metadata_props)
     report = check(bundle, ["onnxruntime"], model=model, isolate=False)
     assert {row.verdict for row in report.rows} == {"same"}, report.rows
 
 
+GRUS = {
+    "joined, with biases, z keeps": lambda: ResetsBefore(),
+    "joined, without, z lets in": lambda: ResetsBefore(bias=False, keeps=False),
+    "apart, with biases, z lets in": lambda: ResetsBefore(joined=False, keeps=False),
+    "apart, without, z keeps": lambda: ResetsBefore(joined=False, bias=False),
+    "minimal": Minimal,
+}
+
+
+@pytest.mark.parametrize("name", GRUS)
+def test_a_gru_that_resets_before_its_product_is_one_node(name, tmp_path):
+    torch.manual_seed(1)
+    model = gru_of(GRUS[name]())
+    bundle = rnnbench.export(model, ("onnx",), tmp_path)
+    proto = onnx.load(bundle.artifacts["onnx"].path)
+    assert not {"Scan", "MatMul"} & {*kinds(proto)}
+    (node,) = [n for n in proto.graph.node if n.op_type == "GRU"]
+    held = {t.name: list(t.dims) for t in proto.graph.initializer}
+    assert held[node.input[1]] == [1, 3 * H, 5]
+    assert [a.i for a in node.attribute if a.name == "linear_before_reset"] == [0]
+    assert any("test_fused_loops.py" in entry.value for entry in node.metadata_props)
+    report = check(bundle, ["onnxruntime"], model=model, isolate=False)
+    assert {row.verdict for row in report.rows} == {"same"}, report.rows
+    (note,) = [n for n in bundle.manifest["notes"] if "linear_before_reset=0" in n]
+    assert "ncnn" in note
+    said = {h.name for h in rnnbench.inspect(bundle.artifacts["onnx"].path).hazards}
+    assert said <= {"engine_gaps", "no_initial_state"}
+
+
+MODELS = {"peepholes": lambda: model_of(), "resets": lambda: gru_of(Minimal())}
+
+
 @pytest.mark.parametrize("options", [{"keep_loops": True}, {"precision": "int8-dynamic"}])
-def test_it_stays_a_loop_where_that_is_asked_for(options, tmp_path):
-    bundle = rnnbench.export(model_of(), ("onnx",), tmp_path, **options)
+@pytest.mark.parametrize("kind", MODELS)
+def test_it_stays_a_loop_where_that_is_asked_for(options, kind, tmp_path):
+    bundle = rnnbench.export(MODELS[kind](), ("onnx",), tmp_path, **options)
     proto = onnx.load(bundle.artifacts["onnx"].path)
     assert "Scan" in kinds(proto)
-    assert "LSTM" not in kinds(proto)
+    assert not {"LSTM", "GRU"} & {*kinds(proto)}
 
 
 @pytest.mark.parametrize("precision", ["float16", "int8-weights"])
@@ -155,7 +240,7 @@ def test_other_loops_stay_what_they_are(kind, layers, opset, tmp_path):
     assert kinds(proto).count("Scan") == (kind is InsideAStep)
     for node in proto.graph.node if opset > 17 else ():  # onnx's converter drops metadata
         if node.op_type == "LSTM":
-            assert any("test_peepholes.py" in entry.value for entry in node.metadata_props)
+            assert any("test_fused_loops.py" in entry.value for entry in node.metadata_props)
     report = check(bundle, ["onnxruntime"], model=model, isolate=False)
     assert {row.verdict for row in report.rows} == {"same"}, report.rows
 
