@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +103,26 @@ def columns_of(value: ir.Value) -> int | None:
         return None
     size = value.shape[1]
     return size if isinstance(size, int) else None
+
+
+def split_of(value: ir.Value | None) -> list[ir.Value] | None:
+    """The parts of [rows, columns] that a Split of its columns alone reads; None: sizes unknown."""
+    uses = list(value.uses()) if value is not None else []
+    if value is None or len(uses) != 1 or value.is_graph_output():
+        return None
+    node = uses[0][0]
+    axis = node.attributes.get("axis")
+    if node.op_type != "Split" or node.domain or axis is None or axis.as_int() not in (1, -1):
+        return None
+    parts = list(node.outputs)
+    return parts if all(columns_of(part) for part in parts) else None
+
+
+def split_columns(add: Adder, value: ir.Value | None, columns: Sequence[int]) -> list[ir.Value]:
+    """The parts of a value, so many columns each."""
+    sizes = add.constant(np.array(columns, np.int64))
+    axis = [ir.AttrInt64("axis", -1)]
+    return list(add.node("Split", [value, sizes], len(columns), axis).outputs)
 
 
 def are_alike(one: ir.Value, other: ir.Value) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rnnbench.formats.onnx.editing import Adder, add_initializer, outermost
-from rnnbench.formats.onnx.products import Product, product_of
+from rnnbench.formats.onnx.products import Product, columns_of, product_of, split_columns
 
 
 class Scan:
@@ -110,35 +110,23 @@ class Scan:
             if found is not None:
                 yield found
 
-    def feed_product(
-        self,
-        of: ir.Value,
-        blocks: Sequence[tuple[np.ndarray, np.ndarray]],
-        like: int,
-        name: str,
-        around: tuple[int, int] = (0, 0),
-        bias: ir.Value | None = None,
-    ) -> ir.Value:
-        """What each step gets of Pad(MatMul(of, weights) + biases) + bias.
+    def feed_parts(
+        self, sequence: ir.Value | None, parts: Sequence[ir.Value], like: int
+    ) -> list[ir.Value]:
+        """What each step gets of the parts of a sequence [time, rows, columns], along the columns.
 
         Args:
-            of: a sequence.
-            blocks: of columns: weights and their biases.
+            sequence: it.
+            parts: values of the body that have the sizes of the parts.
             like: the place of a sequence that is read in the same direction.
-            name: of the value in the body.
-            around: columns of zeros before the product, and behind it.
-            bias: as wide as all of that; None where there is none. It is not added to the others
-                here: their sum would have another rounding than the model's.
         """
-        add = Adder(self.node)
-        whole = np.concatenate([weights for weights, _ in blocks], axis=1)
-        own = np.concatenate([biases for _, biases in blocks])
-        sequence = add("MatMul", [of, self.weight(whole, f"{name}_weights")])
-        if own.any():
-            sequence = add("Add", [sequence, self.weight(own, f"{name}_bias")])
-        if any(around):
-            pads = add.constant(np.array([0, 0, around[0], 0, 0, around[1]], np.int64))
-            sequence = add("Pad", [sequence, pads])
-        if bias is not None:
-            sequence = add("Add", [sequence, bias])
-        return self.feed(sequence, len(own) + sum(around), like, name)
+        sizes = [columns_of(part) or 0 for part in parts]
+        given = split_columns(Adder(self.node), sequence, sizes)
+        fed = []
+        for part, own, size in zip(parts, given, sizes, strict=True):
+            fed.append(self.feed(own, size, like, f"{part.name}_of_sequence"))
+        return fed
+
+    def places(self) -> range:
+        """The inputs that are sequences."""
+        return range(self._states, len(self.body.inputs))

@@ -2,12 +2,14 @@
 
 In a small step the engine's work for each node is most of the time, so that a step takes about as
 long as it has nodes. What a product reads of the sequence alone is computed for all steps at once
-before the Scan, products of one value are one product, and what is added to a product is its C.
+before the Scan, and what is added to a product is its C. A Split is no view: in ONNX Runtime 1.32
+one of three parts takes as long as four small products, so that each gate has a product of its own,
+and the sequence is split before the Scan.
 
-    Scan: x_t [batch, input], h [batch, hidden]      s [time, batch, 2 hidden] = MatMul(x, Wx^T) + b
-        a = Gemm(x_t, W1, b1)                        Scan: s_t, h
-        c = Add(a, Gemm(h, U1))                 ->       p = Gemm(h, [U1; U2], s_t)
-        d = Gemm(Concat(x_t, h), W2, b2)                 c, d = Split(p, axis=1)
+    Scan: x_t [batch, input], h [batch, hidden]      s = MatMul(x, [W1x; W2x]^T) + b
+        a = Gemm(x_t, W1, b1)                        s1, s2 = Split(s)
+        c = Add(a, Gemm(h, U1))                 ->   Scan: s1_t, s2_t, h
+        d, e = Split(Gemm(Concat(x_t, h), W2))           c = Gemm(h, U1, s1_t), d = ..., e = ...
 
 Every product is that of the model, summed in another order.
 """
@@ -20,22 +22,31 @@ import numpy as np
 import onnx_ir as ir
 
 from rnnbench.formats.onnx.editing import Adder
-from rnnbench.formats.onnx.gates import absorb_parts
+from rnnbench.formats.onnx.joined import join_products, joined_product
 from rnnbench.formats.onnx.products import (
+    Outer,
     Product,
     are_alike,
     columns_of,
     gemm,
     outer_product,
     parts_of,
+    split_columns,
+    split_of,
     stand_in,
 )
 from rnnbench.formats.onnx.sequences import Scan
 
 
-def lighten_steps(model: ir.Model) -> int:
-    """Rewrites the body of each Scan; how many places were changed."""
-    return sum(_Steps(node).lighten() for node in list(model.graph) if _is_plain_scan(node))
+def lighten_steps(model: ir.Model, *, whole: bool = False) -> int:
+    """Rewrites the body of each Scan; how many places were changed.
+
+    Args:
+        model: it.
+        whole: whether its products become ones of whole numbers.
+    """
+    scans = [node for node in model.graph if _is_plain_scan(node)]
+    return sum(_Steps(node).lighten(whole) for node in scans)
 
 
 def _is_plain_scan(node: ir.Node) -> bool:
@@ -56,9 +67,14 @@ class _Steps:
     def __init__(self, node: ir.Node) -> None:
         self._scan = Scan(node)
 
-    def lighten(self) -> int:
+    def lighten(self, whole: bool) -> int:
         """Rewrites the body; how many places were changed."""
-        places = self._take_out() + self._absorb() + absorb_parts(self._scan) + self._join()
+        places = self._take_out() + self._split_before()
+        if whole:
+            places += self._absorb() + join_products(self._scan)
+        else:
+            places += self._take_apart() + self._absorb()
+            self._join_before()
         self._scan.tidy()
         return places
 
@@ -155,72 +171,66 @@ class _Steps:
         sequence = add("Add", [sequence, bias])  # two in turn: their sum has other roundings
         return self._scan.feed(sequence, columns, place, f"{value.name}_and_bias")
 
-    def _join(self) -> int:
-        """Gemm(h, U1, s_t), Gemm(h, U2, r_t)  ->  Split(Gemm(h, [U1; U2], Concat(s, r)_t))"""
-        groups: dict[tuple[ir.Value, str, int], list[Product]] = {}
-        for product in self._scan.products():
-            place = self._scan.place(product.added)
-            if place is not None and len(list(product.added.uses())) == 1:  # type: ignore[union-attr]
-                key = (product.of, "sequence", self._scan.backward(place))
-            elif product.added is None or product.bias is not None:
-                key = (product.of, "constant", 0)
-            else:
-                continue
-            groups.setdefault(key, []).append(product)
+    def _split_before(self) -> int:
+        """Split(s_t) of a step  ->  steps of the parts of s, which are taken before the Scan."""
         places = 0
-        for (_, kind, _), products in groups.items():
-            if len(products) > 1:
-                self._join_all(products, kind)
-                places += 1
+        for node in list(self._scan.body):
+            place = self._scan.place(node.inputs[0]) if node.op_type == "Split" else None
+            parts = split_of(node.inputs[0]) if place is not None else None
+            if place is None or parts is None:
+                continue
+            fed = self._scan.feed_parts(self._scan.node.inputs[place], parts, place)
+            for part, step in zip(parts, fed, strict=True):
+                stand_in(part, step)
+            self._scan.body.remove(node, safe=True)
+            places += 1
         return places
 
-    def _join_all(self, products: Sequence[Product], kind: str) -> None:
-        first = products[0].node
-        inside = Adder(first)
-        columns = [product.weights.shape[0] for product in products]
-        joined = np.concatenate([product.weights for product in products])
-        weights = self._scan.weight(joined, f"{products[0].name}_joined")
-        added: ir.Value | None = None
-        if kind == "sequence":
-            added = self._joined([product.added for product in products], columns)
-        else:
-            bias = _joined_biases([product.bias for product in products], columns, joined.dtype)
-            if bias is not None:
-                added = self._scan.weight(bias, f"{products[0].name}_joined_bias")
-        rows = products[0].out.shape[0] if products[0].out.shape is not None else None
-        shape = ir.Shape([rows, sum(columns)])
-        made = gemm(inside, products[0].of, weights, added, products[0].out, shape)
-        sizes = Adder(self._scan.node).constant(np.array(columns, np.int64))
-        axis = [ir.AttrInt64("axis", 1)]
-        split = inside.node("Split", [made, sizes], len(products), axis)
-        for product, part in zip(products, split.outputs, strict=True):
-            stand_in(product.out, part)
-        for product in products:
+    def _take_apart(self) -> int:
+        """Split(Gemm(h, [U1; U2], c))  ->  Gemm(h, U1, c1), Gemm(h, U2, c2)"""
+        places = 0
+        for product in self._scan.products():
+            parts = split_of(product.out)
+            place = self._scan.place(product.added)
+            if parts is None or not (
+                product.added is None or product.bias is not None or place is not None
+            ):
+                continue
+            added: Sequence[ir.Value | None] = [None] * len(parts)
+            ends = np.cumsum([columns_of(part) or 0 for part in parts])[:-1]
+            name = product.name
+            if product.bias is not None:
+                each = np.split(product.bias.reshape(-1), ends)
+                added = [self._scan.weight(b, f"{name}_bias_{n}") for n, b in enumerate(each)]
+            elif place is not None:
+                added = self._scan.feed_parts(self._scan.node.inputs[place], parts, place)
+            split = parts[0].producer()
+            assert split is not None
+            blocks = np.split(product.weights, ends)
+            for n, (block, part, more) in enumerate(zip(blocks, parts, added, strict=True)):
+                weights = self._scan.weight(block, f"{name}_part_{n}")
+                stand_in(part, gemm(Adder(product.node), product.of, weights, more, part))
+            self._scan.body.remove(split, safe=True)
             self._scan.body.remove(product.node, safe=True)
+            places += 1
+        return places
 
-    def _joined(self, values: Sequence[ir.Value | None], columns: Sequence[int]) -> ir.Value:
-        """One sequence of several, which are products of one value where that is so."""
-        places = [place for value in values if (place := self._scan.place(value)) is not None]
-        given = [self._scan.node.inputs[place] for place in places]
-        name = f"{values[0].name if values[0] is not None else 'sequence'}_joined"
-        found = [each for value in given if (each := outer_product(value)) is not None]
-        add = Adder(self._scan.node)
-        if len(found) == len(given) and len({each.of for each in found}) == 1:
-            weights = np.concatenate([each.weights for each in found], axis=1)
-            sequence = add("MatMul", [found[0].of, self._scan.weight(weights, f"{name}_weights")])
-            bias = _joined_biases([each.bias for each in found], columns, weights.dtype)
-            if bias is not None:
-                sequence = add("Add", [sequence, self._scan.weight(bias, f"{name}_bias")])
-        else:
-            sequence = add("Concat", given, axis=-1)
-        return self._scan.feed(sequence, sum(columns), places[0], name)
+    def _join_before(self) -> None:
+        """MatMul(x, W1) + b1, MatMul(x, W2) + b2  ->  Split(MatMul(x, [W1 W2]) + b)
 
-
-def _joined_biases(
-    biases: Sequence[np.ndarray | None], columns: Sequence[int], dtype: np.dtype
-) -> np.ndarray | None:
-    """Those of joined products, 0 where one has none; None where none of them has."""
-    if all(bias is None for bias in biases):
-        return None
-    pairs = zip(biases, columns, strict=True)
-    return np.concatenate([np.zeros(n, dtype) if b is None else b.reshape(-1) for b, n in pairs])
+        Of sequences that this Scan alone reads.
+        """
+        found: dict[ir.Value, list[tuple[int, Outer]]] = {}
+        for place in self._scan.places():
+            outer = outer_product(self._scan.node.inputs[place])
+            if outer is not None:
+                found.setdefault(outer.of, []).append((place, outer))
+        for of, each in found.items():
+            if len(each) < 2:
+                continue
+            add = Adder(self._scan.node)
+            outers = [outer for _, outer in each]
+            sequence = joined_product(self._scan, add, outers, f"{of.name}_joined")
+            parts = split_columns(add, sequence, [o.weights.shape[1] for o in outers])
+            for (place, _), part in zip(each, parts, strict=True):
+                self._scan.node.replace_input_with(place, part)
