@@ -26,6 +26,7 @@ SAMPLE = (
     "FromTheThirdStep",
     "SpectralMask",
     "AttentiveUpdates",
+    "LoudAndQuiet",
 )
 NAMES = SAMPLE if tiers.samples(1, 2) == 1 else tuple(MODELS)
 COMPILERS = ("gcc", "clang")

@@ -247,8 +247,10 @@ def _where(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]
                 else:
                     text = number_of(writer, arg, dtype)
                 texts.append(atom(text))
-            asked = atom(test.at(broadcast(index, sizes, test), block))
-            text = f"{asked} ? {texts[0]} : {texts[1]}"
+            text = texts[0]
+            if texts[1] != text:
+                asked = atom(test.at(broadcast(index, sizes, test), block))
+                text = f"{asked} ? {text} : {texts[1]}"
             block.known[key] = block.hold(C_TYPES[dtype], text, node.name)
         return block.known[key]
 
