@@ -11,7 +11,7 @@ from torch import fx
 from rnnbench.capture.operators.recurrence import num_directions, recurrence
 from rnnbench.formats.c.products import product
 from rnnbench.formats.c.sizes import size_of
-from rnnbench.formats.c.values import Value
+from rnnbench.formats.c.values import Value, scaled
 from rnnbench.formats.c.writer import Writer
 
 _GATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
@@ -51,13 +51,13 @@ def _recurrence(writer: Writer, node: fx.Node, args: list[Any], named: dict[str,
         if first is not None and kind != "gru":
             first, second = first + second, None
         product(writer, xs.array, given.array, own[0].t(), first, x.sizes[:2], f"{name}_ih")
-        start = f" + {d} * {batch} * {hidden}"
+        start = f" + {scaled(batch, str(d * hidden))}"
         h = f"{last.array}{start if d else ''}"
         c = "0" if cell is None else f"{cell.array}{start if d else ''}"
         for state, into in zip(starts, (h, c), strict=True):
             if into != "0":
                 source = "0" if state is None else f"{state.array}{start if d else ''}"
-                writer.line(f"model_begin({into}, {source}, {batch} * {hidden});")
+                writer.line(f"model_begin({into}, {source}, {scaled(batch, str(hidden))});")
         step = writer.fresh("step")
         at = writer.fresh("row")
         with writer.nested(f"for (int64_t {step} = 0; {step} < {time}; ++{step})"):

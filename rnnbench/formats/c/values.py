@@ -116,9 +116,13 @@ def _closes(text: str) -> bool:
 
 
 def scaled(index: str, by: str) -> str:
-    """`index * by`."""
+    """`index * by`; numbers are multiplied here, since C would in an int."""
     if index == "0" or by == "1":
         return index
+    if index == "1":
+        return by
+    if index.isdigit() and by.isdigit():
+        return str(int(index) * int(by))
     return f"{atom(index)} * {by}"
 
 
