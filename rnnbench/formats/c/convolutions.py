@@ -12,7 +12,7 @@ from rnnbench.formats.c.elementwise import shape_of
 from rnnbench.formats.c.layout import moved
 from rnnbench.formats.c.products import product
 from rnnbench.formats.c.reductions import each_of
-from rnnbench.formats.c.values import C_TYPES, At, Block, Value, added, atom, complete
+from rnnbench.formats.c.values import C_TYPES, At, Block, Value, added, atom, complete, scaled
 from rnnbench.formats.c.writer import Writer
 
 aten = torch.ops.aten
@@ -168,12 +168,14 @@ def _transposed(
     ):
         block, places, tests = Block(writer.fresh), [], []
         for n, (i, k) in enumerate(zip(index[2:], inner, strict=True)):
-            text = f"{i} + {writer.number(padding[n])} - {k} * {writer.number(dilation[n])}"
-            far = block.hold("int64_t", text, "p")
+            text, back = added(i, writer.number(padding[n])), scaled(k, writer.number(dilation[n]))
+            far = block.hold("int64_t", text if back == "0" else f"{text} - {back}", "p")
             step = writer.number(stride[n])
             size = writer.sizes.text(x.sizes[2 + n])
-            tests += [f"{far} >= 0", f"{far} % {step} == 0", f"{far} / {step} < {size}"]
-            places.append(f"{far} / {step}")
+            place = far if step == "1" else f"{far} / {step}"
+            tests += [f"{far} >= 0", f"{place} < {size}"]
+            tests += [] if step == "1" else [f"{far} % {step} == 0"]
+            places.append(place)
         writer.block(block)
         with (
             writer.nested(f"if ({' && '.join(tests)})"),

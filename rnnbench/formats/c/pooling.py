@@ -11,7 +11,7 @@ from torch import fx
 from rnnbench.formats.c.elementwise import shape_of
 from rnnbench.formats.c.reductions import each_of, least_of, or_nan
 from rnnbench.formats.c.sizes import size_of
-from rnnbench.formats.c.values import C_TYPES, Block, Value, complete
+from rnnbench.formats.c.values import C_TYPES, Block, Value, added, complete, scaled
 from rnnbench.formats.c.writer import Writer
 
 aten = torch.ops.aten
@@ -44,8 +44,11 @@ class _Windows:
         block, place, tests = Block(writer.fresh), list(index), []
         for n in range(self.rank):
             d = len(index) - self.rank + n
-            start = f"{index[d]} * {self.stride[n]} - {self.padding[n]}"
-            place[d] = block.hold("int64_t", f"{start} + {inner[n]} * {self.dilation[n]}", "p")
+            start = scaled(index[d], writer.number(self.stride[n]))
+            text = added(start, scaled(inner[n], writer.number(self.dilation[n])))
+            if self.padding[n] != 0:
+                text = f"{text} - {writer.number(self.padding[n])}"
+            place[d] = block.hold("int64_t", text, "p")
             size = writer.sizes.text(self.value.sizes[d])
             tests += [f"{place[d]} >= 0", f"{place[d]} < {size}"]
         writer.block(block)
