@@ -53,6 +53,29 @@ def a_part(y, lengths, n, table):
     return y.masked_fill(mask[:1, :, None], 0.25) + mask[1:].sum()
 
 
+def one_based(y, lengths, n, table):
+    steps = torch.arange(1, n + 1)[None]
+    return y.masked_fill((steps <= lengths[:, None]).unsqueeze(-1), 0.5) / n + y[:, n - 1, None]
+
+
+def asked_twice(y, lengths, n, table):
+    one = torch.arange(n)[None] < lengths[:, None]
+    other = torch.arange(lengths.max().item()).view(1, -1) >= lengths.view(-1, 1) - 1
+    return y * (one & other).unsqueeze(-1) + (one & other).float().norm(dim=1)[:, None, None]
+
+
+def of_a_shorter_table(y, lengths, n, table):
+    mask = torch.arange(n)[None] < lengths[:, None]
+    return y * mask.unsqueeze(-1) + table[0, :1][:n].mean(0)
+
+
+def side_by_side(y, lengths, n, table):
+    """A sum of what is put together has one step or all: here all are as torch.export has it."""
+    mask = (torch.arange(n)[None] < lengths[:, None]).float()
+    y = y + (mask * 0).unsqueeze(-1)
+    return y + torch.cat([mask, mask[:, :1]], 1).sum(1)[:, None, None]
+
+
 class Masked(nn.Module):
     def __init__(self, way):
         super().__init__()
@@ -66,7 +89,20 @@ class Masked(nn.Module):
         return self.way(y, lengths, int(lengths.max()), self.table)
 
 
-WAYS = (filled, mean_of_valid, turned, positions, from_the_second, of_steps, through_others, a_part)
+WAYS = (
+    filled,
+    mean_of_valid,
+    turned,
+    positions,
+    from_the_second,
+    of_steps,
+    through_others,
+    a_part,
+    one_based,
+    asked_twice,
+    of_a_shorter_table,
+    side_by_side,
+)
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
@@ -79,4 +115,5 @@ def test_a_size_that_is_one_or_all_is_broadcast_as_pytorch_does(way, tmp_path):
     rows = [row for row in report.rows if row.format == "c"]
     assert rows
     assert all(row.verdict == "same" for row in rows), rows
-    assert "or_all" in bundle.artifacts["c"].path.read_text("utf-8")
+    says = "or_all" in bundle.artifacts["c"].path.read_text("utf-8")
+    assert says == (way is not side_by_side)

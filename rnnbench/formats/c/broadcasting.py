@@ -7,6 +7,9 @@ is one step long. torch.export takes it as `time` steps; here it keeps a size of
     ended = steps >= lengths    [batch, n]
     y * ended                   [batch, time]: ended[batch, n == 1 ? 0 : i]
     ended.sum(1)                [batch]: n elements are added
+
+Elementwise operators, sums, slices and views go by such sizes. A program in which another operator
+is given such a value has all steps everywhere, as torch.export has it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import sympy
 import torch
 from torch import fx
 
-from rnnbench.formats.c.values import Block, Index, Value, atom
+from rnnbench.formats.c.values import Index, Value, atom
 
 if TYPE_CHECKING:
     from rnnbench.formats.c.writer import Writer
@@ -27,27 +30,35 @@ if TYPE_CHECKING:
 aten = torch.ops.aten
 
 
+class NotBySizeError(Exception):
+    """A program in which something that is one step or all goes where only all can go."""
+
+
 class OneOrAll(sympy.Symbol):  # type: ignore[misc]
     """A size that data say: 1, or that of a dimension beside it."""
 
 
-def said_by_data(writer: Writer, node: fx.Node, size: Any, said: str) -> None:
+def said_by_data(writer: Writer, node: fx.Node, size: Any, said: str) -> OneOrAll:
     """Names a size that data say, which the program takes as a dimension.
 
     Args:
-        writer: of the function, which has it as `said` of the node from here on.
+        writer: of the function.
         node: what reads it.
         size: the dimension.
         said: what data say, an expression of C.
     """
-    sizes = writer.sizes
+    sizes, read = writer.sizes, node.args[0]
+    key = (size, getattr(read, "target", read), getattr(read, "args", ()), node.args[1:])
+    if key in writer.named_sizes:  # lengths.max() once more
+        return writer.named_sizes[key]
     name = writer.fresh(f"{node.name}_or_all")
     writer.line(f"const int64_t {name} = {said} == 1 ? 1 : {sizes.text(size)};")
     writer.line(f"(void){name};")
     symbol = OneOrAll(name, integer=True, positive=True)
     sizes.names[symbol] = name
     sizes.bounds[symbol] = size
-    writer.said[node] = symbol
+    writer.named_sizes[key] = symbol
+    return symbol
 
 
 def is_dimension(writer: Writer, size: Any) -> bool:
@@ -91,12 +102,18 @@ def as_said(writer: Writer, sizes: Sequence[Any], given: Any) -> tuple[Any, ...]
 
 
 def beside(sizes: Sequence[Any], args: Sequence[Any]) -> tuple[Any, ...]:
-    """The sizes of what broadcasts: as data say them where none of the arguments has all steps."""
+    """The sizes of what broadcasts: as data say them where none of the arguments has all steps.
+
+    Raises:
+        NotBySizeError: two sizes of which each may be one or all meet.
+    """
     found = list(sizes)
     for back in range(1, len(sizes) + 1):
         theirs = [a.sizes[-back] for a in args if isinstance(a, Value) and len(a.sizes) >= back]
         said = {s for s in theirs if isinstance(s, OneOrAll)}
-        if len(said) == 1 and all(s == 1 or s in said for s in theirs):
+        if len(said) > 1:
+            raise NotBySizeError
+        if said and all(s == 1 or s in said for s in theirs):
             found[-back] = said.pop()
     return tuple(found)
 
@@ -123,19 +140,18 @@ def _place(index: str, own: Any, whole: Any) -> str:
     return index
 
 
-def with_all(writer: Writer, value: Any) -> Any:
-    """What is given with all steps of its dimensions, one repeated where data say that it is one.
-
-    An operator that needs all of them fails in PyTorch at one; one that broadcasts is right.
-    """
-    if isinstance(value, list):
-        return [with_all(writer, v) for v in value]
-    if not isinstance(value, Value) or not any(isinstance(s, OneOrAll) for s in value.sizes):
-        return value
+def all_sizes(writer: Writer, value: Value) -> tuple[Any, ...]:
+    """The sizes of a value as the program has them."""
     bounds = writer.sizes.bounds
-    whole = tuple(bounds[s] if isinstance(s, OneOrAll) else s for s in value.sizes)
+    return tuple(bounds[s] if isinstance(s, OneOrAll) else s for s in value.sizes)
 
-    def at(index: Index, block: Block) -> str:
-        return value.at(broadcast(index, whole, value), block)
 
-    return Value(value.dtype, whole, at, cost=value.cost)
+def only_all(args: Any) -> None:
+    """Makes sure of what an operator is given that does not go by sizes.
+
+    Raises:
+        NotBySizeError: some of it is one step or all.
+    """
+    for value in torch.utils._pytree.tree_leaves(args):
+        if isinstance(value, Value) and any(isinstance(s, OneOrAll) for s in value.sizes):
+            raise NotBySizeError

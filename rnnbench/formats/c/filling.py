@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from rnnbench.formats.c.broadcasting import as_said, beside
+from rnnbench.formats.c.broadcasting import OneOrAll, as_said, beside
 from rnnbench.formats.c.elementwise import number_of, pointwise, shape_of
 from rnnbench.formats.c.values import C_TYPES, Block, Index, Value, atom
 from rnnbench.formats.c.writer import Writer
@@ -57,8 +57,10 @@ def _full(place: int, of: int | None = None) -> Any:
 
 def _arange(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
     sizes, dtype = shape_of(node)
-    if len(args) == 1 or (args[0], *args[2:3]) in ((0,), (0, 1)):
-        sizes = as_said(writer, sizes, [node.args[min(len(args), 2) - 1]])
+    if len(args) < 3 or args[2] == 1:
+        first, last = (0, args[0]) if len(args) == 1 else args[:2]
+        if hasattr(last, "free_symbols") and isinstance(last - first, OneOrAll):
+            sizes = (last - first,)
     start, step = (args[0] if len(args) > 1 else 0), (args[2] if len(args) > 2 else 1)
     kind = C_TYPES[dtype]
 

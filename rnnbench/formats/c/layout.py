@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from rnnbench.formats.c.broadcasting import as_said, broadcast
+from rnnbench.formats.c.broadcasting import NotBySizeError, all_sizes, as_said, broadcast
 from rnnbench.formats.c.elementwise import shape_of
 from rnnbench.formats.c.literals import literal
 from rnnbench.formats.c.sizes import size_of
@@ -50,7 +50,16 @@ def viewed(writer: Writer, value: Value, sizes: Sequence[Any], stem: str = "view
 
 
 def _view(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
-    return viewed(writer, args[0], shape_of(node)[0], node.name)
+    value: Value = args[0]
+    sizes, whole = list(shape_of(node)[0]), all_sizes(writer, value)
+    if whole != value.sizes:
+        theirs = [n for n, size in enumerate(sizes) if size != 1]
+        ours = [n for n, size in enumerate(whole) if size != 1]
+        if [sizes[n] for n in theirs] != [whole[n] for n in ours]:
+            raise NotBySizeError
+        for n, own in zip(theirs, ours, strict=True):
+            sizes[n] = value.sizes[own]
+    return viewed(writer, value, sizes, node.name)
 
 
 def _permute(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
@@ -264,6 +273,9 @@ OPERATORS: dict[Any, Any] = {
 
 
 BY_SIZE = (
+    *(aten.view.default, aten.reshape.default, aten._unsafe_view.default),
+    *(aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.permute_copy.default),
+    *(aten.movedim.int, aten.flip.default, aten.expand_as.default, aten.broadcast_to.default),
     *(aten.unsqueeze.default, aten.permute.default, aten.transpose.int, aten.t.default),
     aten.expand.default,
 )

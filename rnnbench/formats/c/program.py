@@ -34,7 +34,7 @@ from rnnbench.formats.c import (
     solving,
     spectra,
 )
-from rnnbench.formats.c.broadcasting import with_all
+from rnnbench.formats.c.broadcasting import NotBySizeError, only_all
 from rnnbench.formats.c.printing import Port, code_text, field_of, header_text, weights_text
 from rnnbench.formats.c.sizes import NoForm, Sizes, size_of
 from rnnbench.formats.c.values import C_TYPES, Value
@@ -73,6 +73,7 @@ _BY_SIZE = frozenset(
     {
         *elementwise.OPERATORS,
         *arithmetic.OPERATORS,
+        *activations.OPERATORS,
         *(filling.OPERATORS.keys() - {torch.ops.aten.copy.default}),
         *reductions.BY_SIZE,
         *layout.BY_SIZE,
@@ -159,11 +160,20 @@ def _written(
     from rnnbench.capture.tracing.trace import unlift
 
     graph = unlift(_decomposed(captured.program))
+    try:
+        return _written_by(captured, graph, precision, _BY_SIZE)
+    except NotBySizeError:
+        return _written_by(captured, graph, precision, frozenset())
+
+
+def _written_by(
+    captured: Captured, graph: fx.GraphModule, precision: str, by_size: frozenset[Any]
+) -> tuple[Writer, fx.GraphModule, list[Port], list[Port]]:
     model = captured.model
     fields = _fields(captured)
     sizes = Sizes({})
     of_complex = complexes.OPERATORS | spectra.OPERATORS
-    writer = Writer(sizes, OPERATORS, model.name, of_complex, _BY_SIZE)
+    writer = Writer(sizes, OPERATORS, model.name, of_complex, by_size)
     writer.precision = precision
     for name in (*fields.values(), "level", "base", "room"):
         writer.fresh(name)
@@ -246,7 +256,8 @@ def _name_symbol(writer: Writer, size: Any, declared: str, fields: dict[str, str
 def _outputs(writer: Writer, results: Sequence[Any], captured: Captured) -> list[Port]:
     """Each output is copied into what the caller gives, with its shape."""
     found = []
-    ready = [with_all(writer, writer.given(r)) for r in results]
+    ready = [writer.given(r) for r in results]
+    only_all(ready)
     for name, value in zip(captured.model.outputs, ready, strict=True):
         if not isinstance(value, Value):
             raise NoForm(f"output {name!r} is no tensor, which has no form in C yet")

@@ -228,5 +228,5 @@ OPERATORS: dict[Any, Any] = {
 }
 
 
-BY_SIZE = tuple(target for target in OPERATORS if "norm" not in str(target))
+BY_SIZE = tuple(OPERATORS)
 """Of these, what goes by the sizes of the values that it is given."""

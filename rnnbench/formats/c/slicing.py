@@ -8,11 +8,12 @@ import torch
 from torch import fx
 
 from rnnbench.formats.c.broadcasting import (
+    NotBySizeError,
+    all_sizes,
     as_said,
     is_dimension,
     said_by_data,
     says_data,
-    with_all,
 )
 from rnnbench.formats.c.elementwise import shape_of
 from rnnbench.formats.c.layout import dim_of, moved
@@ -26,7 +27,7 @@ aten = torch.ops.aten
 def _slice(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
     value, dim, start, _, step = complete(args, 5, 0, None, None, 1)
     dim = dim_of(value, dim)
-    size = with_all(writer, value).sizes[dim]
+    size = all_sizes(writer, value)[dim]
     first = from_start(writer, start or 0, size)
     return _part(writer, value, dim, first, step, _length(writer, node, first, step, size))
 
@@ -34,17 +35,21 @@ def _slice(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]
 def _narrow(writer: Writer, node: fx.Node, args: list[Any], named: dict[str, Any]) -> Value:
     value, dim, start, _ = args
     dim = dim_of(value, dim)
-    size = with_all(writer, value).sizes[dim]
-    (said,) = as_said(writer, shape_of(node)[0][dim : dim + 1], node.args[3:])
+    size = all_sizes(writer, value)[dim]
+    found = shape_of(node)[0][dim]
+    (said,) = as_said(writer, [found], node.args[3:])
+    if said != found and writer.sizes.bounds[said] != found:
+        said = found
     return _part(writer, value, dim, from_start(writer, start, size), 1, said)
 
 
 def _part(writer: Writer, value: Value, dim: int, first: str, step: Any, size: Any) -> Value:
     """Of one dimension so many elements, from the first in steps."""
-    every = with_all(writer, value)
-    if first == "0" and step == 1 and size == every.sizes[dim]:
+    whole = all_sizes(writer, value)[dim]
+    if first == "0" and step == 1 and size == whole:
         return value
-    value = every if value.sizes[dim] != every.sizes[dim] else value
+    if value.sizes[dim] != whole:
+        raise NotBySizeError
 
     def to(index: list[str]) -> list[str]:
         index[dim] = added(first, scaled(index[dim], writer.number(step)))
@@ -58,7 +63,7 @@ def _length(writer: Writer, node: fx.Node, first: str, step: Any, size: Any) -> 
     dim, _, end = complete(node.args[1:4], 3, 0, None, None)
     found = size_of(node.meta["val"].shape[dim])
     (said,) = as_said(writer, [found], [end])
-    if said != found and first == "0" and step == 1:
+    if said != found and first == "0" and step == 1 and writer.sizes.bounds[said] == found:
         return said
     end = writer.said.get(end, writer.given(end))
     last = writer.sizes.text(size) if end is None else from_start(writer, end, size)
@@ -69,9 +74,8 @@ def _length(writer: Writer, node: fx.Node, first: str, step: Any, size: Any) -> 
         writer.line(f"const int64_t {name} = {text};")
         writer.line(f"(void){name};")
         writer.sizes.names[found] = name
-    elif is_dimension(writer, found) and says_data(writer, node.args[2:4]):
-        said_by_data(writer, node, found, text)
-        return writer.said[node]
+    elif writer.goes_by_size and is_dimension(writer, found) and says_data(writer, node.args[2:4]):
+        return said_by_data(writer, node, found, text)
     return found
 
 

@@ -11,7 +11,13 @@ from torch import fx
 
 from rnnbench.capture.source_lines import source_line
 from rnnbench.core.errors import RnnbenchError
-from rnnbench.formats.c.broadcasting import is_dimension, keep_said, said_by_data, with_all
+from rnnbench.formats.c.broadcasting import (
+    OneOrAll,
+    is_dimension,
+    keep_said,
+    only_all,
+    said_by_data,
+)
 from rnnbench.formats.c.folding import folded_call
 from rnnbench.formats.c.literals import literal
 from rnnbench.formats.c.scalars import ITEMS, scalar
@@ -49,6 +55,8 @@ class Writer(Statements):
         whole_weights: array of whole numbers -> how many weights it holds.
         said: node -> the size that it gives, made of what a tensor says, where the program has
             a dimension for that.
+        named_sizes: what such a size is read of -> it.
+        goes_by_size: whether there are any; else such a size is the dimension.
         precision: what the weights of products are kept as; floats where it is empty.
     """
 
@@ -66,6 +74,8 @@ class Writer(Statements):
         self.whole: dict[fx.Node, list[bool]] = {}
         self.whole_weights: dict[str, int] = {}
         self.said: dict[fx.Node, Any] = {}
+        self.named_sizes: dict[Any, OneOrAll] = {}
+        self.goes_by_size = bool(by_size)
         self.precision = ""
         self._operators = operators
         self._of_complex = of_complex
@@ -136,7 +146,7 @@ class Writer(Statements):
         args = [self.given(a) for a in node.args]
         named = {name: self.given(a) for name, a in node.kwargs.items()}
         if target not in self._by_size:
-            args = with_all(self, args)
+            only_all(args)
         known = folded_call(self, node, args, named)
         if known is not None:
             self.values[node] = known
@@ -209,7 +219,7 @@ class Writer(Statements):
     def given(self, arg: Any) -> Any:
         """An argument: a Value, an expression of C, or what it is."""
         if isinstance(arg, fx.Node):
-            return self.values[arg]
+            return self.said.get(arg, self.values[arg])
         if isinstance(arg, list | tuple):
             return [self.given(a) for a in arg]
         return arg
@@ -235,8 +245,8 @@ class Writer(Statements):
         """A size that is a number in a tensor: another one, or a dimension in the program."""
         size = self.values[node]
         text = f"(int64_t){self.single(self.given(node.args[0]))}"
-        if is_dimension(self, size):
-            said_by_data(self, node, size, text)
+        if self.goes_by_size and is_dimension(self, size):
+            self.said[node] = said_by_data(self, node, size, text)
             return
         name = self.fresh(node.name)
         self.line(f"const int64_t {name} = {text};")
