@@ -157,6 +157,30 @@ def test_a_gru_that_resets_before_its_product_is_one_node(name, tmp_path):
     assert said <= {"engine_gaps", "no_initial_state"}
 
 
+class FromZeros(nn.Module):
+    """Two of them, one behind the other, time first, without states; one offset for all."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = ResetsBefore(bias=False), ResetsBefore(joined=False, bias=False)
+        self.between, self.offset = nn.Linear(H, 5, bias=False), nn.Parameter(torch.tensor([0.7]))
+
+    def forward(self, x):
+        h = x.new_zeros(x.shape[1], H)
+        y = self.between(self.first(x.transpose(0, 1), h)[0]) + self.offset
+        return self.second(y, h)[0].transpose(0, 1)
+
+
+@pytest.mark.parametrize("opset", [17, 18])
+def test_layers_without_biases_that_start_from_zeros_are_nodes(opset, tmp_path):
+    torch.manual_seed(0)
+    model = Model(FromZeros().eval(), (TensorSpec("x", ("time", "batch", 5)),), ("y",))
+    bundle = rnnbench.export(model, ("onnx",), tmp_path, opset=opset)
+    assert kinds(onnx.load(bundle.artifacts["onnx"].path)).count("GRU") == 2
+    report = check(bundle, ["onnxruntime"], model=model, isolate=False)
+    assert {row.verdict for row in report.rows} == {"same"}, report.rows
+
+
 MODELS = {"peepholes": lambda: model_of(), "resets": lambda: gru_of(Minimal())}
 
 

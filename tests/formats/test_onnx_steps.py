@@ -169,7 +169,7 @@ def test_products_of_one_state_stay_apart_and_those_of_the_sequence_are_one():
     _, made = lightened(model)
     assert body_of(made) == ["Gemm", "Gemm", "Gemm", "Mul", "Add", "Tanh", "Identity"]
     outside = [node.op_type for node in made.graph.node]
-    assert outside == ["MatMul", "Add", "Split", "Scan"]
+    assert outside == ["MatMul", "Add", *["Slice"] * 3, "Scan"]
     assert_same(model, made)
 
 
@@ -198,6 +198,44 @@ def test_the_gates_of_a_gru_get_what_is_added_with_their_product():
     assert after.count("Gemm") == 3
     assert after.count("Split") == 0
     assert after.count("Add") == before.count("Add") - 2
+    assert_same(model, made)
+
+
+def test_what_is_added_to_a_product_of_all_gates_goes_with_each():
+    n = Nodes(0)
+    both = n("Add", [n.gemm("x_t", INPUT, 3 * HIDDEN), n.gemm("h", HIDDEN, 3 * HIDDEN)])
+    gates = n("Split", [both], 3, axis=1, num_outputs=3)
+    total = n("Add", [n("Mul", gates[:2]), gates[2]])
+    model = scan_of(n.nodes, n.weights, total)
+    _, made = lightened(model)
+    assert body_of(made) == ["Gemm", "Gemm", "Gemm", "Mul", "Add", "Tanh", "Identity"]
+    assert_same(model, made)
+
+
+@pytest.mark.parametrize("of", ["x_t", "h"])
+def test_a_part_that_is_handed_out_is_computed_in_the_step(of):
+    n = Nodes(0)
+    inner = INPUT if of == "x_t" else HIDDEN
+    parts = n("Split", [n.gemm(of, inner, 2 * HIDDEN)], 2, axis=1, num_outputs=2)
+    model = scan_of(n.nodes, n.weights, n("Add", [parts[0], "h"]))
+    (scan,) = [node for node in model.graph.node if node.op_type == "Scan"]
+    body = helper.get_node_attr_value(scan, "body")
+    for node in body.node:
+        if node.op_type == "Split":
+            node.output[1] = "y_t"
+    body.node.remove(next(node for node in body.node if node.op_type == "Identity"))
+    _, made = lightened(model)
+    assert_same(model, made)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2 * HIDDEN), (2 * HIDDEN,)])
+def test_rows_that_are_added_to_all_gates_are_what_they_were(shape):
+    n = Nodes(0)
+    added = n.weight(*shape)
+    product = n("Gemm", ["h", n.weight(2 * HIDDEN, HIDDEN), added], transB=1)
+    gates = n("Split", [product], 2, axis=1, num_outputs=2)
+    model = scan_of(n.nodes, n.weights, n("Mul", gates))
+    _, made = lightened(model)
     assert_same(model, made)
 
 

@@ -59,7 +59,7 @@ def write(captured: Captured, path: Path, options: WriteOptions) -> dict[str, An
     if not options.keep_loops and options.precision not in WHOLE:  # which rounds at each step
         model = fuse_loops(model)
         _remove_unread(model)
-    whole = options.precision in WHOLE or options.precision == STATIC
+    whole = options.precision in WHOLE
     if not options.keep_loops and lighten_steps(model, whole=whole):
         _remove_unread(model)
     if opset < 18:

@@ -135,6 +135,7 @@ def _take_in_products(node: ir.Node) -> None:
         return
     gates, graph = w.shape[1], node.graph
     assert graph is not None
+    node.resize_inputs(max(len(node.inputs), 4))  # one without biases and states has three
     b = constant_of(node.inputs[3]) if len(node.inputs) > 3 else None
     both = np.zeros((1, 2 * gates), w.dtype) if b is None else b.copy()
     pairs = [part.within(block) for part, block in zip(found, blocks, strict=True)]
@@ -200,6 +201,10 @@ def _product(value: ir.Value | None) -> _Part:
     if node is None or node.op_type != "MatMul" or node.inputs[0] is None:
         return _Part(value)
     matrix = constant_of(node.inputs[1])
-    if matrix is None or matrix.ndim != 2:
+    if (
+        matrix is None
+        or matrix.ndim != 2
+        or (offset is not None and offset.size != matrix.shape[1])
+    ):
         return _Part(value)
     return _Part(node.inputs[0], matrix, offset)

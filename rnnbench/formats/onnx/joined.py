@@ -18,7 +18,6 @@ from rnnbench.formats.onnx.products import (
     Product,
     gemm,
     outer_product,
-    split_columns,
     stand_in,
 )
 from rnnbench.formats.onnx.sequences import Scan
@@ -58,8 +57,9 @@ def _join(scan: Scan, products: Sequence[Product], kind: str) -> None:
     rows = products[0].out.shape[0] if products[0].out.shape is not None else None
     shape = ir.Shape([rows, sum(columns)])
     made = gemm(inside, products[0].of, weights, added, products[0].out, shape)
-    parts = split_columns(inside, made, columns)
-    for product, part in zip(products, parts, strict=True):
+    sizes = inside.constant(np.array(columns, np.int64))
+    split = inside.node("Split", [made, sizes], len(columns), [ir.AttrInt64("axis", 1)])
+    for product, part in zip(products, split.outputs, strict=True):
         stand_in(product.out, part)
         scan.body.remove(product.node, safe=True)
 

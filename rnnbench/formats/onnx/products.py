@@ -78,7 +78,8 @@ def product_of(node: ir.Node) -> Product | None:
     weights = constant_of(node.inputs[1])
     added = node.inputs[2] if len(node.inputs) > 2 else None
     bias = constant_of(added)
-    if weights is None or (bias is not None and bias.size != weights.shape[0]):
+    columns = weights.shape[0] if weights is not None else 0
+    if weights is None or (bias is not None and bias.shape not in ((columns,), (1, columns))):
         return None
     return Product(node, weights, bias)
 
@@ -105,24 +106,30 @@ def columns_of(value: ir.Value) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def split_of(value: ir.Value | None) -> list[ir.Value] | None:
-    """The parts of [rows, columns] that a Split of its columns alone reads; None: sizes unknown."""
+def split_of(value: ir.Value | None, body: ir.Graph) -> list[ir.Value] | None:
+    """The parts of [rows, columns] that a Split of its columns in `body` alone reads; else None."""
     uses = list(value.uses()) if value is not None else []
     if value is None or len(uses) != 1 or value.is_graph_output():
         return None
     node = uses[0][0]
     axis = node.attributes.get("axis")
-    if node.op_type != "Split" or node.domain or axis is None or axis.as_int() not in (1, -1):
+    if node.op_type != "Split" or node.domain or node.graph is not body:
+        return None
+    if axis is None or axis.as_int() not in (1, -1):
         return None
     parts = list(node.outputs)
     return parts if all(columns_of(part) for part in parts) else None
 
 
-def split_columns(add: Adder, value: ir.Value | None, columns: Sequence[int]) -> list[ir.Value]:
-    """The parts of a value, so many columns each."""
-    sizes = add.constant(np.array(columns, np.int64))
-    axis = [ir.AttrInt64("axis", -1)]
-    return list(add.node("Split", [value, sizes], len(columns), axis).outputs)
+def slices_of(add: Adder, value: ir.Value | None, columns: Sequence[int]) -> list[ir.Value]:
+    """The parts of a sequence, so many columns each: Slice is the same in every opset."""
+    ends = np.cumsum(columns)
+    last = add.constant(np.array([-1]))
+    found = []
+    for size, end in zip(columns, ends, strict=True):
+        bounds = [add.constant(np.array([int(n)])) for n in (end - size, end)]
+        found.append(add("Slice", [value, *bounds, last]))
+    return found
 
 
 def are_alike(one: ir.Value, other: ir.Value) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rnnbench.formats.onnx.editing import Adder, add_initializer, outermost
-from rnnbench.formats.onnx.products import Product, columns_of, product_of, split_columns
+from rnnbench.formats.onnx.products import Product, columns_of, product_of, slices_of
 
 
 class Scan:
@@ -121,7 +121,7 @@ class Scan:
             like: the place of a sequence that is read in the same direction.
         """
         sizes = [columns_of(part) or 0 for part in parts]
-        given = split_columns(Adder(self.node), sequence, sizes)
+        given = slices_of(Adder(self.node), sequence, sizes)
         fed = []
         for part, own, size in zip(parts, given, sizes, strict=True):
             fed.append(self.feed(own, size, like, f"{part.name}_of_sequence"))

@@ -31,7 +31,7 @@ from rnnbench.formats.onnx.products import (
     gemm,
     outer_product,
     parts_of,
-    split_columns,
+    slices_of,
     split_of,
     stand_in,
 )
@@ -73,8 +73,8 @@ class _Steps:
         if whole:
             places += self._absorb() + join_products(self._scan)
         else:
-            places += self._take_apart() + self._absorb()
-            self._join_before()
+            places += self._take_apart() + self._absorb() + self._take_apart()
+            places += self._join_before()
         self._scan.tidy()
         return places
 
@@ -88,6 +88,8 @@ class _Steps:
             places_of = {n: self._scan.place(part) for n, (part, _) in enumerate(parts)}
             early = {n: place for n, place in places_of.items() if place is not None}
             directions = {self._scan.backward(place) for place in early.values()}
+            if len(early) == len(parts) and product.out.is_graph_output():
+                continue  # a body hands on what it computes
             if len(directions) == 1 and (product.added is None or product.bias is not None):
                 self._split(product, parts, early)
                 places += 1
@@ -176,8 +178,8 @@ class _Steps:
         places = 0
         for node in list(self._scan.body):
             place = self._scan.place(node.inputs[0]) if node.op_type == "Split" else None
-            parts = split_of(node.inputs[0]) if place is not None else None
-            if place is None or parts is None:
+            parts = split_of(node.inputs[0], self._scan.body) if place is not None else None
+            if place is None or parts is None or any(part.is_graph_output() for part in parts):
                 continue
             fed = self._scan.feed_parts(self._scan.node.inputs[place], parts, place)
             for part, step in zip(parts, fed, strict=True):
@@ -190,11 +192,14 @@ class _Steps:
         """Split(Gemm(h, [U1; U2], c))  ->  Gemm(h, U1, c1), Gemm(h, U2, c2)"""
         places = 0
         for product in self._scan.products():
-            parts = split_of(product.out)
-            place = self._scan.place(product.added)
-            if parts is None or not (
-                product.added is None or product.bias is not None or place is not None
-            ):
+            parts = split_of(product.out, self._scan.body)
+            more = product.added
+            place = self._scan.place(more)
+            if more is None or product.bias is not None:
+                fits = True
+            else:
+                fits = place is not None and are_alike(more, product.out)
+            if parts is None or not fits:
                 continue
             added: Sequence[ir.Value | None] = [None] * len(parts)
             ends = np.cumsum([columns_of(part) or 0 for part in parts])[:-1]
@@ -215,12 +220,12 @@ class _Steps:
             places += 1
         return places
 
-    def _join_before(self) -> None:
+    def _join_before(self) -> int:
         """MatMul(x, W1) + b1, MatMul(x, W2) + b2  ->  Split(MatMul(x, [W1 W2]) + b)
 
         Of sequences that this Scan alone reads.
         """
-        found: dict[ir.Value, list[tuple[int, Outer]]] = {}
+        joined, found = 0, dict[ir.Value, list[tuple[int, Outer]]]()
         for place in self._scan.places():
             outer = outer_product(self._scan.node.inputs[place])
             if outer is not None:
@@ -231,6 +236,8 @@ class _Steps:
             add = Adder(self._scan.node)
             outers = [outer for _, outer in each]
             sequence = joined_product(self._scan, add, outers, f"{of.name}_joined")
-            parts = split_columns(add, sequence, [o.weights.shape[1] for o in outers])
+            parts = slices_of(add, sequence, [o.weights.shape[1] for o in outers])
             for (place, _), part in zip(each, parts, strict=True):
                 self._scan.node.replace_input_with(place, part)
+            joined += 1
+        return joined
