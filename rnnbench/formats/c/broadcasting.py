@@ -48,7 +48,8 @@ def said_by_data(writer: Writer, node: fx.Node, size: Any, said: str) -> OneOrAl
         said: what data say, an expression of C.
     """
     sizes, read = writer.sizes, node.args[0]
-    key = (size, getattr(read, "target", read), getattr(read, "args", ()), node.args[1:])
+    named = tuple(getattr(read, "kwargs", {}).items())
+    key = (size, getattr(read, "target", read), getattr(read, "args", ()), named, node.args[1:])
     if key in writer.named_sizes:  # lengths.max() once more
         return writer.named_sizes[key]
     name = writer.fresh(f"{node.name}_or_all")

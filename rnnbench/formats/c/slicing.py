@@ -65,7 +65,7 @@ def _length(writer: Writer, node: fx.Node, first: str, step: Any, size: Any) -> 
     (said,) = as_said(writer, [found], [end])
     if said != found and first == "0" and step == 1 and writer.sizes.bounds[said] == found:
         return said
-    end = writer.said.get(end, writer.given(end))
+    end = writer.given(end)
     last = writer.sizes.text(size) if end is None else from_start(writer, end, size)
     by = writer.number(step)
     text = f"model_max(({last} - {first} + {by} - 1) / {by}, 0)"

@@ -4,10 +4,10 @@ In a small step the engine's work for each node is most of the time, so that a s
 long as it has nodes. What a product reads of the sequence alone is computed for all steps at once
 before the Scan, and what is added to a product is its C. A Split is no view: in ONNX Runtime 1.32
 one of three parts takes as long as four small products, so that each gate has a product of its own,
-and the sequence is split before the Scan.
+and the sequence is cut before the Scan.
 
     Scan: x_t [batch, input], h [batch, hidden]      s = MatMul(x, [W1x; W2x]^T) + b
-        a = Gemm(x_t, W1, b1)                        s1, s2 = Split(s)
+        a = Gemm(x_t, W1, b1)                        s1, s2 = Slice(s)
         c = Add(a, Gemm(h, U1))                 ->   Scan: s1_t, s2_t, h
         d, e = Split(Gemm(Concat(x_t, h), W2))           c = Gemm(h, U1, s1_t), d = ..., e = ...
 
