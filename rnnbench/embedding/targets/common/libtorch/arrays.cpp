@@ -256,8 +256,10 @@ void write_arrays(const fs::path& header, const std::vector<Array>& arrays) {
   if (data == header) {
     throw std::runtime_error(header.string() + " is the data file's name: give another");
   }
+  const auto utf8 = data.filename().u8string();  // of char in C++17, of char8_t in C++20
   std::ofstream lines(header, std::ios::binary), raw(data, std::ios::binary);
-  lines << "{\"format\": " << quoted(kFormat) << ", \"data\": " << quoted(data.filename().u8string())
+  lines << "{\"format\": " << quoted(kFormat)
+        << ", \"data\": " << quoted(std::string(utf8.begin(), utf8.end()))
         << ", \"arrays\": [\n";
   std::size_t offset = 0;
   for (const Array& array : arrays) {
