@@ -165,8 +165,9 @@ def command(
             find_targets,
             is_lone_file,
         )
-    from rnnbench.runtimes.forkserver import imports_torch
+        from rnnbench.runtimes.forkserver import imports_torch
 
+        check_task(options["task"])  # which imports numpy
     names, inputs = find_targets(targets), file_inputs(options)
     if not given_nothing(inputs) and not any(map(is_lone_file, names)):
         raise RnnbenchError(
@@ -185,7 +186,6 @@ def command(
         precisions=_precisions(precision),
         rounding=rounding,
     )
-    check_task(options["task"])
     imports_torch()
     training = TrainingOptions(
         **options,

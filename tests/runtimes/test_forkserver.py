@@ -38,6 +38,29 @@ def test_what_needs_torch_on_the_cpu_is_forked(bundle):
         assert isinstance(worker._process, forkserver.Fork)
 
 
+def test_export_imports_torch_once(tmp_path):
+    """The server is a fork of the process that traces, which has one thread until then."""
+    program = """
+import atexit, sys
+from rnnbench.__main__ import main
+from rnnbench.runtimes import forkserver
+
+atexit.register(lambda: print(type(forkserver._server[2]._process).__name__, file=sys.stderr))
+main(["export", "gru", "--format", "torchscript"])
+"""
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.splitlines()[-1] == "_Child", ran.stderr
+
+
 @pytest.mark.parametrize("format", ["eager", "torchscript", "pt2"])
 def test_a_fork_gives_what_a_process_of_its_own_gives(bundle, variant_bundle, monkeypatch, format):
     if format == "pt2":
