@@ -1,7 +1,5 @@
 """A loop that ends on data: the same in Python, as PyTorch's operator, and as it is written."""
 
-import warnings
-
 import pytest
 import torch
 from torch import nn
@@ -9,6 +7,7 @@ from torch import nn
 import rnnbench
 from rnnbench import Model, RnnbenchError, TensorSpec
 from rnnbench.capture.operators.until import as_dimension, first_steps, run_until
+from rnnbench.core.known_warnings import torchscript_deprecation
 
 LONGEST = 6
 
@@ -89,8 +88,7 @@ def test_no_step_some_and_all_of_them(limit, tmp_path):
     module, z = EndsBefore(12), torch.randn(5, 4)
     with torch.no_grad():
         wanted = module(z, torch.tensor(limit))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
+        with torchscript_deprecation():
             script = torch.jit.load(str(bundle.path / "model.ts"))(z, torch.tensor(limit))
     session = onnxruntime.InferenceSession(str(bundle.path / "model.onnx"))
     feeds = {"z": z.numpy(), "limit": torch.tensor(limit).numpy()}
