@@ -25,6 +25,7 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
+from rnnbench.capture.operators.copying import copy_of
 from rnnbench.capture.operators.recurrence import num_directions, recurrence
 from rnnbench.capture.operators.sizes import spell_rounding
 from rnnbench.capture.source_lines import source_line
@@ -49,29 +50,18 @@ _PACKED = {
 
 def lower(program: ExportedProgram) -> ExportedProgram:
     """The same program without operators of rnnbench; the given one stays as it is."""
-    graph = fx.Graph()
-    output = graph.graph_copy(program.graph, {}, return_output_node=True)
-    assert isinstance(output, tuple)
-    values, old = output
-    for copied, given in zip(
-        graph.find_nodes(op="placeholder"),
-        program.graph.find_nodes(op="placeholder"),
-        strict=True,
-    ):
-        copied.name = given.name  # fx renames what is called like a function of Python: `input`
-    new = graph.output(values)
-    new.meta = copy.copy(old.meta)
-    root = fx.GraphModule(program.graph_module, graph)
-    for name in _bodies_with_recurrences(root):
-        _lower_body(root, name)
+    root = copy_of(program)
+    # The bodies of scans and branches, too.
+    for part in [m for m in root.modules() if isinstance(m, fx.GraphModule)]:
+        for node in list(part.graph.find_nodes(op="call_function", target=recurrence)):
+            _Lowering(part.graph, node).rewrite()
+        if part is root:
+            spell_rounding(root.graph)
+        part.graph.lint()
+        part.recompile()
     with export_warnings():
         signature = copy.deepcopy(program.graph_signature)
         calls = copy.deepcopy(program.module_call_graph)
-    for node in list(root.graph.find_nodes(op="call_function", target=recurrence)):
-        _Lowering(root.graph, node).rewrite()
-    spell_rounding(root.graph)
-    root.graph.lint()
-    root.recompile()
     lowered = ExportedProgram(
         root,
         root.graph,
@@ -116,34 +106,6 @@ def refuse_own_operators(module: torch.nn.Module) -> None:
                     f"the program holds {node.target}{where}, an operator that only rnnbench has: "
                     "nothing is written"
                 )
-
-
-def _bodies_with_recurrences(root: fx.GraphModule) -> list[str]:
-    """The bodies of scans and branches that hold a recurrence, at any depth."""
-    return [
-        name
-        for name, body in root.named_children()
-        if isinstance(body, fx.GraphModule)
-        and any(
-            node.target is recurrence
-            for part in body.modules()
-            if isinstance(part, fx.GraphModule)
-            for node in part.graph.nodes
-        )
-    ]
-
-
-def _lower_body(owner: fx.GraphModule, name: str) -> None:
-    """A copy of a body, lowered, in its place: the program that was given keeps the other."""
-    before: Any = owner.get_submodule(name)
-    body = fx.GraphModule(before, copy.deepcopy(before.graph))
-    for inner in _bodies_with_recurrences(body):
-        _lower_body(body, inner)
-    for node in list(body.graph.find_nodes(op="call_function", target=recurrence)):
-        _Lowering(body.graph, node).rewrite()
-    body.graph.lint()
-    body.recompile()
-    setattr(owner, name, body)
 
 
 def _from_one(sizes: Any) -> Any:

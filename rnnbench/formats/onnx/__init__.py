@@ -123,6 +123,7 @@ def translate(captured: Captured, opset: int = DEFAULT_OPSET) -> torch.onnx.ONNX
 
     from rnnbench.capture.operators.recurrence import recurrence
     from rnnbench.capture.tracing.regions import refuse_autocast
+    from rnnbench.formats.onnx.as_captured import traced_where_needed
     from rnnbench.formats.onnx.decompositions import spell_out
     from rnnbench.formats.onnx.graph import translate_recurrence
     from rnnbench.formats.onnx.sizes import exact_sizes, round_to_whole
@@ -132,7 +133,7 @@ def translate(captured: Captured, opset: int = DEFAULT_OPSET) -> torch.onnx.ONNX
     source = spell_out(captured)
     _forget_pending(source)
     try:
-        with _quiet(), torch.no_grad(), parsed_when_needed(), read_once():
+        with _quiet(), torch.no_grad(), parsed_when_needed(), read_once(), traced_where_needed():
             program = torch.onnx.export(
                 source,
                 (),
