@@ -23,3 +23,19 @@ def collecting_seldom() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Collects no garbage while torch is imported, which makes many objects and keeps them.
+
+    Python looks through all that there are again and again meanwhile: a tenth of the time that
+    importing torch takes, and a fifth of that of what it exports with (torch 2.13, CPython 3.11).
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

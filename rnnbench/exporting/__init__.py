@@ -8,6 +8,7 @@ from typing import Any
 
 from rnnbench.core import plugins
 from rnnbench.core.bundle import Bundle
+from rnnbench.core.collector import importing
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.model import Model
 from rnnbench.exporting import of_file, of_module
@@ -104,9 +105,10 @@ def export(  # noqa: PLR0913  (keywords of a public function)
     if precision is not None:
         check_precision(precision, writers)
 
-    from rnnbench.capture.kept_by_torch import caches_as_they_were
-    from rnnbench.capture.this_thread import exporting_alone
-    from rnnbench.models.as_it_was import left_as_it_was
+    with importing():
+        from rnnbench.capture.kept_by_torch import caches_as_they_were
+        from rnnbench.capture.this_thread import exporting_alone
+        from rnnbench.models.as_it_was import left_as_it_was
 
     with exporting_alone(), left_as_it_was(model.module), caches_as_they_were():
         loops = {"keep_loops": keep_loops, "allow_frozen": allow_frozen}

@@ -31,6 +31,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from rnnbench.core.collector import importing
 from rnnbench.core.threads import NUMPYS_THREADS
 
 _MODULE = __spec__.name
@@ -199,7 +200,8 @@ def imports_torch() -> None:
     """
     global _server
     early, first = _early(), "torch" not in sys.modules
-    import torch  # noqa: F401
+    with importing():
+        import torch  # noqa: F401
 
     with _lock:
         if _server is None and first and sys.platform == "linux" and _threads() == 1:
@@ -269,11 +271,12 @@ def _received(channel: socket.socket, size: int) -> bytes:
 
 def serve(channel: socket.socket) -> None:
     """Forks for whoever asks, until nobody can any more."""
-    import torch  # noqa: F401
+    with importing():
+        import torch  # noqa: F401
 
-    from rnnbench.runtimes import answering
+        from rnnbench.runtimes import answering
 
-    answering.prepare()
+        answering.prepare()
     gc.collect()
     gc.freeze()  # a collection in a fork would copy all of it
     with selectors.DefaultSelector() as selector:
