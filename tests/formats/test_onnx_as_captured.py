@@ -8,6 +8,8 @@ from torch.export import ExportedProgram
 
 from rnnbench import Model, TensorSpec
 from rnnbench.capture.pipeline import capture
+from rnnbench.capture.tracing.sizes import traced_sizes
+from rnnbench.cases.least_sizes import with_least_sizes
 from rnnbench.formats._format import WriteOptions
 from rnnbench.formats.onnx import as_captured, write
 from rnnbench.models.lifting import lifted
@@ -41,6 +43,11 @@ class Mixed(torch.nn.Module):
 def mixed():
     x = TensorSpec("x", ("batch", "time", 3))
     return Model(Mixed(), (x, TensorSpec("h", ("batch", 5))), ("y", "hn"))
+
+
+def captured_of(name):
+    model = lifted(MODELS[name].build())
+    return capture(with_least_sizes(model, traced_sizes(model)))
 
 
 def traces(monkeypatch):
@@ -105,7 +112,7 @@ def plainly_named(model):
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_nothing_is_traced_where_a_trace_changes_nothing(name, tmp_path, monkeypatch):
-    captured = capture(lifted(MODELS[name].build()))
+    captured = captured_of(name)
     taken_apart = traces(monkeypatch)
     write(captured, tmp_path / "model.onnx", WriteOptions())
     assert not taken_apart
@@ -115,7 +122,7 @@ def test_nothing_is_traced_where_a_trace_changes_nothing(name, tmp_path, monkeyp
 
 @pytest.mark.parametrize("name", TAKEN_APART)
 def test_what_the_library_lacks_is_taken_apart(name, tmp_path, monkeypatch):
-    captured = capture(lifted(MODELS[name].build()))
+    captured = captured_of(name)
     taken_apart = traces(monkeypatch)
     write(captured, tmp_path / "model.onnx", WriteOptions())
     assert len(taken_apart) == 1
@@ -135,5 +142,5 @@ def test_the_captured_program_stays_as_it_is(tmp_path, monkeypatch):
 @pytest.mark.full
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_the_whole_zoo_is_the_same(name, tmp_path, monkeypatch):
-    captured = capture(lifted(MODELS[name].build()))
+    captured = captured_of(name)
     assert same_nodes(both(captured, tmp_path, monkeypatch))
