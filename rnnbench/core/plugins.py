@@ -13,12 +13,15 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from rnnbench.core.errors import RnnbenchError, choices, one_line
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 FOLDERS = {
     "commands": "rnnbench.commands",
@@ -63,6 +66,11 @@ def aliases(kind: str, name: str) -> tuple[str, ...]:
 def names(kind: str) -> tuple[str, ...]:
     """The plugins of a kind, sorted; nothing is imported but their folder itself."""
     return tuple(sorted({*_inside(kind), *outside(kind)}))
+
+
+def known(kind: str, name: str) -> bool:
+    """Whether there is such a plugin; packages are looked through for one from outside alone."""
+    return name in _inside(kind) or name in outside(kind)
 
 
 def load(kind: str, name: str) -> ModuleType:
@@ -116,6 +124,8 @@ def outside(kind: str) -> dict[str, EntryPoint]:
 @cache
 def _of_group() -> Callable[..., Iterable[EntryPoint]]:
     """Chooses among those of every distribution, all of whose files are read once for it."""
+    from importlib.metadata import entry_points
+
     return entry_points().select
 
 

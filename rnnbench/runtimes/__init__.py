@@ -20,7 +20,7 @@ def get(name: str) -> Runtime:
         RnnbenchError: there is none; the message lists those that there are.
     """
     name = plugins.canonical("runtimes", name)
-    if name not in names():
+    if not plugins.known("runtimes", name):
         raise choices("runtime", name, names())
     try:
         found: Runtime = plugins.load("runtimes", name).RUNTIME

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -180,6 +179,8 @@ class Runtime:
 
     def versions(self) -> dict[str, str]:
         """Distribution -> its version, of `packages` that are installed."""
+        from importlib import metadata
+
         found = {}
         for package in self.packages:
             try:

@@ -26,6 +26,7 @@ from rnnbench.core.cpu_clock import Limit
 from rnnbench.core.errors import RnnbenchError, Unavailable
 from rnnbench.core.model import Arrays
 from rnnbench.core.signature import Signature
+from rnnbench.core.threads import NUMPYS_THREADS
 from rnnbench.runtimes import answering, forkserver
 from rnnbench.runtimes.accounting import Account, Uses, uses_from_message, uses_to_message
 from rnnbench.runtimes.job import Job
@@ -153,7 +154,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.curdir for p in sys.path)},
+            env=self._environment(),
             start_new_session=True,  # so that what it starts itself (compilers) ends with it
         )
         try:
@@ -163,6 +164,12 @@ class Worker:
         except BaseException:
             self.close()
             raise
+
+    def _environment(self) -> dict[str, str]:
+        """That of a process of its own, in which numpy starts no more threads than the job has."""
+        path = os.pathsep.join(p or os.curdir for p in sys.path)
+        threads = {} if self.job.threads is None else {NUMPYS_THREADS: str(self.job.threads)}
+        return {**threads, **os.environ, "PYTHONPATH": path}
 
     def _forked(self, words: list[str]) -> forkserver.Fork | None:
         """The process as a fork of one that has torch, where it needs torch and there is one."""

@@ -4,7 +4,9 @@ import io
 import json
 import os
 import signal
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -15,6 +17,7 @@ from onnx import TensorProto, helper
 from rnnbench.core.errors import RnnbenchError, Unavailable
 from rnnbench.core.known_warnings import torchscript_deprecation
 from rnnbench.core.signature import Port, Signature
+from rnnbench.core.threads import NUMPYS_THREADS
 from rnnbench.runtimes.job import load
 from rnnbench.runtimes.messages import receive, send
 from rnnbench.runtimes.worker import Job, Worker, WorkerError
@@ -55,6 +58,21 @@ def test_a_worker_computes_what_this_process_computes(bundle, format, runtime):
             for name, array in here(given).items():
                 assert np.array_equal(there[name], array)
                 assert there[name].dtype == array.dtype
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(
+    ("threads", "chosen", "expected"),
+    [(1, None, "1"), (2, None, "2"), (None, None, None), (1, "3", "3")],
+)
+def test_numpy_has_the_threads_of_the_job(bundle, monkeypatch, threads, chosen, expected):
+    monkeypatch.delenv(NUMPYS_THREADS, raising=False)
+    if chosen is not None:
+        monkeypatch.setenv(NUMPYS_THREADS, chosen)
+    with Worker(job(bundle, threads=threads)) as worker:
+        said = Path(f"/proc/{worker._process.pid}/environ").read_text().split("\0")
+    found = [line.partition("=")[2] for line in said if line.startswith(f"{NUMPYS_THREADS}=")]
+    assert found == ([] if expected is None else [expected])
 
 
 def test_arrays_of_every_kind_cross_the_pipe(tmp_path):
