@@ -21,6 +21,7 @@ from rnnbench.commands._cluster import (
 )
 from rnnbench.commands._console import note, print_json, say
 from rnnbench.commands._files import NAMES, bundles, file_options
+from rnnbench.commands._imports import large_imports
 from rnnbench.commands._options import (
     INTERRUPTED,
     as_json,
@@ -154,9 +155,10 @@ def _measure(
     **sizes: str | None,
 ) -> int:
     """Runs the plan, and prints what was measured; the exit code."""
-    from rnnbench.benchmarking.driver import run_plan
-    from rnnbench.benchmarking.results import read_file
-    from rnnbench.benchmarking.tables import BenchReport
+    with large_imports():
+        from rnnbench.benchmarking.driver import run_plan
+        from rnnbench.benchmarking.results import read_file
+        from rnnbench.benchmarking.tables import BenchReport
 
     sizes |= _sizes_of_a_search(crossover, sizes)
     plan = _plan(targets, runtimes, devices, quick or crossover is not None, sizes)

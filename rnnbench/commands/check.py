@@ -15,6 +15,7 @@ from rnnbench.commands._cluster import cluster_options, on_each_bundle, refuse_w
 from rnnbench.commands._console import Progress, RunsBar, loudness, print_json, say
 from rnnbench.commands._files import bundles as bundles_of
 from rnnbench.commands._files import file_options
+from rnnbench.commands._imports import large_imports
 from rnnbench.commands._options import (
     DIFFERS,
     FINE,
@@ -158,8 +159,9 @@ def _compare(
     targets: Sequence[str], runtimes: tuple[str, ...] | None, as_json: bool, options: dict[str, Any]
 ) -> int:
     """Checks the bundles, and prints what was found; the exit code."""
-    from rnnbench.checking.report import merge
-    from rnnbench.commands._pipeline import find_bundles
+    with large_imports():
+        from rnnbench.checking.report import merge
+        from rnnbench.commands._pipeline import find_bundles
 
     junit, bisect = options["junit"], options["bisect"]
     if junit is not None and not Path(junit).absolute().parent.is_dir():
@@ -253,8 +255,9 @@ def _of_this_machine(options: dict[str, Any]) -> dict[str, str]:
 
 
 def _check_options(options: dict[str, Any]) -> CheckOptions:
-    from rnnbench.checking.case_selection import CaseSelection
-    from rnnbench.checking.check import CheckOptions
+    with large_imports():
+        from rnnbench.checking.case_selection import CaseSelection
+        from rnnbench.checking.check import CheckOptions
     from rnnbench.checking.price import MaxPrice
     from rnnbench.runtimes.pool import Isolation
 

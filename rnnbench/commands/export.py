@@ -12,6 +12,7 @@ import click
 
 from rnnbench.commands._console import Progress, note
 from rnnbench.commands._files import file_inputs, file_options, given_nothing
+from rnnbench.commands._imports import large_imports
 from rnnbench.commands._options import (
     FINE,
     as_json,
@@ -22,7 +23,6 @@ from rnnbench.commands._options import (
     verb,
 )
 from rnnbench.core.errors import RnnbenchError
-from rnnbench.core.threads import numpy_without_threads
 
 if TYPE_CHECKING:
     from rnnbench.checking.report import CheckReport
@@ -156,7 +156,7 @@ def command(
     (`build` unless you name it) that returns a rnnbench.Model. A FILE is .onnx or TorchScript that
     somebody wrote: the bundle holds it as it is.
     """
-    with numpy_without_threads():
+    with large_imports():
         from rnnbench.commands._pipeline import (
             ExportOptions,
             TrainingOptions,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rnnbench.commands._console import note, print_json, print_table, say
+from rnnbench.commands._imports import large_imports
 from rnnbench.commands._options import DIFFERS, FINE, as_json, option, verb
 from rnnbench.core.documents import document
 from rnnbench.core.errors import RnnbenchError, one_line
@@ -35,7 +36,8 @@ def command(files: tuple[str, ...], diff: bool, as_json: bool) -> int:
 
     Of a folder, a bundle or any other, each such file in it is inspected.
     """
-    from rnnbench.inspection.inspect import differences, format_inspection
+    with large_imports():
+        from rnnbench.inspection.inspect import differences, format_inspection
 
     if diff and (len(files) != 2 or any(Path(file).is_dir() for file in files)):
         given = f"{len(files)} are" if len(files) != 2 else "a folder is"
