@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Sequence
 
@@ -17,11 +16,9 @@ import click
 from rnnbench.commands._console import refuse, set_loudness
 from rnnbench.commands._options import BAD_INPUT, FINE, INTERRUPTED, UNREAD
 from rnnbench.core import plugins
-from rnnbench.core.errors import RnnbenchError, choices, one_line
+from rnnbench.core.errors import RnnbenchError, choices, lacks_memory, one_line
 from rnnbench.core.interrupts import came_of_one, noted
 from rnnbench.core.whole import full
-
-_NO_MEMORY = re.compile(r"can't start new thread|can't allocate memory|Cannot allocate memory")
 
 
 class _Verbs(click.Group):
@@ -106,7 +103,7 @@ def _explained(error: Exception) -> str | None:
 
 def _of_the_system(error: Exception) -> str | None:
     """The line about what the system refused: memory, room, a file."""
-    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+    if lacks_memory(error):
         why = one_line(error)
         return f"not enough memory ({why}): make room, or raise the limit of this process"
     if isinstance(error, OSError) and error.filename is None and full(error) is not None:

@@ -1,7 +1,14 @@
 """What goes wrong in a way that the user can mend: one line, no stack trace."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+_NO_MEMORY = re.compile(
+    r"bad[_ ]alloc|allocate memory|failed to allocate|unable to allocate|out of memory|MemoryError"
+    r"|can't start new thread|failed to map segment",  # of a library, as it is loaded
+    re.IGNORECASE,
+)
 
 
 class RnnbenchError(Exception):
@@ -24,6 +31,11 @@ def one_line(error: BaseException) -> str:
     if lines[0].startswith("The following operation failed in the TorchScript interpreter"):
         return lines[-1]
     return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+
+
+def lacks_memory(error: BaseException | str) -> bool:
+    """Whether an error, or a line that a runtime printed, says that there is no memory left."""
+    return isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)) is not None
 
 
 def choices(what: str, given: object, possible: Iterable[str]) -> RnnbenchError:

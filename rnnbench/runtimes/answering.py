@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rnnbench import runtimes
-from rnnbench.core.errors import Unavailable, one_line
+from rnnbench.core.errors import Unavailable, lacks_memory, one_line
 from rnnbench.core.model import Arrays
 from rnnbench.core.processes import end_with_parent, limit_memory
 from rnnbench.runtimes.accounting import uses_from_message, uses_to_message
 from rnnbench.runtimes.job import Job, account, load, signature
-from rnnbench.runtimes.messages import NO_MEMORY, Answer, receive, send
+from rnnbench.runtimes.messages import Answer, receive, send
 
 
 def prepare() -> None:
@@ -134,7 +134,7 @@ def _answer(stream: BinaryIO, work: Callable[[], Answer]) -> bool:
         header, arrays = work()
     except Exception as error:  # each runtime raises types of its own
         kind = "unavailable" if isinstance(error, Unavailable) else "refused"
-        if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
+        if lacks_memory(error):
             kind = "memory"
         send(stream, {"error": kind, "message": one_line(error)})
         return False

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -21,11 +20,6 @@ from rnnbench.core.model import Arrays
 
 Answer = tuple[dict[str, Any], Arrays]
 """A header as JSON values, and arrays by name."""
-
-NO_MEMORY = re.compile(
-    r"bad[_ ]alloc|allocate memory|failed to allocate|unable to allocate|out of memory", re.I
-)
-"""What runtimes say where there is no memory left."""
 
 
 def send(stream: BinaryIO, header: Mapping[str, Any], arrays: Arrays | None = None) -> None:

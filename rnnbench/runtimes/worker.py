@@ -23,14 +23,14 @@ from typing import Any, Self
 
 from rnnbench import runtimes
 from rnnbench.core.cpu_clock import Limit
-from rnnbench.core.errors import RnnbenchError, Unavailable
+from rnnbench.core.errors import RnnbenchError, Unavailable, lacks_memory
 from rnnbench.core.model import Arrays
 from rnnbench.core.signature import Signature
 from rnnbench.core.threads import NUMPYS_THREADS
 from rnnbench.runtimes import answering, forkserver
 from rnnbench.runtimes.accounting import Account, Uses, uses_from_message, uses_to_message
 from rnnbench.runtimes.job import Job
-from rnnbench.runtimes.messages import NO_MEMORY, Answer, receive, send
+from rnnbench.runtimes.messages import Answer, receive, send
 
 __all__ = ["Job", "Worker", "WorkerError"]
 
@@ -221,7 +221,7 @@ class Worker:
         self.close()
         if late:
             return WorkerError(f"no answer in {self._seconds:g} s")
-        if any(map(NO_MEMORY.search, lines[-5:])):
+        if any(map(lacks_memory, lines[-5:])):
             return self._out_of_memory()
         return WorkerError(_name_of(code), lines[-1].strip()[:200] if lines else "")
 

@@ -176,6 +176,16 @@ def test_a_full_memory_is_named_with_its_limit(bundle, format, runtime):
         assert worker(inputs())["y"].shape == (7, 2, 4)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit counts what is written to there")
+def test_inputs_for_which_there_is_no_memory(bundle):
+    """They are larger than the limit: the process cannot even take them in."""
+    with Worker(job(bundle), memory=GB // 8) as worker:
+        with pytest.raises(WorkerError) as caught:
+            worker(inputs(time=100, batch=200_000))
+        assert caught.value.reason == "out of memory (limit 0.1 GB)"
+        assert worker(inputs())["y"].shape == (7, 2, 4)
+
+
 class Prints(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         print("this goes to stdout", x.shape)

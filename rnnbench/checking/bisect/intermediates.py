@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnbench.core.bundle import Bundle
-from rnnbench.core.errors import RnnbenchError, Unavailable, one_line
+from rnnbench.core.errors import RnnbenchError, Unavailable, lacks_memory, one_line
 from rnnbench.core.model import Arrays
 from rnnbench.core.processes import end_with_parent, limit_memory, run_limited
 from rnnbench.core.temporary import temporary_folder
-from rnnbench.runtimes.messages import NO_MEMORY
 from rnnbench.runtimes.pool import Isolation
 
 if TYPE_CHECKING:
@@ -252,5 +251,4 @@ if __name__ == "__main__":
         _main(*sys.argv[1:])
     except Exception as error:  # anybody's program: the parent reads the last line
         limit = f"out of memory (limit {int(sys.argv[1]) / 2**30:.1f} GB)"
-        without = isinstance(error, MemoryError) or NO_MEMORY.search(str(error))
-        sys.exit(limit if without else one_line(error))
+        sys.exit(limit if lacks_memory(error) else one_line(error))
