@@ -169,10 +169,10 @@ def test_a_hang_ends_at_the_limit(tmp_path):
     ("format", "runtime"), [("onnx", "onnxruntime"), ("torchscript", "torchscript")]
 )
 def test_a_full_memory_is_named_with_its_limit(bundle, format, runtime):
-    with Worker(job(bundle, format, runtime), memory=GB // 2) as worker:
+    with Worker(job(bundle, format, runtime), memory=GB) as worker:
         with pytest.raises(WorkerError) as caught:
-            worker(inputs(time=30, batch=200_000))
-        assert caught.value.reason == "out of memory (limit 0.5 GB)"
+            worker(inputs(time=30, batch=600_000))  # 0.9 GB of gates
+        assert caught.value.reason == "out of memory (limit 1.0 GB)"
         assert worker(inputs())["y"].shape == (7, 2, 4)
 
 
