@@ -16,6 +16,7 @@ import click
 from rnnbench.commands._console import refuse, set_loudness
 from rnnbench.commands._options import BAD_INPUT, FINE, INTERRUPTED, UNREAD
 from rnnbench.core import plugins
+from rnnbench.core.collector import ending_at_once
 from rnnbench.core.errors import RnnbenchError, choices, lacks_memory, one_line
 from rnnbench.core.interrupts import came_of_one, noted
 from rnnbench.core.whole import full
@@ -37,6 +38,7 @@ class _Verbs(click.Group):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its code; what went wrong is one line on stderr."""
+    ending_at_once()
     try:
         with noted() as interrupts:
             code = _run(arguments)

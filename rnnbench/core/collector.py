@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,3 +40,12 @@ def importing() -> Iterator[None]:
     finally:
         if collects:
             gc.enable()
+
+
+def ending_at_once() -> None:
+    """For a process of ours: at its end, what is left is not looked through for garbage again.
+
+    Python does so before it frees each module, over which a process that has torch takes 0.4 s of
+    CPU, and one that has onnx 0.05 s (CPython 3.11). What is to be done at the end is done.
+    """
+    atexit.register(gc.freeze)

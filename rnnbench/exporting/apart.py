@@ -10,6 +10,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from rnnbench.core.collector import ending_at_once
 from rnnbench.core.errors import RnnbenchError, one_line
 from rnnbench.core.processes import end_with_parent, limit_memory, run_limited
 from rnnbench.models.files.inputs import FileInputs
@@ -55,5 +56,6 @@ def _main(path: str, said: str, out: str) -> dict[str, str]:
 
 if __name__ == "__main__":
     end_with_parent()
+    ending_at_once()
     answers, sys.stdout = sys.stdout, sys.stderr  # whatever the program prints is no answer
     print(json.dumps(_main(*sys.argv[1:])), file=answers)

@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from rnnbench.core.collector import importing
+from rnnbench.core.collector import ending_at_once, importing
 from rnnbench.core.threads import NUMPYS_THREADS
 
 _MODULE = __spec__.name
@@ -350,4 +350,5 @@ def _tell(pipe: int, code: int) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    ending_at_once()
     serve(socket.socket(fileno=int(sys.argv[1])))

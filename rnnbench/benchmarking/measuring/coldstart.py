@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from rnnbench.benchmarking.plan import Item, timing_of
+from rnnbench.core.collector import ending_at_once
 from rnnbench.core.model import Arrays, TensorSpec
 from rnnbench.core.processes import end_with_parent, run_module
 from rnnbench.models.calls import read_weights, save_weights
@@ -147,4 +148,5 @@ def _module(target: str, form: str, conditions: dict[str, Any], folder: Path) ->
 
 if __name__ == "__main__":
     end_with_parent()
+    ending_at_once()
     print(json.dumps(run_job(json.load(sys.stdin))))

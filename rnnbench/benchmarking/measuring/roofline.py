@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnbench.core.collector import ending_at_once
 from rnnbench.core.errors import RnnbenchError
 from rnnbench.core.processes import end_with_parent, run_module
 from rnnbench.runtimes.training import TRAINING
@@ -120,4 +121,5 @@ def _in_process(threads: int, hidden: Sequence[int]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     end_with_parent()
+    ending_at_once()
     print(json.dumps(measure([int(size) for size in sys.argv[1:]])))

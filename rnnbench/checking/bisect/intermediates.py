@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnbench.core.bundle import Bundle
+from rnnbench.core.collector import ending_at_once
 from rnnbench.core.errors import RnnbenchError, Unavailable, lacks_memory, one_line
 from rnnbench.core.model import Arrays
 from rnnbench.core.processes import end_with_parent, limit_memory, run_limited
@@ -247,6 +248,7 @@ def _main(memory: str, folder: str, given: str, made: str) -> None:
 
 if __name__ == "__main__":
     end_with_parent()
+    ending_at_once()
     try:
         _main(*sys.argv[1:])
     except Exception as error:  # anybody's program: the parent reads the last line
