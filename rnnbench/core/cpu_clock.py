@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from time import monotonic
@@ -29,11 +30,13 @@ class Limit:
     def __init__(self, pid: int, seconds: float, give_up: Callable[[], object]) -> None:
         self._pid, self._seconds, self._give_up = pid, seconds, give_up
         self._pause = min(0.5, seconds / 8)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._first: float | None = None  # what it had computed at the first look
+        self._over = False
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._start = self._began = monotonic()
+        self.due = self._start + self._pause
+        _watch.add(self)
         return self
 
     def __exit__(
@@ -42,31 +45,93 @@ class Limit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._over.set()
+        self._over = True
+        _watch.remove(self)
 
-    def _watch(self) -> None:
-        """Gives up as well where there is no memory to watch with: nobody would end it then.
+    def look(self) -> bool:
+        """Looks at the process, and gives up where it must; whether there is more to look for.
 
-        The first look is after a while: it reads about every process of the machine, which takes
-        longer than most of what is watched.
+        It gives up as well where there is no memory to look with: nobody would end it then.
         """
         try:
-            if not self._over.wait(self._pause):
-                self._ends()
+            late = self._is_late()
         except MemoryError:
+            late = True
+        if late and not self._over:
             self._give_up()
+        self.due = monotonic() + self._pause
+        return not late
 
-    def _ends(self) -> None:
-        start = began = monotonic() - self._pause
-        first = last = cpu_seconds(self._pid)
-        while not self._over.wait(self._pause):
-            now, spent = monotonic(), cpu_seconds(self._pid)
-            if spent - last >= _AWAKE * self._seconds or wants_to_run(self._pid):
-                began, last = now, spent
-            asleep = now - began >= self._seconds
-            if spent - first >= self._seconds or asleep or now - start >= _PATIENCE * self._seconds:
-                self._give_up()
-                return
+    def _is_late(self) -> bool:
+        now, spent = monotonic(), cpu_seconds(self._pid)
+        if self._first is None:
+            self._first = self._last = spent
+            return False
+        if spent - self._last >= _AWAKE * self._seconds or wants_to_run(self._pid):
+            self._began, self._last = now, spent
+        asleep = now - self._began >= self._seconds
+        waited = now - self._start >= _PATIENCE * self._seconds
+        return spent - self._first >= self._seconds or asleep or waited
+
+
+class _Watch:
+    """One thread that looks at the processes of all limits.
+
+    A call that is watched takes less than a thread takes to start. The first look is after a while:
+    it reads about every process of the machine, which takes longer than most of what is watched.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._limits: list[Limit] = []
+        self._thread: threading.Thread | None = None
+        self._wakes = 0.0  # when the thread looks next
+
+    def add(self, limit: Limit) -> None:
+        with self._changed:
+            self._limits.append(limit)
+            if self._thread is None or not self._thread.is_alive():
+                self._wakes = limit.due
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+            elif limit.due < self._wakes:
+                self._wakes = limit.due
+                self._changed.notify()
+
+    def remove(self, limit: Limit) -> None:
+        with self._changed:
+            if limit in self._limits:
+                self._limits.remove(limit)
+
+    def _run(self) -> None:
+        """Looks whenever a limit is due; ends where there is none at such a time."""
+        while True:
+            with self._changed:
+                while (pause := self._wakes - monotonic()) > 0:
+                    self._changed.wait(pause)
+                if not self._limits:
+                    self._thread = None
+                    return
+                due = [limit for limit in self._limits if limit.due <= monotonic()]
+            for limit in due:
+                if not limit.look():
+                    self.remove(limit)
+            with self._changed:
+                dues = [limit.due for limit in self._limits]
+                self._wakes = min(dues, default=monotonic())
+
+
+_watch = _Watch()
+
+
+def _watch_anew() -> None:
+    """In a fork there is no thread, and a lock may be held by one that there was."""
+    global _watch
+    _watch = _Watch()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_watch_anew)
 
 
 def wants_to_run(pid: int) -> bool:

@@ -76,3 +76,73 @@ def test_what_a_process_starts_counts():
     given_up, _ = run(child, 1.0)
     assert given_up
     assert cpu_seconds(2**22 + 1) == 0.0
+
+
+def test_each_of_several_has_its_own_limit():
+    """One that computes is ended in the midst of others that are fine."""
+    ended = []
+    with contextlib.ExitStack() as stack:
+        for seconds, code in ((60, "import time; time.sleep(9)"), (1.0, HOG), (60, HOG)):
+            process = subprocess.Popen([sys.executable, "-c", code])
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            stack.enter_context(Limit(process.pid, seconds, lambda s=seconds: ended.append(s)))
+        start = time.monotonic()
+        while not ended and time.monotonic() - start < 30:
+            time.sleep(0.05)
+    assert ended == [1.0]
+
+
+def test_many_short_calls_need_no_thread_each():
+    before = threading.active_count()
+    started = []
+    for _ in range(1000):
+        with Limit(os.getpid(), 60.0, lambda: None):
+            started.append(threading.active_count())
+    assert max(started) <= before + 1
+
+
+def test_a_shorter_limit_is_not_kept_waiting_by_a_longer_one():
+    given_up = threading.Event()
+    process = subprocess.Popen([sys.executable, "-c", HOG])
+    try:
+        with Limit(process.pid, 600.0, lambda: None):
+            time.sleep(0.01)
+            start = time.monotonic()
+            with Limit(process.pid, 0.05, given_up.set):
+                assert given_up.wait(0.45)
+            assert time.monotonic() - start >= 0.05
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_no_memory_to_look_with_is_given_up(monkeypatch):
+    def fails(_pid):
+        raise MemoryError
+
+    monkeypatch.setattr(cpu_clock, "cpu_seconds", fails)
+    given_up = threading.Event()
+    with Limit(os.getpid(), 0.4, given_up.set):
+        assert given_up.wait(30)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_fork_has_a_watch_of_its_own():
+    program = f"""
+import os, subprocess, sys, threading
+from rnnbench.core.cpu_clock import Limit
+
+hog = subprocess.Popen([sys.executable, "-c", {HOG!r}])
+with Limit(hog.pid, 600.0, lambda: None):
+    child = os.fork()
+    if child == 0:
+        late = threading.Event()
+        with Limit(hog.pid, 0.4, late.set):
+            os._exit(0 if late.wait(30) else 1)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+hog.kill()
+sys.exit(code)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+    assert ran.returncode == 0
