@@ -16,7 +16,7 @@ import click
 from rnnbench.commands._console import refuse, set_loudness
 from rnnbench.commands._options import BAD_INPUT, FINE, INTERRUPTED, UNREAD
 from rnnbench.core import plugins
-from rnnbench.core.collector import ending_at_once
+from rnnbench.core.collector import ending_at_once, importing
 from rnnbench.core.errors import RnnbenchError, choices, lacks_memory, one_line
 from rnnbench.core.interrupts import came_of_one, noted
 from rnnbench.core.whole import full
@@ -31,7 +31,8 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in plugins.names("commands"):
             raise click.UsageError(str(choices("command", cmd_name, plugins.names("commands"))))
-        command: click.Command = plugins.load("commands", cmd_name).command
+        with importing():
+            command: click.Command = plugins.load("commands", cmd_name).command
         command.name = cmd_name
         return command
 

@@ -8,6 +8,7 @@ import click
 
 from rnnbench.commands._console import print_json, print_table
 from rnnbench.commands._options import as_json, verb
+from rnnbench.core.collector import importing
 from rnnbench.core.documents import document
 from rnnbench.core.errors import choices
 
@@ -29,7 +30,8 @@ def command(kinds: tuple[str, ...], as_json: bool) -> None:
     for kind in kinds:
         if kind not in KINDS:
             raise choices("kind", kind, KINDS)
-    found = find_items(kinds or KINDS)
+    with importing():  # each plugin
+        found = find_items(kinds or KINDS)
     if as_json:
         items = [asdict(item) | {"available": item.reason is None} for item in found]
         print_json(document("list", {"items": items}))

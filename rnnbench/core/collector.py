@@ -28,7 +28,7 @@ def collecting_seldom() -> Iterator[None]:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Collects no garbage while torch is imported, which makes many objects and keeps them.
+    """Collects no garbage while modules are imported, whose many objects are all kept.
 
     Python looks through all that there are again and again meanwhile: a tenth of the time that
     importing torch takes, and a fifth of that of what it exports with (torch 2.13, CPython 3.11).
