@@ -3,7 +3,7 @@
 Every trace of `torch.fx` (`torch.export`, decompositions, the exporters) puts functions of its own
 in the place of `nn.Module.__call__` and `nn.Module.__getattr__`, and `torch.export` in the place of
 Python's `max` and `min`. A module that runs in another thread meanwhile would be traced along.
-Tried on torch 2.11 to 2.13.
+Tried on torch 2.11 to 2.14.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from rnnbench.core.collector import ending_at_once, importing
 from rnnbench.core.threads import NUMPYS_THREADS
 
 _MODULE = __spec__.name
-# format -> what torch imports to load it. Tried on torch 2.13.
+# format -> what torch imports to load it. Tried on torch 2.13 and 2.14.
 _PRELOADED = {"pt2": ("torch.export._unlift",)}
 # Libraries read these when they are loaded: a server that has others is of no use.
 _READ_EARLY = ("LD_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ATEN_", "PYTORCH_", "TORCH")

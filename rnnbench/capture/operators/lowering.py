@@ -72,7 +72,7 @@ def lower(program: ExportedProgram) -> ExportedProgram:
         program.example_inputs,
         _complete(program.constants),
     )
-    lowered._guards_code = []  # see _from_one; tried on torch 2.11 to 2.13
+    lowered._guards_code = []  # see _from_one; tried on torch 2.11 to 2.14
     refuse_own_operators(lowered.graph_module)
     return lowered
 

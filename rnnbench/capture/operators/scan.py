@@ -1,4 +1,4 @@
-"""The one place that calls `torch._higher_order_ops`: tried on torch 2.11 to 2.13."""
+"""The one place that calls `torch._higher_order_ops`: tried on torch 2.11 to 2.14."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 A trace has shapes and no values, so that `if self.size == self.hidden` (two buffers) and
 `torch.arange(1, 3).tolist()` could not be answered. What such tensors were made by is noted, and
 computed where their value is asked for. This is the one place that calls
-`torch.utils._python_dispatch`: tried on torch 2.11 to 2.13.
+`torch.utils._python_dispatch`: tried on torch 2.11 to 2.14.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Its own interpreter would turn every size into a number, and `torch.export` cannot call it at all
 (it hands a scripted method its module twice). What is run is the graph of the method, with the
-methods that it calls already in place. Tried on torch 2.11 to 2.13.
+methods that it calls already in place. Tried on torch 2.11 to 2.14.
 """
 
 from __future__ import annotations

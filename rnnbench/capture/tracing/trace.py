@@ -1,4 +1,4 @@
-"""A module becomes a graph: the one place that calls `torch.export`. Tried on torch 2.11 to 2.13.
+"""A module becomes a graph: the one place that calls `torch.export`. Tried on torch 2.11 to 2.14.
 
 The graph is functional (nothing is written in place), its operators are ATen's as the author called
 them and `rnnbench::recurrence`, and its parameters and buffers are attributes.

@@ -1,4 +1,4 @@
-"""The one place that calls `torch._inductor` (AOTInductor): tried on torch 2.13."""
+"""The one place that calls `torch._inductor` (AOTInductor): tried on torch 2.13 and 2.14."""
 
 from __future__ import annotations
 

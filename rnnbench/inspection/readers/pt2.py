@@ -1,6 +1,6 @@
 """`torch.export`'s archive: its program is JSON, of its weights only NaN is looked for.
 
-The fields are those of torch/_export/serde/schema.py, tried with the files of torch 2.11 to 2.13;
+The fields are those of torch/_export/serde/schema.py, tried with the files of torch 2.11 to 2.14;
 archives up to torch 2.6, which had the same JSON under another name, are read as well.
 """
 
