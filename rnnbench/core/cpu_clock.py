@@ -89,14 +89,15 @@ class _Watch:
 
     def add(self, limit: Limit) -> None:
         with self._changed:
-            self._limits.append(limit)
             if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(target=self._run, daemon=True)
                 self._wakes = limit.due
-                self._thread = threading.Thread(target=self._run, daemon=True)
-                self._thread.start()
+                thread.start()  # or there is no memory for one, and the limit has not begun
+                self._thread = thread
             elif limit.due < self._wakes:
                 self._wakes = limit.due
                 self._changed.notify()
+            self._limits.append(limit)
 
     def remove(self, limit: Limit) -> None:
         with self._changed:

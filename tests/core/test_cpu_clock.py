@@ -127,6 +127,22 @@ def test_no_memory_to_look_with_is_given_up(monkeypatch):
         assert given_up.wait(30)
 
 
+def test_a_limit_that_could_not_begin_ends_nothing(monkeypatch):
+    monkeypatch.setattr(cpu_clock, "_watch", cpu_clock._Watch())
+    given_up = threading.Event()
+
+    def fails(_thread):
+        raise RuntimeError("can't start new thread")
+
+    limit = Limit(os.getpid(), 0.05, given_up.set)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fails)
+        with pytest.raises(RuntimeError):
+            limit.__enter__()
+    with Limit(os.getpid(), 60.0, lambda: None):
+        assert not given_up.wait(1.0)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_fork_has_a_watch_of_its_own():
     program = f"""
