@@ -50,7 +50,8 @@ def machines_of(folder: Path, commit: str | None = None, where: str | None = Non
 
     def question(store: Store) -> list[str]:
         at, values = _at(store, folder, commit, where)
-        sql = f"select machine from chosen where {at} group by machine order by max(created) desc"
+        last = "max(created) desc, machine"
+        sql = f"select machine from chosen where {at} group by machine order by {last}"
         return [row["machine"] for row in store.rows(sql, values)]
 
     return ask(folder, where, question)
@@ -139,7 +140,7 @@ def _no_commit(store: Store, folder: Path, commit: str | None, where: str | None
     if commit is None:
         return nothing_chosen(folder, where)
     sql = "select commit, max(created) as last from chosen where commit is not null group by all"
-    known = [row["commit"][:8] for row in store.rows(f"{sql} order by last desc limit 8")]
+    known = [row["commit"][:8] for row in store.rows(f"{sql} order by last desc, commit limit 8")]
     return RnnbenchError(
         f"--commit {commit}: nothing of it in {folder}: choose from {', '.join(known) or 'none'}"
     )

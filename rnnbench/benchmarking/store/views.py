@@ -147,8 +147,8 @@ _MACHINES = """
 _COMMITS = """
     select * from (
         select commit, min(coalesce(commit_time, created)) as began, bool_or(dirty) as dirty
-        from chosen group by commit order by began desc limit ?
-    ) order by began
+        from chosen group by commit order by began desc, commit desc limit ?
+    ) order by began, commit
 """
 _NEWEST = f"""
     select machine, {_names(SIZES)}, {_names(WAY)},
@@ -207,7 +207,7 @@ def _history(kind: str, names: Sequence[str], value: str) -> str:
         from kept join first on {same} group by all
     )
     select machine, '{kind}' as kind, {_names(names)}, list(
-        struct_concat(struct_pack(commit := commit), last) order by began
+        struct_concat(struct_pack(commit := commit), last) order by began, commit
     ) as points, total
     from newest group by machine, {_names(names)}, many, total order by many desc, {order}
 """
