@@ -6,7 +6,9 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
-from rnnbench import Model, TensorSpec
+import rnnbench
+from rnnbench import Model, TensorSpec, check
+from rnnbench.capture.operators.copying import copy_of
 from rnnbench.capture.pipeline import capture
 from rnnbench.capture.tracing.sizes import traced_sizes
 from rnnbench.cases.least_sizes import with_least_sizes
@@ -137,6 +139,62 @@ def test_the_captured_program_stays_as_it_is(tmp_path, monkeypatch):
     assert same_nodes(both(captured, tmp_path, monkeypatch))
     assert len(taken_apart) == 1
     assert graphs_of(captured) == before
+
+
+class OfNoDimension(torch.nn.Module):
+    """Moves the dimensions of a number, and casts an output to what it is."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.gru = torch.nn.GRU(3, 5)
+
+    def forward(self, x, scale):
+        y, hn = self.gru(x)
+        return (y * scale.movedim(0, 0)).to(torch.float32), hn
+
+
+def test_a_number_has_no_dimension_to_move(tmp_path):
+    ports = TensorSpec("x", ("time", "batch", 3)), TensorSpec("scale", ())
+    model = Model(OfNoDimension(), ports, ("y", "hn"), name="scaled")
+    bundle = rnnbench.export(model, ("onnx", "torchscript", "pt2"), tmp_path)
+    assert not bundle.manifest["failed"]
+    assert check(bundle, model=model).ok
+
+
+class CalledLikeFunctions(torch.nn.Module):
+    """fx gives an input `sum` another name in a copy, that of the node which sums."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.gru = torch.nn.GRU(3, 3)
+
+    def forward(self, x, sum, abs):
+        return (self.gru(x)[0] + sum).sum(0), (x + abs).abs(), abs.abs()
+
+
+@pytest.mark.parametrize("keep_loops", [False, True])
+def test_inputs_have_names_of_functions(tmp_path, keep_loops):
+    ports = [TensorSpec(name, ("time", "batch", 3)) for name in ("x", "sum", "abs")]
+    model = Model(CalledLikeFunctions(), ports, ("total", "far", "further"), name="named")
+    formats = ("onnx", "torchscript", "pt2")
+    bundle = rnnbench.export(model, formats, tmp_path, keep_loops=keep_loops)
+    assert not bundle.manifest["failed"]
+    assert check(bundle, model=model).ok
+
+
+def test_a_body_under_two_names_is_copied_once():
+    captured = capture(mixed())
+    program = captured.program
+    (name,) = [n for n, part in program.graph_module.named_children()][:1]
+    body = program.graph_module.get_submodule(name)
+    program.graph_module.add_module("again", body)
+    with program.graph.inserting_before(program.graph.output_node()):
+        program.graph.get_attr("again")
+    made = copy_of(program)
+    assert made.get_submodule("again") is made.get_submodule(name)
+    assert made.get_submodule("again") is not body
 
 
 @pytest.mark.full

@@ -76,11 +76,12 @@ def _plainly(node: fx.Node) -> None:
     from rnnbench.capture.graph_edit import casts_to_the_same, replace, shape_of
 
     aten = torch.ops.aten
-    if casts_to_the_same(node):
+    given = any(user.op == "output" for user in node.users)  # whose name the signature has
+    rank = len(shape_of(node.args[0]) or ()) if node.args else 0
+    if casts_to_the_same(node) and not given:
         replace(node.graph, node, node.args[0])  # type: ignore[arg-type]
-    elif node.target is aten.movedim.int:
+    elif node.target is aten.movedim.int and rank and len(node.args) == 3:
         x = node.args[0]
-        rank = len(shape_of(x) or ())
         source, to = (dim % rank for dim in node.args[1:])  # type: ignore[operator]
         order = [i for i in range(rank) if i != source]
         order.insert(to, source)  # type: ignore[arg-type]
