@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -51,16 +52,23 @@ class Limit:
     def look(self) -> bool:
         """Looks at the process, and gives up where it must; whether there is more to look for.
 
-        It gives up as well where there is no memory to look with: nobody would end it then.
+        It gives up as well where there is no memory to look with: nobody would end it then. Where
+        it cannot look for another reason (too many open files), the clock on the wall decides.
         """
         try:
             late = self._is_late()
         except MemoryError:
             late = True
-        if late and not self._over:
-            self._give_up()
+        except Exception:  # the limits of others are looked at by the same thread
+            late = self._waited()
         self.due = monotonic() + self._pause
+        if late and not self._over:
+            with contextlib.suppress(Exception):
+                self._give_up()
         return not late
+
+    def _waited(self) -> bool:
+        return monotonic() - self._start >= _PATIENCE * self._seconds
 
     def _is_late(self) -> bool:
         now, spent = monotonic(), cpu_seconds(self._pid)
@@ -70,8 +78,7 @@ class Limit:
         if spent - self._last >= _AWAKE * self._seconds or wants_to_run(self._pid):
             self._began, self._last = now, spent
         asleep = now - self._began >= self._seconds
-        waited = now - self._start >= _PATIENCE * self._seconds
-        return spent - self._first >= self._seconds or asleep or waited
+        return spent - self._first >= self._seconds or asleep or self._waited()
 
 
 class _Watch:
@@ -90,10 +97,9 @@ class _Watch:
     def add(self, limit: Limit) -> None:
         with self._changed:
             if self._thread is None or not self._thread.is_alive():
-                thread = threading.Thread(target=self._run, daemon=True)
                 self._wakes = limit.due
-                thread.start()  # or there is no memory for one, and the limit has not begun
-                self._thread = thread
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()  # or there is no memory for one, and the limit has not begun
             elif limit.due < self._wakes:
                 self._wakes = limit.due
                 self._changed.notify()

@@ -127,6 +127,57 @@ def test_no_memory_to_look_with_is_given_up(monkeypatch):
         assert given_up.wait(30)
 
 
+def test_who_cannot_be_looked_at_keeps_no_other_from_its_end(monkeypatch):
+    """As where no more files can be opened: `psutil` lets that through."""
+    hog = subprocess.Popen([sys.executable, "-c", HOG])
+    known = cpu_clock.cpu_seconds
+
+    def fails_of_one(pid):
+        if pid != hog.pid:
+            raise OSError(24, "Too many open files")
+        return known(pid)
+
+    monkeypatch.setattr(cpu_clock, "_watch", cpu_clock._Watch())
+    monkeypatch.setattr(cpu_clock, "cpu_seconds", fails_of_one)
+    ended = []
+    try:
+        with (
+            Limit(os.getpid(), 60.0, lambda: ended.append("other")),
+            Limit(hog.pid, 0.5, lambda: ended.append("hog")),
+        ):
+            start = time.monotonic()
+            while not ended and time.monotonic() - start < 30:
+                time.sleep(0.05)
+    finally:
+        hog.kill()
+        hog.wait()
+    assert ended == ["hog"]
+
+
+def test_who_can_never_be_looked_at_ends_by_the_clock_on_the_wall(monkeypatch):
+    def fails(_pid):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(cpu_clock, "cpu_seconds", fails)
+    given_up = threading.Event()
+    start = time.monotonic()
+    with Limit(os.getpid(), 0.05, given_up.set):
+        assert given_up.wait(30)
+    assert time.monotonic() - start >= 20 * 0.05
+
+
+def test_an_error_of_who_gives_up_ends_no_watch(monkeypatch):
+    def fails():
+        raise ProcessLookupError
+
+    given_up = threading.Event()
+    monkeypatch.setattr(cpu_clock, "_watch", cpu_clock._Watch())
+    monkeypatch.setattr(cpu_clock, "cpu_seconds", lambda _pid: 0.0)
+    monkeypatch.setattr(cpu_clock, "wants_to_run", lambda _pid: False)
+    with Limit(1, 0.05, fails), Limit(2, 0.4, given_up.set):
+        assert given_up.wait(30)
+
+
 def test_a_limit_that_could_not_begin_ends_nothing(monkeypatch):
     monkeypatch.setattr(cpu_clock, "_watch", cpu_clock._Watch())
     given_up = threading.Event()
