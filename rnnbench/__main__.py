@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +21,9 @@ from rnnbench.core.collector import ending_at_once, importing
 from rnnbench.core.errors import RnnbenchError, choices, lacks_memory, one_line
 from rnnbench.core.interrupts import came_of_one, noted
 from rnnbench.core.whole import full
+
+# For a thread, or for a library as it is loaded, unless that is forbidden where it is (`noexec`).
+_NO_ROOM = re.compile(r"can't start new thread|failed to map segment(?!.*not permitted)")
 
 
 class _Verbs(click.Group):
@@ -106,7 +110,7 @@ def _explained(error: Exception) -> str | None:
 
 def _of_the_system(error: Exception) -> str | None:
     """The line about what the system refused: memory, room, a file."""
-    if lacks_memory(error):
+    if lacks_memory(error) or _NO_ROOM.search(str(error)):
         why = one_line(error)
         return f"not enough memory ({why}): make room, or raise the limit of this process"
     if isinstance(error, OSError) and error.filename is None and full(error) is not None:

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 _NO_MEMORY = re.compile(
-    r"bad[_ ]alloc|allocate memory|failed to allocate|unable to allocate|out of memory|MemoryError"
-    r"|can't start new thread|failed to map segment",  # of a library, as it is loaded
-    re.IGNORECASE,
+    r"bad[_ ]alloc|allocate memory|failed to allocate|unable to allocate|out of memory"
+    r"|^[\w.]*MemoryError\b",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
