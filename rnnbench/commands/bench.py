@@ -21,7 +21,6 @@ from rnnbench.commands._cluster import (
 )
 from rnnbench.commands._console import note, print_json, say
 from rnnbench.commands._files import NAMES, bundles, file_options
-from rnnbench.commands._imports import large_imports
 from rnnbench.commands._options import (
     INTERRUPTED,
     as_json,
@@ -32,6 +31,7 @@ from rnnbench.commands._options import (
     verb,
 )
 from rnnbench.core import plugins
+from rnnbench.core.collector import importing
 from rnnbench.core.documents import document
 from rnnbench.core.errors import RnnbenchError
 
@@ -155,7 +155,7 @@ def _measure(
     **sizes: str | None,
 ) -> int:
     """Runs the plan, and prints what was measured; the exit code."""
-    with large_imports():
+    with importing():  # torch as well, whose threads are measured
         from rnnbench.benchmarking.driver import run_plan
         from rnnbench.benchmarking.results import read_file
         from rnnbench.benchmarking.tables import BenchReport
