@@ -1,7 +1,7 @@
 """Processes that have torch already: each is a fork of a server that has imported it, and no more.
 
 Importing torch takes a worker longer than all the rest. The server is `python -m
-rnnbench.runtimes.forkserver`; it starts with the first job that needs torch, starts no thread, and
+rnnbench.runtimes.forking`; it starts with the first job that needs torch, starts no thread, and
 ends with the process that asked for it. A process that imports torch itself can fork the server
 from itself, as long as it has one thread (`imports_torch`). A fork takes over that process's
 environment, folder and import path, so that it loads what a process of its own would.
@@ -16,9 +16,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import gc
-import importlib
-import io
 import json
 import os
 import selectors
@@ -27,20 +24,20 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
-from rnnbench.core.collector import ending_at_once, importing
+from rnnbench.core.collector import importing
 from rnnbench.core.threads import NUMPYS_THREADS
+from rnnbench.runtimes import forking
 
-_MODULE = __spec__.name
+_MODULE = forking.__spec__.name
 # format -> what torch imports to load it. Tried on torch 2.13 and 2.14.
 _PRELOADED = {"pt2": ("torch.export._unlift",)}
 # Libraries read these when they are loaded: a server that has others is of no use.
 _READ_EARLY = ("LD_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ATEN_", "PYTORCH_", "TORCH")
 _READ_LATE = ("TORCHINDUCTOR_CACHE_DIR",)  # which torch sets itself when it traces
-_PIPES = 4
 _SECONDS = 120.0  # for importing torch from a cold disk
 
 
@@ -143,7 +140,7 @@ class _Server:
             head = len(text).to_bytes(8, "little")
             socket.send_fds(self._channel, [head], [stdin, stdout, stderr, code])
             self._channel.sendall(text)
-            pid = int.from_bytes(_received(self._channel, 8), "little")
+            pid = int.from_bytes(forking.received(self._channel, 8), "little")
         except BaseException:
             for fd in (to, read, ended):
                 os.close(fd)
@@ -186,7 +183,7 @@ def _of_this_one(ours: socket.socket, theirs: socket.socket) -> _Process:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        serve(theirs)
+        forking.serve(theirs)
         code = 0
     finally:
         os._exit(code)
@@ -253,102 +250,3 @@ def _stop() -> None:
 
 def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.curdir for p in sys.path)}
-
-
-def _received(channel: socket.socket, size: int) -> bytes:
-    """So many bytes; raises OSError where the other end is closed."""
-    buffer = io.BytesIO()
-    while buffer.tell() < size:
-        part = channel.recv(size - buffer.tell())
-        if not part:
-            raise OSError("the other end is closed")
-        buffer.write(part)
-    return buffer.getvalue()
-
-
-# -- the server -----------------------------------------------------------------------------------
-
-
-def serve(channel: socket.socket) -> None:
-    """Forks for whoever asks, until nobody can any more."""
-    with importing():
-        import torch  # noqa: F401
-
-        from rnnbench.runtimes import answering
-
-        answering.prepare()
-    gc.collect()
-    gc.freeze()  # a collection in a fork would copy all of it
-    with selectors.DefaultSelector() as selector:
-        selector.register(channel, selectors.EVENT_READ)
-        while True:
-            for key, _ in selector.select():
-                if key.fileobj is not channel:
-                    pid, code = key.data
-                    selector.unregister(key.fileobj)
-                    os.close(key.fd)
-                    _tell(code, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-                    continue
-                head, fds, _, _ = socket.recv_fds(channel, 8, _PIPES)
-                if not head:  # nobody is left who could read what they answer
-                    _end_all(selector)
-                    return
-                request = json.loads(_received(channel, int.from_bytes(head, "little")))
-                for module in request["preload"]:
-                    importlib.import_module(module)
-                pid = _fork(request, fds, answering.main, [channel, selector])
-                for fd in fds[:3]:
-                    os.close(fd)
-                selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, fds[3]))
-                channel.sendall(pid.to_bytes(8, "little"))
-
-
-def _end_all(selector: selectors.BaseSelector) -> None:
-    for key in selector.get_map().values():
-        if key.data is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(key.data[0], signal.SIGKILL)
-
-
-def _fork(request: Mapping[str, Any], fds: list[int], main: Any, close: list[Any]) -> int:
-    pid = os.fork()
-    if pid:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.setpgid(pid, pid)  # as below: whoever is first
-        return pid
-    code = 1
-    try:
-        with contextlib.suppress(OSError):
-            os.setpgid(0, 0)
-        for here, fd in enumerate(fds[:3]):
-            os.dup2(fd, here)
-        for each in close:
-            each.close()
-        os.closerange(3, max(fds) + 1)
-        os.environ.clear()
-        os.environ.update(request["environment"])
-        os.chdir(request["folder"])
-        sys.path[:] = request["path"]
-        main(request["words"])
-        atexit._run_exitfuncs()  # removes temporary files
-        code = 0
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        with contextlib.suppress(Exception):
-            sys.stderr.flush()
-        os._exit(code)
-
-
-def _tell(pipe: int, code: int) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
-        os.write(pipe, str(code).encode())
-    os.close(pipe)
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    ending_at_once()
-    serve(socket.socket(fileno=int(sys.argv[1])))
